@@ -1,0 +1,69 @@
+"""Every error a user can meet, as one hierarchy.
+
+    FlowError
+    ├── UsageError      wrong command line (exit status 2)
+    ├── ModelError      a model file or layer that cannot become hardware
+    ├── DesignError     an integer design that breaks an invariant
+    ├── DataError       a data set that cannot be read or does not fit the model
+    ├── PartError       an unknown device or board
+    ├── ReportError     a report file that cannot be read
+    ├── ToolNotFound    a program that is not installed
+    ├── ToolFailed      a program that ran and failed
+    ├── BuildLocked     another build is using the same folder
+    └── Mismatch        two engines disagree (exit status 3)
+
+A message is one line: what is wrong, where (layer, neuron, file), and the remedy.
+"""
+
+
+class FlowError(Exception):
+    """What a user can mend; the command lines print it as one ``error:`` line."""
+
+    exit_status = 1
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
+
+
+class UsageError(FlowError):
+    """The command line asks for something that does not exist or does not fit together."""
+
+    exit_status = 2
+
+
+class ModelError(FlowError):
+    """A model file cannot be read, or one of its layers has no exact integer form."""
+
+
+class DesignError(FlowError):
+    """An integer design is malformed or breaks an invariant."""
+
+
+class DataError(FlowError):
+    """A data set cannot be read or does not fit the model."""
+
+
+class PartError(FlowError):
+    """No such device or board is known."""
+
+
+class ReportError(FlowError):
+    """A tool's report cannot be read."""
+
+
+class ToolNotFound(FlowError):
+    """A program is missing; the message names it, where it was looked for and how to get it."""
+
+
+class ToolFailed(FlowError):
+    """A program ran and failed; the message names its log."""
+
+
+class BuildLocked(FlowError):
+    """Another process is building into the same folder."""
+
+
+class Mismatch(FlowError):
+    """Two engines computed different outputs for the same vector."""
+
+    exit_status = 3

@@ -1,0 +1,50 @@
+"""Make dead parts explicit: neurons whose output is never used keep their place but lose their weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from flow.fixed import Ints
+from flow.ir import Design, Layer, Neuron, with_layers
+
+
+def prune(design: Design) -> Design:
+    """Zero what cannot change an output: weights on constant-zero inputs, neurons nobody reads, bodies behind 0 bits.
+
+    Neuron counts and orders stay; a pruned neuron has width 0, weights 0 and produces the constant 0.
+    """
+    layers = list(design.layers)
+    zero_input = np.array([q.low == q.high == 0 for q in design.inputs])
+    for index, layer in enumerate(layers):
+        layers[index] = _drop_inputs(layer, zero_input)
+        zero_input = np.array([_constant_zero(n) for n in layers[index].neurons])
+    for index in range(len(layers) - 2, -1, -1):
+        used: Ints = layers[index + 1].matrix.any(axis=1)
+        neurons = tuple(n if u else _dead(n) for n, u in zip(layers[index].neurons, used, strict=True))
+        layers[index] = Layer(layers[index].name, neurons, ())
+    return with_layers(design, tuple(layers))
+
+
+def _drop_inputs(layer: Layer, zero_input: Ints) -> Layer:
+    neurons = []
+    for neuron in layer.neurons:
+        weights = tuple(0 if zero else w for w, zero in zip(neuron.weights, zero_input, strict=True))
+        if neuron.output and neuron.output.low == neuron.output.high == 0:
+            neurons.append(_dead(neuron))
+        else:
+            neurons.append(replace(neuron, weights=weights, weight_bits=neuron.weight_bits if any(weights) else 0.0))
+    return Layer(layer.name, tuple(neurons), ())
+
+
+def _constant_zero(neuron: Neuron) -> bool:
+    return (
+        neuron.bias == 0
+        and not any(neuron.weights)
+        and (neuron.output is None or neuron.output.low <= 0 <= neuron.output.high)
+    )
+
+
+def _dead(neuron: Neuron) -> Neuron:
+    return replace(neuron, weights=(0,) * len(neuron.weights), weight_bits=0.0, bias=0, bias_frac=0)

@@ -1,0 +1,117 @@
+"""Starts every external program: argument list, working folder, log file, timeout, exit status believed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flow.errors import ToolFailed, ToolNotFound
+from flow.plan import readable_errors
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that ended with exit status 0: its log and how long it took."""
+
+    log: Path
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """Everything the program printed, stdout and stderr together."""
+        return self.log.read_text(errors="replace")
+
+
+def find(program: str, variable: str, remedy: str, also: Sequence[Path] = ()) -> str:
+    """Path of ``program``: from the environment variable, the folders ``also``, or PATH.
+
+    Raises ToolNotFound naming the program, where it was looked for and the remedy.
+    """
+    override = os.environ.get(variable)
+    if override:
+        found = shutil.which(override)
+        if found:
+            return found
+        raise ToolNotFound(f"{variable} is set to {override}, which is not an executable; correct or unset it")
+    for place in also:
+        found = shutil.which(program, path=str(place))
+        if found:
+            return found
+    found = shutil.which(program)
+    if found:
+        return found
+    places = "".join(f", {p}" for p in also)
+    raise ToolNotFound(f"{program} was not found on PATH{places}; {remedy}, or set {variable} to its path")
+
+
+def run(
+    arguments: Sequence[str],
+    cwd: Path,
+    log: Path,
+    timeout_s: float,
+    env: Mapping[str, str] | None = None,
+) -> Completed:
+    """Run a program to its end with stdout and stderr in ``log``.
+
+    The program gets its own process group; a timeout or an interrupt ends the whole group. Raises ToolFailed with the
+    last line of the log and the log's path on a non-zero exit or timeout, ToolNotFound if it cannot be started.
+    """
+    start = time.monotonic()
+    with readable_errors(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        stream = log.open("wb")
+    with stream:
+        try:
+            process = subprocess.Popen(
+                list(arguments),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+        except OSError as exc:
+            raise ToolNotFound(f"{arguments[0]} cannot be started: {exc.strerror}") from None
+        try:
+            status = process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise ToolFailed(f"{_name(arguments)} was stopped after {timeout_s:g} s; see {log}") from None
+        except BaseException:
+            _end(process)
+            raise
+    if status:
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
+        raise ToolFailed(f"{_name(arguments)} {how}: {_last_line(log)}; see {log}")
+    return Completed(log, time.monotonic() - start)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, sig)
+            process.wait(timeout=5)
+            return
+        except ProcessLookupError:
+            process.wait()
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _name(arguments: Sequence[str]) -> str:
+    words = [Path(arguments[0]).name, *arguments[1:3]]
+    return " ".join(words) if words[0].startswith("python") else words[0]
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or ["it printed nothing"])[-1][:300]
