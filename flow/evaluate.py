@@ -43,8 +43,8 @@ def evaluate_layer(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) ->
 
 def accumulate(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> tuple[Ints, list[int]]:
     """Exact sums of one layer and the fraction bits of each column."""
-    finest = max((f.frac for f, live in zip(formats, layer.matrix.any(axis=1), strict=True) if live), default=0)
-    live = layer.matrix.any(axis=1)
+    live = live_inputs(layer)
+    finest = max((f.frac for f, on in zip(formats, live, strict=True) if on), default=0)
     shifts = np.array([finest - f.frac if on else 0 for f, on in zip(formats, live, strict=True)], np.int64)
     products = _matmul(mantissas[:, live] << shifts[live], layer.matrix[live])
     fracs = []
@@ -58,16 +58,21 @@ def accumulate(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> tup
     return products, fracs
 
 
+def live_inputs(layer: Layer) -> NDArray[np.bool_]:
+    """Which input elements carry a weight in any neuron."""
+    return np.asarray(layer.matrix != 0).any(axis=1).reshape(-1)
+
+
 def argmax(logits: Ints, formats: tuple[Fixed, ...]) -> Ints:
     """Index of the largest logit per vector, first on ties; logits in ``formats`` are aligned exactly."""
     finest = max(f.frac for f in formats)
     aligned = logits << np.array([finest - f.frac for f in formats], np.int64)
-    return np.argmax(aligned, axis=1)[:, None].astype(np.int64)
+    return np.asarray(np.argmax(aligned, axis=1)[:, None], np.int64)
 
 
 def to_float(mantissas: Ints, formats: tuple[Fixed, ...]) -> NDArray[np.float64]:
     """Mantissas as the real numbers they stand for."""
-    return mantissas * np.array([2.0**-f.frac for f in formats])
+    return np.asarray(mantissas * np.array([2.0**-f.frac for f in formats]), np.float64)
 
 
 def _matmul(left: Ints, right: Ints) -> Ints:
@@ -76,4 +81,4 @@ def _matmul(left: Ints, right: Ints) -> Ints:
     bound = int(np.abs(left).max()) * int(np.abs(right).sum(axis=0).max())
     if bound.bit_length() <= _FLOAT64_EXACT_BITS:
         return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
-    return left @ right
+    return np.asarray(left @ right, np.int64)

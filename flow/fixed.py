@@ -93,7 +93,8 @@ class Quantizer:
 
     def from_integer(self, mantissa: Ints, frac: int) -> Ints:
         """Quantize integer mantissas that have ``frac`` fraction bits; exact."""
-        return np.clip(rescale(mantissa, frac - self.format.frac, self.rounding), self.low, self.high)
+        rounded = rescale(mantissa, frac - self.format.frac, self.rounding)
+        return np.asarray(np.clip(rounded, self.low, self.high), np.int64)
 
     def from_float(self, value: NDArray[np.floating]) -> Ints:
         """Quantize floats exactly as the real number each float stands for; NaN raises ``DesignError``."""
@@ -104,7 +105,8 @@ class Quantizer:
         lsb = 2.0**-self.format.frac
         scaled = np.clip(value, (self.low - 2) * lsb, (self.high + 2) * lsb) * 2.0**self.format.frac
         floor = np.floor(scaled)
-        return np.clip(floor.astype(np.int64) + _round_up(floor, scaled - floor, self.rounding), self.low, self.high)
+        rounded = floor.astype(np.int64) + _round_up(floor, scaled - floor, self.rounding)
+        return np.asarray(np.clip(rounded, self.low, self.high), np.int64)
 
 
 def _round_up(floor: NDArray[np.float64], rest: NDArray[np.float64], rounding: str) -> Ints:
@@ -134,4 +136,4 @@ def rescale(mantissa: Ints, drop: int, rounding: str) -> Ints:
     if rounding == "RND":
         return up
     tie = (mantissa & ((np.int64(1) << np.int64(drop)) - 1)) == half
-    return up - (tie & (up & 1 == 1))
+    return np.asarray(up - (tie & (up & 1 == 1)), np.int64)

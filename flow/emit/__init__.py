@@ -1,0 +1,1 @@
+"""(Design, Part) -> Plan: pure functions that lay out files."""

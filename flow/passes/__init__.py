@@ -1,0 +1,1 @@
+"""Design -> Design, pure functions; each is checked after it ran."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from flow.fixed import Ints
+from flow.evaluate import live_inputs
 from flow.ir import Design, Layer, Neuron, with_layers
 
 
@@ -16,18 +15,18 @@ def prune(design: Design) -> Design:
     Neuron counts and orders stay; a pruned neuron has width 0, weights 0 and produces the constant 0.
     """
     layers = list(design.layers)
-    zero_input = np.array([q.low == q.high == 0 for q in design.inputs])
+    zero_input = [q.low == q.high == 0 for q in design.inputs]
     for index, layer in enumerate(layers):
         layers[index] = _drop_inputs(layer, zero_input)
-        zero_input = np.array([_constant_zero(n) for n in layers[index].neurons])
+        zero_input = [_constant_zero(n) for n in layers[index].neurons]
     for index in range(len(layers) - 2, -1, -1):
-        used: Ints = layers[index + 1].matrix.any(axis=1)
+        used = live_inputs(layers[index + 1])
         neurons = tuple(n if u else _dead(n) for n, u in zip(layers[index].neurons, used, strict=True))
         layers[index] = Layer(layers[index].name, neurons, ())
     return with_layers(design, tuple(layers))
 
 
-def _drop_inputs(layer: Layer, zero_input: Ints) -> Layer:
+def _drop_inputs(layer: Layer, zero_input: Sequence[bool]) -> Layer:
     neurons = []
     for neuron in layer.neurons:
         weights = tuple(0 if zero else w for w, zero in zip(neuron.weights, zero_input, strict=True))
