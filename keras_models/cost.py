@@ -1,0 +1,123 @@
+"""What a layer costs in hardware: canonical signed digits of weights times the width of what they multiply.
+
+A constant multiplication is one shifted copy of the input per nonzero canonical signed digit, and a neuron adds its
+copies. `layer_luts` counts that on integers; `soft_digits` is the same count made differentiable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from keras import ops
+
+if TYPE_CHECKING:
+    import keras
+
+    from .base import PrecisionLayer
+
+Tensor = Any
+
+LUT_PER_BIT = 0.5  # of a digit's adder, per bit of the input it adds
+LUT_PER_DIGIT = 1.5  # of a digit's adder, whatever the input's width: carries and growth
+LUT_PER_ACTIVATION_BIT = 1.0  # ReLU and saturation
+_TABLE_SIZE = 1 << 8
+
+
+def signed_digits(integers: np.ndarray) -> np.ndarray:
+    """Number of nonzero digits of each integer in canonical signed digit form (0 for 0)."""
+    magnitude = np.abs(np.asarray(integers, np.int64)).astype(np.uint64)
+    return np.bitwise_count(magnitude ^ (magnitude * np.uint64(3))).astype(np.int64)
+
+
+_DIGITS = signed_digits(np.arange(_TABLE_SIZE + 2)).astype(np.float32)
+
+
+def soft_digits(magnitude: Tensor) -> Tensor:
+    """Digits of real-valued mantissas >= 0, differentiable: half the table of canonical signed digits, interpolated
+    (it draws a weight to the cheap integer nearby), half ``log2(1 + m)`` (it draws small weights to zero)."""
+    low = ops.minimum(ops.floor(ops.stop_gradient(magnitude)), float(_TABLE_SIZE))
+    index, table = ops.cast(low, "int32"), ops.convert_to_tensor(_DIGITS)
+    at_low, at_high = ops.take(table, index, axis=0), ops.take(table, index + 1, axis=0)
+    interpolated = at_low + (magnitude - low) * (at_high - at_low)
+    return 0.5 * interpolated + 0.5 * ops.log1p(magnitude) * np.float32(1 / np.log(2.0))
+
+
+def adder_cost(magnitude: Tensor, input_bits: Tensor) -> Tensor:
+    """(units,) LUTs of a dense layer's adders: ``magnitude`` (inputs, units) mantissas, ``input_bits`` (inputs,)."""
+    width = LUT_PER_BIT * input_bits + LUT_PER_DIGIT * ops.minimum(input_bits, 1.0)
+    return ops.sum(soft_digits(magnitude) * ops.expand_dims(width, -1), axis=0)
+
+
+def _precision_layers(model: keras.Model) -> list[PrecisionLayer]:
+    from .base import PrecisionLayer
+
+    return [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, PrecisionLayer)]
+
+
+def hardware_cost(model: keras.Model) -> Tensor:
+    """Differentiable LUT cost of all NMP layers of a model."""
+    return sum((layer.hardware_cost() for layer in _precision_layers(model)), start=0.0)
+
+
+def set_beta(model: keras.Model, beta: float) -> None:
+    """Assign the weight of the hardware cost in every NMP layer."""
+    for layer in _precision_layers(model):
+        layer.beta.assign(beta)
+
+
+def layer_luts(weights: np.ndarray, input_bits: np.ndarray, output_bits: np.ndarray | None) -> float:
+    """Estimated LUTs of one integer dense layer (inputs, units) with its activation quantizer, if any."""
+    input_bits = np.asarray(input_bits, np.float64)
+    digits = signed_digits(weights) * (input_bits > 0)[:, None]
+    alive = np.ones(weights.shape[1], bool) if output_bits is None else np.asarray(output_bits) > 0
+    digits = digits * alive
+    width = LUT_PER_BIT * input_bits + LUT_PER_DIGIT
+    total = digits.sum(axis=0)
+    cost = (digits * width[:, None]).sum(axis=0)
+    cost = cost * np.maximum(total - 1, 0) / np.maximum(total, 1)  # the first digit of a neuron needs no adder
+    activation = 0.0 if output_bits is None else LUT_PER_ACTIVATION_BIT * float(np.sum(output_bits * (total > 0)))
+    return float(cost.sum()) + activation
+
+
+def luts_of_export(description: Sequence[dict[str, Any]], input_bits: int = 8) -> float:
+    """Estimated LUTs of a chain of exported layers (see `estimated_luts`)."""
+    description = _without_dead_neurons(description)
+    bits: np.ndarray | None = None
+    total = 0.0
+    for position, item in enumerate(description):
+        if item["kind"] == "quantizer":
+            bits = item["bits"]
+            continue
+        following = description[position + 1] if position + 1 < len(description) else None
+        out = following["bits"] if following is not None and following["kind"] == "quantizer" else None
+        total += layer_luts(item["weights"], np.full(len(item["weights"]), input_bits) if bits is None else bits, out)
+        bits = out
+    return total
+
+
+def _without_dead_neurons(description: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give width 0 to signals that no later weight uses, from the last layer to the first."""
+    items = [dict(item) for item in description]
+    needed: np.ndarray | None = None
+    for item in reversed(items):
+        if item["kind"] == "dense":
+            weights = item["weights"] if needed is None else item["weights"] * needed
+            needed = (weights != 0).any(axis=1)
+        elif needed is not None:
+            item["bits"] = item["bits"] * needed
+            needed = item["bits"] > 0
+    return items
+
+
+def estimated_luts(model: keras.Model, input_bits: int = 8) -> float:
+    """Estimated LUTs of a fully parallel implementation of a model's NMP layers.
+
+    An estimate, not a count: adders are counted per canonical signed digit with constants fitted to synthesized adder
+    graphs (which share sub-sums); signals nobody uses and neurons of width 0 are free. ``input_bits`` stands for inputs
+    whose width is unknown.
+    """
+    from .models import export_integer
+
+    return luts_of_export(export_integer(model), input_bits)

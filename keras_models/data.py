@@ -1,0 +1,174 @@
+"""Data sets as ``.npz`` files (no pickles) or scikit-learn's bundled copies; NumPy only.
+
+An ``.npz`` holds ``X`` (rows x features), ``y`` (integer classes, or float targets of one or more columns) and a split
+array (0 train, 1 validation, 2 test).
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+PARTS = ("train", "val", "test")
+BUNDLED = ("digits", "breast_cancer")
+_PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class DataError(ValueError):
+    """A data set that cannot be found or used; the message is one line and names the remedy."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What is known about a named set and cannot be read off its numbers.
+
+    ``scale``: multiplies ``X`` in place of standardisation (a power of two keeps integer features exact).
+    ``categorical``: column -> how many of its most frequent training levels become one-hot columns.
+    ``target_columns``: the columns of ``y`` used unless the caller chooses.
+    """
+
+    scale: float | None = None
+    categorical: Mapping[int, int] = field(default_factory=dict)
+    target_columns: tuple[int, ...] | None = None
+
+
+DECLARATIONS: Mapping[str, Declaration] = {
+    "mnist": Declaration(scale=1 / 256),
+    "digits": Declaration(scale=1 / 16),
+    "unsw_nb15": Declaration(categorical={39: 8, 40: 8, 41: 5}),
+    "qoe_poqemon": Declaration(categorical={8: 5, 9: 4, 10: 15}),
+    "rss_5g": Declaration(target_columns=(0,)),
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A loaded set. ``X``: (rows, features); ``y``: (rows,) int64 classes or (rows, targets) float64 in own units."""
+
+    name: str
+    X: np.ndarray
+    y: np.ndarray
+    split: np.ndarray
+    declaration: Declaration
+
+    @property
+    def task(self) -> str:
+        """``"classification"`` or ``"regression"``."""
+        return "classification" if self.y.dtype.kind == "i" else "regression"
+
+    @property
+    def outputs(self) -> int:
+        """Number of classes, or of target columns."""
+        return int(self.y.max()) + 1 if self.task == "classification" else self.y.shape[1]
+
+    def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """``X`` and ``y`` of ``"train"``, ``"val"`` or ``"test"``, not preprocessed."""
+        rows = self.split == PARTS.index(name)
+        return self.X[rows], self.y[rows]
+
+
+def find(name: str) -> Path:
+    """The file of a named set or a path; raises `DataError` with the places looked at."""
+    tried = []
+    if not name.endswith(".npz") and os.sep not in name:
+        roots = [Path(os.environ["NMP_DATA"])] if os.environ.get("NMP_DATA") else []
+        for root in [*roots, _PROJECT_ROOT.parent / "shared" / "data"]:
+            tried.append(root / name / f"{name}.npz")
+    tried.append(Path(name))
+    for path in tried:
+        if path.is_file():
+            return path
+    places = ", ".join(str(p) for p in tried)
+    raise DataError(f"data set {name!r} not found (looked at {places}); give a path to an .npz or set NMP_DATA")
+
+
+def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[int] | None = None) -> Dataset:
+    """Load a named set, a bundled one (``digits``, ``breast_cancer``) or an ``.npz`` path.
+
+    Raises `DataError` for a missing or damaged file, absent arrays, impossible splits, non-finite values or targets.
+    """
+    if name in BUNDLED:
+        arrays, stem = _bundled(name), name
+    else:
+        path = find(name)
+        arrays, stem = _read(path), path.stem
+    for key in ("X", "y", split_key):
+        if key not in arrays:
+            raise DataError(f"data set {name!r} has no array {key!r} (it has {', '.join(sorted(arrays))})")
+    declaration = DECLARATIONS.get(stem, Declaration())
+    columns = tuple(target_columns) if target_columns is not None else declaration.target_columns
+    X, split = _features(name, arrays["X"]), _split(name, split_key, arrays[split_key])
+    y = _targets(name, arrays["y"], columns)
+    if not len(X) == len(y) == len(split):
+        raise DataError(f"data set {name!r}: X, y and {split_key!r} have {len(X)}, {len(y)} and {len(split)} rows")
+    return Dataset(stem, X, y, split, declaration)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise DataError(f"{path} is a single array, not an .npz with X, y and split")
+            arrays: dict[str, np.ndarray] = {}
+            for key in archive.files:
+                arrays[key] = archive[key]
+            return arrays
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} is not a readable .npz without pickles: {reason}") from error
+
+
+def _bundled(name: str) -> dict[str, np.ndarray]:
+    from sklearn import datasets as sklearn_datasets
+
+    bunch = getattr(sklearn_datasets, f"load_{name}")()
+    rows = len(bunch.target)
+    order = np.random.default_rng(0).permutation(rows)
+    split = np.zeros(rows, np.int8)
+    split[order[int(0.7 * rows) :]] = 1
+    split[order[int(0.85 * rows) :]] = 2
+    return {"X": bunch.data.astype(np.float32), "y": bunch.target.astype(np.int64), "split": split}
+
+
+def _features(name: str, X: np.ndarray) -> np.ndarray:
+    if X.ndim != 2 or X.dtype.kind not in "fiub" or 0 in X.shape:
+        raise DataError(f"data set {name!r}: X must be a non-empty (rows, features) number array, not {X.dtype} {X.shape}")
+    if X.dtype.kind == "f" and not np.isfinite(X).all():
+        column = int(np.flatnonzero(~np.isfinite(X).all(axis=0))[0])
+        raise DataError(f"data set {name!r}: feature column {column} holds NaN or infinity; clean the file first")
+    return X
+
+
+def _split(name: str, key: str, split: np.ndarray) -> np.ndarray:
+    if split.ndim != 1 or split.dtype.kind not in "iub":
+        raise DataError(f"data set {name!r}: {key!r} must be one integer per row, not {split.dtype} {split.shape}")
+    absent = [part for code, part in enumerate(PARTS) if not (split == code).any()]
+    if absent:
+        raise DataError(f"data set {name!r}: {key!r} has no {' and no '.join(absent)} rows (0 train, 1 val, 2 test)")
+    return split
+
+
+def _targets(name: str, y: np.ndarray, columns: tuple[int, ...] | None) -> np.ndarray:
+    if y.dtype.kind in "iub":
+        if y.ndim != 1 or columns is not None:
+            raise DataError(f"data set {name!r}: integer y is one class per row; target columns need float targets")
+        if y.min() < 0:
+            raise DataError(f"data set {name!r}: class numbers must start at 0, found {int(y.min())}")
+        return y.astype(np.int64)
+    if y.dtype.kind != "f" or y.ndim not in (1, 2):
+        raise DataError(f"data set {name!r}: y must be integers or floats of 1 or 2 dimensions, not {y.dtype} {y.shape}")
+    y = y.reshape(len(y), -1).astype(np.float64)
+    if columns is not None:
+        if not columns or not all(0 <= c < y.shape[1] for c in columns):
+            raise DataError(f"data set {name!r}: target columns {columns} are not all in 0..{y.shape[1] - 1}")
+        y = y[:, list(columns)]
+    if not np.isfinite(y).all():
+        raise DataError(f"data set {name!r}: y holds NaN or infinity; clean the file first")
+    return y

@@ -1,0 +1,73 @@
+"""Reference models built of NMP layers, what they learned, and loading them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from .activations import NMPInputQuantizer
+from .base import PrecisionLayer
+from .layers import NMPDense
+
+
+def build_mlp(
+    inputs: int,
+    hidden: Sequence[int],
+    outputs: int,
+    mode: str = "hardware",
+    seed: int = 0,
+    dense: dict[str, Any] | None = None,
+    quantize_inputs: dict[str, Any] | None = None,
+) -> keras.Model:
+    """An MLP: input quantizer, hidden `NMPDense` layers with ReLU, a linear `NMPDense` output.
+
+    ``dense`` and ``quantize_inputs`` are further arguments of the layers. Kernel initializers are seeded by ``seed``.
+    """
+    layers: list[keras.layers.Layer] = [
+        keras.layers.Input((inputs,), name="features"),
+        NMPInputQuantizer(name="quantize_inputs", **(quantize_inputs or {})),
+    ]
+    for number, units in enumerate([*hidden, outputs]):
+        last = number == len(hidden)
+        layers.append(
+            NMPDense(
+                units, activation=None if last else "relu", mode=mode, name="output" if last else f"dense_{number}",
+                kernel_initializer=keras.initializers.HeNormal(seed=1000 * seed + number), **(dense or {}),
+            )  # fmt: skip
+        )
+    return keras.Sequential(layers, name="nmp_mlp")
+
+
+def export_integer(model: keras.Model) -> list[dict[str, Any]]:
+    """The integer descriptions of a sequential model's NMP layers, in data-flow order."""
+    layers = [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, PrecisionLayer)]
+    return [item for layer in layers for item in layer.export_integer()]
+
+
+def bit_statistics(description: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean widths and the histogram of neurons by weight width, from exported layers.
+
+    ``mean_weight_bits`` counts every weight with its neuron's width; ``mean_activation_bits`` is over the neurons that
+    have an activation quantizer; ``zero_weights`` is the share of weights that are zero.
+    """
+    dense = [item for item in description if item["kind"] == "dense"]
+    after = [b for a, b in zip(description, description[1:], strict=False) if a["kind"] == "dense" != b["kind"]]
+    weights = sum(item["weights"].size for item in dense)
+    labels = np.concatenate([item["weight_bits"] for item in dense])
+    activations = np.concatenate([item["bits"] for item in after]) if after else np.zeros(0)
+    widths, counts = np.unique(labels, return_counts=True)
+    return {
+        "mean_weight_bits": float(sum(item["weight_bits"].sum() * len(item["weights"]) for item in dense) / weights),
+        "mean_activation_bits": float(activations.mean()) if activations.size else None,
+        "weight_bits_histogram": {f"{w:g}": int(c) for w, c in zip(widths, counts, strict=True)},
+        "zero_weights": float(sum((item["weights"] == 0).sum() for item in dense) / weights),
+    }
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Load a saved model for inference; the NMP layers are registered by importing this module."""
+    return keras.models.load_model(path, compile=False)

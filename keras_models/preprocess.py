@@ -1,0 +1,171 @@
+"""Preprocessing fitted on the training part and saved with the model; NumPy (and h5py or zipfile for files) only."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .data import Dataset
+
+ATTRIBUTE = "nmp_preprocessing"
+ENTRY = "nmp_preprocessing.json"
+CLIP_LOW, CLIP_HIGH = -8.0, 7.99
+HEAVY_TAIL = 20.0  # |x| beyond this many standard deviations: the column is compressed by a signed log first
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The map from a data set's own units to model inputs, and of standardised outputs back to target units.
+
+    Output columns are the numeric columns in their order (signed log where ``log``; ``(x - mean) * scale``; clipped to
+    [``low``, ``high``] where ``clip``), then for each categorical column one 0/1 column per kept level.
+    ``target_mean`` and ``target_std`` are empty for classification.
+    """
+
+    features: int
+    numeric: tuple[int, ...]
+    log: tuple[bool, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    clip: tuple[bool, ...]
+    categorical: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+    low: float = CLIP_LOW
+    high: float = CLIP_HIGH
+
+    @classmethod
+    def fit(cls, dataset: Dataset) -> Preprocessing:
+        """Fit on the training part: heavy tails, moments, categorical levels and target moments."""
+        X, y = dataset.part("train")
+        categorical = tuple(
+            (column, _top_levels(X[:, column], count)) for column, count in sorted(dataset.declaration.categorical.items())
+        )
+        numeric = tuple(c for c in range(X.shape[1]) if c not in dataset.declaration.categorical)
+        if dataset.declaration.scale is not None:
+            n = len(numeric)
+            columns = ((False,) * n, (0.0,) * n, (float(dataset.declaration.scale),) * n, (False,) * n)
+        else:
+            columns = _fit_numeric(X[:, list(numeric)].astype(np.float64))
+        mean: tuple[float, ...] = ()
+        std: tuple[float, ...] = ()
+        if dataset.task == "regression":
+            mean = tuple(float(v) for v in y.mean(axis=0))
+            std = tuple(float(v) if v > 0 else 1.0 for v in y.std(axis=0))
+        return cls(X.shape[1], numeric, *columns, categorical=categorical, target_mean=mean, target_std=std)
+
+    @property
+    def outputs(self) -> int:
+        """Number of model input columns produced."""
+        return len(self.numeric) + sum(len(levels) for _, levels in self.categorical)
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """Model inputs (rows, `outputs`) float32 from raw features (rows, features).
+
+        Raises ValueError when the number of features differs from the fitted one.
+        """
+        X = np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != self.features:
+            raise ValueError(f"expected (rows, {self.features}) features, got shape {X.shape}")
+        values = X[:, list(self.numeric)].astype(np.float64)
+        log = np.asarray(self.log, bool)
+        values[:, log] = np.sign(values[:, log]) * np.log1p(np.abs(values[:, log]))
+        values = (values - np.asarray(self.mean)) * np.asarray(self.scale)
+        clip = np.asarray(self.clip, bool)
+        values[:, clip] = np.clip(values[:, clip], self.low, self.high)
+        blocks = [values.astype(np.float32)]
+        for column, levels in self.categorical:
+            blocks.append((X[:, column : column + 1] == np.asarray(levels)).astype(np.float32))
+        return np.ascontiguousarray(np.concatenate(blocks, axis=1))
+
+    def apply_targets(self, y: np.ndarray) -> np.ndarray:
+        """Standardised float32 targets (rows, targets); class numbers pass as int32."""
+        if not self.target_mean:
+            return np.asarray(y).astype(np.int32)
+        return ((np.asarray(y, np.float64) - self.target_mean) / np.asarray(self.target_std)).astype(np.float32)
+
+    def restore_targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets in their own units from standardised model outputs."""
+        if not self.target_mean:
+            return np.asarray(y)
+        return np.asarray(y, np.float64) * np.asarray(self.target_std) + np.asarray(self.target_mean)
+
+    def to_json(self) -> str:
+        """A JSON text from which `from_json` restores an equal object."""
+        return json.dumps({"version": _FORMAT_VERSION, **asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Preprocessing:
+        """Restore from `to_json`; raises ValueError for any other text."""
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            if fields.pop("version") != _FORMAT_VERSION:
+                raise ValueError("unknown version")
+            fields["categorical"] = tuple((int(c), tuple(map(float, levels))) for c, levels in fields["categorical"])
+            for key in ("numeric", "log", "mean", "scale", "clip", "target_mean", "target_std"):
+                fields[key] = tuple(fields[key])
+            restored = cls(**fields)
+            lengths = {len(getattr(restored, key)) for key in ("numeric", "log", "mean", "scale", "clip")}
+            if len(lengths) != 1:
+                raise ValueError("column lists of different lengths")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a preprocessing description: {error}") from error
+        return restored
+
+
+def _top_levels(column: np.ndarray, count: int) -> tuple[float, ...]:
+    levels, frequency = np.unique(column, return_counts=True)
+    order = np.lexsort((levels, -frequency))[:count]
+    return tuple(float(v) for v in np.sort(levels[order]))
+
+
+def _fit_numeric(X: np.ndarray) -> tuple[tuple[bool, ...], tuple[float, ...], tuple[float, ...], tuple[bool, ...]]:
+    """Per-column log, mean, scale and clip; columns that only hold 0 and 1 stay as they are (one exact bit)."""
+    binary = ((X == 0) | (X == 1)).all(axis=0)
+    heavy = (np.abs(X).max(axis=0) > HEAVY_TAIL * (X.std(axis=0) + 1e-9)) & ~binary
+    X = np.where(heavy, np.sign(X) * np.log1p(np.abs(X)), X)
+    mean = np.where(binary, 0.0, X.mean(axis=0))
+    scale = np.where(binary, 1.0, 1.0 / (X.std(axis=0) + 1e-9))
+    scale[~binary & (X.std(axis=0) == 0)] = 0.0  # a constant column carries nothing and must not blow up on new data
+    return (
+        tuple(bool(v) for v in heavy),
+        tuple(float(v) for v in mean),
+        tuple(float(v) for v in scale),
+        tuple(bool(v) for v in ~binary),
+    )
+
+
+def attach(path: str | Path, preprocessing: Preprocessing) -> None:
+    """Store the preprocessing in a saved model: an HDF5 attribute (``.h5``) or a zip entry (``.keras``)."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path, "a") as archive:
+            if ENTRY in archive.namelist():
+                raise ValueError(f"{path} already holds a preprocessing")
+            archive.writestr(zipfile.ZipInfo(ENTRY), preprocessing.to_json())  # fixed date: equal models, equal bytes
+        return
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        file.attrs[ATTRIBUTE] = preprocessing.to_json()
+
+
+def read(path: str | Path) -> Preprocessing | None:
+    """The preprocessing saved with a model, or None; raises ValueError when it is damaged, OSError for a bad file."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if ENTRY not in archive.namelist():
+                return None
+            return Preprocessing.from_json(archive.read(ENTRY).decode())
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        text = file.attrs.get(ATTRIBUTE)
+    if text is None:
+        return None
+    return Preprocessing.from_json(text if isinstance(text, str) else text.decode())
