@@ -53,7 +53,8 @@ def accumulate(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> tup
         if not layer.matrix[:, j].any():
             frac = neuron.bias_frac
         grid = max(frac, neuron.bias_frac) if neuron.bias else frac
-        products[:, j] = (products[:, j] << (grid - frac)) + (neuron.bias << (grid - neuron.bias_frac))
+        bias = neuron.bias << (grid - neuron.bias_frac) if neuron.bias else 0
+        products[:, j] = (products[:, j] << (grid - frac)) + bias
         fracs.append(grid)
     return products, fracs
 

@@ -114,7 +114,7 @@ def _round_up(floor: NDArray[np.float64], rest: NDArray[np.float64], rounding: s
         return np.zeros(floor.shape, np.int64)
     if rounding == "RND":
         return (rest >= 0.5).astype(np.int64)
-    return ((rest > 0.5) | ((rest == 0.5) & (floor % 2 == 1))).astype(np.int64)
+    return np.asarray((rest > 0.5) | ((rest == 0.5) & (floor % 2 == 1)), np.int64)
 
 
 def rescale(mantissa: Ints, drop: int, rounding: str) -> Ints:
@@ -126,14 +126,14 @@ def rescale(mantissa: Ints, drop: int, rounding: str) -> Ints:
     if drop <= 0:
         if mantissa.size and int(np.abs(mantissa).max()).bit_length() - drop > MAX_BITS:
             raise DesignError(f"shifting left by {-drop} bits leaves {MAX_BITS} bits")
-        return mantissa << -drop
+        return np.asarray(mantissa << -drop, np.int64)
     if drop > MAX_BITS:  # |m| < 2**62, so the quotient lies in (-1/2, 1/2): floor gives -1 or 0, rounding gives 0
-        return np.where(mantissa < 0, -1, 0) if rounding == "TRN" else np.zeros_like(mantissa)
+        return np.asarray(np.where(mantissa < 0, -1, 0) if rounding == "TRN" else np.zeros_like(mantissa), np.int64)
     if rounding == "TRN":
-        return mantissa >> drop
+        return np.asarray(mantissa >> drop, np.int64)
     half = np.int64(1) << np.int64(drop - 1)
     up = (mantissa + half) >> drop
     if rounding == "RND":
-        return up
+        return np.asarray(up, np.int64)
     tie = (mantissa & ((np.int64(1) << np.int64(drop)) - 1)) == half
     return np.asarray(up - (tie & (up & 1 == 1)), np.int64)

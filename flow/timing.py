@@ -1,0 +1,79 @@
+"""Pipelining: a delay model for the part and the placement of registers in a layer's graph.
+
+Delays are for 7-series fabric, speed grade -1 (LUT, CARRY4 and flip-flop figures as in Xilinx DS187/DS181); the net
+delay is a mean over routed designs, not a bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flow.errors import DesignError
+from flow.graph import LayerGraph, Node
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Delays in ns of one logic level and of the register-to-register overhead."""
+
+    lut: float = 0.124
+    net: float = 0.75
+    carry_entry: float = 0.532
+    carry_per_4_bits: float = 0.114
+    carry_exit: float = 0.25
+    register: float = 0.52  # clock to output plus setup
+
+    def node(self, node: Node) -> float:
+        """Delay of one node from its latest input, in ns; wiring costs nothing."""
+        if node.kind == "sum" and len(node.terms) + (node.constant != 0) > 1:
+            return self.adder(node.bits) * (len(node.terms) - 1 + (node.constant != 0))
+        if node.kind == "sum" and node.terms and node.terms[0].negative:
+            return self.adder(node.bits)
+        if node.kind == "quantize" and node.low != node.high:
+            return 2 * (self.lut + self.net)
+        return 0.0
+
+    def adder(self, bits: int) -> float:
+        """Delay of a carry-chain adder of ``bits`` bits, in ns."""
+        return self.net + self.carry_entry + self.carry_per_4_bits * ((bits - 1) // 4) + self.carry_exit
+
+
+XC7 = Delays()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Pipeline stage of every node; inputs are stage 0, outputs leave through a register at stage ``latency``."""
+
+    stages: tuple[int, ...]
+    latency: int
+    critical_path_ns: float
+
+
+def schedule(graph: LayerGraph, clock_period_ns: float, delays: Delays = XC7) -> Schedule:
+    """Place registers so that no path between two registers is longer than the clock period by the delay model.
+
+    As soon as possible: a node starts in the stage of its latest operand, or in the next one if it does not fit.
+    Raises DesignError if one node alone does not fit the period.
+    """
+    budget = clock_period_ns - delays.register - delays.net
+    stages: list[int] = []
+    ready: list[float] = []
+    longest = 0.0
+    for node in graph.nodes:
+        delay = delays.node(node)
+        if delay > budget:
+            need = delay + delays.register + delays.net
+            raise DesignError(
+                f"layer {graph.name}: one {node.bits}-bit operation takes {need:.2f} ns, more than the clock period of "
+                f"{clock_period_ns:g} ns; ask for a longer --clock-period-ns"
+            )
+        stage = max((stages[t.node] for t in node.terms), default=0)
+        start = max((ready[t.node] for t in node.terms if stages[t.node] == stage), default=0.0)
+        if start + delay > budget:
+            stage, start = stage + 1, 0.0
+        stages.append(stage)
+        ready.append(start + delay)
+        longest = max(longest, start + delay)
+    latency = max((stages[i] for i in graph.outputs), default=0) + 1
+    return Schedule(tuple(stages), latency, longest + delays.register + delays.net)
