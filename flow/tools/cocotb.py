@@ -1,0 +1,66 @@
+"""cocotb: the libraries and the environment that a simulator needs to run the bench, and the judgement of its results.
+
+The simulators are started directly rather than through cocotb's runner: it adds a process, prints where it likes, and
+leaves an unjudged results file behind.
+"""
+
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import cocotb_tools.config as config
+import find_libpython
+
+import sim
+from flow.errors import ToolFailed, ToolNotFound
+
+MODULE = "sim.bench"
+RESULTS = "results.xml"
+
+
+def library(simulator: str) -> Path:
+    """cocotb's VPI library for ``simulator``."""
+    return Path(config.lib_name_path("vpi", simulator))
+
+
+def verilator_main() -> Path:
+    """The main program that cocotb supplies for Verilator models."""
+    return Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp"
+
+
+def environment(top: str, work: Path) -> dict[str, str]:
+    """Variables that make a simulator load Python, this environment's packages and the bench."""
+    python = find_libpython.find_libpython()
+    if python is None:
+        raise ToolNotFound(
+            "this Python has no shared library (libpython), which cocotb needs; install one (Debian: python3-dev) or"
+            " use a Python built with --enable-shared"
+        )
+    ours = Path(sim.__file__).resolve().parents[1]
+    paths = [str(ours), *(p for p in sys.path if p)]
+    return {
+        "COCOTB_RESULTS_FILE": str(work / RESULTS),
+        "COCOTB_TEST_MODULES": MODULE,
+        "COCOTB_TOPLEVEL": top,
+        "COCOTB_TRUST_INERTIAL_WRITES": "1",
+        "GPI_USERS": f"{python};{config.pygpi_entry_point()}",
+        "PYGPI_PYTHON_BIN": sys.executable,
+        "PYTHONPATH": ":".join(paths),
+        "TOPLEVEL_LANG": "verilog",
+    }
+
+
+def judge(work: Path, log: Path) -> tuple[int, int]:
+    """(tests, failures) of a finished run. Raises ToolFailed where nothing ran or the results cannot be read."""
+    path = work / RESULTS
+    try:
+        suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
+        cases = [case for suite in suites for case in suite.iter("testcase")]
+    except (OSError, ElementTree.ParseError):
+        raise ToolFailed(f"the simulator ended without readable test results; see {log}") from None
+    if not cases:
+        raise ToolFailed(f"the simulator ran no tests; see {log}")
+    bad = [c for c in cases if any(c.find(kind) is not None for kind in ("failure", "error", "skipped"))]
+    return len(cases), len(bad)

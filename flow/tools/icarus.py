@@ -1,0 +1,53 @@
+"""Icarus Verilog: compile sources to a vvp program, run it with cocotb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from flow import plan
+from flow.errors import ToolFailed
+from flow.tools import process
+from flow.tools.cocotb import environment, library
+
+REMEDY = "install Icarus Verilog (Debian: apt-get install iverilog)"
+_BUILD_TIMEOUT_S = 600.0
+
+
+def find() -> tuple[str, str]:
+    """Paths of iverilog and vvp; NMP_IVERILOG names another iverilog, its vvp lies beside it or on PATH."""
+    compiler = process.find("iverilog", "NMP_IVERILOG", REMEDY)
+    return compiler, process.find("vvp", "NMP_VVP", REMEDY, also=[Path(compiler).parent])
+
+
+def compile_model(
+    sources: Sequence[Path], top: str, work: Path, defines: Mapping[str, str] | None = None, waveform: bool = False
+) -> Path:
+    """Compile to ``work/sim.vvp``. With ``waveform`` every signal is dumped to ``work/waves.fst`` when it runs."""
+    compiler, _ = find()
+    files = [str(s.resolve()) for s in sources]
+    tops = ["-s", top]
+    options = "+timescale+1ns/1ps\n"
+    plan.write_file(work / "icarus.f", options)
+    if waveform:
+        dump = f'module nmp_dump;\n  initial begin\n    $dumpfile("waves.fst");\n    $dumpvars(0, {top});\n  end\nendmodule\n'
+        plan.write_file(work / "nmp_dump.v", dump)
+        files.append("nmp_dump.v")
+        tops += ["-s", "nmp_dump"]
+    macros = [f"-D{name}={value}" if value else f"-D{name}" for name, value in sorted((defines or {}).items())]
+    arguments = [compiler, "-g2012", "-o", "sim.vvp", "-f", "icarus.f", *tops, *macros, *files]
+    log = process.run(arguments, work, work / "icarus_build.log", _BUILD_TIMEOUT_S).log
+    model = work / "sim.vvp"
+    if not model.is_file():
+        raise ToolFailed(f"iverilog wrote no model; see {log}")
+    return model
+
+
+def run_cocotb(model: Path, top: str, work: Path, timeout_s: float, env: Mapping[str, str], waveform: bool) -> float:
+    """Run the cocotb bench on a compiled model in ``work``. Returns wall seconds."""
+    _, vvp = find()
+    vpi = library("icarus")
+    dump = "-fst" if waveform else "-none"
+    arguments = [vvp, "-M", str(vpi.parent), "-m", vpi.stem, str(model.resolve()), dump]
+    done = process.run(arguments, work, work / "icarus_run.log", timeout_s, {**environment(top, work), **env})
+    return done.seconds

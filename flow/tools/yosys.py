@@ -1,0 +1,54 @@
+"""Yosys: the open synthesizer, from the ``pyosys`` wheel."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flow.errors import ToolNotFound
+from flow.plan import write_file
+from flow.tools.process import Completed, run
+
+
+def package_folder() -> Path:
+    """Folder of the pyosys package; raises ToolNotFound where it is not installed."""
+    spec = importlib.util.find_spec("pyosys")
+    if spec is None or spec.origin is None:
+        raise ToolNotFound("Yosys was not found: the Python package pyosys is not installed; pip install pyosys")
+    return Path(spec.origin).parent
+
+
+def version() -> str:
+    """Version of the pyosys package."""
+    package_folder()
+    return importlib.metadata.version("pyosys")
+
+
+def cell_library() -> Path:
+    """Behavioural models of the Xilinx primitives a synthesized netlist consists of."""
+    return package_folder() / "share" / "xilinx" / "cells_sim.v"
+
+
+def synthesis_script(sources: Sequence[str], top: str, family: str, dsp: bool) -> str:
+    """The Yosys commands that synthesize ``sources``, given relative to the folder the script runs in."""
+    options = f"-family {family} -top {top} -flatten -noiopad -noclkbuf{'' if dsp else ' -nodsp'}"
+    lines = [
+        *(f"read_verilog -defer {source}" for source in sources),
+        f"synth_xilinx {options}",
+        "stat -tech xilinx",
+        "write_json netlist.json",
+        "write_verilog -noattr netlist.v",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def synthesize(folder: Path, script: str, timeout_s: float) -> Completed:
+    """Run a script in ``folder``; leaves ``netlist.json``, ``netlist.v`` and ``yosys.log`` there."""
+    package_folder()
+    write_file(folder / "synth.ys", script)
+    arguments = [sys.executable, "-m", "flow.tools.yosys_run", "synth.ys"]
+    root = str(Path(__file__).resolve().parents[2])
+    return run(arguments, folder, folder / "yosys.log", timeout_s, {"PYTHONPATH": root})
