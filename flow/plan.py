@@ -37,6 +37,19 @@ def write(plan: Plan, folder: Path) -> None:
         write_file(folder / relative, plan[name])
 
 
+def mirror(plan: Plan, folder: Path) -> None:
+    """Make ``folder`` hold exactly the plan: write its files, remove every other one."""
+    write(plan, folder)
+    with readable_errors(folder):
+        for path in sorted(folder.rglob("*"), reverse=True):
+            name = path.relative_to(folder).as_posix()
+            if path.is_dir() and not path.is_symlink():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif name not in plan:
+                path.unlink()
+
+
 def write_file(path: Path, content: str | bytes) -> None:
     """Write one file atomically: a reader sees the old content or the new one, never a part."""
     data = _bytes(content)
