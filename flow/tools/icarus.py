@@ -22,8 +22,8 @@ def find() -> tuple[str, str]:
 
 def compile_model(
     sources: Sequence[Path], top: str, work: Path, defines: Mapping[str, str] | None = None, waveform: bool = False
-) -> Path:
-    """Compile to ``work/sim.vvp``. With ``waveform`` every signal is dumped to ``work/waves.fst`` when it runs."""
+) -> tuple[Path, float]:
+    """Compile to ``work/sim.vvp``: its path and wall seconds. With ``waveform`` a run dumps ``work/waves.fst``."""
     compiler, _ = find()
     files = [str(s.resolve()) for s in sources]
     tops = ["-s", top]
@@ -36,18 +36,17 @@ def compile_model(
         tops += ["-s", "nmp_dump"]
     macros = [f"-D{name}={value}" if value else f"-D{name}" for name, value in sorted((defines or {}).items())]
     arguments = [compiler, "-g2012", "-o", "sim.vvp", "-f", "icarus.f", *tops, *macros, *files]
-    log = process.run(arguments, work, work / "icarus_build.log", _BUILD_TIMEOUT_S).log
+    done = process.run(arguments, work, work / "icarus_build.log", _BUILD_TIMEOUT_S)
     model = work / "sim.vvp"
     if not model.is_file():
-        raise ToolFailed(f"iverilog wrote no model; see {log}")
-    return model
+        raise ToolFailed(f"iverilog wrote no model; see {done.log}")
+    return model, done.seconds
 
 
 def run_cocotb(model: Path, top: str, work: Path, timeout_s: float, env: Mapping[str, str], waveform: bool) -> float:
     """Run the cocotb bench on a compiled model in ``work``. Returns wall seconds."""
     _, vvp = find()
-    vpi = library("icarus")
     dump = "-fst" if waveform else "-none"
-    arguments = [vvp, "-M", str(vpi.parent), "-m", vpi.stem, str(model.resolve()), dump]
+    arguments = [vvp, "-m", str(library("icarus")), str(model.resolve()), dump]
     done = process.run(arguments, work, work / "icarus_run.log", timeout_s, {**environment(top, work), **env})
     return done.seconds

@@ -44,7 +44,7 @@ def build(
     process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
     opened = "".join(f'public_flat_rw -module "{top}" -var "{port}"\n' for port in ports)
     plan.write_file(work / "ports.vlt", f"`verilator_config\n{opened}")
-    arguments = [verilator, *_options(top, waveform), str(HARNESS), "ports.vlt", *(str(s.resolve()) for s in sources)]
+    arguments = [verilator, *_options(top, "in_ready" in ports, waveform), str(HARNESS), "ports.vlt", *(str(s.resolve()) for s in sources)]
     verilated = process.run(arguments, work, work / "verilator.log", _BUILD_TIMEOUT_S)
     # Without the override, precompiled headers of larger designs are handed to the linker as if they were objects.
     flags = ["CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O3", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1"]
@@ -56,13 +56,14 @@ def build(
     return Model(program, verilated.seconds + compiled.seconds, waveform)
 
 
-def _options(top: str, waveform: bool) -> list[str]:
+def _options(top: str, ready: bool, waveform: bool) -> list[str]:
     libs = library("verilator").parent
     return [
         *("--cc", "--exe", "-Mdir", "model", "--prefix", "Vtop", "--top-module", top, "-o", "simulate"),
         *("--vpi", "--no-public-flat-rw", "--timescale", "1ns/1ps", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
         *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "--output-split", "20000"),
         *(("--trace",) if waveform else ()),
+        *(("-CFLAGS", "-DNMP_READY") if ready else ()),
         *("-CFLAGS", f'-DCOCOTB_MAIN=\\"{verilator_main()}\\"'),
         *("-LDFLAGS", f"-Wl,-rpath,{libs} -L{libs} -l{library('verilator').stem.removeprefix('lib')}"),
     ]

@@ -1,0 +1,244 @@
+"""The same vectors through a simulator, compared bit for bit with the golden outputs.
+
+Every run gets a fresh work folder, and only what that run wrote is judged: an interrupted run leaves nothing that a
+later one could take for a result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flow import plan, vectors
+from flow.bench import Bench, to_json
+from flow.errors import DataError, ToolFailed
+from flow.fixed import Ints
+from flow.tools import cocotb, icarus, verilator
+
+COCOTB_ENGINES = ("icarus", "verilator", "netlist")
+PHASES = ("reset", "latency", "back to back", "gaps")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One wrong result: which vector, which output element, and both values (text where the hardware gave X or Z)."""
+
+    vector: int
+    element: str
+    expected: int | str
+    actual: int | str
+    phase: str = ""
+
+    def __str__(self) -> str:
+        where = f" ({self.phase})" if self.phase else ""
+        return f"vector {self.vector}, {self.element}: expected {self.expected}, got {self.actual}{where}"
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What an engine said. ``mismatches`` counts wrong vectors and breaches of timing or protocol; 0 is agreement."""
+
+    engine: str
+    vectors: int
+    mismatches: int
+    seconds: float
+    build_seconds: float = 0.0
+    first_mismatch: Difference | None = None
+    problems: tuple[str, ...] = ()
+    latency_seen: int | None = None
+    interval_seen: int | None = None
+    vectors_per_second: float | None = None
+
+    @property
+    def agrees(self) -> bool:
+        """Every vector came out right and on time."""
+        return self.mismatches == 0
+
+    @property
+    def message(self) -> str:
+        """One line that says what is wrong first, or that nothing is."""
+        told = ([str(self.first_mismatch)] if self.first_mismatch else []) + list(self.problems[:3])
+        if self.agrees:
+            return f"engine {self.engine}: {self.vectors} vectors, no mismatch"
+        return f"engine {self.engine}: {self.mismatches} mismatches; " + "; ".join(told)
+
+
+def run_cocotb(
+    engine: str,
+    bench: Bench,
+    root: Path,
+    inputs: Ints,
+    expected: Ints,
+    work: Path,
+    *,
+    sources: Sequence[Path] | None = None,
+    defines: Mapping[str, str] | None = None,
+    model: verilator.Model | None = None,
+    timeout_s: float = 600.0,
+    seed: int = 0,
+    waveform: bool = False,
+) -> EngineResult:
+    """Run the generic cocotb bench in ``icarus`` or ``verilator``; ``netlist`` is Icarus on the given ``sources``.
+
+    ``root`` is the folder that ``bench.sources`` are relative to; ``sources`` replaces them. ``inputs`` and ``expected``
+    are mantissas (vectors x elements). ``model`` is a Verilator model built before. Everything is written below
+    ``work``, which is emptied first; a waveform lies there as ``waves.fst`` or ``waves.vcd``.
+    """
+    assert engine in COCOTB_ENGINES, engine
+    plan.fresh_folder(work)
+    _check_counts(inputs, expected)
+    plan.write(
+        {
+            "bench.json": to_json(bench),
+            "inputs.hex": vectors.to_hex(vectors.pack(inputs, bench.inputs)),
+            "expected.hex": vectors.to_hex(vectors.pack(expected, bench.outputs)),
+        },
+        work,
+    )
+    files = list(sources) if sources is not None else source_files(bench, root)
+    env = {"NMP_BENCH": str(work.resolve() / "bench.json"), "NMP_SEED": str(seed)}
+    if engine == "verilator":
+        model = model or build_verilator(bench, root, work / "build", sources=sources, waveform=waveform)
+        built, log = model.seconds, work / "verilator_run.log"
+        seconds = verilator.run_cocotb(model, bench.top, work.resolve(), timeout_s, env)
+    else:
+        program, built = icarus.compile_model(files, bench.top, work.resolve(), defines, waveform)
+        log = work / "icarus_run.log"
+        seconds = icarus.run_cocotb(program, bench.top, work.resolve(), timeout_s, env, waveform)
+    result = _read_outcome(engine, work, log, len(inputs), seconds, built)
+    plan.write_file(work / "result.json", json.dumps(asdict(result), sort_keys=True, indent=1) + "\n")
+    return result
+
+
+def build_verilator(
+    bench: Bench, root: Path, work: Path, *, sources: Sequence[Path] | None = None, waveform: bool = False
+) -> verilator.Model:
+    """Build the Verilator model that ``run_cocotb`` and ``run_native`` share, in an emptied ``work``."""
+    plan.fresh_folder(work)
+    files = list(sources) if sources is not None else source_files(bench, root)
+    return verilator.build(files, bench.top, bench.ports, work.resolve(), waveform)
+
+
+def run_native(
+    bench: Bench,
+    inputs: Ints,
+    expected: Ints,
+    work: Path,
+    model: verilator.Model,
+    *,
+    timeout_s: float = 600.0,
+    seed: int = 0,
+    gap_one_in: int = 64,
+) -> EngineResult:
+    """Stream vectors through a Verilator model without Python in the loop; on average one gap in ``gap_one_in`` cycles.
+
+    ``vectors_per_second`` counts the simulated loop alone, ``seconds`` the whole run with files and comparison.
+    """
+    plan.fresh_folder(work)
+    _check_counts(inputs, expected)
+    golden = vectors.pack(expected, bench.outputs)
+    packed = vectors.pack(inputs, bench.inputs)
+    plan.write_file(work / "inputs.bin", packed.astype("<u4").tobytes())
+    patience = 4 * (bench.latency_cycles + bench.initiation_interval) + 4096
+    numbers = (packed.shape[1], golden.shape[1], bench.latency_cycles, patience, seed, gap_one_in)
+    arguments = ["inputs.bin", "outputs.bin", "native.json", *map(str, numbers)]
+    seconds = verilator.run_native(model, arguments, work.resolve(), timeout_s)
+    report = _read_json(work / "native.json", work / "native_run.log")
+    outputs = np.fromfile(work / "outputs.bin", "<u4").reshape(-1, golden.shape[1])
+    result = _judge_native(bench, report, outputs, golden, seconds, model.seconds)
+    plan.write_file(work / "result.json", json.dumps(asdict(result), sort_keys=True, indent=1) + "\n")
+    return result
+
+
+def source_files(bench: Bench, root: Path) -> list[Path]:
+    """The bench's sources as paths. Raises DataError naming the first one that is missing."""
+    files = [root / source for source in bench.sources]
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{file} is listed as a source of {bench.top} but is not there; build again")
+    return files
+
+
+def _check_counts(inputs: Ints, expected: Ints) -> None:
+    if not len(inputs) or len(inputs) != len(expected):
+        raise DataError(f"{len(inputs)} vectors and {len(expected)} expected results; both must be equal and not 0")
+
+
+def _read_json(path: Path, log: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise ToolFailed(f"the simulation wrote no readable {path.name}; see {log}") from None
+    assert isinstance(data, dict)
+    return data
+
+
+def _read_outcome(engine: str, work: Path, log: Path, count: int, seconds: float, built: float) -> EngineResult:
+    tests, failures = cocotb.judge(work, log)
+    data = _read_json(work / "bench_result.json", log)
+    faults = int(data["mismatches"])
+    if tests != len(PHASES) or tuple(data["phases"]) != PHASES or bool(failures) != bool(faults):
+        raise ToolFailed(f"the bench did not finish: {tests} tests, {failures} failed; see {log}")
+    if not faults and data["vectors"] != count:
+        raise ToolFailed(f"the bench compared {data['vectors']} of {count} vectors; see {log}")
+    first = data["first_mismatch"]
+    return EngineResult(
+        engine=engine,
+        vectors=int(data["vectors"]),
+        mismatches=faults,
+        seconds=seconds,
+        build_seconds=built,
+        first_mismatch=Difference(**first) if first else None,
+        problems=tuple(data["problems"]),
+        latency_seen=data["latency_seen"],
+        interval_seen=data["interval_seen"],
+        vectors_per_second=round(count / max(seconds, 1e-9), 1),
+    )
+
+
+def _judge_native(
+    bench: Bench, report: dict[str, Any], outputs: vectors.Words, golden: vectors.Words, seconds: float, built: float
+) -> EngineResult:
+    count = len(golden)
+    arrived = len(outputs)
+    wrong = np.nonzero((outputs != golden[:arrived]).any(axis=1))[0]
+    problems = []
+    if report["mistimed"]:
+        problems.append(
+            f"latency {report['latency_seen']} seen, {bench.latency_cycles} stated"
+            if report["latency_seen"] != bench.latency_cycles
+            else f"vector {report['first_mistimed']}: its result did not come after {bench.latency_cycles} cycles"
+        )
+    if arrived != count:
+        problems.append(f"{arrived} results for {count} vectors")
+    if report["unexpected"]:
+        problems.append(f"{report['unexpected']} results for which no vector was accepted")
+    if report["unstable"]:
+        problems.append("out_valid or out_data changed while out_ready was 0")
+    return EngineResult(
+        engine="native",
+        vectors=arrived,
+        mismatches=len(wrong) + count - arrived + len(problems),
+        seconds=seconds,
+        build_seconds=built,
+        first_mismatch=_first(bench, outputs, golden, int(wrong[0])) if len(wrong) else None,
+        problems=tuple(problems),
+        latency_seen=report["latency_seen"] if arrived else None,
+        vectors_per_second=round(arrived / max(report["loop_seconds"], 1e-9), 1),
+    )
+
+
+def _first(bench: Bench, outputs: vectors.Words, golden: vectors.Words, vector: int) -> Difference:
+    row = slice(vector, vector + 1)
+    actual = vectors.unpack(outputs[row], bench.outputs)[0]
+    expected = vectors.unpack(golden[row], bench.outputs)[0]
+    differing = np.nonzero(actual != expected)[0]
+    if not len(differing):
+        return Difference(vector, "out_data beyond the last element", 0, 1, "native")
+    i = int(differing[0])
+    return Difference(vector, bench.outputs[i].name, int(expected[i]), int(actual[i]), "native")

@@ -1,0 +1,1 @@
+"""What runs inside the simulators: the generic cocotb bench and the native harness for bulk runs."""
