@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from pathlib import Path
 
 from flow.errors import ToolFailed, ToolNotFound
 from flow.plan import readable_errors
+
+
+_live: set[subprocess.Popen[bytes]] = set()
+_stopping = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ def run(
     The program gets its own process group; a timeout or an interrupt ends the whole group. Raises ToolFailed with the
     last line of the log and the log's path on a non-zero exit or timeout, ToolNotFound if it cannot be started.
     """
+    if _stopping.is_set():
+        raise ToolFailed(f"{_name(arguments)} was not started: the build is being stopped")
     start = time.monotonic()
     with readable_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +86,7 @@ def run(
             )
         except OSError as exc:
             raise ToolNotFound(f"{arguments[0]} cannot be started: {exc.strerror}") from None
+        _live.add(process)
         try:
             status = process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -87,10 +95,21 @@ def run(
         except BaseException:
             _end(process)
             raise
+        finally:
+            _live.discard(process)
+    if _stopping.is_set():
+        raise ToolFailed(f"{_name(arguments)} was stopped")
     if status:
         how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
         raise ToolFailed(f"{_name(arguments)} {how}: {_last_line(log)}; see {log}")
     return Completed(log, time.monotonic() - start)
+
+
+def end_all() -> None:
+    """End every running program, in all threads, and let none succeed any more: the build is being given up."""
+    _stopping.set()
+    for process in list(_live):
+        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
