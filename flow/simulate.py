@@ -85,9 +85,9 @@ def run_cocotb(
 ) -> EngineResult:
     """Run the generic cocotb bench in ``icarus`` or ``verilator``; ``netlist`` is Icarus on the given ``sources``.
 
-    ``root`` is the folder that ``bench.sources`` are relative to; ``sources`` replaces them. ``inputs`` and ``expected``
-    are mantissas (vectors x elements). ``model`` is a Verilator model built before. Everything is written below
-    ``work``, which is emptied first; a waveform lies there as ``waves.fst`` or ``waves.vcd``.
+    ``root`` is the folder that ``bench.sources`` are relative to; ``sources`` replaces them. ``inputs`` and
+    ``expected`` are mantissas (vectors x elements). ``model`` is a Verilator model built before. Everything is written
+    below ``work``, which is emptied first; a waveform lies there as ``waves.fst`` or ``waves.vcd``.
     """
     assert engine in COCOTB_ENGINES, engine
     plan.fresh_folder(work)

@@ -44,7 +44,7 @@ class Steps:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, name: str, key: str, work: Callable[[], Mapping[str, Any]], outputs: tuple[str, ...] = ()) -> Any:
-        """The JSON-like result of ``work``, or the recorded one if ``key`` and the contents of ``outputs`` are the same.
+        """The JSON-like result of ``work``, or the recorded one if ``key`` and the contents of ``outputs`` hold.
 
         ``outputs`` are files and folders below ``out`` that the result stands for.
         """

@@ -1,0 +1,108 @@
+"""``python -m flow.build``: from a trained model to verified hardware in one command."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flow.errors import FlowError, UsageError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+_DEFAULT_ENGINES = "integer,hls,icarus,verilator,netlist"
+
+
+@app.command()
+def main(
+    model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a design.json of an earlier build.")],
+    part: Annotated[str, typer.Option(help="Device or board, such as xc7z020 or pynq-z2.")] = "xc7z020",
+    out: Annotated[Path, typer.Option(help="Folder for everything the build makes.")] = Path("build"),
+    data: Annotated[
+        str | None, typer.Option(help="Data set whose test part gives vectors and score: a name or an .npz file.")
+    ] = None,
+    split_key: Annotated[str | None, typer.Option(help="Array of the data set that holds the split.")] = None,
+    target_columns: Annotated[str | None, typer.Option(help="Columns of y the model predicts, such as 0,1.")] = None,
+    vectors: Annotated[
+        int | None, typer.Option(min=1, help="Vectors for the cocotb benches; by default chosen by the design's size.")
+    ] = None,
+    clock_period_ns: Annotated[
+        float, typer.Option(min=1.0, max=1000.0, help="Clock period to pipeline for, ns.")
+    ] = 10.0,
+    engines: Annotated[str, typer.Option(help="Engines to compare, separated by commas.")] = _DEFAULT_ENGINES,
+    backend: Annotated[str, typer.Option(help="hls4ml back end of the HLS project: Vitis or Vivado.")] = "Vitis",
+    head: Annotated[str, typer.Option(help="What leaves the chip: logits, or argmax (the class index).")] = "logits",
+    input_format: Annotated[
+        str | None, typer.Option(help="Format of inputs the model does not quantize, such as s8.4 or u8.0.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
+    waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,
+) -> None:
+    """Build verified hardware from a trained model.
+
+    Exit status: 0 when every engine agrees on every vector, 1 for an error you can mend, 2 for wrong usage, 3 for a
+    mismatch.
+    """
+    settings: dict[str, Any] = {
+        "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
+        "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
+        "seed": seed, "waveform": waveform,
+    }  # fmt: skip
+    try:
+        status = _build(settings, part, engines, backend)
+    except FlowError as exc:
+        _error(str(exc))
+        status = exc.exit_status
+    except KeyboardInterrupt:
+        _error("interrupted; run the same command again to go on from the finished steps")
+        status = 130
+    raise typer.Exit(status)
+
+
+def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str) -> int:
+    from flow import parts, pipeline, results  # after the arguments are parsed: --help stays instant
+    from flow.console import Progress, summary
+    from flow.engines import run_engines
+
+    part = parts.resolve(part_name)
+    chosen = _choose_engines(engines, pipeline.ENGINES)
+    if settings["head"] not in ("logits", "argmax"):
+        raise UsageError(f"--head {settings['head']} is not known; choose logits or argmax")
+    backends = {"vitis": "Vitis", "vivado": "Vivado"}
+    if backend.lower() not in backends:
+        raise UsageError(f"--backend {backend} is not known; choose Vitis or Vivado")
+    options = pipeline.Options(part=part, engines=chosen, backend=backends[backend.lower()], **settings)
+    console = Console(highlight=False)
+    start = time.monotonic()
+    progress = Progress(console)
+    try:
+        with progress:
+            build = pipeline.run_build(options, progress.observe, run_engines)
+    except FlowError as exc:
+        if (options.out / ".state").is_dir() and type(exc).__name__ != "BuildLocked":
+            pipeline.save_json(options.out / "report.json", results.failed_report(part, str(exc)))
+        raise
+    build.steps.seconds["total"] = round(time.monotonic() - start, 3)
+    report = results.report(build)
+    pipeline.save_json(options.out / "report.json", report)
+    summary(console, report, str(options.out))
+    return 3 if build.differences else 0
+
+
+def _choose_engines(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in known]
+    if unknown or not chosen:
+        raise UsageError(f"--engines {text}: choose from {', '.join(known)}")
+    return tuple(name for name in known if name in chosen)
+
+
+def _error(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m flow.build")

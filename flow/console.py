@@ -1,0 +1,132 @@
+"""What a person sees of a build: live steps, then a summary."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+TITLES = {
+    "model": "model to integer design",
+    "data": "data set",
+    "keras": "Keras against integers",
+    "rtl": "adder graphs and Verilog",
+    "integer": "adder graphs against integers",
+    "hls": "hls4ml project, g++",
+    "icarus": "Icarus, cocotb",
+    "verilator": "Verilator, cocotb and native",
+    "synthesis": "Yosys synthesis",
+    "netlist": "netlist in Icarus, cocotb",
+}
+_MARKS = {"running": "[cyan]…[/]", "done": "[green]✓[/]", "cached": "[green]=[/]", "failed": "[red]✗[/]"}
+
+
+class Progress:
+    """Shows each step as it runs; on a terminal in place, otherwise one line per finished step."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.states: dict[str, tuple[str, float, float]] = {}
+        self.guard = threading.Lock()
+        self.live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+            self.console.print(self._render())
+
+    def observe(self, step: str, state: str) -> None:
+        """Take note of a step's state; called from several threads."""
+        now = time.monotonic()
+        with self.guard:
+            start = self.states[step][1] if step in self.states else now
+            self.states[step] = (state, start, now)
+        if not self.console.is_terminal and state != "running":
+            word = {"done": "done", "cached": "unchanged", "failed": "failed"}[state]
+            self.console.print(f"{TITLES.get(step, step)}: {word} ({now - start:.1f} s)")
+
+    def _render(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        with self.guard:
+            states = dict(self.states)
+        for step, (state, start, last) in states.items():
+            end = time.monotonic() if state == "running" else last
+            note = "unchanged" if state == "cached" else f"{end - start:.1f} s"
+            table.add_row(_MARKS[state], TITLES.get(step, step), f"[dim]{note}[/]")
+        return table
+
+
+def summary(console: Console, report: dict[str, Any], folder: str) -> None:
+    """Print layers, engines, resources and the verdict of a finished build."""
+    console.print()
+    console.print(_layers(report))
+    console.print(_engines(report))
+    console.print(_resources(report))
+    for step, reason in report["skipped"].items():
+        console.print(f"[dim]skipped {step}: {reason}[/]")
+    for difference in report["differences"]:
+        console.print(f"[red]{difference}[/]", highlight=False)
+    score = report["score"]
+    if score:
+        console.print(f"{score['metric']} of the integer design on {score['rows']} test rows of {score['data']}: "
+                      f"[bold]{score['value']:.4f}[/]")  # fmt: skip
+    verdict = {"ok": "[bold green]every engine agrees on every vector[/]", "mismatch": "[bold red]engines disagree[/]"}
+    console.print(f"{verdict[report['status']]}; report in {folder}/report.json")
+
+
+def _layers(report: dict[str, Any]) -> Table:
+    table = Table(title=f"{report['design']} on {report['part']}", title_justify="left", box=None, header_style="bold")
+    for name, align in (("layer", "left"), ("in", "right"), ("neurons", "right"), ("neurons by weight bits", "left"),
+                        ("zero weights", "right"), ("bits out", "right"), ("sum bits", "right"), ("cycles", "right"),
+                        ("adders", "right")):  # fmt: skip
+        table.add_column(name, justify="right" if align == "right" else "left")
+    for row in report["layers"]:
+        groups = "  ".join(f"{g['neurons']}x{g['weight_bits']:g}b" for g in row["groups"])
+        out = row["mean_activation_bits"]
+        low, high = row["accumulator_bits"]
+        cycles = report.get("layer_latency_cycles", {}).get(row["name"], "")
+        table.add_row(
+            row["name"], str(row["inputs"]), str(row["neurons"]), groups, f"{row['zero_weights'] / row['weights']:.0%}",
+            "exact" if out is None else f"{out:.1f}", f"{low}-{high}", str(cycles),
+            str(report.get("adders", {}).get(row["name"], "")),
+        )  # fmt: skip
+    return table
+
+
+def _engines(report: dict[str, Any]) -> Table:
+    table = Table(title="verification", title_justify="left", box=None, header_style="bold")
+    table.add_column("engine")
+    for name in ("vectors", "mismatches", "seconds", "vectors/s"):
+        table.add_column(name, justify="right")
+    for name, entry in report["verification"].items():
+        bad = entry["mismatches"]
+        rate = entry.get("vectors_per_second")
+        table.add_row(name, f"{entry['vectors']:,}", f"[red]{bad:,}[/]" if bad else "[green]0[/]",
+                      f"{entry['seconds']:.1f}", f"{rate:,.0f}" if rate else "")  # fmt: skip
+    return table
+
+
+def _resources(report: dict[str, Any]) -> Table:
+    synthesis = report["synthesis"]
+    table = Table(title="resources", title_justify="left", box=None, header_style="bold")
+    table.add_column("")
+    for name in ("used", "available", "share"):
+        table.add_column(name, justify="right")
+    for key, label in (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram18", "BRAM18")):
+        share = synthesis["utilization"][key]
+        table.add_row(label, f"{synthesis[key]:,}", f"{synthesis['available'][key]:,}",
+                      f"[red]{share:.1%}[/]" if share > 1 else f"{share:.1%}")  # fmt: skip
+    table.add_row("latency", f"{report['latency_cycles']} cycles", "", "")
+    table.add_row(
+        "Fmax (estimate)", f"{synthesis['fmax_mhz']} MHz", f"{1000 / report['clock_period_ns']:.0f} asked", ""
+    )
+    return table

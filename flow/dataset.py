@@ -1,0 +1,78 @@
+"""A data set as a build uses it: the test part as model inputs, and the score of predictions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.errors import DataError, FlowError
+from flow.ir import Design
+from keras_models import data as loaders
+from keras_models.preprocess import Preprocessing, read
+
+
+@dataclass(frozen=True)
+class TestPart:
+    """Model inputs (rows x features, float32), targets, and how to score outputs."""
+
+    name: str
+    inputs: NDArray[np.float32]
+    targets: NDArray[Any]
+    task: str
+
+    def score(self, outputs: NDArray[np.float64], head: str) -> dict[str, Any]:
+        """``{"metric", "value"}`` of real-valued outputs (rows x outputs) against the targets."""
+        if self.task == "classification":
+            if head == "argmax":
+                classes = outputs[:, 0]
+            elif outputs.shape[1] == 1:
+                classes = (outputs[:, 0] > 0).astype(float)
+            else:
+                classes = outputs.argmax(axis=1).astype(float)
+            return {"metric": "accuracy", "value": round(float((classes == self.targets).mean()), 6)}
+        error = float(np.mean((outputs - self.targets.reshape(len(self.targets), -1)) ** 2))
+        return {"metric": "mse", "value": round(error, 6)}
+
+
+def training_record(model: Path) -> dict[str, Any]:
+    """What training wrote beside the model (``m.train.json``), or nothing."""
+    path = model.with_suffix(".train.json")
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def load_test_part(model: Path, design: Design, name: str, split_key: str | None, columns: str | None) -> TestPart:
+    """The test part of data set ``name``, preprocessed as the model was trained.
+
+    Raises DataError where the data does not fit the model.
+    """
+    record = training_record(model) if name == training_record(model).get("data") else {}
+    chosen = columns or record.get("target_columns")
+    targets = [int(c) for c in str(chosen).strip("[]").split(",")] if chosen else None
+    try:
+        dataset = loaders.load_dataset(name, split_key or record.get("split_key") or "split", targets)
+        X, y = dataset.part("test")
+        preprocessing = (read(model) if model.suffix in (".h5", ".keras") else None) or Preprocessing.fit(dataset)
+        inputs = preprocessing.apply(X)
+        targets_y = preprocessing.apply_targets(y)
+    except FlowError:
+        raise
+    except (loaders.DataError, ValueError, OSError) as exc:
+        raise DataError(f"data {name}: {exc}") from None
+    if inputs.shape[1] != len(design.inputs):
+        raise DataError(f"data {name} gives {inputs.shape[1]} inputs, the model takes {len(design.inputs)}")
+    outputs = len(design.layers[-1].neurons)
+    if dataset.task == "regression" and targets_y.reshape(len(targets_y), -1).shape[1] != outputs:
+        raise DataError(
+            f"data {name} has {targets_y.reshape(len(targets_y), -1).shape[1]} targets, the model {outputs} outputs; "
+            "choose them with --target-columns"
+        )
+    return TestPart(dataset.name, inputs, targets_y, dataset.task)

@@ -1,0 +1,214 @@
+"""One grouped dense layer as HLS C++: all numbers are computed here, ``nmp_layer.h.j2`` lays them out.
+
+Tensors between layers are *containers*: one fixed-point type per tensor, as hls4ml has it, wide enough for every
+element. Inside a layer each element, weight group, sum and output is handled in its own exact type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flow.errors import DesignError
+from flow.fixed import Fixed, Quantizer, bits_for
+from flow.ir import Design, Layer, Neuron, layer_output_formats
+from flow.passes.group import layer_groups
+
+MAX_CONTAINER_BITS = 1024  # AP_INT_MAX_W, the widest type of the HLS libraries by default
+
+
+@dataclass(frozen=True)
+class Container:
+    """The one format of a whole tensor; unlike an element's, not limited to the integer model's 62 bits."""
+
+    signed: bool
+    bits: int
+    frac: int
+
+    @property
+    def integer_bits(self) -> int:
+        """Bits left of the binary point, sign included; what ``ap_fixed`` calls I."""
+        return self.bits - self.frac
+
+
+@dataclass(frozen=True)
+class LayerInput:
+    """What enters a layer: formats and mantissa ranges of its elements."""
+
+    formats: tuple[Fixed, ...]
+    ranges: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, design: Design, index: int) -> LayerInput:
+        """What enters layer ``index`` of a design."""
+        return cls(design.formats_into(index), design.ranges_into(index))
+
+
+@dataclass(frozen=True)
+class NeuronCode:
+    """One neuron's statements."""
+
+    index: int
+    summary: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GroupCode:
+    """One width group: its weight array (rows of neurons that need one) and its neurons."""
+
+    summary: str
+    array: str
+    weight_type: str
+    plain_type: str
+    columns: int
+    rows: tuple[tuple[int, tuple[int, ...]], ...]
+    neurons: tuple[NeuronCode, ...]
+
+
+@dataclass(frozen=True)
+class LayerCode:
+    """Everything the template needs."""
+
+    name: str
+    function: str
+    inputs: int
+    outputs: int
+    grid: int
+    x_type: str
+    inline: bool
+    takes: tuple[str, ...]
+    groups: tuple[GroupCode, ...]
+
+
+def container(formats: tuple[Fixed, ...], where: str) -> Container:
+    """The narrowest format whose values include every value of every element format; at least one bit."""
+    used = [f for f in formats if f.bits]
+    if not used:
+        return Container(False, 1, 0)
+    frac = max(f.frac for f in used)
+    signed = any(f.signed for f in used)
+    bits = max(f.bits + (signed and not f.signed) + frac - f.frac for f in used)
+    if bits > MAX_CONTAINER_BITS:
+        raise DesignError(f"{where}: element formats spread over {bits} bits, HLS types end at {MAX_CONTAINER_BITS}")
+    return Container(signed, bits, frac)
+
+
+def layer_code(layer: Layer, entering: LayerInput, inline: bool = True) -> LayerCode:
+    """Constants, types and statements of one layer. The ``widths`` pass must have run."""
+    grid = container(entering.formats, f"inputs of layer {layer.name}")
+    out = container(layer_output_formats(layer), f"layer {layer.name}")
+    x_type = f"ap_int<{grid.bits + (not grid.signed)}>"
+    groups = layer.groups or layer_groups(layer)
+    return LayerCode(
+        name=layer.name,
+        function=f"nmp_{layer.name}",
+        inputs=layer.inputs,
+        outputs=len(layer.neurons),
+        grid=grid.frac,
+        x_type=x_type,
+        inline=inline,
+        takes=tuple(_take(i, f, grid, x_type) for i, f in enumerate(entering.formats)),
+        groups=tuple(_group(layer, g.weight_bits, g.neurons, entering, grid, out) for g in groups),
+    )
+
+
+def integer_type(fmt: Fixed) -> str:
+    """The ap type of a mantissa; HLS has no zero-bit type, so the constant 0 takes one bit."""
+    return f"ap_{'' if fmt.signed else 'u'}int<{max(fmt.bits, 1)}>"
+
+
+def _take(index: int, fmt: Fixed, grid: Container, x_type: str) -> str:
+    if not fmt.bits:
+        return f"x[{index}] = 0;"
+    return f"x[{index}] = nmp::take<{x_type}, {integer_type(fmt)}, {grid.frac - fmt.frac}>(in[{index}]);"
+
+
+def _group(
+    layer: Layer, weight_bits: float, members: tuple[int, ...], entering: LayerInput, grid: Container, out: Container
+) -> GroupCode:
+    live = [low != 0 or high != 0 for low, high in entering.ranges]
+    weights = {j: tuple(w if on else 0 for w, on in zip(layer.neurons[j].weights, live, strict=True)) for j in members}
+    rows = {j: row for j, row in weights.items() if any(row)}
+    values = [w for row in rows.values() for w in row]
+    binary = bool(values) and set(values) <= {-1, 1}
+    if binary:
+        rows = {j: tuple(int(w < 0) for w in row) for j, row in rows.items()}
+    bits = 1 if binary else bits_for(min([-1, *values]), max([0, *values]))[1]
+    array = f"{layer.name}_w{weight_bits:g}".replace(".", "p")
+    weight_type = "ap_uint<1>" if binary else f"ap_int<{max(bits, 2)}>"
+    neurons = []
+    for j in members:
+        row = list(rows).index(j) if j in rows else None
+        call = None if row is None else (weight_type, f"{array}[{row}]")
+        neurons.append(_neuron(layer, j, call, sum(w != 0 for w in weights[j]), grid, out))
+    kind = "binary, bit 1 is weight -1" if binary else f"stored as {weight_type}" if rows else "constants"
+    return GroupCode(
+        summary=f"{weight_bits:g}-bit weights: {len(members)} neuron{'s' * (len(members) > 1)}, {kind}",
+        array=array,
+        weight_type=weight_type,
+        plain_type=next(t for b, t in ((8, "signed char"), (16, "short"), (32, "int"), (64, "long long")) if bits <= b),
+        columns=layer.inputs,
+        rows=tuple(rows.items()),
+        neurons=tuple(neurons),
+    )
+
+
+def _neuron(
+    layer: Layer, index: int, weights: tuple[str, str] | None, nonzero: int, grid: Container, out: Container
+) -> NeuronCode:
+    neuron = layer.neurons[index]
+    total = neuron.accumulator
+    assert total is not None
+    fmt = neuron.output.format if neuron.output else total
+    at = out.frac - fmt.frac
+    res = f"nmp::place<res_T, {at}>"
+    if weights is None or (neuron.output and neuron.output.low == neuron.output.high):
+        value = constant_output(neuron)
+        line = f"out[{index}] = {res}({integer_type(fmt)}({value}LL));" if value else f"out[{index}] = 0;"
+        return NeuronCode(index, f"constant {value} in {fmt}", (line,))
+    weight_type, row = weights
+    grid_frac = grid.frac + neuron.weight_frac
+    drop, up = max(grid_frac - total.frac, 0), max(total.frac - grid_frac, 0)
+    bias = neuron.bias << (total.frac - neuron.bias_frac) if neuron.bias else 0
+    sum_type = integer_type(total)
+    dot = f"nmp::dot<{weight_type}, {drop}, {up}, {layer.inputs}, 1>(x, {row}, 0, {sum_type}({bias}LL))"
+    lines = [f"const {sum_type} sum_{index} = {dot};"]
+    if neuron.output:
+        lines.append(f"out[{index}] = {res}({_quantize(neuron.output, total, f'sum_{index}')});")
+    else:
+        lines.append(f"out[{index}] = {res}(sum_{index});")
+    summary = f"{nonzero} of {layer.inputs} weights, sum {total}, output {fmt}"
+    return NeuronCode(index, summary, tuple(lines))
+
+
+def _quantize(quantizer: Quantizer, total: Fixed, value: str) -> str:
+    fmt = quantizer.format
+    # Beyond two bits above the sum the result no longer depends on how much is dropped.
+    drop = min(total.frac - fmt.frac, total.bits + 2)
+    low, high = (rounded(m, drop, quantizer.rounding) for m in (total.low, total.high))
+    flags = f"{str(low < quantizer.low).lower()}, {str(high > quantizer.high).lower()}"
+    types = f"{integer_type(fmt)}, {drop}, nmp::{quantizer.rounding}, {flags}"
+    return f"nmp::quantize<{types}>({value}, {quantizer.low}LL, {quantizer.high}LL)"
+
+
+def constant_output(neuron: Neuron) -> int:
+    """Output mantissa of a neuron whose sum is its bias alone."""
+    quantizer = neuron.output
+    if quantizer is None:
+        assert neuron.accumulator is not None
+        return neuron.bias << (neuron.accumulator.frac - neuron.bias_frac) if neuron.bias else 0
+    drop = neuron.bias_frac - quantizer.format.frac
+    value = rounded(neuron.bias, drop, quantizer.rounding) if neuron.bias else 0
+    return min(max(value, quantizer.low), quantizer.high)
+
+
+def rounded(mantissa: int, drop: int, rounding: str) -> int:
+    """``flow.fixed.rescale`` for one Python integer of any size."""
+    if drop <= 0:
+        return mantissa << -drop
+    if rounding == "TRN":
+        return mantissa >> drop
+    half = 1 << (drop - 1)
+    up = (mantissa + half) >> drop
+    tie = rounding == "RND_CONV" and mantissa & ((1 << drop) - 1) == half
+    return up - 1 if tie and up & 1 else up

@@ -1,0 +1,20 @@
+"""What a bench must know of emitted RTL, element by element."""
+
+from __future__ import annotations
+
+from flow.bench import Bench, Element
+from flow.emit.verilog import Rtl
+from flow.fixed import bits_for
+from flow.ir import Design
+
+
+def describe(design: Design, rtl: Rtl) -> Bench:
+    """The bench description of emitted RTL; elements are named by layer and neuron."""
+    inputs = tuple(Element.of(f, f"input {i}") for i, f in enumerate(design.input_formats))
+    if design.head == "argmax":
+        _, bits = bits_for(0, max(len(design.output_formats) - 1, 1))
+        outputs: tuple[Element, ...] = (Element(bits, False, "class index"),)
+    else:
+        last = design.layers[-1].name
+        outputs = tuple(Element.of(f, f"layer {last}, neuron {j}") for j, f in enumerate(design.output_formats))
+    return Bench(rtl.top, tuple(f"rtl/{name}" for name in rtl.files), inputs, outputs, rtl.latency_cycles)

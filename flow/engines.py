@@ -1,0 +1,238 @@
+"""Emits the hardware of a build and runs every engine that was asked for on the same vectors."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from flow import plan, simulate
+from flow.adders import build_graphs
+from flow.bench import Bench
+from flow.bench import to_json as bench_json
+from flow.emit.testbench import describe
+from flow.emit.verilog import Rtl, emit_parallel
+from flow.evaluate import argmax
+from flow.graph import LayerGraph, evaluate_graph
+from flow.ir import to_json
+from flow.netlist import read_netlist
+from flow.pipeline import Build, record
+from flow.steps import digest_of
+from flow.tools import icarus, process, verilator, yosys
+
+_SYNTHESIS_TIMEOUT_S = 3600.0
+_SIMULATION_TIMEOUT_S = 3600.0
+NATIVE_VECTORS = 200_000  # the design's vectors are repeated up to about this many
+_NATIVE_ELEMENTS = 20_000_000  # but to no more numbers than this: they are held in memory
+
+
+def run_engines(build: Build) -> None:
+    """Graphs, RTL, then hls, icarus, verilator, synthesis and netlist side by side on two cores.
+
+    The first tool failure ends the others and is raised.
+    """
+    _require_tools(build)
+    with build.steps.timed("rtl"):
+        graphs = build_graphs(build.design)
+        rtl = emit_parallel(build.design, graphs, build.options.clock_period_ns)
+        bench = describe(build.design, rtl)
+        plan.mirror({**rtl.files, "files.f": "".join(f"{name}\n" for name in rtl.files)}, build.options.out / "rtl")
+        plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
+    _facts(build, graphs, rtl)
+    if "integer" in build.options.engines:
+        _integer(build, graphs)
+    jobs = _jobs(build, bench, plan.digest(rtl.files))
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        try:
+            futures = [pool.submit(job) for job in jobs]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            process.end_all()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _require_tools(build: Build) -> None:
+    """Find every tool before the work starts: a missing one is told in the first second, not after a minute."""
+    engines = build.options.engines
+    if "icarus" in engines or "netlist" in engines:
+        icarus.find()
+    if "verilator" in engines:
+        verilator.find()
+    yosys.package_folder()
+    if "hls" in engines:
+        process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
+
+
+def _facts(build: Build, graphs: tuple[LayerGraph, ...], rtl: Rtl) -> None:
+    build.facts.update(
+        architecture="parallel",
+        latency_cycles=rtl.latency_cycles,
+        layer_latency_cycles=rtl.layer_latency_cycles,
+        initiation_interval=1,
+        estimated_critical_path_ns=round(rtl.critical_path_ns, 3),
+        adders={g.name: g.adders for g in graphs},
+        engines={g.name: g.engine for g in graphs},
+    )
+
+
+def _integer(build: Build, graphs: tuple[LayerGraph, ...]) -> None:
+    """Engine ``integer``: the adder graphs, run as integers, against the golden model."""
+    start = time.monotonic()
+    with build.steps.timed("integer"):
+        values = build.vectors.inputs
+        for graph in graphs:
+            values = evaluate_graph(graph, values)
+        if build.design.head == "argmax":
+            values = argmax(values, build.design.output_formats)
+        wrong = (values != build.vectors.expected).any(axis=1)
+    result: dict[str, Any] = {"vectors": len(values), "mismatches": int(wrong.sum())}
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        column = int(np.argmax(values[row] != build.vectors.expected[row]))
+        expected, actual = build.vectors.expected[row, column], values[row, column]
+        result["difference"] = f"vector {row}, neuron {column}: expected {expected}, got {actual}"
+    record(build, "integer", {**result, "seconds": time.monotonic() - start})
+
+
+def _jobs(build: Build, bench: Bench, rtl_digest: str) -> list[Callable[[], None]]:
+    """The independent chains of work, longest first."""
+    engines, key = build.options.engines, digest_of(rtl_digest, bench_json(bench), _vector_digest(build))
+    jobs: list[Callable[[], None]] = [lambda: _synthesis(build, bench, rtl_digest, key)]
+    if "verilator" in engines:
+        jobs.append(lambda: _verilator(build, bench, key))
+    if "icarus" in engines:
+        jobs.append(lambda: _icarus(build, bench, key))
+    if "hls" in engines:
+        jobs.append(lambda: _hls(build))
+    return jobs
+
+
+def _vector_digest(build: Build) -> str:
+    vectors = build.vectors
+    return digest_of(vectors.inputs.tobytes(), vectors.expected.tobytes(), str(vectors.referee))
+
+
+def _entry(result: simulate.EngineResult) -> dict[str, Any]:
+    """An engine's result as report data."""
+    entry: dict[str, Any] = {
+        "vectors": result.vectors,
+        "mismatches": result.mismatches,
+        "seconds": result.seconds,
+        "build_seconds": round(result.build_seconds, 3),
+        "latency_cycles_seen": result.latency_seen,
+        "vectors_per_second": result.vectors_per_second,
+    }
+    if not result.agrees:
+        told = [str(result.first_mismatch)] if result.first_mismatch else []
+        entry["difference"] = "; ".join(told + list(result.problems[:3]))
+    return entry
+
+
+def _icarus(build: Build, bench: Bench, key: str) -> None:
+    vectors, out = build.vectors, build.options.out
+    rows = slice(0, vectors.referee)
+
+    def work() -> dict[str, Any]:
+        result = simulate.run_cocotb(
+            "icarus", bench, out, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "icarus",
+            timeout_s=_SIMULATION_TIMEOUT_S, waveform=build.options.waveform,
+        )  # fmt: skip
+        return _entry(result)
+
+    record(build, "icarus", build.steps.run("icarus", digest_of("icarus 1", key, str(build.options.waveform)), work))
+
+
+def _verilator(build: Build, bench: Bench, key: str) -> None:
+    """Verilator twice on one model: the cocotb bench as referee, then bulk vectors at full speed."""
+    vectors, out = build.vectors, build.options.out
+    rows = slice(0, vectors.referee)
+    folder = out / "sim" / "verilator"
+
+    def work() -> dict[str, Any]:
+        plan.fresh_folder(folder)
+        model = simulate.build_verilator(bench, out, folder / "model")
+        referee = simulate.run_cocotb(
+            "verilator", bench, out, vectors.inputs[rows], vectors.expected[rows], folder / "bench",
+            model=model, timeout_s=_SIMULATION_TIMEOUT_S,
+        )  # fmt: skip
+        repeat = max(1, min(NATIVE_VECTORS // len(vectors.inputs), _NATIVE_ELEMENTS // vectors.inputs.size))
+        many_in, many_out = (np.tile(v, (repeat, 1)) for v in (vectors.inputs, vectors.expected))
+        native = simulate.run_native(
+            bench, many_in, many_out, folder / "native", model, timeout_s=_SIMULATION_TIMEOUT_S
+        )
+        return {"verilator": _entry(referee), "native": _entry(native)}
+
+    both = build.steps.run("verilator", digest_of("verilator 1", key), work)
+    record(build, "verilator", both["verilator"])
+    record(build, "native", both["native"])
+
+
+def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
+    """Yosys for the part's family; then, if asked for, engine ``netlist`` on what it made."""
+    out, part = build.options.out, build.options.part
+    script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, part.yosys_family, dsp=False)
+
+    def work() -> dict[str, Any]:
+        plan.fresh_folder(out / "synth")
+        yosys.synthesize(out / "synth", script, _SYNTHESIS_TIMEOUT_S)
+        found = read_netlist(out / "synth" / "netlist.json", bench.top)
+        return {**asdict(found.resources), "path": asdict(found.longest_path)}
+
+    found = build.steps.run(
+        "synthesis", digest_of("synthesis 1", rtl_digest, script, yosys.version()), work, ("synth",)
+    )
+    build.synthesis.update(found)
+    if "netlist" in build.options.engines:
+        _netlist(build, bench, key)
+
+
+def _netlist(build: Build, bench: Bench, key: str) -> None:
+    vectors, out = build.vectors, build.options.out
+    cells = build.synthesis["lut"] + build.synthesis["ff"]
+    count = min(vectors.referee, max(60, 2_000_000 // max(cells, 1)))
+
+    def work() -> dict[str, Any]:
+        result = simulate.run_cocotb(
+            "netlist", bench, out, vectors.inputs[:count], vectors.expected[:count], out / "sim" / "netlist",
+            sources=[out / "synth" / "netlist.v", yosys.cell_library()], timeout_s=_SIMULATION_TIMEOUT_S,
+        )  # fmt: skip
+        return _entry(result)
+
+    record(build, "netlist", build.steps.run("netlist", digest_of("netlist 1", key, json.dumps(build.synthesis)), work))
+
+
+def _hls(build: Build) -> None:
+    from flow.emit.hls4ml_project import emit_hls  # imports hls4ml
+    from flow.tools.hls_compile import run_hls
+
+    options, vectors = build.options, build.vectors
+    count = min(len(vectors.inputs), max(vectors.referee, 5000))
+
+    def work() -> dict[str, Any]:
+        start = time.monotonic()
+        outputs = run_hls(build.design, vectors.inputs[:count], options.out / "hls")
+        wrong = (outputs != vectors.expected[:count]).any(axis=1)
+        entry: dict[str, Any] = {
+            "vectors": count, "mismatches": int(wrong.sum()), "seconds": time.monotonic() - start
+        }  # fmt: skip
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            j = int(np.argmax(outputs[row] != vectors.expected[row]))
+            name = build.design.layers[-1].name
+            entry["difference"] = (
+                f"vector {row}, layer {name}, neuron {j}: expected {vectors.expected[row, j]}, got {outputs[row, j]}"
+            )
+        return entry
+
+    files = emit_hls(build.design, options.part, options.backend, options.clock_period_ns)
+    plan.mirror(files, options.out / "hls")
+    key = digest_of("hls 1", plan.digest(files), to_json(build.design), _vector_digest(build), str(count))
+    record(build, "hls", build.steps.run("hls", key, work))

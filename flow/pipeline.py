@@ -1,0 +1,221 @@
+"""The build: model -> design -> RTL and HLS -> every engine on the same vectors -> synthesis."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flow import plan
+from flow.check import check
+from flow.dataset import TestPart, load_test_part
+from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.fixed import Ints
+from flow.ir import Design, from_json, to_json
+from flow.parts import Part
+from flow.passes.group import group
+from flow.passes.prune import prune
+from flow.passes.widths import widths
+from flow.steps import Steps, build_lock, digest_of
+from flow.vectors import make_vectors
+
+ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
+BULK_VECTORS = 20_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a build is asked for."""
+
+    model: Path
+    part: Part
+    out: Path
+    data: str | None = None
+    split_key: str | None = None
+    target_columns: str | None = None
+    vectors: int | None = None
+    clock_period_ns: float = 10.0
+    engines: tuple[str, ...] = ENGINES
+    backend: str = "Vitis"
+    head: str = "logits"
+    input_format: str | None = None
+    seed: int = 0
+    waveform: bool = False
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Input mantissas and golden outputs: ``bulk`` for fast engines, its first ``referee`` rows for the benches."""
+
+    inputs: Ints
+    expected: Ints
+    referee: int
+    data_rows: int
+
+
+@dataclass
+class Build:
+    """A build under way: what was asked for and what the steps have found so far."""
+
+    options: Options
+    steps: Steps
+    design: Design
+    vectors: Vectors
+    test: TestPart | None = None
+    verification: dict[str, dict[str, Any]] = field(default_factory=dict)
+    synthesis: dict[str, Any] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    score: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
+
+
+class ModelFile:
+    """The model of a build, loaded only when a step needs it: importing Keras takes seconds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_design = path.suffix == ".json"
+        with plan.readable_input(path):
+            self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self._loaded: Any = None
+
+    def keras(self) -> Any:
+        """The Keras model."""
+        from flow.extract import load_model  # imports Keras
+
+        if self._loaded is None:
+            self._loaded = load_model(self.path)
+        return self._loaded
+
+    def design(self, options: Options) -> Design:
+        """The finished design: extracted, all passes run and checked."""
+        if self.is_design:
+            design = from_json(self.path.read_text(), str(self.path))
+        else:
+            from flow.extract import extract  # imports Keras
+
+            design = extract(self.keras(), input_format=options.input_format)
+        return finish(replace(design, head=options.head) if options.head != "logits" else design)
+
+
+def finish(design: Design) -> Design:
+    """All passes, each followed by the check."""
+    for step in (prune, widths, group):
+        design = check(step(check(design)))
+    return design
+
+
+def run_build(options: Options, observer: Callable[[str, str], None], engines: Callable[[Build], None]) -> Build:
+    """Run every step; ``engines`` runs what comes after the design and its vectors are known.
+
+    Raises FlowError for what the user can mend; a model that cannot become a design leaves no output folder behind.
+    Mismatches do not raise: they are in the result.
+    """
+    model = ModelFile(options.model)
+    existed = options.out.exists()
+    with ExitStack() as stack:
+        stack.enter_context(build_lock(options.out))
+        try:
+            plan.remove(options.out / "report.json")
+            plan.remove(options.out / "report.html")
+            steps = Steps(options.out, observer)
+            design = _design(model, options, steps)
+            test = _test_part(options, design, steps)
+        except BaseException:
+            if not existed:
+                plan.remove(options.out)
+            raise
+        build = Build(options, steps, design, _vectors(options, design, test), test)
+        _keras(build, model)
+        engines(build)
+        _score(build)
+    return build
+
+
+def _design(model: ModelFile, options: Options, steps: Steps) -> Design:
+    key = digest_of("design 1", model.digest, options.head, options.input_format or "")
+
+    def work() -> dict[str, Any]:
+        design = model.design(options)
+        plan.write_file(options.out / "design.json", to_json(design))
+        return {"source": design.source}
+
+    result = steps.run("model", key, work, ("design.json",))
+    design = from_json((options.out / "design.json").read_text())
+    return replace(design, source=result["source"])
+
+
+def _test_part(options: Options, design: Design, steps: Steps) -> TestPart | None:
+    if not options.data:
+        return None
+    with steps.timed("data"):
+        return load_test_part(options.model, design, options.data, options.split_key, options.target_columns)
+
+
+def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors:
+    """The referee's vectors first (corners, data, random), then the whole test part, then random ones."""
+    weights = sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
+    referee = options.vectors or max(100, min(2000, 3_000_000 // max(weights, 1)))
+    data = quantize_inputs(design, test.inputs) if test else None
+    first = make_vectors(design, referee, data, options.seed)
+    count = max(BULK_VECTORS - len(first) - (0 if data is None else len(data)), 0)
+    more = make_vectors(design, count, None, options.seed + 1)
+    inputs = np.concatenate([first, *([data] if data is not None else []), more])
+    return Vectors(inputs, evaluate(design, inputs), len(first), 0 if data is None else len(data))
+
+
+def _keras(build: Build, model: ModelFile) -> None:
+    """Engine ``keras``: the Keras model against the integer design, on real inputs and on exact corner inputs."""
+    if model.is_design:
+        build.skipped["keras"] = "the build started from a design.json, there is no Keras model"
+        return
+    design, vectors = build.design, build.vectors
+    exact = to_float(vectors.inputs[: vectors.referee], design.input_formats).astype(np.float32)
+    inputs = exact if build.test is None else np.concatenate([exact, build.test.inputs])
+    key = digest_of("keras 1", model.digest, to_json(design), inputs.tobytes())
+
+    def work() -> dict[str, Any]:
+        from flow.extract import compare_with_keras  # imports Keras
+
+        return compare_with_keras(model.keras(), design, inputs)
+
+    result = build.steps.run("keras", key, work)
+    if result.get("skipped"):
+        build.skipped["keras"] = result["skipped"]
+        return
+    record(build, "keras", result)
+
+
+def record(build: Build, engine: str, result: dict[str, Any]) -> None:
+    """Note an engine's result: its numbers for the report, its first difference for the user."""
+    result = dict(result)
+    difference = result.pop("difference", None)
+    seconds = result.pop("seconds", build.steps.seconds.get(engine, 0.0))
+    build.verification[engine] = {**result, "seconds": round(seconds, 3)}
+    if result["mismatches"]:
+        build.differences.append(f"engine {engine}: {difference or 'outputs differ'}")
+        build.verification[engine]["first_mismatch"] = difference
+
+
+def _score(build: Build) -> None:
+    """The integer design's score on the data's test part, beside the one training recorded."""
+    if build.test is None:
+        build.skipped["score"] = "no data set was given (--data)"
+        return
+    start = build.vectors.referee
+    rows = build.vectors.expected[start : start + build.vectors.data_rows]
+    design = build.design
+    outputs = rows.astype(np.float64) if design.head == "argmax" else to_float(rows, design.output_formats)
+    build.score = {"data": build.test.name, "rows": len(rows), **build.test.score(outputs, design.head)}
+
+
+def save_json(path: Path, data: Any) -> None:
+    """Write JSON for people and programs: sorted keys, indented."""
+    plan.write_file(path, json.dumps(data, indent=1, sort_keys=True) + "\n")

