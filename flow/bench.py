@@ -9,14 +9,12 @@ A result is sampled ``latency_cycles`` clock edges after the edge that took its 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from flow.errors import DesignError
-from flow.fixed import MAX_BITS, Fixed, bits_for
-from flow.ir import Design
+from flow.fixed import MAX_BITS, Fixed
 
 SCHEMA = 1
 
@@ -93,25 +91,6 @@ class Bench:
         """Names of the top module's ports."""
         ready = ("in_ready", "out_ready") if self.ready else ()
         return ("clk", "rst", "in_valid", "in_data", "out_valid", "out_data", *ready)
-
-
-def describe(
-    design: Design,
-    top: str,
-    sources: Sequence[str],
-    latency_cycles: int,
-    initiation_interval: int = 1,
-    ready: bool = False,
-) -> Bench:
-    """The bench of a design (widths pass done) whose hardware has the given top, sources and timing."""
-    inputs = tuple(Element.of(f, f"input {i}") for i, f in enumerate(design.input_formats))
-    last = design.layers[-1].name
-    if design.head == "argmax":
-        _, bits = bits_for(0, len(design.output_formats) - 1)
-        outputs: tuple[Element, ...] = (Element(bits, False, "class index"),)
-    else:
-        outputs = tuple(Element.of(f, f"layer {last}, neuron {j}") for j, f in enumerate(design.output_formats))
-    return Bench(top, tuple(sources), inputs, outputs, latency_cycles, initiation_interval, ready)
 
 
 def to_json(bench: Bench) -> str:

@@ -9,6 +9,7 @@ bench_result.json there. NMP_SEED seeds gaps and stalls.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -269,7 +270,7 @@ async def back_to_back(dut: Any) -> None:
         await stream.run(range(len(BENCH.inputs)), never, never)
         # Buffers may fill faster than the design works, so the interval is judged once they are full.
         steady = stream.accepts[BENCH.latency // BENCH.interval + 2 :] if BENCH.ready else stream.accepts
-        intervals = [b - a for a, b in zip(steady, steady[1:], strict=False)]
+        intervals = [b - a for a, b in itertools.pairwise(steady)]
         if intervals:
             BENCH.outcome.interval_seen = max(intervals)
         for wrong in sorted({i for i in intervals if i != BENCH.interval}):

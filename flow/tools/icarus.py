@@ -27,10 +27,9 @@ def compile_model(
     compiler, _ = find()
     files = [str(s.resolve()) for s in sources]
     tops = ["-s", top]
-    options = "+timescale+1ns/1ps\n"
-    plan.write_file(work / "icarus.f", options)
+    plan.write_file(work / "icarus.f", "+timescale+1ns/1ps\n")
     if waveform:
-        dump = f'module nmp_dump;\n  initial begin\n    $dumpfile("waves.fst");\n    $dumpvars(0, {top});\n  end\nendmodule\n'
+        dump = f'module nmp_dump;\n  initial begin $dumpfile("waves.fst"); $dumpvars(0, {top}); end\nendmodule\n'
         plan.write_file(work / "nmp_dump.v", dump)
         files.append("nmp_dump.v")
         tops += ["-s", "nmp_dump"]
