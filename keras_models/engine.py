@@ -1,0 +1,228 @@
+"""Compiled training: one call per epoch, data and optimizer state on the device, on JAX or TensorFlow.
+
+`make_engine` gives the engine of the running Keras backend. Both take the same steps from the same seeds: the order of
+rows comes from NumPy, the update rules from `optimizer_step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Tensor = Any
+PREDICT_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam or SGD; ``strength_rate`` and ``range_rate`` multiply the learning rate of strengths and log2 ranges."""
+
+    name: str = "adam"
+    strength_rate: float = 1.0
+    range_rate: float = 1.0
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+    def rates(self, variables: Sequence[Any]) -> list[float]:
+        """The learning-rate multiplier of each variable, by its role."""
+        roles = (("strength", self.strength_rate), ("log2_range", self.range_rate))
+        return [next((rate for role, rate in roles if v.name.endswith(role)), 1.0) for v in variables]
+
+
+def optimizer_step(
+    config: OptimizerConfig,
+    rates: Sequence[float],
+    learning_rate: Tensor,
+    step: Tensor,
+    values: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    moments: Sequence[tuple[Tensor, Tensor]],
+) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
+    """New values and moments; ``step`` counts from 1 (float)."""
+    if config.name == "sgd":
+        return [v - learning_rate * r * g for v, r, g in zip(values, rates, gradients, strict=True)], list(moments)
+    correction = ops.sqrt(1.0 - config.beta_2**step) / (1.0 - config.beta_1**step)
+    new_values, new_moments = [], []
+    for value, rate, gradient, (first, second) in zip(values, rates, gradients, moments, strict=True):
+        first = config.beta_1 * first + (1.0 - config.beta_1) * gradient
+        second = config.beta_2 * second + (1.0 - config.beta_2) * ops.square(gradient)
+        change = first / (ops.sqrt(second) + config.epsilon)
+        new_values.append(value - learning_rate * rate * correction * change)
+        new_moments.append((first, second))
+    return new_values, new_moments
+
+
+def task_loss(task: str, targets: Tensor, outputs: Tensor) -> Tensor:
+    """Mean squared error, or cross-entropy of logits with integer classes."""
+    if task == "regression":
+        return ops.mean(ops.square(outputs - targets))
+    return ops.mean(keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True))
+
+
+class Engine:
+    """Trains ``model`` in place on (X, y); rows beyond full batches are left out of an epoch (another set each time)."""
+
+    def __init__(
+        self, model: keras.Model, X: np.ndarray, y: np.ndarray, task: str,
+        optimizer: OptimizerConfig, batch_size: int, seed: int,
+    ) -> None:  # fmt: skip
+        self.model, self.task, self.optimizer = model, task, optimizer
+        self.batch_size = min(batch_size, len(X))
+        self.rows = len(X)
+        self.random = np.random.default_rng(seed)
+        self.steps_done = 0
+        self.rates = optimizer.rates(model.trainable_variables)
+        self._prepare(X, y)
+
+    def _prepare(self, X: np.ndarray, y: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def _run(self, indices: np.ndarray, learning_rate: float, beta: float) -> float:
+        raise NotImplementedError
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Model outputs, of the variables as they are now."""
+        raise NotImplementedError
+
+    def epoch(self, learning_rate: float, beta: float) -> float:
+        """One pass over the shuffled rows; returns the mean loss (cost included)."""
+        steps = self.rows // self.batch_size
+        indices = self.random.permutation(self.rows)[: steps * self.batch_size].reshape(steps, self.batch_size)
+        loss = self._run(indices.astype(np.int32), learning_rate, beta)
+        self.steps_done += steps
+        return loss
+
+
+def _beta_positions(model: keras.Model) -> list[int]:
+    return [i for i, v in enumerate(model.non_trainable_variables) if v.name == "beta"]
+
+
+class JaxEngine(Engine):
+    """One jitted ``lax.scan`` per epoch over data that stays on the device."""
+
+    def _prepare(self, X: np.ndarray, y: np.ndarray) -> None:
+        import jax
+        import jax.numpy as jnp
+
+        self._X, self._y = jnp.asarray(X), jnp.asarray(y)
+        variables = self.model.trainable_variables
+        self._moments = [(jnp.zeros(v.shape), jnp.zeros(v.shape)) for v in variables]
+        self._betas = _beta_positions(self.model)
+        self._compiled = jax.jit(self._epoch)
+        self._forward = jax.jit(lambda t, n, x: self.model.stateless_call(t, n, x, training=False)[0])
+
+    def _epoch(self, state: Any, X: Tensor, y: Tensor, indices: Tensor, learning_rate: Tensor, beta: Tensor) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        constraints = [v.constraint for v in self.model.trainable_variables]
+
+        def loss_of(trainable: Any, fixed: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Any]:
+            out, fixed, losses = self.model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
+            return task_loss(self.task, target, out) + sum(losses, start=0.0), fixed
+
+        def step(carry: Any, index: Tensor) -> Any:
+            trainable, fixed, moments, count = carry
+            batch = (jnp.take(X, index, axis=0), jnp.take(y, index, axis=0))
+            (loss, fixed), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, fixed, *batch)
+            trainable, moments = optimizer_step(
+                self.optimizer, self.rates, learning_rate, count, trainable, gradients, moments
+            )
+            trainable = [v if c is None else c(v) for v, c in zip(trainable, constraints, strict=True)]
+            return (trainable, fixed, moments, count + 1.0), loss
+
+        trainable, fixed, moments, count = state
+        fixed = [beta if i in self._betas else v for i, v in enumerate(fixed)]
+        return jax.lax.scan(step, (trainable, fixed, moments, count), indices)
+
+    def _values(self) -> tuple[list[Any], list[Any]]:
+        return (
+            [v.value for v in self.model.trainable_variables],
+            [v.value for v in self.model.non_trainable_variables],
+        )
+
+    def _run(self, indices: np.ndarray, learning_rate: float, beta: float) -> float:
+        scalars = (np.float32(learning_rate), np.float32(beta))
+        state = (*self._values(), self._moments, np.float32(self.steps_done + 1))
+        (trainable, fixed, self._moments, _), losses = self._compiled(state, self._X, self._y, indices, *scalars)
+        for variable, value in zip(self.model.trainable_variables, trainable, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.model.non_trainable_variables, fixed, strict=True):
+            variable.assign(value)
+        return float(losses.mean())
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        parts = [self._forward(*self._values(), X[i : i + PREDICT_ROWS]) for i in range(0, len(X), PREDICT_ROWS)]
+        return np.concatenate([np.asarray(p) for p in parts])
+
+
+class TensorFlowEngine(Engine):
+    """One ``tf.function`` per epoch with a loop inside."""
+
+    def _prepare(self, X: np.ndarray, y: np.ndarray) -> None:
+        import tensorflow as tf
+
+        self._X, self._y = tf.constant(X), tf.constant(y)
+        variables = self.model.trainable_variables
+        self._moments = [(tf.Variable(tf.zeros(v.shape)), tf.Variable(tf.zeros(v.shape))) for v in variables]
+        self._betas = [self.model.non_trainable_variables[i] for i in _beta_positions(self.model)]
+        self._step = tf.function(self._one_step, jit_compile=True)
+        self._compiled = tf.function(self._epoch)
+        self._forward = tf.function(lambda x: self.model(x, training=False))
+
+    def _one_step(self, index: Tensor, learning_rate: Tensor, count: Tensor) -> Tensor:
+        import tensorflow as tf
+
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            out = self.model(tf.gather(self._X, index), training=True)
+            loss = task_loss(self.task, tf.gather(self._y, index), out) + sum(self.model.losses, start=0.0)
+        found = tape.gradient(loss, [v.value for v in variables])
+        gradients = [tf.zeros(v.shape) if g is None else g for g, v in zip(found, variables, strict=True)]
+        moments = [(a.value(), b.value()) for a, b in self._moments]
+        values, moments = optimizer_step(
+            self.optimizer, self.rates, learning_rate, count, [v.value for v in variables], gradients, moments
+        )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value if variable.constraint is None else variable.constraint(value))
+        for (first, second), (new_first, new_second) in zip(self._moments, moments, strict=True):
+            first.assign(new_first)
+            second.assign(new_second)
+        return loss
+
+    def _epoch(self, indices: Tensor, learning_rate: Tensor, count: Tensor) -> Tensor:
+        import tensorflow as tf
+
+        total = tf.constant(0.0)
+        for i in tf.range(tf.shape(indices)[0]):
+            total += self._step(indices[i], learning_rate, count + tf.cast(i, tf.float32))
+        return total / tf.cast(tf.shape(indices)[0], tf.float32)
+
+    def _run(self, indices: np.ndarray, learning_rate: float, beta: float) -> float:
+        import tensorflow as tf
+
+        for variable in self._betas:
+            variable.assign(beta)
+        scalars = (tf.constant(learning_rate, tf.float32), tf.constant(self.steps_done + 1, tf.float32))
+        return float(self._compiled(tf.constant(indices), *scalars))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        import tensorflow as tf
+
+        parts = [self._forward(tf.constant(X[i : i + PREDICT_ROWS])) for i in range(0, len(X), PREDICT_ROWS)]
+        return np.concatenate([p.numpy() for p in parts])
+
+
+def make_engine(*args: Any, **kwargs: Any) -> Engine:
+    """The engine of the running Keras backend; raises ValueError for one that is not supported."""
+    engines = {"jax": JaxEngine, "tensorflow": TensorFlowEngine}
+    backend = keras.backend.backend()
+    if backend not in engines:
+        raise ValueError(f"training runs on the Keras backends {' and '.join(engines)}, not on {backend!r}")
+    return engines[backend](*args, **kwargs)

@@ -1,0 +1,160 @@
+"""The training run: epochs, per-epoch metrics, the choice of the model kept, and the Pareto set of a run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from .engine import OptimizerConfig, make_engine
+from .methods import Method
+from .pareto import ParetoSet, Snapshot
+from .schedule import SETTLED, BudgetController, cosine_rate, rising_beta
+
+BUDGET_SLACK = 0.05  # a model under a budget should use at least 95 % of it
+FRONT_FROM = 0.05  # share of the epochs before models enter the front
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train; ``beta`` is the final weight of the hardware cost and ``beta_start`` where its rise begins."""
+
+    epochs: int = 400
+    batch_size: int = 2048
+    learning_rate: float = 5e-3
+    optimizer: str = "adam"
+    constant_rate: bool = False
+    strength_rate: float = 0.2
+    range_rate: float = 1.0
+    beta: float = 1e-5
+    beta_start: float = 1e-6
+    lut_budget: float | None = None
+    front: bool = False
+    patience: int | None = None
+    seed: int = 0
+
+
+@dataclass
+class FitResult:
+    """What a run leaves: per-epoch rows, the chosen model's snapshot (already in the model) and the Pareto set."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: Snapshot | None = None
+    front: ParetoSet = field(default_factory=ParetoSet)
+    seconds: float = 0.0
+
+
+def score_of(task: str, outputs: np.ndarray, targets: np.ndarray) -> float:
+    """Accuracy of logits, or the mean squared error."""
+    if task == "classification":
+        return float((outputs.argmax(axis=1) == targets).mean())
+    return float(np.mean(np.square(outputs.astype(np.float64) - targets)))
+
+
+def fit(
+    model: keras.Model,
+    method: Method,
+    parts: dict[str, tuple[np.ndarray, np.ndarray]],
+    task: str,
+    config: FitConfig,
+    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+) -> FitResult:
+    """Train ``model`` on ``parts["train"]``, judging by ``parts["val"]``; the best model's weights are left in it.
+
+    The model kept is the one of best validation score: under a LUT budget among those within 5 % below it (else the
+    largest below it), with a cost weight among the epochs after the weight has settled.
+    Raises ValueError when no epoch gave a finite score, or none came under the budget.
+    """
+    started = time.perf_counter()
+    optimizer = OptimizerConfig(config.optimizer, config.strength_rate, config.range_rate)
+    engine = make_engine(model, *parts["train"], task, optimizer, config.batch_size, config.seed)
+    run = _Run(config, task, FitResult())
+    for epoch in range(config.epochs):
+        progress = epoch / config.epochs
+        rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
+        beta = run.beta(progress) if method.learns_bits else 0.0
+        loss = engine.epoch(rate, beta)
+        score = score_of(task, engine.predict(parts["val"][0]), parts["val"][1])
+        luts, statistics = method.describe(model)
+        row = {"epoch": epoch + 1, "loss": loss, "val": score, "beta": beta, "learning_rate": rate,
+               "mean_weight_bits": statistics["mean_weight_bits"],
+               "mean_activation_bits": statistics["mean_activation_bits"] or math.nan,
+               "estimated_luts": math.nan if luts is None else luts}  # fmt: skip
+        run.record(model, row, statistics)
+        on_epoch(row)
+        if config.patience is not None and run.epochs_since_best() >= config.patience:
+            break
+    if run.result.best is None:
+        raise ValueError(run.why_nothing())
+    model.set_weights(list(run.result.best.weights))
+    run.result.seconds = time.perf_counter() - started
+    return run.result
+
+
+@dataclass
+class _Run:
+    """The state of one run that decides what is kept."""
+
+    config: FitConfig
+    task: str
+    result: FitResult
+    luts: float = math.inf
+
+    def __post_init__(self) -> None:
+        budget = self.config.lut_budget
+        self.controller = None if budget is None else BudgetController(budget, self.config.beta_start)
+
+    def beta(self, progress: float) -> float:
+        """The cost weight of the coming epoch."""
+        if self.controller is not None:
+            return self.controller.next(self.luts, progress)
+        settled = 1.0 if self.config.front else SETTLED
+        return rising_beta(self.config.beta_start, self.config.beta, progress, settled)
+
+    def record(self, model: keras.Model, row: dict[str, float], statistics: dict[str, Any]) -> None:
+        """Note an epoch and keep its weights when they are the best so far or on the front."""
+        self.result.history.append(row)
+        merit = row["val"] if self.task == "classification" else -row["val"]
+        self.luts = row["estimated_luts"] if math.isfinite(row["estimated_luts"]) else 0.0
+        if not math.isfinite(merit):
+            return
+        progress = (row["epoch"] - 1) / self.config.epochs
+        better = self._better(merit, progress)
+        enters = self.config.front and progress >= FRONT_FROM and self.result.front.admits(merit, self.luts)
+        if not better and not enters:
+            return
+        snapshot = Snapshot(merit, self.luts, int(row["epoch"]), model.get_weights(), statistics)
+        if better:
+            self.result.best = snapshot
+        if enters:
+            self.result.front.add(snapshot)
+
+    def _better(self, merit: float, progress: float) -> bool:
+        best = self.result.best
+        budget = self.config.lut_budget
+        if budget is not None:
+            if self.luts > budget:
+                return False
+            tight = self.luts >= (1 - BUDGET_SLACK) * budget
+            best_tight = best is not None and best.luts >= (1 - BUDGET_SLACK) * budget
+            if tight != best_tight or not tight:
+                return best is None or (tight if tight != best_tight else self.luts > best.luts)
+        settled = self.config.beta <= 0 or self.config.front or budget is not None or progress >= SETTLED
+        return settled and (best is None or merit > best.merit)
+
+    def epochs_since_best(self) -> int:
+        """Epochs since the kept model was found (0 while there is none)."""
+        return 0 if self.result.best is None else len(self.result.history) - self.result.best.epoch
+
+    def why_nothing(self) -> str:
+        """Why no model could be kept."""
+        finite = [row for row in self.result.history if math.isfinite(row["val"])]
+        if self.config.lut_budget is not None and finite:
+            least = min(row["estimated_luts"] for row in finite)
+            return f"no model came under {self.config.lut_budget:g} LUTs (least {least:.0f}); train for more epochs"
+        return "training gave no finite validation score; lower the learning rate"

@@ -1,0 +1,128 @@
+"""The training methods by name: how each builds its model and what it says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from .cost import luts_of_export
+from .models import bit_statistics, build_mlp, export_integer
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a method needs to know to build a model."""
+
+    inputs: int
+    hidden: tuple[int, ...]
+    outputs: int
+    mode: str = "hardware"
+    bits: float = 8
+    seed: int = 0
+    calibration: np.ndarray = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+
+
+@dataclass(frozen=True)
+class Method:
+    """``build`` makes the model; ``describe`` gives estimated LUTs (or None) and the width statistics."""
+
+    build: Callable[[ModelSpec], keras.Model]
+    describe: Callable[[keras.Model], tuple[float | None, dict[str, Any]]]
+    learns_bits: bool = False
+
+
+def _build_nmp(spec: ModelSpec) -> keras.Model:
+    model = build_mlp(spec.inputs, spec.hidden, spec.outputs, spec.mode, spec.seed)
+    model.get_layer("quantize_inputs").adapt(spec.calibration)
+    return model
+
+
+def _describe_nmp(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
+    description = export_integer(model)
+    return luts_of_export(description), bit_statistics(description)
+
+
+def _initializer(spec: ModelSpec, number: int) -> keras.initializers.Initializer:
+    return keras.initializers.HeNormal(seed=1000 * spec.seed + number)
+
+
+def _build_float(spec: ModelSpec) -> keras.Model:
+    layers: list[keras.layers.Layer] = [keras.layers.Input((spec.inputs,), name="features")]
+    for number, units in enumerate([*spec.hidden, spec.outputs]):
+        last = number == len(spec.hidden)
+        layers.append(
+            keras.layers.Dense(
+                units, activation=None if last else "relu", name="output" if last else f"dense_{number}",
+                kernel_initializer=_initializer(spec, number),
+            )  # fmt: skip
+        )
+    return keras.Sequential(layers, name="float_mlp")
+
+
+def _describe_float(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
+    neurons = sum(layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense))
+    return None, {
+        "mean_weight_bits": 32.0, "mean_activation_bits": 32.0, "weight_bits_histogram": {"32": neurons},
+        "zero_weights": 0.0,
+    }  # fmt: skip
+
+
+def uniform_quantizers(bits: float) -> tuple[str, str]:
+    """QKeras weight and activation quantizers of one width: 1 is binary, 1.58 ternary; activations have at least 4."""
+    activation = f"quantized_relu({max(4, int(np.ceil(bits)))},2)"
+    if bits == 1:
+        return "binary(alpha='auto_po2')", activation
+    if bits == 1.58:
+        return "ternary(alpha='auto_po2')", activation
+    if not float(bits).is_integer() or not 2 <= bits <= 16:
+        raise ValueError(f"--bits {bits:g}: uniform widths are 1, 1.58 and the integers 2 to 16")
+    return f"quantized_bits({int(bits)},0,1,alpha='auto_po2')", activation
+
+
+def _build_uniform(spec: ModelSpec) -> keras.Model:
+    weights, activation = uniform_quantizers(spec.bits)
+    import qkeras
+
+    layers: list[keras.layers.Layer] = [
+        keras.layers.Input((spec.inputs,), name="features"),
+        qkeras.QActivation("quantized_bits(8,3,1,alpha=1)", name="quantize_inputs"),
+    ]
+    for number, units in enumerate([*spec.hidden, spec.outputs]):
+        last = number == len(spec.hidden)
+        layers.append(
+            qkeras.QDense(
+                units, kernel_quantizer=weights, bias_quantizer="quantized_bits(16,7,1,alpha=1)",
+                name="output" if last else f"dense_{number}", kernel_initializer=_initializer(spec, number),
+            )  # fmt: skip
+        )
+        if not last:
+            layers.append(qkeras.QActivation(activation, name=f"relu_{number}"))
+    return keras.Sequential(layers, name="uniform_mlp")
+
+
+def _describe_uniform(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
+    from .qkeras_bridge import width_label
+
+    dense = [layer for layer in model.layers if type(layer).__name__ == "QDense"]
+    widths = [width_label(layer.kernel_quantizer_internal) for layer in dense]
+    sizes = [int(np.prod(layer.kernel.shape)) for layer in dense]
+    relus = [layer for layer in model.layers if layer.name.startswith("relu_")]
+    counts: dict[str, int] = {}
+    for layer, width in zip(dense, widths, strict=True):
+        counts[f"{width:g}"] = counts.get(f"{width:g}", 0) + layer.units
+    return None, {
+        "mean_weight_bits": float(np.average(widths, weights=sizes)),
+        "mean_activation_bits": float(np.mean([layer.quantizer.bits for layer in relus])) if relus else None,
+        "weight_bits_histogram": counts,
+    }
+
+
+METHODS: dict[str, Method] = {
+    "nmp": Method(_build_nmp, _describe_nmp, learns_bits=True),
+    "uniform": Method(_build_uniform, _describe_uniform),
+    "float": Method(_build_float, _describe_float),
+}

@@ -1,0 +1,36 @@
+"""A progress bar with the time left and the figures of the last epoch."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class EpochProgress:
+    """Context manager that is called with each epoch's metrics; draws on standard error, in terminals only."""
+
+    def __init__(self, epochs: int, task: str) -> None:
+        self.metric = "accuracy" if task == "classification" else "mse"
+        self.bar = Progress(
+            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"), console=Console(stderr=True),
+        )  # fmt: skip
+        self.task = self.bar.add_task("training", total=epochs, figures="compiling")
+
+    def __enter__(self) -> EpochProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def __call__(self, row: dict[str, float]) -> None:
+        figures = f"val {self.metric} {row['val']:.4f}, {row['mean_weight_bits']:.2f} weight bits"
+        if math.isfinite(row["estimated_luts"]):
+            figures += f", {row['estimated_luts']:.0f} LUTs"
+        self.bar.update(self.task, advance=1, figures=figures)
