@@ -1,0 +1,90 @@
+"""Device and board names."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flow.errors import PartError
+from flow.parts import boards, devices, resolve
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["xc7z020", "XC7Z020", "xc7z020clg400-1", "xc7z020-clg400-1", "7z020clg400-1", "xc7z020-1", "PYNQ_Z2", "pynq z1"],
+)
+def test_every_spelling_gives_the_same_part(name: str) -> None:
+    part = resolve(name)
+    assert part.name == part.unhyphenated == "xc7z020clg400-1"
+    assert part.hyphenated == "xc7z020-clg400-1"
+    assert part.resources == {"lut": 53200, "ff": 106400, "dsp": 220, "bram18": 280, "uram": 0}
+    assert (part.family, part.yosys_family, part.package, part.speed_grade) == ("xc7", "xc7", "clg400", "-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "full", "family"),
+    [
+        ("xc7z007sclg225-1", "xc7z007sclg225-1", "xc7"),
+        ("zedboard", "xc7z020clg484-1", "xc7"),
+        ("arty-a7-35", "xc7a35ticsg324-1L", "xc7"),
+        ("kv260", "xck26-sfvc784-2LV-c", "xcup"),
+        ("xczu3eg-sbva484", "xczu3eg-sbva484-1-e", "xcup"),
+        ("XCZU3EG-SBVA484-1-I", "xczu3eg-sbva484-1-i", "xcup"),
+        ("xcu55c-fsvh2892-2l-e", "xcu55c-fsvh2892-2L-e", "xcup"),
+        ("xcku5p-ffvb676-1LV-i", "xcku5p-ffvb676-1LV-i", "xcup"),
+        ("u250", "xcu250-figd2104-2L-e", "xcup"),
+        ("kcu105", "xcku040-ffva1156-2-e", "xcu"),
+        ("7a200tffv1156-2", "xc7a200tffv1156-2", "xc7"),
+    ],
+)
+def test_full_names(name: str, full: str, family: str) -> None:
+    part = resolve(name)
+    assert (part.name, part.family) == (full, family)
+
+
+def test_every_board_and_device_resolves_and_is_stable() -> None:
+    for board, full in boards().items():
+        assert resolve(board).name == full
+        assert resolve(board).board == board
+        assert resolve(full).board is None
+    for device in devices():
+        part = resolve(device)
+        assert part.device == device
+        assert resolve(part.name) == resolve(part.hyphenated) == resolve(part.unhyphenated) == part
+        assert min(part.lut, part.ff, part.dsp, part.bram18, part.default_clock_period_ns) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("xc7z021", "xc7z020"),
+        ("pinq-z2", "pynq-z2"),
+        ("zc7z020", "xc7z020"),
+        ("xc7z020clg400-9", "xc7z020"),
+        ("", "xc7z020"),
+    ],
+)
+def test_unknown_names_offer_the_nearest_in_one_line(name: str, nearest: str) -> None:
+    with pytest.raises(PartError, match=nearest) as caught:
+        resolve(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_package_the_device_does_not_come_in_is_refused() -> None:
+    with pytest.raises(PartError, match="clg400, clg484"):
+        resolve("xc7z020ffg900-2")
+
+
+@given(
+    st.one_of(
+        st.text(max_size=60), st.from_regex(r"xc7z020[a-z0-9-]{0,12}"), st.from_regex(r"xczu3eg[ -]?[a-z0-9-]{0,14}")
+    )
+)
+def test_any_text_is_a_part_or_a_part_error(name: str) -> None:
+    try:
+        part = resolve(name)
+    except PartError as error:
+        assert "\n" not in str(error)
+    else:
+        assert resolve(part.name).name == part.name
