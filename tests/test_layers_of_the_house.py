@@ -1,0 +1,83 @@
+"""The import order of the house is kept: nothing reaches upwards, Keras is met in one place."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("keras", "tensorflow", "jax", "qkeras")
+
+
+def imports(path: Path, lazily: bool = True) -> set[str]:
+    """Names of modules a file imports; without ``lazily`` only those imported when it is loaded."""
+    tree = ast.parse(path.read_text())
+    nodes = ast.walk(tree) if lazily else iter(tree.body)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def modules(folder: str) -> dict[str, Path]:
+    files = (ROOT / folder).rglob("*.py")
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in files}
+
+
+def reaches(name: str, *prefixes: str) -> bool:
+    return any(name == p or name.startswith(p + ".") for p in prefixes)
+
+
+def test_training_never_imports_the_flow():
+    for name, path in modules("keras_models").items():
+        assert not [i for i in imports(path) if reaches(i, "flow", "sim")], name
+
+
+def test_only_extract_imports_keras():
+    for name, path in modules("flow").items():
+        if not reaches(name, "flow.extract"):
+            assert not [i for i in imports(path) if reaches(i, *HEAVY)], name
+
+
+ORDER = [
+    ["flow.errors"],
+    ["flow.fixed"],
+    ["flow.ir", "flow.graph"],
+    ["flow.ranges"],
+    ["flow.check", "flow.evaluate", "flow.cost", "flow.timing", "flow.bench"],
+    ["flow.passes"],
+    ["flow.adders", "flow.vectors", "flow.netlist", "flow.parts"],
+    ["flow.emit"],
+    ["flow.simulate"],
+    ["flow.pipeline"],
+    ["flow.engines", "flow.results", "flow.console"],
+    ["flow.build", "flow.sweep"],
+]
+
+
+def test_imports_go_one_way():
+    rank = {prefix: level for level, row in enumerate(ORDER) for prefix in row}
+
+    def level(name: str) -> int | None:
+        return next((rank[p] for p in rank if reaches(name, p)), None)
+
+    for name, path in modules("flow").items():
+        own = level(name)
+        for target in imports(path):
+            other = level(target)
+            if own is not None and other is not None and not reaches(target, name):
+                assert other <= own, f"{name} imports {target}"
+
+
+def test_tools_and_reports_know_no_design():
+    above = ("flow.ir", "flow.extract", "flow.pipeline", "flow.engines", "flow.build")
+    for name, path in modules("flow").items():
+        if reaches(name, "flow.tools", "flow.reports"):
+            assert not [i for i in imports(path) if reaches(i, *above)], name
+
+
+def test_help_needs_no_heavy_import():
+    for name in ("flow.build", "flow.errors", "flow.plan"):
+        path = modules("flow")[name]
+        assert not [i for i in imports(path, lazily=False) if reaches(i, *HEAVY, "numpy", "hls4ml")], name
