@@ -69,7 +69,8 @@ class GroupedDenseCall(FunctionCallTemplate):  # type: ignore[misc]
     def format(self, node: Any) -> str:
         """One call statement."""
         params = self._default_function_params(node)
-        return f"{node_code(node).function}<{params['input_t']}, {params['output_t']}>({params['input']}, {params['output']});"
+        types = f"{params['input_t']}, {params['output_t']}"
+        return f"{node_code(node).function}<{types}>({params['input']}, {params['output']});"
 
 
 class ArgmaxCall(FunctionCallTemplate):  # type: ignore[misc]

@@ -1,0 +1,130 @@
+"""The hls4ml project of a design: standard layout, our grouped layers, a self-checking test bench. A pure function.
+
+hls4ml writes into a folder of its own that is collected and removed; the stamp it would draw at random is a function
+of the design, so equal designs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import hls4ml
+import numpy as np
+import yaml
+from hls4ml.model.graph import ModelGraph
+
+from flow.emit import hls_extension
+from flow.emit.hls_bench import bench, vectors_files
+from flow.emit.hls_layer import Container, LayerInput, container
+from flow.errors import DesignError
+from flow.fixed import Ints
+from flow.ir import Design, to_json
+from flow.plan import Plan, digest
+
+CLOCK_UNCERTAINTY = "12.5%"
+_NOT_A_FUNCTION = frozenset(
+    """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
+    const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit export extern
+    false float for friend goto if inline int long main mutable namespace new noexcept not not_eq nullptr operator or
+    or_eq private protected public register reinterpret_cast return short signed sizeof static static_assert
+    static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned using
+    virtual void volatile wchar_t while xor xor_eq std nnet nmp hls input
+    """.split()
+)
+
+
+def emit_hls(
+    design: Design,
+    part: str,
+    backend: str = "Vitis",
+    clock_period_ns: float = 5.0,
+    vectors: Ints | None = None,
+    namespace: str | None = None,
+) -> Plan:
+    """The project as file name -> content; ``part`` is the full device name, ``vectors`` input mantissas (n x inputs).
+
+    The ``widths`` pass must have run. The vectors, if given, become the test bench's data. Raises DesignError for a
+    backend other than Vitis or Vivado.
+    """
+    with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
+        output = Path(folder) / "project"
+        model = model_graph(design, part, backend, clock_period_ns, str(output), namespace)
+        _write(model, digest({"design.json": to_json(design)})[:8])
+        files: dict[str, str | bytes] = {}
+        for path in sorted(p for p in output.rglob("*") if p.is_file()):
+            files[path.relative_to(output).as_posix()] = path.read_bytes()
+    files["hls4ml_config.yml"] = yaml.safe_dump({**model.config.config, "OutputDir": "."})
+    files[f"{top_name(design)}_test.cpp"] = bench(design, top_name(design), namespace)
+    if vectors is not None:
+        files.update(vectors_files(design, np.asarray(vectors, np.int64)))
+    return dict(sorted(files.items()))
+
+
+def top_name(design: Design) -> str:
+    """The project's name and its top function: the design's, unless C++ knows that word."""
+    return f"{design.name}_top" if design.name in _NOT_A_FUNCTION else design.name
+
+
+def model_graph(
+    design: Design, part: str, backend: str, clock_period_ns: float, output: str, namespace: str | None = None
+) -> Any:
+    """The hls4ml ModelGraph of a design; ``compile()`` and ``predict()`` work on real numbers as for any hls4ml model.
+
+    Inputs of ``predict`` must already lie on each element's grid, as the host's input quantizer leaves them.
+    """
+    if backend not in hls_extension.BACKENDS:
+        raise DesignError(f"HLS backend {backend!r} is unknown; known: {', '.join(hls_extension.BACKENDS)}")
+    hls_extension.register()
+    entering = container(design.input_formats, "inputs")
+    config = hls4ml.backends.get_backend(backend).create_initial_config(
+        part=part,
+        clock_period=clock_period_ns,
+        clock_uncertainty=CLOCK_UNCERTAINTY,
+        io_type="io_parallel",
+        namespace=namespace,
+        write_weights_txt=False,
+    )
+    config |= {"OutputDir": output, "ProjectName": top_name(design), "Backend": backend}
+    config["HLSConfig"] = {
+        "Model": {"Precision": "ap_fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency"},
+        "LayerName": {"network_input": {"Precision": {"result": _ap_fixed(entering)}}},
+    }
+    return ModelGraph.from_layer_list(config, layer_list(design))
+
+
+def layer_list(design: Design) -> list[dict[str, Any]]:
+    """The design as hls4ml's list of layer dictionaries."""
+    layers: list[dict[str, Any]] = [
+        {"class_name": "InputLayer", "name": "network_input", "input_shape": [len(design.inputs)]}
+    ]
+    for index, layer in enumerate(design.layers):
+        layers.append(
+            {
+                "class_name": "NMPGroupedDense",
+                "name": f"nmp_{layer.name}",
+                "nmp_layer": layer,
+                "nmp_input": LayerInput.of(design, index),
+            }
+        )
+    if design.head == "argmax":
+        layers.append({"class_name": "NMPArgmax", "name": "argmax_head"})
+    return layers
+
+
+def _ap_fixed(form: Container) -> str:
+    return f"ap_{'' if form.signed else 'u'}fixed<{form.bits},{form.integer_bits}>"
+
+
+def _write(model: Any, stamp: str) -> None:
+    """Let hls4ml write the project, with a stamp of our own and without its configuration file.
+
+    Its own writer imports Keras for that file, which takes seconds, and draws the stamp at random.
+    """
+    model.config.config["Stamp"] = stamp
+    writer = copy(model.config.backend.writer)
+    writer.write_yml = lambda _: None
+    writer.write_hls(model)

@@ -1,0 +1,78 @@
+"""The self-checking C test bench of an hls4ml project and its vectors, all as integer mantissas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flow.emit.hls_layer import Container, container
+from flow.emit.templates import render
+from flow.evaluate import argmax, evaluate_layer
+from flow.fixed import Fixed, Ints
+from flow.ir import Design, layer_output_formats
+
+
+def bench(design: Design, top: str, namespace: str | None = None) -> str:
+    """The test bench of a project whose top function is ``top``."""
+    argmax_head = design.head == "argmax"
+    types = [_cpp(container(design.input_formats, "inputs"))]
+    layers: list[dict[str, Any]] = []
+    for layer in design.layers:
+        formats = layer_output_formats(layer)
+        form = container(formats, f"layer {layer.name}")
+        layers.append(
+            {
+                "name": layer.name,
+                "function": f"nmp_{layer.name}",
+                "elements": _elements(formats, form),
+                "input_type": types[-1],
+                "output_type": _cpp(form),
+            }
+        )
+        types.append(_cpp(form))
+    return render(
+        "nmp_test.cpp.j2",
+        top=top,
+        namespace=namespace,
+        argmax=argmax_head,
+        stream=False,
+        inputs=_elements(design.input_formats, container(design.input_formats, "inputs")),
+        layers=layers,
+        outputs=1 if argmax_head else len(design.layers[-1].neurons),
+        input={"type": "input_t"},
+        output={"type": "result_t"},
+    )
+
+
+def vectors_files(design: Design, mantissas: Ints) -> dict[str, str]:
+    """The bench's data: input mantissas and what every neuron must make of them."""
+    return {
+        "tb_data/input_mantissas.dat": _rows(mantissas),
+        "tb_data/expected_mantissas.dat": _rows(expected_columns(design, mantissas)),
+    }
+
+
+def expected_columns(design: Design, mantissas: Ints) -> Ints:
+    """Mantissas of all neurons of all layers, layer after layer, then the class index with head ``argmax``."""
+    values, columns = mantissas, []
+    for index, layer in enumerate(design.layers):
+        values = evaluate_layer(layer, values, design.formats_into(index))
+        columns.append(values)
+    if design.head == "argmax":
+        columns.append(argmax(values, design.output_formats))
+    return np.concatenate(columns, axis=1)
+
+
+def _elements(formats: tuple[Fixed, ...], form: Container) -> list[dict[str, Any]]:
+    return [
+        {"at": form.frac - f.frac if f.bits else 0, "bits": f.bits, "is_signed": str(f.signed).lower()} for f in formats
+    ]
+
+
+def _cpp(form: Container) -> str:
+    return f"ap_{'' if form.signed else 'u'}fixed<{form.bits}, {form.integer_bits}>"
+
+
+def _rows(values: Ints) -> str:
+    return "".join(" ".join(map(str, row)) + "\n" for row in values.tolist())
