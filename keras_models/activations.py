@@ -65,9 +65,11 @@ class NMPActivation(PrecisionLayer):
         return self.quantizer(inputs, bool(training))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of the outputs."""
         return input_shape
 
     def output_bits(self) -> Tensor:
+        """(features,) differentiable widths of the outputs."""
         return self.quantizer.soft_bits()
 
     def hardware_cost(self) -> Tensor:
@@ -83,9 +85,11 @@ class NMPActivation(PrecisionLayer):
         return {"activation": f"nmp_activation(bits={self.ladder.bits})"}
 
     def export_integer(self) -> list[dict[str, Any]]:
+        """[quantizer]."""
         return [self.quantizer.export(relu=self.activation == "relu")]
 
     def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
         return {
             **super().get_config(),
             "activation": self.activation,
@@ -144,9 +148,11 @@ class NMPInputQuantizer(PrecisionLayer):
         return self.quantizer(inputs, bool(training))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of the outputs."""
         return input_shape
 
     def output_bits(self) -> Tensor:
+        """(features,) differentiable widths of the outputs."""
         return self.quantizer.soft_bits()
 
     def hardware_cost(self) -> Tensor:
@@ -162,9 +168,11 @@ class NMPInputQuantizer(PrecisionLayer):
         return {"activation": f"nmp_input(bits={self.ladder.bits})"}
 
     def export_integer(self) -> list[dict[str, Any]]:
+        """[quantizer]."""
         return [self.quantizer.export(relu=False)]
 
     def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
         return {
             **super().get_config(),
             **self.ladder.config("input"),

@@ -1,4 +1,4 @@
-"""What the NMP layers share: the hardware-cost weight, precision variables and the link to the layer that feeds them."""
+"""What the NMP layers share: cost weight, precision variables and the link to the layer that feeds them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class UnitInterval(keras.constraints.Constraint):
     """Clips a strength to [0, 1]."""
 
     def __call__(self, w: Tensor) -> Tensor:
+        """The strength within [0, 1]."""
         return ops.clip(w, 0.0, 1.0)
 
 
@@ -55,6 +56,7 @@ class PrecisionLayer(keras.layers.Layer):
         return strength, ranges
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keras' call; a symbolic one also notes the quantizer that feeds this layer."""
         source = find_upstream(inputs)
         if source is not None:
             self.set_upstream(source)

@@ -139,7 +139,7 @@ def _bundled(name: str) -> dict[str, np.ndarray]:
 
 def _features(name: str, X: np.ndarray) -> np.ndarray:
     if X.ndim != 2 or X.dtype.kind not in "fiub" or 0 in X.shape:
-        raise DataError(f"data set {name!r}: X must be a non-empty (rows, features) number array, not {X.dtype} {X.shape}")
+        raise DataError(f"data set {name!r}: X must be a non-empty (rows, features) array, not {X.dtype} {X.shape}")
     if X.dtype.kind == "f" and not np.isfinite(X).all():
         column = int(np.flatnonzero(~np.isfinite(X).all(axis=0))[0])
         raise DataError(f"data set {name!r}: feature column {column} holds NaN or infinity; clean the file first")
@@ -163,7 +163,7 @@ def _targets(name: str, y: np.ndarray, columns: tuple[int, ...] | None) -> np.nd
             raise DataError(f"data set {name!r}: class numbers must start at 0, found {int(y.min())}")
         return y.astype(np.int64)
     if y.dtype.kind != "f" or y.ndim not in (1, 2):
-        raise DataError(f"data set {name!r}: y must be integers or floats of 1 or 2 dimensions, not {y.dtype} {y.shape}")
+        raise DataError(f"data set {name!r}: y must be integers or floats of 1 or 2 dimensions, not {y.dtype}{y.shape}")
     y = y.reshape(len(y), -1).astype(np.float64)
     if columns is not None:
         if not columns or not all(0 <= c < y.shape[1] for c in columns):

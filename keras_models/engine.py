@@ -66,7 +66,7 @@ def task_loss(task: str, targets: Tensor, outputs: Tensor) -> Tensor:
 
 
 class Engine:
-    """Trains ``model`` in place on (X, y); rows beyond full batches are left out of an epoch (another set each time)."""
+    """Trains ``model`` in place on (X, y); rows beyond full batches are left out of an epoch (others each time)."""
 
     def __init__(
         self, model: keras.Model, X: np.ndarray, y: np.ndarray, task: str,
@@ -158,6 +158,7 @@ class JaxEngine(Engine):
         return float(losses.mean())
 
     def predict(self, X: np.ndarray) -> np.ndarray:
+        """Model outputs, of the variables as they are now."""
         parts = [self._forward(*self._values(), X[i : i + PREDICT_ROWS]) for i in range(0, len(X), PREDICT_ROWS)]
         return np.concatenate([np.asarray(p) for p in parts])
 
@@ -213,6 +214,7 @@ class TensorFlowEngine(Engine):
         return float(self._compiled(tf.constant(indices), *scalars))
 
     def predict(self, X: np.ndarray) -> np.ndarray:
+        """Model outputs, of the variables as they are now."""
         import tensorflow as tf
 
         parts = [self._forward(tf.constant(X[i : i + PREDICT_ROWS])) for i in range(0, len(X), PREDICT_ROWS)]

@@ -138,9 +138,11 @@ class NMPDense(PrecisionLayer):
         return ops.stop_gradient(hard * np.float32(2.0**-self.bias_frac)) + only_gradient(self.bias)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of the outputs."""
         return (*input_shape[:-1], self.units)
 
     def output_bits(self) -> Tensor | None:
+        """(features,) differentiable widths of the outputs, None without an activation."""
         return None if self.activation_quantizer is None else self.activation_quantizer.soft_bits()
 
     def hardware_cost(self) -> Tensor:
@@ -182,6 +184,7 @@ class NMPDense(PrecisionLayer):
         }
 
     def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
         return {
             **super().get_config(),
             "units": self.units,

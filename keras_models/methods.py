@@ -56,9 +56,11 @@ def _build_float(spec: ModelSpec) -> keras.Model:
         last = number == len(spec.hidden)
         layers.append(
             keras.layers.Dense(
-                units, activation=None if last else "relu", name="output" if last else f"dense_{number}",
+                units,
+                activation=None if last else "relu",
+                name="output" if last else f"dense_{number}",
                 kernel_initializer=_initializer(spec, number),
-            )  # fmt: skip
+            )
         )
     return keras.Sequential(layers, name="float_mlp")
 
@@ -95,9 +97,12 @@ def _build_uniform(spec: ModelSpec) -> keras.Model:
         last = number == len(spec.hidden)
         layers.append(
             qkeras.QDense(
-                units, kernel_quantizer=weights, bias_quantizer="quantized_bits(16,7,1,alpha=1)",
-                name="output" if last else f"dense_{number}", kernel_initializer=_initializer(spec, number),
-            )  # fmt: skip
+                units,
+                kernel_quantizer=weights,
+                bias_quantizer="quantized_bits(16,7,1,alpha=1)",
+                name="output" if last else f"dense_{number}",
+                kernel_initializer=_initializer(spec, number),
+            )
         )
         if not last:
             layers.append(qkeras.QActivation(activation, name=f"relu_{number}"))

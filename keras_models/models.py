@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,13 @@ def build_mlp(
         last = number == len(hidden)
         layers.append(
             NMPDense(
-                units, activation=None if last else "relu", mode=mode, name="output" if last else f"dense_{number}",
-                kernel_initializer=keras.initializers.HeNormal(seed=1000 * seed + number), **(dense or {}),
-            )  # fmt: skip
+                units,
+                activation=None if last else "relu",
+                mode=mode,
+                name="output" if last else f"dense_{number}",
+                kernel_initializer=keras.initializers.HeNormal(seed=1000 * seed + number),
+                **(dense or {}),
+            )
         )
     return keras.Sequential(layers, name="nmp_mlp")
 
@@ -55,7 +60,7 @@ def bit_statistics(description: Sequence[dict[str, Any]]) -> dict[str, Any]:
     have an activation quantizer; ``zero_weights`` is the share of weights that are zero.
     """
     dense = [item for item in description if item["kind"] == "dense"]
-    after = [b for a, b in zip(description, description[1:], strict=False) if a["kind"] == "dense" != b["kind"]]
+    after = [b for a, b in pairwise(description) if a["kind"] == "dense" != b["kind"]]
     weights = sum(item["weights"].size for item in dense)
     labels = np.concatenate([item["weight_bits"] for item in dense])
     activations = np.concatenate([item["bits"] for item in after]) if after else np.zeros(0)

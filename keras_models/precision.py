@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,13 @@ class BitLadder:
         self.bits = tuple(int(b) if float(b).is_integer() else float(b) for b in bits)
         legal = all((isinstance(b, int) and 0 <= b <= MAX_BITS) or (ternary and b == TERNARY) for b in self.bits)
         if not self.bits or list(self.bits) != sorted(set(self.bits)) or not legal:
-            raise ValueError(f"bits must rise and be in 0..{MAX_BITS}{' or 1.58' if ternary else ''}, got {tuple(bits)}")
+            choice = f"0..{MAX_BITS}{' or 1.58' if ternary else ''}"
+            raise ValueError(f"bits must rise and be in {choice}, got {tuple(bits)}")
         count = len(self.bits)
         spaced = [k / count for k in range(1, count)]
         self.thresholds = tuple(float(t) for t in (spaced if thresholds is None else thresholds))
         edges = [0.0, *self.thresholds, 1.0]
-        if len(self.thresholds) != count - 1 or any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+        if len(self.thresholds) != count - 1 or any(a >= b for a, b in pairwise(edges)):
             raise ValueError(f"{count} widths need {count - 1} rising thresholds within (0, 1), got {self.thresholds}")
         self.temperature = float(temperature) if temperature is not None else 0.5 / count
         if self.temperature <= 0:

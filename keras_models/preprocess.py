@@ -45,7 +45,8 @@ class Preprocessing:
         """Fit on the training part: heavy tails, moments, categorical levels and target moments."""
         X, y = dataset.part("train")
         categorical = tuple(
-            (column, _top_levels(X[:, column], count)) for column, count in sorted(dataset.declaration.categorical.items())
+            (column, _top_levels(X[:, column], count))
+            for column, count in sorted(dataset.declaration.categorical.items())
         )
         numeric = tuple(c for c in range(X.shape[1]) if c not in dataset.declaration.categorical)
         if dataset.declaration.scale is not None:

@@ -30,6 +30,7 @@ class EpochProgress:
         self.bar.stop()
 
     def __call__(self, row: dict[str, float]) -> None:
+        """Advance by one epoch and show its figures."""
         figures = f"val {self.metric} {row['val']:.4f}, {row['mean_weight_bits']:.2f} weight bits"
         if math.isfinite(row["estimated_luts"]):
             figures += f", {row['estimated_luts']:.0f} LUTs"

@@ -23,7 +23,6 @@ from .preprocess import Preprocessing, attach
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
     from .fit import FitConfig, FitResult
 
@@ -250,14 +249,14 @@ def save_model(out: Path, model: keras.Model, preprocessing: Preprocessing) -> N
         temporary = Path(folder) / out.name
         model.save(temporary)
         attach(temporary, preprocessing)
-        os.replace(temporary, out)
+        temporary.replace(out)
 
 
 def _replace_text(path: Path, text: str) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
         temporary.write_text(text)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
 
 def _write_front(out: Path, model: keras.Model, preprocessing: Preprocessing, result: FitResult) -> None:
@@ -277,7 +276,7 @@ def _write_front(out: Path, model: keras.Model, preprocessing: Preprocessing, re
         (fresh / "front.json").write_text(json.dumps(entries, indent=1) + "\n")
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(fresh, folder)
+        fresh.replace(folder)
     model.set_weights(chosen)
 
 
