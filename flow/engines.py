@@ -197,7 +197,7 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
 def _netlist(build: Build, bench: Bench, key: str) -> None:
     vectors, out = build.vectors, build.options.out
     cells = build.synthesis["lut"] + build.synthesis["ff"]
-    count = min(vectors.referee, max(60, 2_000_000 // max(cells, 1)))
+    count = min(vectors.referee, max(60, 600_000 // max(cells, 1)))
 
     def work() -> dict[str, Any]:
         result = simulate.run_cocotb(
@@ -210,29 +210,27 @@ def _netlist(build: Build, bench: Bench, key: str) -> None:
 
 
 def _hls(build: Build) -> None:
-    from flow.emit.hls4ml_project import emit_hls  # imports hls4ml
-    from flow.tools.hls_compile import run_hls
+    """Emit the hls4ml project and run its C simulation, compiled by g++, on integers."""
+    from flow.emit.hls4ml_project import emit_hls  # imports hls4ml, which a build without this engine does not need
+    from flow.tools.hls_compile import compile_bench, first_mismatch, run_hls
 
     options, vectors = build.options, build.vectors
     count = min(len(vectors.inputs), max(vectors.referee, 5000))
+    project = options.out / "hls"
 
     def work() -> dict[str, Any]:
         start = time.monotonic()
-        outputs = run_hls(build.design, vectors.inputs[:count], options.out / "hls")
+        outputs = run_hls(build.design, vectors.inputs[:count], project)
         wrong = (outputs != vectors.expected[:count]).any(axis=1)
-        entry: dict[str, Any] = {
-            "vectors": count, "mismatches": int(wrong.sum()), "seconds": time.monotonic() - start
-        }  # fmt: skip
+        entry: dict[str, Any] = {"vectors": count, "mismatches": int(wrong.sum()), "seconds": time.monotonic() - start}
         if wrong.any():
-            row = int(np.argmax(wrong))
-            j = int(np.argmax(outputs[row] != vectors.expected[row]))
-            name = build.design.layers[-1].name
-            entry["difference"] = (
-                f"vector {row}, layer {name}, neuron {j}: expected {vectors.expected[row, j]}, got {outputs[row, j]}"
-            )
+            row = slice(int(np.argmax(wrong)), int(np.argmax(wrong)) + 1)
+            found = first_mismatch(build.design, vectors.inputs[row], compile_bench(project, build.design.name))
+            entry["difference"] = str(found or f"vector {row.start}: the outputs differ")
         return entry
 
-    files = emit_hls(build.design, options.part, options.backend, options.clock_period_ns)
-    plan.mirror(files, options.out / "hls")
+    checked = vectors.inputs[: min(vectors.referee, 200)]
+    files = emit_hls(build.design, options.part.name, options.backend, options.clock_period_ns, checked)
+    plan.mirror(files, project)
     key = digest_of("hls 1", plan.digest(files), to_json(build.design), _vector_digest(build), str(count))
     record(build, "hls", build.steps.run("hls", key, work))

@@ -138,10 +138,16 @@ class _Arrival:
                     if isinstance(b, int)]  # fmt: skip
         # CARRY4: bit i of O or CO depends on S and DI up to i and on the carry in.
         through = self.delays.carry_exit if port == "O" else self.delays.carry_per_4_bits
-        entry = self.delays.net + self.delays.carry_entry - self.delays.lut + through
-        result = [(b, entry) for p in ("S", "DI") for b in wires[p][: index + 1] if isinstance(b, int)]
+        entry = self.delays.carry_entry - self.delays.lut + through
+        result = [(b, entry + self._net(b)) for p in ("S", "DI") for b in wires[p][: index + 1] if isinstance(b, int)]
         result += [(b, through) for b in wires["CI"] if isinstance(b, int)]
-        return result + [(b, entry) for b in wires.get("CYINIT", []) if isinstance(b, int)]
+        return result + [(b, entry + self.delays.net) for b in wires.get("CYINIT", []) if isinstance(b, int)]
+
+    def _net(self, bit: int) -> float:
+        """Net delay to a carry chain's operand: none from a LUT, which is packed beside the chain."""
+        driver = self.driver.get(bit)
+        packed = driver is not None and self.cells[driver[0]]["type"].startswith("LUT")
+        return 0.0 if packed else self.delays.net + self.delays.lut
 
     def _arrive(self, bit: int) -> tuple[float, int]:
         best = (0.0, 0)
