@@ -54,7 +54,7 @@ def build(sources: Sequence[Path], top: str, ports: Sequence[str], work: Path, w
     plan.write_file(work / "ports.vlt", f"`verilator_config\n{opened}")
     arguments = [verilator, *_options(top, waveform), "ports.vlt", *(str(s.resolve()) for s in sources)]
     verilated = process.run(arguments, work, work / "verilator.log", _BUILD_TIMEOUT_S)
-    flags = _write_units(work / "model", "in_ready" in ports)
+    units, flags = _write_units(work / "model", "in_ready" in ports)
 
     def compile_unit(unit: str, optimise: str) -> float:
         command = [compiler, *flags, optimise, "-c", f"{unit}.cc", "-o", f"{unit}.o"]
@@ -62,12 +62,11 @@ def build(sources: Sequence[Path], top: str, ports: Sequence[str], work: Path, w
 
     with ThreadPoolExecutor(2) as pool:
         try:
-            units = [pool.submit(compile_unit, "cold", "-O0"), pool.submit(compile_unit, "hot", "-O2")]
-            compiled = max(unit.result() for unit in units)
+            compiled = max(pool.map(compile_unit, units, ["-O2" if unit == "hot" else "-O0" for unit in units]))
         except KeyboardInterrupt:
             process.end_all()
             raise
-    link = [compiler, "-pthread", "-o", "simulate", "hot.o", "cold.o", *_libraries()]
+    link = [compiler, "-pthread", "-o", "simulate", *(f"{unit}.o" for unit in units), *_libraries()]
     linked = process.run(link, work / "model", work / "link.log", _BUILD_TIMEOUT_S)
     return Model(work / "model" / "simulate", verilated.seconds + compiled + linked.seconds, waveform)
 
@@ -87,8 +86,11 @@ def _libraries() -> list[str]:
     return [f"-Wl,-rpath,{vpi.parent}", f"-L{vpi.parent}", f"-l{vpi.stem.removeprefix('lib')}"]
 
 
-def _write_units(model: Path, ready: bool) -> list[str]:
-    """Write ``hot.cc`` (what runs every cycle) and ``cold.cc`` (the rest); gives the compiler flags of both."""
+def _write_units(model: Path, ready: bool) -> tuple[list[str], list[str]]:
+    """Write ``hot.cc`` (what runs every cycle), ``cold.cc`` (the rest) and where needed ``waves.cc``.
+
+    Gives the names of the units and their common compiler flags.
+    """
     classes = (model / "Vtop_classes.mk").read_text()
     makefile = (model / "Vtop.mk").read_text()
     root = re.search(r"^VERILATOR_ROOT = (.+)$", makefile, re.MULTILINE)
@@ -100,11 +102,14 @@ def _write_units(model: Path, ready: bool) -> list[str]:
     generated = sorted(p.name for p in model.glob("Vtop*.cpp"))
     cold = [n for n in generated if "__Slow" in n or "__Trace" in n or "__Syms" in n]
     hot = [*(n for n in generated if n not in cold), str(_HARNESS)]
-    cold += [str(include / f"{name}.cpp") for name in names]
-    for unit, files in (("hot", hot), ("cold", cold)):
+    # The waveform writers specialise templates that the rest of the runtime has used by then, so they stand alone.
+    waves = [name for name in names if re.search("vcd|fst|saif|trace", name)]
+    cold += [str(include / f"{name}.cpp") for name in names if name not in waves]
+    units = {"cold": cold, "hot": hot, "waves": [str(include / f"{name}.cpp") for name in waves]}
+    for unit, files in units.items():
         plan.write_file(model / f"{unit}.cc", "".join(f'#include "{name}"\n' for name in files))
     switches = re.findall(r"^(VM_(?:COVERAGE|SC|TIMING|TRACE\w*)) = (\d)$", classes + makefile, re.MULTILINE)
-    return [
+    return [unit for unit, files in units.items() if files], [
         *("-pthread", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-DVERILATOR=1"),
         *(f"-D{name}={value}" for name, value in sorted(set(switches))),
         f'-DCOCOTB_MAIN="{verilator_main()}"',
