@@ -1,0 +1,75 @@
+"""A Keras model to a checked integer design."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import Any
+
+from flow.check import check
+from flow.errors import ModelError, UsageError
+from flow.extract.assemble import fold
+from flow.extract.chain import input_shape, layers_of
+from flow.extract.read import steps_of
+from flow.fixed import Fixed, Quantizer
+from flow.ir import HEADS, Design, Layer
+
+MAX_NAME = 64
+_FORMAT = re.compile(r"([su])(\d{1,2})\.(-?\d{1,3})\Z")
+
+
+def extract(model: Any, name: str | None = None, input_format: str | None = None, head: str = "logits") -> Design:
+    """The integer design of a Keras model of NMP and QKeras layers; accumulators are left to the ``widths`` pass.
+
+    ``input_format`` (such as ``s8.4``: signed, 8 bits, 4 of them fraction) is for models that do not quantize their
+    inputs. ``source`` of the design holds ``notes`` (lines for the user) and ``input_format``. Raises ModelError with
+    the layer's name and the remedy where a layer has no exact integer form.
+    """
+    if head not in HEADS:
+        raise UsageError(f"unknown head {head!r}; known: {', '.join(HEADS)}")
+    elements = math.prod(input_shape(model))
+    steps = [step for applied in layers_of(model) for step in steps_of(applied)]
+    given = Quantizer.saturating(parse_format(input_format)) if input_format else None
+    assembler = fold(steps, elements, given)
+    inputs, layers = assembler.finish()
+    source = {"notes": assembler.notes, "input_format": input_format, "versions": _versions()}
+    return check(Design(_identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
+
+
+def parse_format(text: str) -> Fixed:
+    """A format from text such as ``s8.4`` or ``u8.0``. Raises UsageError."""
+    match = _FORMAT.match(text)
+    if not match or not 0 < int(match[2]) <= 32 or abs(int(match[3])) > 64:
+        raise UsageError(f"format {text!r} is not of the form s8.4 or u8.0 (sign, bits 1..32, fraction bits)")
+    return Fixed(match[1] == "s", int(match[2]), int(match[3]))
+
+
+def _named(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    taken: set[str] = set()
+    return tuple(Layer(_identifier(layer.name, taken), layer.neurons) for layer in layers)
+
+
+def _identifier(name: str, taken: set[str]) -> str:
+    """``name`` as an identifier that differs from all ``taken`` ones even without case; it is added to them."""
+    base = re.sub(r"[^A-Za-z0-9_]", "_", name) or "model"
+    if not re.match(r"[A-Za-z_]", base):
+        base = f"m_{base}"
+    base = base[: MAX_NAME - 6]
+    unique, number = base, 1
+    while unique.lower() in taken:
+        number += 1
+        unique = f"{base}_{number}"
+    taken.add(unique.lower())
+    return unique
+
+
+def _versions() -> dict[str, str]:
+    modules = {name: sys.modules.get(name) for name in ("keras", "qkeras", "tensorflow", "jax")}
+    return {name: str(module.__version__) for name, module in modules.items() if module is not None}
+
+
+def require_numbers(values: Any, elements: int) -> None:
+    """Raise ModelError unless ``values`` is vectors x ``elements``."""
+    if values.ndim < 2 or math.prod(values.shape[1:]) != elements:
+        raise ModelError(f"the model takes {elements} inputs, the data has shape {values.shape[1:]}")

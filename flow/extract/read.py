@@ -1,0 +1,188 @@
+"""One Keras layer to its steps. NMP layers are known by ``export_integer``, all others by their class name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flow.errors import DesignError, ModelError
+from flow.extract.activations import activation_steps
+from flow.extract.batchnorm import affine_of
+from flow.extract.chain import Applied
+from flow.extract.dyadic import exact_matrix
+from flow.extract.steps import Dense, Quant, Relu, Softmax, Step
+from flow.fixed import Fixed, Quantizer
+
+TERNARY_BITS = 1.58
+MAX_PLAIN_BIAS_BITS = 16
+# Layers that change nothing at inference; the order of a flattened signal is that of the memory, as in NumPy.
+IGNORED = frozenset(
+    "InputLayer Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
+    "ActivityRegularization Flatten Reshape".split()
+)
+_REPLACE = "replace it with NMPDense or QDense"
+_REMEDIES = {
+    "Dense": f"is a plain Dense: {_REPLACE}",
+    "Lambda": "is a Lambda, whose code could be anything: remove it or do its work in the preprocessing",
+    "Rescaling": "scales floats: do it in the preprocessing, before the first quantizer",
+    "Normalization": "scales floats: do it in the preprocessing, before the first quantizer",
+    "LayerNormalization": "divides by its data: use BatchNormalization with power-of-two scales, or none",
+    "QAdaptiveActivation": "adapts to the data it sees: freeze it into a QActivation",
+    "QDenseBatchnorm": "folds its batch statistics while running: unfold it into a QDense",
+}
+
+
+def steps_of(applied: Applied) -> list[Step]:
+    """The steps of one layer. Raises ModelError naming the layer, the neuron and the remedy."""
+    layer, kind = applied.layer, applied.kind
+    _check_finite(applied)
+    if hasattr(layer, "export_integer"):
+        return _nmp(applied)
+    if kind in IGNORED:
+        return []
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise ModelError(f"layer {applied.name} {_REMEDIES.get(kind) or _general_remedy(applied)}")
+    return reader(applied)
+
+
+def _general_remedy(applied: Applied) -> str:
+    kind = applied.kind
+    if any(word in kind for word in ("RNN", "LSTM", "GRU")):
+        return f"is recurrent ({kind}): only feed-forward models of NMPDense, QDense and activations become hardware"
+    if "Conv" in kind or "Pool" in kind:
+        return f"is a {kind}: only dense models become hardware, so {_REPLACE} after a Flatten"
+    return f"is of type {kind}, which has no integer form: use NMPDense, QDense, NMPActivation or QActivation"
+
+
+def _check_finite(applied: Applied) -> None:
+    for variable in applied.layer.weights:
+        values = np.asarray(variable)
+        if not np.issubdtype(values.dtype, np.floating) or np.isfinite(values).all():
+            continue
+        place = np.argwhere(~np.isfinite(values))[0]
+        neuron = f", neuron {place[-1]}" if place.size else ""
+        raise ModelError(
+            f"layer {applied.name}{neuron}: {variable.name} holds {values[tuple(place)]}; train again with a smaller "
+            "learning rate, or load an earlier checkpoint"
+        )
+
+
+def _units(applied: Applied) -> int:
+    """Check that a dense layer sees a flat vector; its number of units."""
+    if len(applied.input_shape) != 1:
+        raise ModelError(
+            f"layer {applied.name} sees inputs of shape {applied.input_shape}; put a Flatten layer before it"
+        )
+    return applied.output_shape[-1]
+
+
+def _nmp(applied: Applied) -> list[Step]:
+    try:
+        parts = applied.layer.export_integer()
+    except ValueError as exc:
+        raise ModelError(f"layer {applied.name}: {exc}") from None
+    return [_nmp_part(applied, part) for part in parts]
+
+
+def _nmp_part(applied: Applied, part: dict[str, Any]) -> Step:
+    kind = part.get("kind")
+    if kind == "dense":
+        _units(applied)
+        columns = [np.asarray(part[k], np.int64) for k in ("weights", "weight_frac", "bias", "bias_frac")]
+        weights, weight_frac, bias, bias_frac = columns
+        bits = np.asarray(part["weight_bits"], np.float64)
+        return Dense(applied.name, weights, weight_frac, bits, bias, bias_frac)
+    if kind != "quantizer":
+        raise ModelError(f"layer {applied.name} exports {kind!r}; this version knows dense and quantizer")
+    if part["overflow"] != "SAT":
+        raise ModelError(f"layer {applied.name}: overflow {part['overflow']} is not supported; use SAT")
+    columns = [np.atleast_1d(part[k]) for k in ("signed", "bits", "frac")]
+    try:
+        own = [
+            narrow(Quantizer.saturating(Fixed(bool(s), int(b), int(f)), part["rounding"], bool(part["relu"])))
+            for s, b, f in zip(*columns, strict=True)
+        ]
+    except DesignError as exc:
+        raise ModelError(f"layer {applied.name}: {exc}") from None
+    count = math.prod(applied.output_shape)
+    return Quant(applied.name, tuple(own) * (count // len(own)))
+
+
+def narrow(quantizer: Quantizer) -> Quantizer:
+    """The same quantizer in the narrowest format that holds its range."""
+    fmt = Fixed.holding(quantizer.low, quantizer.high, quantizer.format.frac)
+    return Quantizer(fmt, quantizer.rounding, quantizer.low, quantizer.high)
+
+
+def _qdense(applied: Applied) -> list[Step]:
+    layer, name, units = applied.layer, applied.name, _units(applied)
+    if not layer.kernel_quantizer:
+        raise ModelError(f"layer {name} has no kernel_quantizer; give it one, such as quantized_bits(4,0,1,alpha=1)")
+    kernel = _quantized(name, layer.kernel_quantizer_internal, layer.kernel)
+    remedy = "set alpha=1 or alpha='auto_po2' in its kernel_quantizer"
+    weights, frac = exact_matrix(kernel, f"layer {name}", remedy)
+    bits = _labels(layer.kernel_quantizer_internal, weights)
+    bias, bias_frac = _qdense_bias(applied, units)
+    dense = Dense(name, weights, frac, bits, bias, bias_frac)
+    return [dense, *activation_steps(name, layer.activation, units)]
+
+
+def _quantized(name: str, quantizer: Any, variable: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    values = np.asarray(variable, np.float32)
+    first, second = (np.asarray(quantizer(values), np.float64) for _ in range(2))
+    if not np.array_equal(first, second):
+        kind = type(quantizer).__name__
+        raise ModelError(f"layer {name}: {kind} gives other weights at every call; set use_stochastic_rounding=False")
+    return first
+
+
+def _qdense_bias(applied: Applied, units: int) -> tuple[Any, Any]:
+    layer, name = applied.layer, applied.name
+    if not layer.use_bias:
+        return np.zeros(units, np.int64), np.zeros(units, np.int64)
+    if layer.bias_quantizer:
+        values = _quantized(name, layer.bias_quantizer_internal, layer.bias)
+    else:
+        values = np.asarray(layer.bias, np.float64)
+    remedy = "give it a bias_quantizer, such as quantized_bits(8,2,alpha=1)"
+    bias, frac = exact_matrix(values[None, :], f"layer {name}, bias", remedy)
+    widest = max((abs(int(b)).bit_length() for b in bias[0]), default=0)
+    if not layer.bias_quantizer and widest > MAX_PLAIN_BIAS_BITS:
+        raise ModelError(f"layer {name} has unquantized biases; {remedy}")
+    return bias[0], frac
+
+
+def _labels(quantizer: Any, weights: Any) -> Any:
+    """Width label per neuron: the quantizer's bits, or more where its values need a wider two's complement."""
+    kind = type(quantizer).__name__
+    bits = 1.0 if "binary" in kind else TERNARY_BITS if "ternary" in kind else float(quantizer.bits)
+    return np.array([max(bits, needed_bits(column, bits)) for column in weights.T], np.float64)
+
+
+def needed_bits(column: Any, label: float) -> float:
+    """``label`` if the mantissas fit it as `flow.check` counts, else the smallest width they fit."""
+    widest = int(np.abs(column).max(initial=0))
+    limit = 1 << max(math.ceil(label) - 1, 0) if label else 0
+    return label if widest <= limit else float((widest - 1).bit_length() + 1)
+
+
+_READERS: dict[str, Callable[[Applied], list[Step]]] = {
+    "QDense": _qdense,
+    "QActivation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
+    "Activation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
+    "ReLU": lambda a: _relu(a),
+    "Softmax": lambda a: [Softmax(a.name)],
+    "BatchNormalization": lambda a: [affine_of(a)],
+    "QBatchNormalization": lambda a: [affine_of(a)],
+}
+
+
+def _relu(applied: Applied) -> list[Step]:
+    layer = applied.layer
+    if layer.max_value is not None or layer.negative_slope or layer.threshold:
+        raise ModelError(f"layer {applied.name} is a ReLU with a bound or slope; use quantized_relu instead")
+    return [Relu(applied.name)]
