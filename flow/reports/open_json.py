@@ -1,0 +1,105 @@
+"""Reports of the open route: this project's own ``report.json`` and nextpnr's ``--report`` file."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from flow.errors import PartError, ReportError
+from flow.parts import resolve
+from flow.reports.model import Report, Resources
+
+
+def load(content: str) -> dict[str, Any] | None:
+    """The JSON object a text holds; None where it is none."""
+    if not content.lstrip("\ufeff \t\r\n").startswith("{"):
+        return None
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def matches_build(data: dict[str, Any]) -> bool:
+    """This project's ``report.json``, complete or of a failed build."""
+    return "status" in data and "part" in data and ("synthesis" in data or "error" in data)
+
+
+def matches_nextpnr(data: dict[str, Any]) -> bool:
+    """nextpnr's report: achieved clocks and utilization."""
+    return isinstance(data.get("fmax"), dict) and isinstance(data.get("utilization"), dict)
+
+
+def parse_build(data: dict[str, Any]) -> Report:
+    """A build's outcome; a failed build has its part, its status and its error only."""
+    synthesis = data.get("synthesis") or {}
+    if not isinstance(synthesis, dict):
+        raise ReportError("'synthesis' is not an object")
+    part = _word(data, "part")
+    fmax = _number(synthesis, "fmax_mhz")
+    latency, interval = _whole(data, "latency_cycles"), _whole(data, "initiation_interval")
+    used = {name: _whole(synthesis, name) for name in ("lut", "ff", "dsp", "bram18", "uram")}
+    facts = {name: data[name] for name in ("status", "architecture", "error") if isinstance(data.get(name), str)}
+    source = synthesis.get("fmax_source")
+    return Report(
+        kind="flow_build",
+        tool=_word(synthesis, "tool"),
+        version=_word(synthesis, "version"),
+        part=part,
+        top=_word(data, "design"),
+        clock_target_ns=_number(data, "clock_period_ns"),
+        clock_estimated_ns=round(1000 / fmax, 3) if fmax else None,
+        latency_min_cycles=latency,
+        latency_max_cycles=latency,
+        interval_min=interval,
+        interval_max=interval,
+        resources=Resources(**used),
+        available=_available(part) if synthesis else Resources(),
+        details={**facts, **({"clock_estimate": source} if isinstance(source, str) else {})},
+    )
+
+
+def parse_nextpnr(data: dict[str, Any]) -> Report:
+    """Place and route of one clock: target, slack. Sites are in nextpnr's own names, so they stay in ``details``."""
+    clocks = {name: clock for name, clock in data["fmax"].items() if isinstance(clock, dict)}
+    target = slack = achieved = None
+    if len(clocks) == 1:
+        (clock,) = clocks.values()
+        frequency, constraint = _number(clock, "achieved"), _number(clock, "constraint")
+        achieved = round(1000 / frequency, 3) if frequency else None
+        target = round(1000 / constraint, 3) if constraint else None
+        slack = round(target - achieved, 3) if target is not None and achieved is not None else None
+    details = {"utilization": data["utilization"], "clock_achieved_ns": achieved}
+    return Report(kind="nextpnr", tool="nextpnr", clock_target_ns=target, wns_ns=slack, details=details)
+
+
+def _available(part: str | None) -> Resources:
+    try:
+        return Resources(**resolve(part).resources) if part else Resources()
+    except PartError:
+        return Resources()
+
+
+def _word(data: dict[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ReportError(f"{name!r} is not a text")
+    return value
+
+
+def _number(data: dict[str, Any], name: str) -> float | None:
+    value = data.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ReportError(f"{name!r} is not a number")
+    return float(value)
+
+
+def _whole(data: dict[str, Any], name: str) -> int | None:
+    value = _number(data, name)
+    if value is not None and (value % 1 or value > 1e15):
+        raise ReportError(f"{name!r} is not a whole number")
+    return None if value is None else int(value)
