@@ -33,13 +33,14 @@ def compile_bench(project_dir: Path, top: str) -> Path:
     return binary
 
 
-def simulate(binary: Path, mantissas: Ints, columns: int, layers: bool = False) -> Ints:
-    """Outputs (vectors x columns) of the compiled bench, or every neuron of every layer."""
+def simulate(binary: Path, mantissas: Ints, columns: int, layers: bool = False, select: int | None = None) -> Ints:
+    """Outputs (vectors x columns) of the compiled bench, or every neuron of every layer; ``select`` one of a batch."""
     work = binary.parent
     source, result = work / "inputs.bin", work / "outputs.bin"
     remove(result)
     np.ascontiguousarray(mantissas, "<i8").tofile(source)
-    arguments = [str(binary.resolve()), source.name, result.name, *(["layers"] if layers else [])]
+    selection = [] if select is None else [str(select)]
+    arguments = [str(binary.resolve()), *selection, source.name, result.name, *(["layers"] if layers else [])]
     process.run(arguments, work, work / "run.log", RUN_TIMEOUT_S)
     values = np.fromfile(result, "<i8")
     if values.size != len(mantissas) * columns:
@@ -47,9 +48,10 @@ def simulate(binary: Path, mantissas: Ints, columns: int, layers: bool = False) 
     return values.reshape(len(mantissas), columns).astype(np.int64)
 
 
-def self_check(binary: Path) -> process.Completed:
+def self_check(binary: Path, project_dir: Path, select: int | None = None) -> process.Completed:
     """Let the bench judge itself on the project's own vectors; ToolFailed names the first wrong neuron."""
-    return process.run([str(binary.resolve())], binary.parents[1], binary.parent / "check.log", RUN_TIMEOUT_S)
+    arguments = [str(binary.resolve()), *([] if select is None else [str(select)])]
+    return process.run(arguments, project_dir, project_dir / "csim" / "check.log", RUN_TIMEOUT_S)
 
 
 def run_hls(design: Design, mantissas: Ints, project_dir: Path, top: str | None = None) -> Ints:
@@ -58,11 +60,11 @@ def run_hls(design: Design, mantissas: Ints, project_dir: Path, top: str | None 
     return simulate(compile_bench(project_dir, top or _top(project_dir)), mantissas, outputs)
 
 
-def first_mismatch(design: Design, mantissas: Ints, binary: Path) -> Mismatch | None:
+def first_mismatch(design: Design, mantissas: Ints, binary: Path, select: int | None = None) -> Mismatch | None:
     """Run layer by layer and name the first neuron that differs from the integer model, or None."""
     count = sum(len(layer.neurons) for layer in design.layers)
     expected = expected_columns(design, mantissas)[:, :count]
-    found = simulate(binary, mantissas, count, layers=True)
+    found = simulate(binary, mantissas, count, layers=True, select=select)
     wrong = np.argwhere(found != expected)
     if not len(wrong):
         return None

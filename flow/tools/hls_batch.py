@@ -1,0 +1,87 @@
+"""C simulation of many designs from one compilation: most of a small design's compile time is the headers'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flow.emit.hls4ml_project import emit_hls, top_name
+from flow.fixed import Ints
+from flow.ir import Design
+from flow.plan import Plan, folder, write
+from flow.tools import process
+from flow.tools.hls_compile import COMPILE_TIMEOUT_S, FLAGS, simulate
+
+_SHARED = ("firmware/nnet_utils/", "firmware/ap_types/")
+_GUARDS = ("DEFINES_H_", "PARAMETERS_H_")
+_HEAD = """\
+#include <array>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <tuple>
+#include <vector>
+#include "ap_fixed.h"
+#include "ap_int.h"
+#include "nnet_utils/nnet_code_gen.h"
+#include "nnet_utils/nnet_helpers.h"
+#include "nnet_utils/nnet_types.h"
+#include "nnet_utils/nmp_grouped_dense.h"
+#define NMP_BATCH
+"""
+
+
+def run_hls_batch(
+    batch: Sequence[tuple[Design, Ints]], work: Path, part: str = "xc7z020clg400-1", backend: str = "Vitis"
+) -> list[Ints]:
+    """Output mantissas of every (design, vectors) pair; ``work`` is a folder of its own.
+
+    Raises ToolFailed when the compiler or a simulation fails.
+    """
+    binary = compile_batch([(top_name(design), emit_hls(design, part, backend)) for design, _ in batch], work)
+    found = []
+    for index, (design, vectors) in enumerate(batch):
+        outputs = 1 if design.head == "argmax" else len(design.layers[-1].neurons)
+        found.append(simulate(binary, vectors, outputs, select=index))
+    return found
+
+
+def compile_batch(projects: Sequence[tuple[str, Plan]], work: Path) -> Path:
+    """Compile (top function, project) pairs into one bench; its first argument selects the project by number.
+
+    Project number i lies in ``work/i``; there the bench finds its vectors when it judges itself.
+    """
+    plan: dict[str, str | bytes] = {"driver.cpp": _driver([top for top, _ in projects])}
+    for index, (_, project) in enumerate(projects):
+        plan |= _files(project, str(index))
+    write(plan, folder(work))
+    compiler = process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
+    flags = [f for f in FLAGS if not f.startswith("-I")] + ["-Ishared/firmware/ap_types", "-Ishared/firmware"]
+    arguments = [compiler, *flags, "driver.cpp", "-o", "bench"]
+    process.run(arguments, work, work / "compile.log", COMPILE_TIMEOUT_S)
+    return work / "bench"
+
+
+def _files(project: Plan, name: str) -> dict[str, str | bytes]:
+    files: dict[str, str | bytes] = {}
+    for path, content in project.items():
+        if path.startswith(_SHARED):
+            files[f"shared/{path}"] = content
+        elif path.endswith((".h", ".cpp", ".dat")) and "bridge" not in path:
+            files[f"{name}/{path}"] = content
+    return files
+
+
+def _driver(tops: Sequence[str]) -> str:
+    lines = [_HEAD]
+    for index, top in enumerate(tops):
+        lines += [f"#undef {guard}" for guard in (*_GUARDS, f"{top.upper()}_H_")]
+        includes = [f'#include "{index}/{path}"' for path in (f"firmware/{top}.cpp", f"{top}_test.cpp")]
+        lines += [f"namespace d{index} {{", *includes, "}"]
+    lines += ["int main(int argc, char **argv) {", "    switch (argc > 1 ? atoi(argv[1]) : -1) {"]
+    lines += [f"    case {i}: return d{i}::main(argc - 1, argv + 1);" for i in range(len(tops))]
+    return "\n".join([*lines, "    }", "    return 1;", "}", ""])

@@ -1,0 +1,164 @@
+"""The hls4ml project computes what the integer design says, judges itself, and says which neuron is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from strategies import random_design, vectors
+
+from flow.emit.hls4ml_project import emit_hls, model_graph
+from flow.emit.hls_bench import expected_columns
+from flow.errors import DesignError, ToolFailed
+from flow.evaluate import evaluate, to_float
+from flow.fixed import Fixed, Quantizer
+from flow.ir import Design, Layer, Neuron
+from flow.passes.group import group
+from flow.passes.widths import widths
+from flow.plan import Plan, write
+from flow.tools.hls_batch import compile_batch, run_hls_batch
+from flow.tools.hls_compile import compile_bench, first_mismatch, run_hls, self_check
+
+PART = "xc7z020clg400-1"
+
+
+def text(plan: Plan, name: str) -> str:
+    content = plan[name]
+    return content if isinstance(content, str) else content.decode()
+
+
+def small_design(head: str = "logits") -> Design:
+    """Two layers, groups of 0, 1, 1.58 and 4 bits, every weight visible at the output."""
+    inputs = tuple(Quantizer.saturating(Fixed(True, 4, 2)) for _ in range(4))
+    relu = Quantizer.saturating(Fixed(False, 6, 1), "RND", relu=True)
+    hidden = (
+        Neuron((1, -1, 1, 1), 1, 1.0, 3, 2, relu),
+        Neuron((0, 0, 0, 0), 0, 0.0, 5, 2, relu),
+        Neuron((1, 0, -1, 0), 0, 1.58, 2, 0, relu),
+        Neuron((7, -5, 3, 2), 3, 4.0, 0, 0, relu),
+    )
+    out = (Neuron((1, 1, 1, 1), 0, 1.0), Neuron((3, -2, 7, -6), 2, 4.0, -3, 1), Neuron((1, 0, -1, 1), 0, 1.58))
+    return group(widths(Design("small", inputs, (Layer("hidden", hidden), Layer("logits", out)), head)))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hls")
+    design = small_design()
+    write(emit_hls(design, PART, vectors=vectors(design, 64)), folder)
+    return folder
+
+
+def test_output_equals_the_integer_model(project: Path) -> None:
+    design, x = small_design(), vectors(small_design(), 500, seed=3)
+    assert np.array_equal(run_hls(design, x, project), evaluate(design, x))
+    assert first_mismatch(design, x, project / "csim" / "bench") is None
+    assert "PASS 64 vectors" in self_check(project / "csim" / "bench", project).text
+
+
+def test_random_designs_equal_the_integer_model(tmp_path: Path) -> None:
+    batch = [(d, vectors(d, 100, seed=i)) for i, d in enumerate(random_design(i, name=f"r{i}") for i in range(24))]
+    for (design, x), found in zip(batch, run_hls_batch(batch, tmp_path), strict=True):
+        assert np.array_equal(found, evaluate(design, x)), design
+
+
+@pytest.mark.parametrize("backend", ["Vitis", "Vivado"])
+def test_the_project_is_standard_and_reproducible(backend: str) -> None:
+    plan = emit_hls(small_design(), PART, backend, 4.0)
+    assert {
+        "build_prj.tcl", "project.tcl", "firmware/small.cpp", "firmware/small.h", "firmware/parameters.h",
+        "firmware/defines.h", "firmware/nnet_utils/nmp_grouped_dense.h", "small_test.cpp", "small_bridge.cpp",
+    } <= set(plan)  # fmt: skip
+    assert plan == emit_hls(small_design(), PART, backend, 4.0)
+    project_tcl = text(plan, "project.tcl")
+    assert f'set part "{PART}"' in project_tcl and "clock_period 4.0" in project_tcl
+    assert not [name for name in plan if "/tmp" in text(plan, name)]
+
+
+def test_groups_keep_their_own_weight_type_and_pruned_neurons_have_none() -> None:
+    code = text(emit_hls(small_design(), PART), "firmware/parameters.h")
+    assert "NMP_WEIGHTS(ap_uint<1>, signed char) hidden_w1[1][4]" in code
+    assert "NMP_WEIGHTS(ap_int<2>, signed char) hidden_w1p58[1][4]" in code
+    assert "NMP_WEIGHTS(ap_int<4>, signed char) hidden_w4[1][4]" in code
+    assert "hidden_w0" not in code
+
+
+def test_hls4ml_itself_compiles_and_predicts(tmp_path: Path) -> None:
+    design = small_design()
+    model = model_graph(design, PART, "Vitis", 5.0, str(tmp_path / "p"))
+    model.compile()
+    x = vectors(design, 20)
+    found = model.predict(np.ascontiguousarray(to_float(x, design.input_formats)))
+    assert np.array_equal(found, to_float(evaluate(design, x), design.output_formats))
+
+
+def test_argmax_head(tmp_path: Path) -> None:
+    design = small_design("argmax")
+    x = vectors(design, 300)
+    write(emit_hls(design, PART, vectors=x), tmp_path)
+    assert np.array_equal(run_hls(design, x, tmp_path), evaluate(design, x))
+    assert "PASS 300 vectors" in self_check(tmp_path / "csim" / "bench", tmp_path).text
+
+
+def test_unknown_backend_is_refused() -> None:
+    with pytest.raises(DesignError, match="known: Vitis, Vivado"):
+        emit_hls(small_design(), PART, "Quartus2000")
+
+
+def test_missing_vectors_do_not_pass(project: Path, tmp_path: Path) -> None:
+    write(emit_hls(small_design(), PART), tmp_path)
+    with pytest.raises(ToolFailed, match="no vectors"):
+        self_check(compile_bench(tmp_path, "small"), tmp_path)
+
+
+def swap_hidden_neurons(code: str) -> str:
+    """Neurons 0 and 2 of the hidden layer change places; only the output index differs."""
+    start, end = code.index("void nmp_hidden"), code.index("logits:")
+    body = (
+        code[start:end].replace("out[0] =", "out[@] =").replace("out[2] =", "out[0] =").replace("out[@] =", "out[2] =")
+    )
+    return code[:start] + body + code[end:]
+
+
+FAULTS = {
+    "wrong weight bit": (lambda code: code.replace("{7, -5, 3, 2}", "{7, -5, 3, 3}"), "layer hidden, neuron 3"),
+    "wrong binary weight": (lambda code: code.replace("{0, 1, 0, 0}", "{1, 1, 0, 0}"), "layer hidden, neuron 0"),
+    "wrong constant": (lambda code: code.replace("out[1] = nmp::place<res_T, 0>(ap_uint<6>(3LL))", "out[1] = 0"),
+                       "layer hidden, neuron 1"),
+    "wrong rounding": (lambda code: code.replace("nmp::RND", "nmp::TRN"), "layer hidden, neuron"),
+    "swapped neurons": (swap_hidden_neurons, "layer hidden, neuron 0"),
+    "dropped output": (lambda code: code.replace("(sum_1);", "(0 * sum_1);"), "layer logits, neuron 1"),
+}  # fmt: skip
+
+
+def test_planted_faults_are_caught_and_named(tmp_path: Path) -> None:
+    design, x = small_design(), vectors(small_design(), 64)
+    good = emit_hls(design, PART, vectors=x)
+    projects = []
+    for change, _ in FAULTS.values():
+        code = text(good, "firmware/parameters.h")
+        broken = change(code)
+        assert broken != code
+        projects.append(("small", {**good, "firmware/parameters.h": broken}))
+    binary = compile_batch(projects, tmp_path)
+    for index, (fault, (_, named)) in enumerate(FAULTS.items()):
+        with pytest.raises(ToolFailed, match=f"exit status 1: ERROR: mismatch at vector [0-9]+, {named}"):
+            self_check(binary, tmp_path / str(index), select=index)
+        mismatch = first_mismatch(design, x, binary, select=index)
+        assert mismatch is not None and named in str(mismatch), fault
+
+
+def test_expected_columns_end_with_the_output() -> None:
+    design, x = small_design(), vectors(small_design(), 30)
+    assert np.array_equal(expected_columns(design, x)[:, -3:], evaluate(design, x))
+
+
+def test_wide_spread_of_formats_is_exact(tmp_path: Path) -> None:
+    """Containers may be wider than 64 bits: elements of very different scales meet in one tensor."""
+    inputs = (Quantizer.saturating(Fixed(True, 5, -30)), Quantizer.saturating(Fixed(False, 3, 50)))
+    neurons = (Neuron((3, 0), 2, 3.0), Neuron((0, -2), -1, 3.0, 1, 51), Neuron((0, 0), 0, 0.0))
+    design = group(widths(Design("spread", inputs, (Layer("a", neurons),))))
+    x = vectors(design, 64)
+    found = run_hls_batch([(design, x)], tmp_path)[0]
+    assert np.array_equal(found, np.stack([3 * x[:, 0], 1 - 8 * x[:, 1], 0 * x[:, 0]], axis=1))
