@@ -34,20 +34,24 @@ def signed_digits(integers: np.ndarray) -> np.ndarray:
 _DIGITS = signed_digits(np.arange(_TABLE_SIZE + 2)).astype(np.float32)
 
 
-def soft_digits(magnitude: Tensor) -> Tensor:
-    """Digits of real-valued mantissas >= 0, differentiable: half the table of canonical signed digits, interpolated
-    (it draws a weight to the cheap integer nearby), half ``log2(1 + m)`` (it draws small weights to zero)."""
+def soft_digits(magnitude: Tensor, scale: Tensor = 1.0) -> Tensor:
+    """Digits of real-valued mantissas >= 0, differentiable.
+
+    Half is the table of canonical signed digits, interpolated: it draws a weight to the cheap integer nearby. Half is
+    ``log2(1 + m)``: it draws small weights to zero. ``scale`` (equal to 1) carries a gradient to what all mantissas of
+    a column are divided by; only the logarithm passes it on, since the table's slope is local to one weight.
+    """
     low = ops.minimum(ops.floor(ops.stop_gradient(magnitude)), float(_TABLE_SIZE))
     index, table = ops.cast(low, "int32"), ops.convert_to_tensor(_DIGITS)
     at_low, at_high = ops.take(table, index, axis=0), ops.take(table, index + 1, axis=0)
     interpolated = at_low + (magnitude - low) * (at_high - at_low)
-    return 0.5 * interpolated + 0.5 * ops.log1p(magnitude) * np.float32(1 / np.log(2.0))
+    return 0.5 * interpolated + 0.5 * ops.log1p(magnitude * scale) * np.float32(1 / np.log(2.0))
 
 
-def adder_cost(magnitude: Tensor, input_bits: Tensor) -> Tensor:
+def adder_cost(magnitude: Tensor, input_bits: Tensor, scale: Tensor = 1.0) -> Tensor:
     """(units,) LUTs of a dense layer's adders: ``magnitude`` (inputs, units) mantissas, ``input_bits`` (inputs,)."""
     width = LUT_PER_BIT * input_bits + LUT_PER_DIGIT * ops.minimum(input_bits, 1.0)
-    return ops.sum(soft_digits(magnitude) * ops.expand_dims(width, -1), axis=0)
+    return ops.sum(soft_digits(magnitude, scale) * ops.expand_dims(width, -1), axis=0)
 
 
 def _precision_layers(model: keras.Model) -> list[PrecisionLayer]:

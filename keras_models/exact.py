@@ -37,3 +37,8 @@ def to_int(value: Tensor) -> Tensor:
 def only_gradient(value: Tensor) -> Tensor:
     """Exactly zero in the forward pass, with the gradient of ``value``."""
     return value - ops.stop_gradient(value)
+
+
+def to_numpy(value: Tensor) -> np.ndarray:
+    """The NumPy array of a tensor or a Keras variable."""
+    return np.asarray(ops.convert_to_numpy(ops.convert_to_tensor(value)))

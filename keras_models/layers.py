@@ -12,7 +12,7 @@ from keras import ops
 from . import qkeras_bridge
 from .base import PrecisionLayer
 from .cost import LUT_PER_ACTIVATION_BIT, adder_cost
-from .exact import only_gradient, round_half_up
+from .exact import only_gradient, round_half_up, to_numpy
 from .precision import TERNARY, BitLadder
 from .quantizers import ActivationQuantizer, WeightQuantizer
 
@@ -165,7 +165,7 @@ class NMPDense(PrecisionLayer):
         options = ops.stack(magnitudes)  # (widths, inputs, units)
         chosen = ops.sum(options * ops.expand_dims(ops.transpose(ops.one_hot(index, len(magnitudes))), 1), axis=0)
         shrink = 1.0 - only_gradient(quantizer.log2_range) * np.float32(np.log(2.0))
-        hard = adder_cost(chosen * shrink, input_bits)
+        hard = adder_cost(chosen, input_bits, shrink)
         levels = [adder_cost(m, ops.stop_gradient(input_bits)) for m in magnitudes]
         return hard + only_gradient(quantizer.ladder.surrogate(quantizer.strength, levels))
 
@@ -224,7 +224,7 @@ class NMPDense(PrecisionLayer):
     def _integer_kernel(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self.learned:
             return self.kernel_quantizer_internal.integers(self.kernel)
-        values = ops.convert_to_numpy(self.kernel_quantizer_internal(ops.convert_to_tensor(self.kernel)))
+        values = to_numpy(self.kernel_quantizer_internal(ops.convert_to_tensor(self.kernel)))
         mantissa, frac = qkeras_bridge.integers(values, f"{self.name}: kernel")
         return mantissa, frac, np.full(self.units, qkeras_bridge.width_label(self.kernel_quantizer_internal))
 
@@ -232,7 +232,7 @@ class NMPDense(PrecisionLayer):
         frac = np.full(self.units, self.bias_frac, np.int64)
         if self.bias is None:
             return np.zeros(self.units, np.int64), frac
-        values = ops.convert_to_numpy(self._quantized_bias())
+        values = to_numpy(self._quantized_bias())
         if self.bias_quantizer_internal is not None:
             return qkeras_bridge.integers(values, f"{self.name}: bias")
         return np.round(np.ldexp(values.astype(np.float64), self.bias_frac)).astype(np.int64), frac

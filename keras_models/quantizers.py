@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from .exact import only_gradient, power_of_two, round_half_up, to_int
+from .exact import only_gradient, power_of_two, round_half_up, to_int, to_numpy
 from .precision import BitLadder
 
 Tensor = Any
@@ -80,8 +80,8 @@ class WeightQuantizer:
     def integers(self, kernel: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mantissas int64 (inputs, units), fraction bits int (units,) and width labels float (units,)."""
         index, exponent = self.ladder.index(self.strength), range_exponent(self.log2_range)
-        mantissa = ops.convert_to_numpy(self._at(ops.convert_to_tensor(kernel), index, exponent)[1])
-        index, exponent = ops.convert_to_numpy(index), ops.convert_to_numpy(exponent)
+        mantissa = to_numpy(self._at(ops.convert_to_tensor(kernel), index, exponent)[1])
+        index, exponent = to_numpy(index), to_numpy(exponent)
         frac = np.asarray(self._shift)[index] - exponent
         return mantissa.astype(np.int64), frac.astype(np.int64), np.asarray(self.ladder.bits, np.float64)[index]
 
@@ -155,9 +155,9 @@ class ActivationQuantizer:
     def export(self, relu: bool) -> dict[str, Any]:
         """The integer description of this quantizer."""
         index, exponent = self.ladder.index(self.strength), range_exponent(self.log2_range)
-        frac = ops.convert_to_numpy(self._bounds(index, exponent)[0]).astype(np.int64)
-        bits = np.asarray([int(b) for b in self.ladder.bits], np.int64)[ops.convert_to_numpy(index)]
-        signed = np.zeros(len(bits), bool) if self.signed is None else ops.convert_to_numpy(self.signed) > 0.5
+        frac = to_numpy(self._bounds(index, exponent)[0]).astype(np.int64)
+        bits = np.asarray([int(b) for b in self.ladder.bits], np.int64)[to_numpy(index)]
+        signed = np.zeros(len(bits), bool) if self.signed is None else to_numpy(self.signed) > 0.5
         return {
             "kind": "quantizer", "relu": relu, "signed": signed, "bits": bits, "frac": frac,
             "rounding": "RND", "overflow": "SAT",
