@@ -1,4 +1,4 @@
-"""``*_cosim.rpt``: latency and interval measured by C/RTL cosimulation; neither version, part nor top are in the file."""
+"""``*_cosim.rpt``: latency and interval measured by C/RTL cosimulation; version, part and top are not in it."""
 
 from __future__ import annotations
 

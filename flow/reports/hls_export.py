@@ -16,6 +16,7 @@ from flow.reports.model import Report, Resources
 _TOOL = r"Implementation tool:\s+Xilinx (Vivado) v\.[0-9]{4}\.[0-9](?:\.[0-9])?"
 _VERSION = r"Implementation tool:\s+Xilinx Vivado v\.([0-9]{4}\.[0-9](?:\.[0-9])?)"
 _SECTION = re.compile(r"#=== (?:(Post-Synthesis|Post-Implementation) )?Resource usage ===")
+_VERDICT = re.compile(r"Timing (?:not )?met", re.IGNORECASE)
 _FINAL = "#=== Final timing ==="
 
 
@@ -33,7 +34,9 @@ def parse(content: str) -> Report:
     stage = _SECTION.fullmatch(lines[starts[-1]])[1]  # type: ignore[index]
     usage = lines[starts[-1] : lines.index(_FINAL)]
     final = lines[lines.index(_FINAL) :]
-    details = {"stage": stage.lower() if stage else None, "clock_achieved_ns": _achieved(final)}
+    met = next((line.lower() == "timing met" for line in final if _VERDICT.fullmatch(line)), None)
+    achieved = None if met is None else _achieved(final)  # without the verdict, lines may be missing
+    details = {"stage": stage.lower() if stage else None, "clock_achieved_ns": achieved, "timing_met": met}
     return Report(
         kind="hls_export_rpt",
         tool=text.one(text.matches(lines, _TOOL), "the tool"),
@@ -54,9 +57,7 @@ def _figure(lines: Sequence[str], pattern: str, what: str) -> float | None:
 
 
 def _achieved(final: Sequence[str]) -> float | None:
-    """The period after the last stage run; only once the verdict shows that no further line is missing."""
-    if not any(re.fullmatch(r"Timing (not )?met", line, re.IGNORECASE) for line in final):
-        return None
+    """The period after the last stage run."""
     stages = ("post-implementation", "post-synthesis")
     patterns = [rf"CP achieved {stage}:\s+(\S+)" for stage in stages] + [r"CP achieved:\s+(\S+)"]
     found = [_figure(final, pattern, "the achieved period") for pattern in patterns]

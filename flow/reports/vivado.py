@@ -51,8 +51,8 @@ def parse_timing(content: str) -> Report:
     """Worst slack and, for exactly one clock, its period. Raises ReportError where the summary is missing."""
     lines = text.complete_lines(content)
     summary = _summary(lines)
-    names = {"WNS(ns)": "wns_ns", "TNS(ns)": "tns_ns", "WHS(ns)": "whs_ns", "THS(ns)": "ths_ns"}
-    slack = {key: text.real(summary.get(name, ""), name) for name, key in names.items()}
+    names = {"TNS(ns)": "tns_ns", "WHS(ns)": "whs_ns", "THS(ns)": "ths_ns", "WPWS(ns)": "wpws_ns"}
+    details = {key: text.real(summary.get(name, ""), name) for name, key in names.items()}
     periods = _periods(lines)
     verdicts = {"All user specified timing constraints are met.": True, "Timing constraints are not met.": False}
     met = next((verdicts[line] for line in lines if line in verdicts), None)
@@ -60,8 +60,8 @@ def parse_timing(content: str) -> Report:
         kind="vivado_timing",
         **_header(lines),
         clock_target_ns=next(iter(periods.values())) if len(periods) == 1 else None,
-        wns_ns=slack["wns_ns"],
-        details={**_state(lines), **slack, "timing_met": met, "clock_periods_ns": periods},
+        wns_ns=text.real(summary.get("WNS(ns)", ""), "WNS(ns)"),
+        details={**_state(lines), **details, "timing_met": met, "clock_periods_ns": periods},
     )
 
 
