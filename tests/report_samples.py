@@ -1,4 +1,4 @@
-"""Small reports in the layouts of the vendor tools, written from a few figures: parsers are tested without real ones."""
+"""Small reports in the layouts of the vendor tools, written from a few figures, to test without real ones."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def csynth_rpt(f: Figures, dsp: str = "DSP", tool: str = "Vitis", target: str = 
         "* Version:        2023.1 (Build 1 on Jan 1 2023)", "* Target device:  xc7z020-clg400-1", "", "",
         *_title("Performance Estimates"), "+ Timing: ", "    * Summary: ", *("    " + line for line in timing), "",
         "+ Latency: ", "    * Summary: ", *("    " + line for line in latency), "", "    + Detail: ",
-        "        * Loop: ", "        N/A", "", "", *_title("Utilization Estimates"), "* Summary: ", *usage, "", "+ Detail: ", "    N/A", "",
+        "        * Loop: ", "        N/A", "", "",
+        *_title("Utilization Estimates"), "* Summary: ", *usage, "", "+ Detail: ", "    N/A", "",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
