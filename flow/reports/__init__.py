@@ -1,7 +1,7 @@
 """Tool reports as typed data: ``read_report(path)`` for one file, ``read_folder(path)`` for all under a folder.
 
-hls4ml's own parsers are not used: they go by fixed paths and file names, take a missing file for an empty result, count a
-36 Kb block RAM tile as one 18 Kb block, and leave figures as text.
+hls4ml's own parsers are not used: they go by fixed paths and file names, take a missing file for an empty result, count
+a 36 Kb block RAM tile as one 18 Kb block, and leave figures as text.
 """
 
 from flow.reports.folder import Folder, read_folder
