@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.errors import ModelError
+from flow.extract.remedies import joins
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,7 @@ def _step_back(tensor: Any) -> tuple[Applied, Any]:
     operation = history.operation
     sources = operation._inbound_nodes[history.node_index].input_tensors
     if len(sources) != 1:
-        raise ModelError(
-            f"layer {operation.name} ({type(operation).__name__}) joins {len(sources)} branches; only models with one "
-            "path of layers become hardware, so remove the branch"
-        )
+        raise ModelError(joins(str(operation.name), type(operation).__name__, len(sources)))
     name = str(operation.name)
     return Applied(operation, _shape(sources[0], name), _shape(tensor, name)), sources[0]
 

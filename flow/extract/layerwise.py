@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
-from flow.extract.read import IGNORED, steps_of
+from flow.extract.read import steps_of
+from flow.extract.remedies import IGNORED
 from flow.extract.steps import Dense, Quant, Relu, Softmax, Step
 from flow.fixed import Quantizer
 

@@ -1,14 +1,92 @@
-"""Keras models from files."""
+"""Keras models from files: read apart, checked, and built anew from the tables of `config`."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
+from flow import modelfile
+from flow.errors import ModelError
+from flow.extract.config import LayerSpec, ModelSpec, QuantizerSpec, model_spec
+from flow.extract.quiet import quiet
+
 
 def load_model(path: Path | str) -> Any:
-    """The Keras model in a file."""
-    import keras
-    import qkeras  # noqa: F401
+    """The model in a ``.h5`` or ``.keras`` file of Keras 3 or of the old line (Keras 2, qkeras 0.9), uncompiled.
 
-    return keras.models.load_model(path, compile=False)
+    Comes back as a Sequential model of the layers on the path from input to output. Never runs code from the file. Models
+    without QKeras layers run on JAX, others on TensorFlow, unless KERAS_BACKEND says otherwise. Raises ModelError in
+    one line: what is wrong, in which layer or file, and the remedy.
+    """
+    stored = modelfile.read(path)
+    try:
+        spec = model_spec(stored.config)
+    except ModelError as exc:
+        raise ModelError(f"{path}: {exc}") from None
+    with quiet():
+        _choose_backend(spec)
+        return _build(spec, stored)
+
+
+def _choose_backend(spec: ModelSpec) -> None:
+    if "keras" not in sys.modules:
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow" if spec.needs_qkeras else "jax")
+
+
+def _build(spec: ModelSpec, stored: modelfile.StoredModel) -> Any:
+    import keras
+
+    model = keras.Sequential([keras.Input(spec.input_shape, name="inputs")], name=_plain_name(spec.name))
+    for layer in spec.layers:
+        where = f"{stored.path}: layer {layer.name}"
+        try:
+            built = _class(layer.kind)(**_settings(layer))
+            model.add(built)
+            arrays = list(stored.weights.get(layer.name, ()))
+            built.set_weights(arrays)
+        except Exception as exc:  # whatever a library says about settings or weights that do not fit
+            reason = " ".join(str(exc).split())[:160]
+            raise ModelError(
+                f"{where} ({layer.kind}) cannot be built from what is stored ({reason}); save it again"
+            ) from None
+        for array in arrays:
+            if array.dtype.kind not in "fiu":
+                raise ModelError(f"{where} has weights of type {array.dtype}; save the model in float32")
+    return model
+
+
+def _plain_name(name: str) -> str:
+    return name.replace("/", "_")[:200] or "model"
+
+
+def _class(kind: str) -> Any:
+    if kind.startswith("NMP"):
+        import keras_models
+
+        return getattr(keras_models, kind)
+    if kind.startswith("Q"):
+        import qkeras
+
+        return getattr(qkeras, kind)
+    import keras
+
+    return getattr(keras.layers, kind)
+
+
+def _settings(layer: LayerSpec) -> dict[str, Any]:
+    settings = {key: _object(value) for key, value in layer.settings.items()}
+    if layer.kind == "Reshape":
+        settings["target_shape"] = tuple(settings["target_shape"])
+    if layer.kind in ("QDense", "NMPDense"):
+        settings["kernel_initializer"] = "zeros"  # its values are about to be replaced
+    return {"name": _plain_name(layer.name), **settings}
+
+
+def _object(value: Any) -> Any:
+    if isinstance(value, QuantizerSpec):
+        import qkeras
+
+        return getattr(qkeras, value.kind).from_config(dict(value.settings))
+    return value

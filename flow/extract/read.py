@@ -13,26 +13,12 @@ from flow.extract.activations import activation_steps
 from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_matrix
+from flow.extract.remedies import IGNORED, refusal
 from flow.extract.steps import Dense, Quant, Relu, Softmax, Step
 from flow.fixed import Fixed, Quantizer
 
 TERNARY_BITS = 1.58
 MAX_PLAIN_BIAS_BITS = 16
-# Layers that change nothing at inference; the order of a flattened signal is that of the memory, as in NumPy.
-IGNORED = frozenset(
-    "InputLayer Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
-    "ActivityRegularization Flatten Reshape".split()
-)
-_REPLACE = "replace it with NMPDense or QDense"
-_REMEDIES = {
-    "Dense": f"is a plain Dense: {_REPLACE}",
-    "Lambda": "is a Lambda, whose code could be anything: remove it or do its work in the preprocessing",
-    "Rescaling": "scales floats: do it in the preprocessing, before the first quantizer",
-    "Normalization": "scales floats: do it in the preprocessing, before the first quantizer",
-    "LayerNormalization": "divides by its data: use BatchNormalization with power-of-two scales, or none",
-    "QAdaptiveActivation": "adapts to the data it sees: freeze it into a QActivation",
-    "QDenseBatchnorm": "folds its batch statistics while running: unfold it into a QDense",
-}
 
 
 def steps_of(applied: Applied) -> list[Step]:
@@ -45,17 +31,8 @@ def steps_of(applied: Applied) -> list[Step]:
         return []
     reader = _READERS.get(kind)
     if reader is None:
-        raise ModelError(f"layer {applied.name} {_REMEDIES.get(kind) or _general_remedy(applied)}")
+        raise ModelError(refusal(applied.name, kind))
     return reader(applied)
-
-
-def _general_remedy(applied: Applied) -> str:
-    kind = applied.kind
-    if any(word in kind for word in ("RNN", "LSTM", "GRU")):
-        return f"is recurrent ({kind}): only feed-forward models of NMPDense, QDense and activations become hardware"
-    if "Conv" in kind or "Pool" in kind:
-        return f"is a {kind}: only dense models become hardware, so {_REPLACE} after a Flatten"
-    return f"is of type {kind}, which has no integer form: use NMPDense, QDense, NMPActivation or QActivation"
 
 
 def _check_finite(applied: Applied) -> None:

@@ -1,0 +1,43 @@
+"""Layers by class name: which ones become hardware, which change nothing, and what to do about all others."""
+
+from __future__ import annotations
+
+# These change nothing at inference; the order of a flattened signal is that of the memory, as in NumPy.
+IGNORED = frozenset(
+    "InputLayer Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
+    "ActivityRegularization Flatten Reshape".split()
+)
+_REPLACE = "replace it with NMPDense or QDense"
+_REMEDIES = {
+    "Dense": f"is a plain Dense: {_REPLACE}",
+    "Lambda": "is a Lambda, whose code could be anything: remove it or do its work in the preprocessing",
+    "Rescaling": "scales floats: do it in the preprocessing, before the first quantizer",
+    "Normalization": "scales floats: do it in the preprocessing, before the first quantizer",
+    "LayerNormalization": "divides by its data: use BatchNormalization with power-of-two scales, or none",
+    "QAdaptiveActivation": "adapts to the data it sees: freeze it into a QActivation",
+    "QDenseBatchnorm": "folds its batch statistics while running: unfold it into a QDense",
+    "Sequential": "is a model inside the model: add its layers one by one instead",
+    "Functional": "is a model inside the model: add its layers one by one instead",
+    "Model": "is a model inside the model: add its layers one by one instead",
+}
+
+
+def refusal(name: str, kind: str) -> str:
+    """The line that refuses layer ``name`` of class ``kind``."""
+    return f"layer {name[:64]} {_REMEDIES.get(kind) or _general(kind[:64])}"
+
+
+def _general(kind: str) -> str:
+    if any(word in kind for word in ("RNN", "LSTM", "GRU")):
+        return f"is recurrent ({kind}): only feed-forward models of NMPDense, QDense and activations become hardware"
+    if "Conv" in kind or "Pool" in kind:
+        return f"is a {kind}: only dense models become hardware, so {_REPLACE} after a Flatten"
+    return f"is of type {kind}, which has no integer form: use NMPDense, QDense, NMPActivation or QActivation"
+
+
+def joins(name: str, kind: str, count: int) -> str:
+    """The line that refuses a layer with several inputs."""
+    return (
+        f"layer {name[:64]} ({kind[:64]}) joins {count} branches; only models with one path of layers become hardware, so "
+        "remove the branch"
+    )
