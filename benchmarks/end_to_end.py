@@ -1,0 +1,80 @@
+"""Real data sets from training to verified hardware: ``python benchmarks/end_to_end.py [NAME ...]``.
+
+Trains each model, builds it for xc7z020 with every engine, and writes the figures to RESULTS.md. Work goes to
+``benchmarks/work`` (or ``--work``); a second run reuses what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from results_file import table, write_section
+
+RUNS = {
+    "kth_mesh": ["--hidden", "32-32"],
+    "unsw_nb15": ["--hidden", "64-32", "--split-key", "split_dedup"],
+    "mnist": ["--hidden", "64-32", "--epochs", "60"],
+    "digits": ["--hidden", "32", "--epochs", "150", "--lut-budget", "1500", "--seed", "1"],
+}
+
+
+def run(arguments: list[str]) -> float:
+    """Run a Python module, echo its last line on failure; gives wall seconds."""
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", *arguments], check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)} ended with status {done.returncode}")
+    return time.monotonic() - start
+
+
+def measure(name: str, work: Path) -> list[str]:
+    model, out = work / f"{name}.h5", work / name
+    if not model.is_file():
+        run(["keras_models.train", "--data", name, *RUNS[name], "--out", str(model)])
+    build_seconds = run(["flow.build", "--model", str(model), "--data", name, "--out", str(out)])
+    report = json.loads((out / "report.json").read_text())
+    training = json.loads(model.with_suffix(".train.json").read_text())
+    checks = report["verification"]
+    synthesis, score = report["synthesis"], report["score"]
+    value = f"{100 * score['value']:.2f} %" if score["metric"] == "accuracy" else f"{score['value']:.4f} MSE"
+    return [
+        name,
+        value,
+        f"{training['mean_weight_bits']:.2f}",
+        f"{synthesis['lut']:,}",
+        f"{synthesis['ff']:,}",
+        str(report["latency_cycles"]),
+        f"{synthesis['fmax_mhz']}",
+        f"{sum(c['vectors'] for c in checks.values()):,}",
+        str(sum(c["mismatches"] for c in checks.values())),
+        f"{checks['native']['vectors_per_second']:,.0f}",
+        f"{training['seconds']:.0f}",
+        f"{build_seconds:.0f}",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=list(RUNS), metavar="NAME", help=f"from {', '.join(RUNS)}")
+    parser.add_argument("--work", type=Path, default=Path(__file__).with_name("work"))
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    rows = [measure(name, options.work) for name in options.names]
+    header = ["set", "score (test, integer design)", "weight bits", "LUT", "FF", "cycles", "Fmax est. MHz", "vectors",
+              "mismatches", "native vectors/s", "training s", "build s"]  # fmt: skip
+    write_section(
+        "End to end on xc7z020",
+        "python benchmarks/end_to_end.py",
+        table(header, rows)
+        + "\n\nEngines: Keras, adder graphs, hls4ml project under g++, Icarus, Verilator (cocotb and "
+        "native), netlist. Vectors are the sum over the engines. MSE on standardised targets.",
+    )
+
+
+if __name__ == "__main__":
+    main()
