@@ -31,7 +31,7 @@ class StoredModel:
 
 
 def read(path: Path | str) -> StoredModel:
-    """Read a ``.h5`` or ``.keras`` file. Raises ModelError in one line: what is wrong with which file, and the remedy."""
+    """Read a ``.h5`` or ``.keras`` file. Raises ModelError in one line: what is wrong, where, and the remedy."""
     path = Path(path)
     _check_readable(path)
     with tempfile.TemporaryDirectory(prefix="flow-model-") as name:

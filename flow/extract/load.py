@@ -16,9 +16,9 @@ from flow.extract.quiet import quiet
 def load_model(path: Path | str) -> Any:
     """The model in a ``.h5`` or ``.keras`` file of Keras 3 or of the old line (Keras 2, qkeras 0.9), uncompiled.
 
-    Comes back as a Sequential model of the layers on the path from input to output. Never runs code from the file. Models
-    without QKeras layers run on JAX, others on TensorFlow, unless KERAS_BACKEND says otherwise. Raises ModelError in
-    one line: what is wrong, in which layer or file, and the remedy.
+    Comes back as a Sequential model of the layers on the path from input to output. Never runs code from the file.
+    Models without QKeras layers run on JAX, others on TensorFlow, unless KERAS_BACKEND says otherwise. Raises
+    ModelError in one line: what is wrong, in which layer or file, and the remedy.
     """
     stored = modelfile.read(path)
     try:
@@ -38,7 +38,7 @@ def _choose_backend(spec: ModelSpec) -> None:
 def _build(spec: ModelSpec, stored: modelfile.StoredModel) -> Any:
     import keras
 
-    model = keras.Sequential([keras.Input(spec.input_shape, name="inputs")], name=_plain_name(spec.name))
+    model = keras.Sequential([keras.Input(spec.input_shape, name=_free_name(spec))], name=_plain_name(spec.name))
     for layer in spec.layers:
         where = f"{stored.path}: layer {layer.name}"
         try:
@@ -48,13 +48,17 @@ def _build(spec: ModelSpec, stored: modelfile.StoredModel) -> Any:
             built.set_weights(arrays)
         except Exception as exc:  # whatever a library says about settings or weights that do not fit
             reason = " ".join(str(exc).split())[:160]
-            raise ModelError(
-                f"{where} ({layer.kind}) cannot be built from what is stored ({reason}); save it again"
-            ) from None
+            raise ModelError(f"{where} ({layer.kind}) does not fit what is stored ({reason}); save it again") from None
         for array in arrays:
             if array.dtype.kind not in "fiu":
                 raise ModelError(f"{where} has weights of type {array.dtype}; save the model in float32")
     return model
+
+
+def _free_name(spec: ModelSpec) -> str:
+    """A name for the input that no layer has."""
+    taken = {_plain_name(layer.name) for layer in spec.layers}
+    return next(n for n in ("inputs" + "_" * i for i in range(len(taken) + 1)) if n not in taken)
 
 
 def _plain_name(name: str) -> str:

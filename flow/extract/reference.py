@@ -15,6 +15,7 @@ from flow.evaluate import evaluate, quantize_inputs, to_float
 from flow.extract.chain import Applied, input_shape, layers_of
 from flow.extract.design import require_numbers
 from flow.extract.layerwise import layerwise_outputs, reach
+from flow.extract.quiet import quiet
 from flow.fixed import Fixed
 from flow.ir import Design, Neuron
 from flow.passes.widths import widths
@@ -112,8 +113,8 @@ def keras_outputs(
     shaped = inputs.reshape(len(inputs), *shape)
     if exact:
         return layerwise_outputs(path, shaped)
-    with _logits(model, path) as ending:
-        batches = ending.predict(shaped, batch_size=BATCH, verbose=0)
+    with quiet(), _logits(model, path) as ending:
+        batches: Any = ending.predict(shaped, batch_size=BATCH, verbose=0)
     return np.asarray(batches, np.float64).reshape(len(inputs), -1)
 
 

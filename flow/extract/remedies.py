@@ -38,6 +38,6 @@ def _general(kind: str) -> str:
 def joins(name: str, kind: str, count: int) -> str:
     """The line that refuses a layer with several inputs."""
     return (
-        f"layer {name[:64]} ({kind[:64]}) joins {count} branches; only models with one path of layers become hardware, so "
-        "remove the branch"
+        f"layer {name[:64]} ({kind[:64]}) joins {count} branches; only models with one path of layers become hardware, "
+        "so remove the branch"
     )
