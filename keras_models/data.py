@@ -111,13 +111,12 @@ def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[i
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
+        with path.open("rb") as file:  # opened here: np.load leaves the file of a damaged archive open
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} is a single array, not an .npz with X, y and split")
-            arrays: dict[str, np.ndarray] = {}
-            for key in archive.files:
-                arrays[key] = archive[key]
-            return arrays
+            with loaded as archive:
+                return {key: archive[key] for key in archive.files}
     except DataError:
         raise
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:

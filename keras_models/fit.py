@@ -25,14 +25,14 @@ class FitConfig:
     """How to train; ``beta`` is the final weight of the hardware cost and ``beta_start`` where its rise begins."""
 
     epochs: int = 400
-    batch_size: int = 2048
-    learning_rate: float = 5e-3
+    batch_size: int = 1024
+    learning_rate: float = 1e-2
     optimizer: str = "adam"
     constant_rate: bool = False
     strength_rate: float = 0.2
     range_rate: float = 1.0
     beta: float = 1e-5
-    beta_start: float = 1e-6
+    beta_start: float = 2e-7
     lut_budget: float | None = None
     front: bool = False
     patience: int | None = None

@@ -20,7 +20,7 @@ Tensor = Any
 
 # mode -> (weight widths, weight start, activation widths, activation start)
 DEFAULTS: dict[str, tuple[tuple[float, ...], float, tuple[int, ...], int]] = {
-    "hardware": ((0, TERNARY, 3, 4, 5, 6, 8), 6, (0, 1, 2, 3, 4, 5, 6, 8), 6),
+    "hardware": ((0, TERNARY, 3, 4, 5, 6, 8), 8, (0, 1, 2, 3, 4, 5, 6, 8), 8),
     "paper": ((1, 2, 4, 8), 1, (4, 8, 16), 4),
 }
 MAX_BIAS = 2**15 - 1
@@ -42,10 +42,10 @@ class NMPDense(PrecisionLayer):
         mode: "hardware" or "paper": the default widths and starts. In both all scales are powers of two.
         use_bias: add a bias.
         weight_bits, weight_thresholds, weight_temperature, weight_start: see `BitLadder`; default widths
-            (0, 1.58, 3, 4, 5, 6, 8) starting at 6 in hardware mode, (1, 2, 4, 8) starting at 1 in paper mode.
+            (0, 1.58, 3, 4, 5, 6, 8) starting at 8 in hardware mode, (1, 2, 4, 8) starting at 1 in paper mode.
         weight_range: initial log2 of the weights' clip range; None is two standard deviations of He's initializer.
         activation_bits, activation_thresholds, activation_temperature, activation_start: likewise for the activation;
-            (0, 1, 2, 3, 4, 5, 6, 8) starting at 6, or (4, 8, 16) starting at 4.
+            (0, 1, 2, 3, 4, 5, 6, 8) starting at 8, or (4, 8, 16) starting at 4.
         activation_range: initial log2 of the activations' clip range.
         bias_frac: fraction bits of the bias.
         input_bits: width assumed for inputs of unknown origin, in the hardware cost only.

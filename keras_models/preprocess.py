@@ -129,11 +129,12 @@ def _top_levels(column: np.ndarray, count: int) -> tuple[float, ...]:
 def _fit_numeric(X: np.ndarray) -> tuple[tuple[bool, ...], tuple[float, ...], tuple[float, ...], tuple[bool, ...]]:
     """Per-column log, mean, scale and clip; columns that only hold 0 and 1 stay as they are (one exact bit)."""
     binary = ((X == 0) | (X == 1)).all(axis=0)
-    heavy = (np.abs(X).max(axis=0) > HEAVY_TAIL * (X.std(axis=0) + 1e-9)) & ~binary
+    constant = X.std(axis=0) == 0
+    heavy = (np.abs(X).max(axis=0) > HEAVY_TAIL * (X.std(axis=0) + 1e-9)) & ~binary & ~constant
     X = np.where(heavy, np.sign(X) * np.log1p(np.abs(X)), X)
     mean = np.where(binary, 0.0, X.mean(axis=0))
     scale = np.where(binary, 1.0, 1.0 / (X.std(axis=0) + 1e-9))
-    scale[~binary & (X.std(axis=0) == 0)] = 0.0  # a constant column carries nothing and must not blow up on new data
+    scale[~binary & constant] = 0.0  # a constant column carries nothing and must not blow up on new data
     return (
         tuple(bool(v) for v in heavy),
         tuple(float(v) for v in mean),

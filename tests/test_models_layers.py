@@ -253,8 +253,8 @@ def test_bit_statistics() -> None:
     model = build_mlp(4, (2,), 1)
     model.layers[1].kernel_quantizer_internal.strength.assign([0.0, 1.0])
     statistics = bit_statistics(export_integer(model))
-    assert statistics["weight_bits_histogram"] == {"0": 1, "6": 1, "8": 1}
-    assert statistics["mean_weight_bits"] == pytest.approx((4 * 0 + 4 * 8 + 2 * 6) / 10)
+    assert statistics["weight_bits_histogram"] == {"0": 1, "8": 2}
+    assert statistics["mean_weight_bits"] == pytest.approx((4 * 0 + 4 * 8 + 2 * 8) / 10)
 
 
 def test_plain_fit_with_a_cost() -> None:
