@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from flow.emit.testbench import describe
 from flow.emit.verilog import Rtl, emit_parallel
 from flow.evaluate import argmax
 from flow.graph import LayerGraph, evaluate_graph
-from flow.ir import to_json
+from flow.ir import layer_output_formats, to_json
 from flow.netlist import read_netlist
 from flow.pipeline import Build, record
 from flow.steps import digest_of
 from flow.tools import icarus, process, verilator, yosys
+from flow.usage import lut_usage
 
 _SYNTHESIS_TIMEOUT_S = 3600.0
 _SIMULATION_TIMEOUT_S = 3600.0
@@ -184,10 +186,13 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
         plan.fresh_folder(out / "synth")
         yosys.synthesize(out / "synth", script, _SYNTHESIS_TIMEOUT_S)
         found = read_netlist(out / "synth" / "netlist.json", bench.top)
-        return {**asdict(found.resources), "path": asdict(found.longest_path)}
+        outputs = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
+        rtl = {Path(s).name: (out / s).read_text() for s in bench.sources}
+        usage = lut_usage(out / "synth" / "netlist.json", bench.top, outputs, rtl)
+        return {**asdict(found.resources), "path": asdict(found.longest_path), "usage": usage}
 
     found = build.steps.run(
-        "synthesis", digest_of("synthesis 1", rtl_digest, script, yosys.version()), work, ("synth",)
+        "synthesis", digest_of("synthesis 2", rtl_digest, script, yosys.version()), work, ("synth",)
     )
     build.synthesis.update(found)
     if "netlist" in build.options.engines:

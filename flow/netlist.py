@@ -60,6 +60,11 @@ def read_netlist(path: Path, top: str, delays: Delays = XC7) -> Netlist:
         raise ReportError(f"{path}: not a netlist of {top} ({exc}); synthesize again") from None
 
 
+def lut_sites(kind: str) -> int:
+    """6-input LUT sites a cell of this type takes, 0 for what is no LUT."""
+    return 1 if re.fullmatch(r"LUT[1-6]|LUT6_2", kind) else _LUTS_OF_MEMORY.get(kind, 0)
+
+
 def _resources(cells: dict[str, Any]) -> Resources:
     count: Counter[str] = Counter(cell["type"] for cell in cells.values())
     logic = sum(n for kind, n in count.items() if re.fullmatch(r"LUT[1-6]|LUT6_2", kind))

@@ -48,10 +48,11 @@ ORDER = [
     ["flow.check", "flow.evaluate", "flow.cost", "flow.timing", "flow.bench"],
     ["flow.passes"],
     ["flow.adders", "flow.vectors", "flow.netlist", "flow.parts"],
+    ["flow.usage"],
     ["flow.emit"],
     ["flow.simulate"],
     ["flow.pipeline"],
-    ["flow.engines", "flow.results", "flow.console"],
+    ["flow.engines", "flow.results", "flow.console", "flow.html"],
     ["flow.build", "flow.sweep"],
 ]
 
