@@ -51,13 +51,8 @@ def emit_hls(
     backend other than Vitis or Vivado.
     """
     with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
-        output = Path(folder) / "project"
-        model = model_graph(design, part, backend, clock_period_ns, str(output), namespace)
-        _write(model, digest({"design.json": to_json(design)})[:8])
-        files: dict[str, str | bytes] = {}
-        for path in sorted(p for p in output.rglob("*") if p.is_file()):
-            files[path.relative_to(output).as_posix()] = path.read_bytes()
-    files["hls4ml_config.yml"] = yaml.safe_dump({**model.config.config, "OutputDir": "."})
+        output = str(Path(folder) / "project")
+        files = collect(model_graph(design, part, backend, clock_period_ns, output, namespace), design)
     files[f"{top_name(design)}_test.cpp"] = bench(design, top_name(design), namespace)
     if vectors is not None:
         files.update(vectors_files(design, np.asarray(vectors, np.int64)))
@@ -119,12 +114,21 @@ def _ap_fixed(form: Container) -> str:
     return f"ap_{'' if form.signed else 'u'}fixed<{form.bits},{form.integer_bits}>"
 
 
-def _write(model: Any, stamp: str) -> None:
-    """Let hls4ml write the project, with a stamp of our own and without its configuration file.
+def collect(model: Any, design: Design) -> dict[str, str | bytes]:
+    """Let hls4ml write a project into its (temporary) output folder and return the files.
 
-    Its own writer imports Keras for that file, which takes seconds, and draws the stamp at random.
+    The stamp is the design's, and the configuration file is written here: hls4ml would draw the one at random and
+    import Keras, which takes seconds, for the other.
     """
-    model.config.config["Stamp"] = stamp
+    model.config.config["Stamp"] = digest({"design.json": to_json(design)})[:8]
     writer = copy(model.config.backend.writer)
     writer.write_yml = lambda _: None
     writer.write_hls(model)
+    output = Path(model.config.get_output_dir())
+    files: dict[str, str | bytes] = {}
+    for path in sorted(p for p in output.rglob("*") if p.is_file()):
+        files[path.relative_to(output).as_posix()] = path.read_bytes()
+    files["hls4ml_config.yml"] = yaml.safe_dump({**model.config.config, "OutputDir": "."})
+    # HLS scripts add this folder to the test bench, so it must exist.
+    files.setdefault("firmware/weights/README.txt", "Weights of grouped layers are in ../parameters.h.\n")
+    return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,26 @@ from flow.ir import Design, layer_output_formats
 def bench(design: Design, top: str, namespace: str | None = None) -> str:
     """The test bench of a project whose top function is ``top``."""
     argmax_head = design.head == "argmax"
+    outputs = 1 if argmax_head else len(design.layers[-1].neurons)
+    return render(
+        "nmp_test.cpp.j2", top=top, namespace=namespace, argmax=argmax_head, layered=True, inputs=_inputs(design),
+        layers=_layers(design), outputs=outputs, order=list(range(outputs)),
+    )  # fmt: skip
+
+
+def stock_bench(design: Design, top: str, order: Sequence[int]) -> str:
+    """The bench of a stock-layer project: logits only, output ``k`` of the hardware is neuron ``order[k]``."""
+    return render(
+        "nmp_test.cpp.j2", top=top, namespace=None, argmax=False, layered=False, inputs=_inputs(design),
+        layers=_layers(design)[-1:], outputs=len(order), order=list(order),
+    )  # fmt: skip
+
+
+def _inputs(design: Design) -> list[dict[str, Any]]:
+    return _elements(design.input_formats, container(design.input_formats, "inputs"))
+
+
+def _layers(design: Design) -> list[dict[str, Any]]:
     types = [_cpp(container(design.input_formats, "inputs"))]
     layers: list[dict[str, Any]] = []
     for layer in design.layers:
@@ -31,18 +52,7 @@ def bench(design: Design, top: str, namespace: str | None = None) -> str:
             }
         )
         types.append(_cpp(form))
-    return render(
-        "nmp_test.cpp.j2",
-        top=top,
-        namespace=namespace,
-        argmax=argmax_head,
-        stream=False,
-        inputs=_elements(design.input_formats, container(design.input_formats, "inputs")),
-        layers=layers,
-        outputs=1 if argmax_head else len(design.layers[-1].neurons),
-        input={"type": "input_t"},
-        output={"type": "result_t"},
-    )
+    return layers
 
 
 def vectors_files(design: Design, mantissas: Ints) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from flow.tools import process
 from flow.tools.hls_compile import COMPILE_TIMEOUT_S, FLAGS, simulate
 
 _SHARED = ("firmware/nnet_utils/", "firmware/ap_types/")
-_GUARDS = ("DEFINES_H_", "PARAMETERS_H_")
+_GUARD = re.compile(rb"^#ifndef (\w+_H_)$", re.MULTILINE)
 _HEAD = """\
 #include <array>
 #include <cstddef>
@@ -29,8 +30,15 @@ _HEAD = """\
 #include "ap_int.h"
 #include "nnet_utils/nnet_code_gen.h"
 #include "nnet_utils/nnet_helpers.h"
+#include "nnet_utils/nnet_dense.h"
+#include "nnet_utils/nnet_dense_compressed.h"
+#include "nnet_utils/nnet_dense_stream.h"
+#include "nnet_utils/nnet_merge.h"
+#include "nnet_utils/nnet_merge_stream.h"
 #include "nnet_utils/nnet_types.h"
+#if __has_include("nnet_utils/nmp_grouped_dense.h")
 #include "nnet_utils/nmp_grouped_dense.h"
+#endif
 #define NMP_BATCH
 """
 
@@ -55,7 +63,7 @@ def compile_batch(projects: Sequence[tuple[str, Plan]], work: Path) -> Path:
 
     Project number i lies in ``work/i``; there the bench finds its vectors when it judges itself.
     """
-    plan: dict[str, str | bytes] = {"driver.cpp": _driver([top for top, _ in projects])}
+    plan: dict[str, str | bytes] = {"driver.cpp": _driver(projects)}
     for index, (_, project) in enumerate(projects):
         plan |= _files(project, str(index))
     write(plan, folder(work))
@@ -76,12 +84,19 @@ def _files(project: Plan, name: str) -> dict[str, str | bytes]:
     return files
 
 
-def _driver(tops: Sequence[str]) -> str:
+def _driver(projects: Sequence[tuple[str, Plan]]) -> str:
     lines = [_HEAD]
-    for index, top in enumerate(tops):
-        lines += [f"#undef {guard}" for guard in (*_GUARDS, f"{top.upper()}_H_")]
+    for index, (top, project) in enumerate(projects):
+        lines += [f"#undef {guard}" for guard in _guards(project)]
         includes = [f'#include "{index}/{path}"' for path in (f"firmware/{top}.cpp", f"{top}_test.cpp")]
         lines += [f"namespace d{index} {{", *includes, "}"]
     lines += ["int main(int argc, char **argv) {", "    switch (argc > 1 ? atoi(argv[1]) : -1) {"]
-    lines += [f"    case {i}: return d{i}::main(argc - 1, argv + 1);" for i in range(len(tops))]
+    lines += [f"    case {i}: return d{i}::main(argc - 1, argv + 1);" for i in range(len(projects))]
     return "\n".join([*lines, "    }", "    return 1;", "}", ""])
+
+
+def _guards(project: Plan) -> list[str]:
+    """Include guards of a project's own headers, which all projects have in common."""
+    own = (c for name, c in project.items() if name.endswith(".h") and not name.startswith(_SHARED))
+    texts = (c.encode() if isinstance(c, str) else c for c in own)
+    return sorted({guard.decode() for text in texts for guard in _GUARD.findall(text)})

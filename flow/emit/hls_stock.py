@@ -1,0 +1,180 @@
+"""The stock-layer form: the same numbers from hls4ml's own layers only, for any of its back ends.
+
+Neurons of a layer that share weight width, weight scale and output quantizer become one stock ``Dense`` whose weight,
+bias, accumulator and result types are exact; ``Concatenate`` joins them. That reorders neurons: the order is folded
+into the rows of the next layer, and for the last layer it is part of the answer. Constants become a ``Dense`` of zeros.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hls4ml
+import numpy as np
+from hls4ml.model.graph import ModelGraph
+
+from flow.emit.hls4ml_project import collect, top_name
+from flow.emit.hls_bench import stock_bench
+from flow.emit.hls_layer import Container, LayerInput, constant_output, container
+from flow.errors import DesignError
+from flow.fixed import Fixed, Quantizer
+from flow.ir import Design, Layer, Neuron, layer_output_formats
+from flow.plan import Plan
+
+CAST = {"TRN": "AP_TRN", "RND": "AP_RND", "RND_CONV": "AP_RND_CONV"}
+
+
+@dataclass(frozen=True)
+class StockModel:
+    """hls4ml's layer dictionaries and layer precisions; output ``k`` of the model is neuron ``order[k]``."""
+
+    layers: list[dict[str, Any]]
+    precisions: dict[str, dict[str, Any]]
+    order: tuple[int, ...]
+
+
+def stock_graph(design: Design, part: str, backend: str, clock_period_ns: float, output: str) -> tuple[Any, StockModel]:
+    """A ModelGraph of stock layers for any hls4ml back end; it gives logits, the head is left to the host.
+
+    Raises DesignError naming the neuron where stock types cannot express its saturation range.
+    """
+    stock = stock_model(design)
+    config = hls4ml.backends.get_backend(backend).create_initial_config(
+        part=part, clock_period=clock_period_ns, io_type="io_parallel"
+    )
+    config |= {"OutputDir": output, "ProjectName": top_name(design), "Backend": backend}
+    model = {"Precision": "ap_fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency"}
+    config["HLSConfig"] = {"Model": model, "LayerName": stock.precisions}
+    return ModelGraph.from_layer_list(config, stock.layers), stock
+
+
+def emit_hls_stock(design: Design, part: str, backend: str = "Vitis", clock_period_ns: float = 5.0) -> Plan:
+    """The stock-layer project (Vitis or Vivado) with an integer bench whose outputs are in neuron order."""
+    with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
+        graph, stock = stock_graph(design, part, backend, clock_period_ns, str(Path(folder) / "project"))
+        graph.config.get_writer_config()["WriteWeightsTxt"] = False  # text weights would need an absolute path
+        files = collect(graph, design)
+    files[f"{top_name(design)}_test.cpp"] = stock_bench(design, top_name(design), stock.order)
+    return dict(sorted(files.items()))
+
+
+def stock_model(design: Design) -> StockModel:
+    """The design as stock layers."""
+    width = len(design.inputs)
+    layers: list[dict[str, Any]] = [{"class_name": "InputLayer", "name": "network_input", "input_shape": [width]}]
+    entering = container(design.input_formats, "inputs")
+    precisions: dict[str, dict[str, Any]] = {"network_input": _types(result=_plain(entering))}
+    order, source = tuple(range(width)), "network_input"
+    for index, layer in enumerate(design.layers):
+        parts = _parts(layer, LayerInput.of(design, index))
+        names = []
+        for number, part in enumerate(parts):
+            name = f"{layer.name}_part{number}"
+            names.append(name)
+            layers.append(_dense(name, source, layer, part, order))
+            precisions[name] = _dense_types(layer, part, entering)
+        entering = container(layer_output_formats(layer), f"layer {layer.name}")
+        source = _concatenate(names, layer.name, entering, layers, precisions)
+        order = tuple(j for part in parts for j in part.neurons)
+    return StockModel(layers, precisions, order)
+
+
+@dataclass(frozen=True)
+class _Part:
+    constant: bool
+    neurons: tuple[int, ...]
+
+
+def _parts(layer: Layer, entering: LayerInput) -> list[_Part]:
+    groups: dict[Any, list[int]] = {}
+    for j, neuron in enumerate(layer.neurons):
+        live = any(w and r != (0, 0) for w, r in zip(neuron.weights, entering.ranges, strict=True))
+        fixed = neuron.output is not None and neuron.output.low == neuron.output.high
+        key: tuple[Any, ...] = ("constant",)
+        if live and not fixed:
+            key = ("dense", neuron.weight_bits, neuron.weight_frac, str(neuron.output))
+        groups.setdefault(key, []).append(j)
+    return [_Part(key == ("constant",), tuple(groups[key])) for key in sorted(groups, key=str)]
+
+
+def _dense(name: str, source: str, layer: Layer, part: _Part, order: Sequence[int]) -> dict[str, Any]:
+    neurons = [layer.neurons[j] for j in part.neurons]
+    if part.constant:
+        weights = np.zeros((layer.inputs, len(part.neurons)))
+        bias = np.array([math.ldexp(constant_output(n), -_result(n).frac) for n in neurons])
+    else:
+        weights = np.array([[math.ldexp(n.weights[i], -n.weight_frac) for n in neurons] for i in order])
+        bias = np.array([math.ldexp(n.bias, -n.bias_frac) for n in neurons])
+    return {
+        "class_name": "Dense", "name": name, "inputs": [source], "n_in": layer.inputs, "n_out": len(part.neurons),
+        "weight_data": weights, "bias_data": bias, "weight_quantizer": None, "bias_quantizer": None,
+    }  # fmt: skip
+
+
+def _dense_types(layer: Layer, part: _Part, entering: Container) -> dict[str, Any]:
+    neurons = [layer.neurons[j] for j in part.neurons]
+    if part.constant:
+        form = container(tuple(Fixed.holding(min(c := constant_output(n), 0), max(c, 0), _result(n).frac)
+                               for n in neurons), layer.name)  # fmt: skip
+        form = Container(True, form.bits + (not form.signed), form.frac)
+        return _types(weight="ap_fixed<2,2>", bias=_plain(form), accum=_plain(form), result=_plain(form))
+    top = max(abs(w) for n in neurons for w in n.weights)
+    weight = Container(True, max(top.bit_length() + 1, 2), neurons[0].weight_frac)
+    biases = [Fixed.holding(min(n.bias, 0), max(n.bias, 0), n.bias_frac) for n in neurons]
+    bias = container(tuple(biases), layer.name)
+    sums = container(tuple(n.accumulator for n in neurons if n.accumulator), layer.name)
+    frac = max(sums.frac, entering.frac + weight.frac, bias.frac)
+    bits, result = sums.integer_bits + (not sums.signed) + frac, _plain(sums)
+    if neurons[0].output:
+        # The HLS libraries' conversion reads the dropped bits at their place, which must exist.
+        bits = max(bits, frac - neurons[0].output.format.frac + 2)
+        result = _quantized(neurons[0].output, layer.name, part.neurons[0])
+    total = Container(True, bits, frac)
+    return _types(weight=_plain(weight), bias=_plain(bias), accum=_plain(total), result=result)
+
+
+def _concatenate(
+    names: Sequence[str], layer: str, form: Container, layers: list[dict[str, Any]], precisions: dict[str, Any]
+) -> str:
+    joined = names[0]
+    for number, name in enumerate(names[1:]):
+        joint = f"{layer}_join{number}"
+        layers.append({"class_name": "Concatenate", "name": joint, "inputs": [joined, name], "op": "Concatenate1d",
+                       "axis": 1})  # fmt: skip
+        precisions[joint] = _types(result=_plain(form))
+        joined = joint
+    return joined
+
+
+def _quantized(quantizer: Quantizer, layer: str, neuron: int) -> str:
+    """The ap_fixed type whose conversion is the quantizer."""
+    low, high, fmt = quantizer.low, quantizer.high, quantizer.format
+    form, mode = Fixed.holding(low, high, fmt.frac), "AP_SAT"
+    if form.signed and low == -high:
+        mode = "AP_SAT_SYM"
+    elif (low, high) != (form.low, form.high):
+        raise DesignError(
+            f"layer {layer}, neuron {neuron}: stock layers cannot saturate to {low}..{high}; "
+            "use the grouped layers or a range that fills its format"
+        )
+    sign = "" if form.signed else "u"
+    return f"ap_{sign}fixed<{form.bits},{form.bits - form.frac},{CAST[quantizer.rounding]},{mode}>"
+
+
+def _result(neuron: Neuron) -> Fixed:
+    fmt = neuron.output.format if neuron.output else neuron.accumulator
+    assert fmt is not None
+    return fmt
+
+
+def _plain(form: Container) -> str:
+    return f"ap_{'' if form.signed else 'u'}fixed<{form.bits},{form.integer_bits}>"
+
+
+def _types(**precisions: str) -> dict[str, Any]:
+    return {"Precision": precisions}
