@@ -1,0 +1,97 @@
+#!/bin/sh
+# Place and route for 7-series parts: nextpnr-himbaechel-xilinx and its chip databases, in a private folder.
+#
+#   scripts/install_nextpnr.sh [FOLDER]      (default: ${XDG_DATA_HOME:-$HOME/.local/share}/nmp-flow/nextpnr)
+#
+# The packages are Debian unstable's, from the mirror this machine's apt is configured with; their signatures are
+# checked by apt. They are unpacked, not installed: the system's own packages stay as they are, no root is needed, and
+# the program runs with the unpacked C library. Running the script again on a finished folder does nothing.
+set -eu
+
+PACKAGES="nextpnr-himbaechel-xilinx nextpnr-himbaechel-xilinx-chipdb"
+SUITE=sid
+FOLDER=${1:-${XDG_DATA_HOME:-$HOME/.local/share}/nmp-flow/nextpnr}
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+finish() {
+    echo "$LAUNCHER"
+    echo "flow.build finds it there by itself if the folder is the default one; otherwise:"
+    echo "  export NMP_NEXTPNR=$LAUNCHER"
+    exit 0
+}
+
+for tool in apt-get dpkg dpkg-deb; do
+    command -v "$tool" >/dev/null || fail "$tool was not found: this script needs Debian or Ubuntu; \
+elsewhere build nextpnr (himbaechel, xilinx) and set NMP_NEXTPNR to it"
+done
+[ "$(dpkg --print-architecture)" = amd64 ] || fail "the chip databases are packaged for amd64 only"
+
+mkdir -p "$FOLDER" || fail "cannot create $FOLDER"
+FOLDER=$(cd "$FOLDER" && pwd)
+LAUNCHER=$FOLDER/bin/nextpnr-himbaechel-xilinx
+if [ -x "$LAUNCHER" ] && "$LAUNCHER" --version >/dev/null 2>&1; then
+    finish
+fi
+
+# The mirror apt uses for Debian; without one (Ubuntu, say) the user names it.
+MIRROR=${NMP_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(ORIGIN) $(SITE)' 'Created-By: Packages' 2>/dev/null |
+    sed -n 's/^Debian //p' | grep -v -e '-security' | head -n 1)}
+[ -n "$MIRROR" ] || fail "apt has no Debian mirror configured (or 'apt-get update' never ran); \
+set NMP_DEBIAN_MIRROR to the address of one"
+[ -r "$KEYRING" ] || fail "$KEYRING is missing; apt-get install debian-archive-keyring"
+
+WORK=$FOLDER/apt
+mkdir -p "$WORK/state/lists/partial" "$WORK/cache/archives/partial" "$WORK/parts"
+: >"$WORK/status"
+echo "deb [signed-by=$KEYRING arch=amd64] $MIRROR $SUITE main" >"$WORK/sources.list"
+cat >"$WORK/apt.conf" <<END
+Dir::State "$WORK/state";
+Dir::State::status "$WORK/status";
+Dir::Cache "$WORK/cache";
+Dir::Etc::sourcelist "$WORK/sources.list";
+Dir::Etc::sourceparts "$WORK/parts";
+Dir::Etc::preferences "$WORK/no-preferences";
+Dir::Etc::preferencesparts "$WORK/parts";
+APT::Install-Recommends "false";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Sandbox::User "";
+Acquire::Languages "none";
+END
+
+echo "package lists of Debian $SUITE from $MIRROR ..."
+apt-get -q -q -c "$WORK/apt.conf" update || fail "the package lists could not be fetched from $MIRROR"
+echo "downloading $PACKAGES and what they need ..."
+# An empty package status makes apt fetch every library, the C library included.
+# shellcheck disable=SC2086
+apt-get -q -q -y -c "$WORK/apt.conf" --download-only install $PACKAGES >/dev/null ||
+    fail "the packages could not be fetched; see above"
+
+echo "unpacking into $FOLDER/root ..."
+rm -rf "$FOLDER/root" "$FOLDER/bin"
+mkdir -p "$FOLDER/root" "$FOLDER/bin"
+for package in "$WORK"/cache/archives/*.deb; do
+    dpkg-deb -x "$package" "$FOLDER/root" || fail "$package could not be unpacked; is the disk full?"
+done
+
+LOADER=$(find "$FOLDER/root" -name 'ld-linux-x86-64.so.2' | head -n 1)
+PROGRAM=$FOLDER/root/usr/bin/nextpnr-himbaechel-xilinx
+CHIPDB=$(find "$FOLDER/root" -type d -path '*himbaechel/xilinx' | head -n 1)
+[ -n "$LOADER" ] && [ -x "$PROGRAM" ] && [ -n "$CHIPDB" ] || fail "the unpacked packages lack the program, its \
+loader or its chip databases; remove $FOLDER and run this script again"
+ln -sfn "$CHIPDB" "$FOLDER/chipdb"
+cat >"$LAUNCHER.new" <<END
+#!/bin/sh
+# Runs the unpacked program with the libraries unpacked beside it.
+exec "$LOADER" --library-path "$FOLDER/root/usr/lib/x86_64-linux-gnu:$FOLDER/root/lib/x86_64-linux-gnu" "$PROGRAM" "\$@"
+END
+chmod +x "$LAUNCHER.new"
+mv "$LAUNCHER.new" "$LAUNCHER"
+"$LAUNCHER" --version || fail "$LAUNCHER does not run; remove $FOLDER and run this script again"
+rm -rf "$WORK"
+finish
