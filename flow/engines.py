@@ -217,7 +217,8 @@ def _netlist(build: Build, bench: Bench, key: str) -> None:
 def _hls(build: Build) -> None:
     """Emit the hls4ml project and run its C simulation, compiled by g++, on integers."""
     from flow.emit.hls4ml_project import emit_hls  # imports hls4ml, which a build without this engine does not need
-    from flow.tools.hls_compile import compile_bench, first_mismatch, run_hls
+    from flow.hls_engine import first_mismatch, run_hls
+    from flow.tools.hls_compile import compile_bench
 
     options, vectors = build.options, build.vectors
     count = min(len(vectors.inputs), max(vectors.referee, 5000))

@@ -13,12 +13,13 @@ from flow.emit.hls_bench import expected_columns
 from flow.errors import DesignError, ToolFailed
 from flow.evaluate import evaluate, to_float
 from flow.fixed import Fixed, Quantizer
+from flow.hls_batch import compile_batch, run_hls_batch
+from flow.hls_engine import first_mismatch, run_hls
 from flow.ir import Design, Layer, Neuron
 from flow.passes.group import group
 from flow.passes.widths import widths
 from flow.plan import Plan, write
-from flow.tools.hls_batch import compile_batch, run_hls_batch
-from flow.tools.hls_compile import compile_bench, first_mismatch, run_hls, self_check
+from flow.tools.hls_compile import compile_bench, self_check
 
 PART = "xc7z020clg400-1"
 

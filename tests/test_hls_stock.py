@@ -14,9 +14,9 @@ from flow.emit.hls_stock import emit_hls_stock, stock_graph, stock_model
 from flow.errors import DesignError
 from flow.evaluate import evaluate, to_float
 from flow.fixed import Fixed, Quantizer
+from flow.hls_batch import compile_batch
 from flow.ir import Design
 from flow.plan import Plan
-from flow.tools.hls_batch import compile_batch
 from flow.tools.hls_compile import simulate
 
 
@@ -57,7 +57,7 @@ def test_a_range_stock_types_do_not_know_is_refused_by_name() -> None:
         stock_model(replace(design, layers=(layer, design.layers[1])))
 
 
-@pytest.mark.parametrize("backend", ["Quartus"])
+@pytest.mark.parametrize("backend", ["Quartus", "Catapult"])
 def test_other_back_ends_compute_the_same(backend: str, tmp_path: Path) -> None:
     design = small_design()
     graph, stock = stock_graph(design, PART, backend, 5.0, str(tmp_path / "p"))

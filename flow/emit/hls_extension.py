@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,9 +16,13 @@ from hls4ml.model.layers import Layer as HlsLayer
 from hls4ml.model.layers import layer_map, register_layer
 from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType
 
-from flow.emit.hls_layer import Container, LayerCode, container, layer_code
+from flow.emit.hls_layer import Container, LayerCode, LayerInput, container, layer_code, quantizer_code
 from flow.emit.templates import FOLDER, render
-from flow.ir import layer_output_formats
+from flow.errors import ModelError
+from flow.fixed import Fixed
+from flow.ir import Layer, Neuron, layer_output_formats
+from flow.passes.group import layer_groups
+from flow.passes.widths import accumulator_format
 
 BACKENDS = ("Vitis", "Vivado")
 HEADER = "nmp_grouped_dense.h"
@@ -27,16 +32,74 @@ _INCLUDES = [f"nnet_utils/{HEADER}"]
 class NMPGroupedDense(HlsLayer):  # type: ignore[misc]
     """A dense layer whose neurons form groups by weight width.
 
-    Attributes: ``nmp_layer`` (flow.ir.Layer), ``nmp_input`` (flow.emit.hls_layer.LayerInput).
+    Attributes: ``nmp_layer`` (flow.ir.Layer) and, where it is known, ``nmp_input`` (LayerInput). Without the latter the
+    formats come from the layer above and the accumulators are sized here.
     """
 
-    _expected_attributes = [Attribute("nmp_layer", value_type=object), Attribute("nmp_input", value_type=object)]  # noqa: RUF012
+    _expected_attributes = [Attribute("nmp_layer", value_type=object)]  # noqa: RUF012
 
     def initialize(self) -> None:
         """Make the output variable, in the container of all neurons."""
-        layer = self.get_attr("nmp_layer")
-        form = container(layer_output_formats(layer), f"layer {layer.name}")
-        self.add_output_variable([len(layer.neurons)], precision=precision(form))
+        layer, entering = self.get_attr("nmp_layer"), self.get_attr("nmp_input")
+        if entering is None:
+            entering = above(self)
+            layer = sized(layer, entering)
+            self.set_attr("nmp_layer", layer)
+            self.set_attr("nmp_input", entering)
+        formats = layer_output_formats(layer)
+        self.set_attr("nmp_output", LayerInput(formats, tuple(neuron_range(n) for n in layer.neurons)))
+        self.add_output_variable([len(formats)], precision=precision(container(formats, f"layer {layer.name}")))
+
+
+class NMPQuantize(HlsLayer):  # type: ignore[misc]
+    """A quantizer per element. Attributes: ``nmp_name`` and ``nmp_quantizers`` (tuple of flow.fixed.Quantizer)."""
+
+    _expected_attributes = [Attribute("nmp_name", value_type=str), Attribute("nmp_quantizers", value_type=tuple)]  # noqa: RUF012
+
+    def initialize(self) -> None:
+        """Make the output variable, in the container of all elements."""
+        quantizers = self.get_attr("nmp_quantizers")
+        self.set_attr("nmp_input", above(self))
+        formats = tuple(q.format for q in quantizers)
+        self.set_attr("nmp_output", LayerInput(formats, tuple((q.low, q.high) for q in quantizers)))
+        self.add_output_variable([len(formats)], precision=precision(container(formats, self.name)))
+
+
+def above(node: Any) -> LayerInput:
+    """Formats of the elements that enter a node. Raises ModelError where a layer between is not one of ours."""
+    source = node.get_input_node()
+    while source is not None and source.class_name == "Reshape":
+        source = source.get_input_node()
+    known = None if source is None else source.get_attr("nmp_output")
+    if isinstance(known, LayerInput):
+        return known
+    if source is None or source.class_name != "Input":
+        name = "nothing" if source is None else f"layer {source.name} ({source.class_name})"
+        raise ModelError(f"layer {node.name} follows {name}, whose exact formats are unknown; put a quantizer between")
+    variable = source.get_output_variable()
+    form = variable.type.precision
+    fmt = Fixed(bool(form.signed), form.width, form.fractional)
+    return LayerInput((fmt,) * variable.size(), ((fmt.low, fmt.high),) * variable.size())
+
+
+def sized(layer: Layer, entering: LayerInput) -> Layer:
+    """The layer with its exact accumulators and its groups."""
+    neurons = tuple(
+        replace(
+            n, accumulator=accumulator_format(n, entering.formats, entering.ranges, f"layer {layer.name}, neuron {j}")
+        )
+        for j, n in enumerate(layer.neurons)
+    )
+    layer = replace(layer, neurons=neurons, groups=())
+    return replace(layer, groups=layer_groups(layer))
+
+
+def neuron_range(neuron: Neuron) -> tuple[int, int]:
+    """Mantissas a neuron can put out."""
+    if neuron.output:
+        return neuron.output.low, neuron.output.high
+    assert neuron.accumulator is not None
+    return neuron.accumulator.low, neuron.accumulator.high
 
 
 class NMPArgmax(HlsLayer):  # type: ignore[misc]
@@ -53,7 +116,7 @@ class GroupedDenseConfig(LayerConfigTemplate):  # type: ignore[misc]
     """Weights and layer function, in parameters.h."""
 
     def __init__(self) -> None:
-        super().__init__(NMPGroupedDense)
+        super().__init__((NMPGroupedDense, NMPQuantize))
 
     def format(self, node: Any) -> str:
         """The generated C++ of one layer."""
@@ -64,7 +127,7 @@ class GroupedDenseCall(FunctionCallTemplate):  # type: ignore[misc]
     """The call in the top function."""
 
     def __init__(self) -> None:
-        super().__init__(NMPGroupedDense, include_header=_INCLUDES)
+        super().__init__((NMPGroupedDense, NMPQuantize), include_header=_INCLUDES)
 
     def format(self, node: Any) -> str:
         """One call statement."""
@@ -88,7 +151,9 @@ class ArgmaxCall(FunctionCallTemplate):  # type: ignore[misc]
 
 
 def node_code(node: Any) -> LayerCode:
-    """The generated code of a grouped dense node."""
+    """The generated code of one of our nodes."""
+    if node.class_name == "NMPQuantize":
+        return quantizer_code(node.get_attr("nmp_name"), node.get_attr("nmp_quantizers"), node.get_attr("nmp_input"))
     return layer_code(node.get_attr("nmp_layer"), node.get_attr("nmp_input"))
 
 
@@ -100,7 +165,7 @@ def precision(form: Container) -> FixedPrecisionType:
 @cache
 def register() -> None:
     """Make the layers known to hls4ml. Existing scripts then convert our layers like any other."""
-    for name, layer in (("NMPGroupedDense", NMPGroupedDense), ("NMPArgmax", NMPArgmax)):
+    for name, layer in (("NMPGroupedDense", NMPGroupedDense), ("NMPQuantize", NMPQuantize), ("NMPArgmax", NMPArgmax)):
         if name not in layer_map:
             register_layer(name, layer)
     for name in BACKENDS:

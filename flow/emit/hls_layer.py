@@ -112,6 +112,37 @@ def layer_code(layer: Layer, entering: LayerInput, inline: bool = True) -> Layer
     )
 
 
+def quantizer_code(name: str, quantizers: tuple[Quantizer, ...], entering: LayerInput) -> LayerCode:
+    """A layer that only quantizes: element ``i`` passes through quantizer ``i``."""
+    grid = container(entering.formats, f"inputs of layer {name}")
+    out = container(tuple(q.format for q in quantizers), f"layer {name}")
+    x_type = f"ap_int<{grid.bits + (not grid.signed)}>"
+    whole = Fixed.holding(*_bounds(grid), grid.frac)
+    elements = []
+    for i, quantizer in enumerate(quantizers):
+        value = _quantize(quantizer, whole, f"x[{i}]")
+        line = f"out[{i}] = nmp::place<res_T, {out.frac - quantizer.format.frac}>({value});"
+        if not quantizer.format.bits:
+            line = f"out[{i}] = 0;"
+        elements.append(NeuronCode(i, f"{entering.formats[i]} to {quantizer.format}", (line,)))
+    group = GroupCode("quantizers", "", "", "", 0, (), tuple(elements))
+    return LayerCode(
+        name=name,
+        function=f"nmp_{name}",
+        inputs=len(quantizers),
+        outputs=len(quantizers),
+        grid=grid.frac,
+        x_type=x_type,
+        inline=True,
+        takes=tuple(_take(i, f, grid, x_type) for i, f in enumerate(entering.formats)),
+        groups=(group,),
+    )
+
+
+def _bounds(form: Container) -> tuple[int, int]:
+    return (-(1 << (form.bits - 1)), (1 << (form.bits - 1)) - 1) if form.signed else (0, (1 << form.bits) - 1)
+
+
 def integer_type(fmt: Fixed) -> str:
     """The ap type of a mantissa; HLS has no zero-bit type, so the constant 0 takes one bit."""
     return f"ap_{'' if fmt.signed else 'u'}int<{max(fmt.bits, 1)}>"

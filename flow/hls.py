@@ -1,0 +1,104 @@
+"""The HLS side as a library: two lines give an existing hls4ml script our grouped layers.
+
+import flow.hls
+flow.hls.register()
+model = hls4ml.converters.convert_from_keras_model(
+    keras_model, backend="Vitis", hls_config=flow.hls.hls4ml_config(keras_model), ...)
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flow.emit import hls_extension
+from flow.errors import ModelError
+from flow.extract.chain import Applied
+from flow.extract.design import extract
+from flow.extract.read import steps_of
+from flow.extract.steps import Dense, Quant, Step
+from flow.fixed import Quantizer
+from flow.ir import Design, Layer, Neuron
+from flow.passes.group import layer_groups
+from flow.plan import write_file
+
+KERAS_LAYERS = ("NMPDense", "NMPActivation", "NMPInputQuantizer")
+
+
+@cache
+def register() -> None:
+    """Teach hls4ml our layers and how to read them from Keras models. May be called any number of times."""
+    from hls4ml.converters.keras_v3 import layer_handlers
+
+    hls_extension.register()
+    for name in KERAS_LAYERS:
+        layer_handlers[name] = _convert
+
+
+def hls4ml_config(model: Any, save: str | Path | None = None) -> dict[str, Any]:
+    """The ``hls_config`` of a Keras model with our layers, also written as YAML to ``save``.
+
+    The input gets a precision from which every element's quantizer rounds exactly as from the real number. Each layer's
+    groups are listed for the reader; hls4ml takes the numbers themselves from the layers. Raises ModelError.
+    """
+    design = extract(model)
+    config: dict[str, Any] = {
+        "Model": {"Precision": {"default": "ap_fixed<16,6>"}, "ReuseFactor": 1, "Strategy": "Latency"},
+        "LayerName": {str(model.inputs[0].name): {"Precision": {"result": input_precision(design)}}},
+    }
+    for layer in design.layers:
+        groups = [{"WeightBits": g.weight_bits, "Neurons": list(g.neurons)} for g in layer_groups(layer)]
+        config["LayerName"][layer.name] = {"Groups": groups}
+    if save is not None:
+        write_file(Path(save), yaml.safe_dump(config, sort_keys=False))
+    return config
+
+
+def input_precision(design: Design) -> str:
+    """A saturating type for raw inputs, fine enough that quantizing from it rounds as quantizing the real number.
+
+    Cutting off bits below half a step changes no TRN or RND result; a range one step beyond every quantizer's saturates
+    alike. Ties of RND_CONV need the exact input: eight more bits make a wrong tie rare, not impossible.
+    """
+    used = [q for q in design.inputs if q.format.bits] or [design.inputs[0]]
+    frac = max(q.format.frac + (9 if q.rounding == "RND_CONV" else 1) for q in used)
+    integer = max(max(abs(q.low), abs(q.high)).bit_length() + 2 - q.format.frac for q in used)
+    return f"ap_fixed<{max(integer + frac, 2)},{max(integer, 2 - frac)},AP_TRN,AP_SAT>"
+
+
+def _convert(layer: Any, in_tensors: Any, out_tensors: Any) -> tuple[dict[str, Any], ...]:
+    """hls4ml's handler: one of our Keras layers as the dictionaries of one or two hls4ml layers."""
+    shapes = [tuple(t.shape[1:]) for t in (in_tensors[0], out_tensors[0])]
+    steps = steps_of(Applied(layer, *shapes))
+    names = {"name": layer.name, "input_keras_tensor_names": [t.name for t in in_tensors],
+             "output_keras_tensor_names": [t.name for t in out_tensors]}  # fmt: skip
+    return ({**names, **_node(layer.name, steps)},)
+
+
+def _node(name: str, steps: list[Step]) -> dict[str, Any]:
+    first, *rest = steps
+    if isinstance(first, Quant) and not rest:
+        return {"class_name": "NMPQuantize", "nmp_name": name, "nmp_quantizers": first.quantizers}
+    if isinstance(first, Dense) and (not rest or (isinstance(rest[0], Quant) and len(rest) == 1)):
+        quantizers = rest[0].quantizers if rest and isinstance(rest[0], Quant) else (None,) * len(first.bias)
+        return {"class_name": "NMPGroupedDense", "nmp_layer": _layer(name, first, quantizers)}
+    kinds = ", ".join(type(s).__name__ for s in steps)
+    raise ModelError(f"layer {name}: {kinds} has no grouped HLS layer; build from the model with flow.build instead")
+
+
+def _layer(name: str, dense: Dense, quantizers: tuple[Quantizer | None, ...]) -> Layer:
+    neurons = tuple(
+        Neuron(
+            weights=tuple(dense.weights[:, j].tolist()),
+            weight_frac=int(dense.weight_frac[j]),
+            weight_bits=float(dense.weight_bits[j]),
+            bias=int(dense.bias[j]),
+            bias_frac=int(dense.bias_frac[j]),
+            output=quantizers[j],
+        )
+        for j in range(len(dense.bias))
+    )
+    return Layer(name, neurons)

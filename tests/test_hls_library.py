@@ -1,0 +1,75 @@
+"""Two lines in an hls4ml script: our Keras layers become grouped layers and predict what Keras predicts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import flow
+import flow.hls
+from flow.errors import ModelError
+from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.extract import extract
+from flow.passes.widths import widths
+
+# Keras on TensorFlow copies arrays in a way NumPy 2 warns about.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    from keras_models import build_mlp
+
+    return build_mlp(5, (6,), 3, seed=2)
+
+
+def test_convert_from_keras_model_equals_the_integer_model(model: Any, tmp_path: Path) -> None:
+    import hls4ml
+
+    flow.hls.register()
+    flow.hls.register()
+    config = flow.hls4ml_config(model, tmp_path / "hls.yml")
+    assert yaml.safe_load((tmp_path / "hls.yml").read_text()) == config
+    project = hls4ml.converters.convert_from_keras_model(
+        model, output_dir=str(tmp_path / "p"), backend="Vitis", hls_config=config, io_type="io_parallel"
+    )
+    assert [n.class_name for n in project.get_layers()] == [
+        "Input",
+        "NMPQuantize",
+        "NMPGroupedDense",
+        "NMPGroupedDense",
+    ]
+    project.compile()
+    x = np.random.default_rng(0).normal(0, 3, (200, 5))
+    design = widths(extract(model))
+    expected = to_float(evaluate(design, quantize_inputs(design, x)), design.output_formats)
+    assert np.array_equal(project.predict(np.ascontiguousarray(x)), expected)
+
+
+def test_the_configuration_lists_groups_of_every_layer(model: Any) -> None:
+    config = flow.hls.hls4ml_config(model)
+    for layer in extract(model).layers:
+        neurons = [j for group in config["LayerName"][layer.name]["Groups"] for j in group["Neurons"]]
+        assert sorted(neurons) == list(range(len(layer.neurons)))
+
+
+def test_a_grouped_layer_after_a_foreign_one_is_refused(tmp_path: Path) -> None:
+    import hls4ml
+    import keras
+
+    from keras_models import NMPDense
+
+    flow.hls.register()
+    layers = [keras.layers.Input((4,)), keras.layers.Dense(3, name="plain"), NMPDense(2, name="ours")]
+    with pytest.raises(ModelError, match=r"layer ours follows layer plain .*put a quantizer between"):
+        hls4ml.converters.convert_from_keras_model(
+            keras.Sequential(layers), output_dir=str(tmp_path / "p"), backend="Vitis",
+            hls_config={"Model": {"Precision": "ap_fixed<16,6>", "ReuseFactor": 1}},
+        )  # fmt: skip
