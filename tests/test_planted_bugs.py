@@ -125,7 +125,8 @@ def hls_project(tmp_path_factory):
 
 
 def run_hls_with(design, files, inputs, folder):
-    from flow.tools.hls_compile import compile_bench, first_mismatch
+    from flow.hls_engine import first_mismatch
+    from flow.tools.hls_compile import compile_bench
 
     plan.write(files, folder)
     return first_mismatch(design, inputs, compile_bench(folder, design.name))
