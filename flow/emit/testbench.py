@@ -17,4 +17,5 @@ def describe(design: Design, rtl: Rtl) -> Bench:
     else:
         last = design.layers[-1].name
         outputs = tuple(Element.of(f, f"layer {last}, neuron {j}") for j, f in enumerate(design.output_formats))
-    return Bench(rtl.top, tuple(f"rtl/{name}" for name in rtl.files), inputs, outputs, rtl.latency_cycles)
+    sources = tuple(f"rtl/{name}" for name in rtl.files)
+    return Bench(rtl.top, sources, inputs, outputs, rtl.latency_cycles, rtl.initiation_interval, rtl.ready)

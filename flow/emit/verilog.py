@@ -28,6 +28,8 @@ class Rtl:
     latency_cycles: int
     layer_latency_cycles: dict[str, int]
     critical_path_ns: float
+    initiation_interval: int = 1
+    ready: bool = False  # the top has in_ready and out_ready
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def emit_parallel(design: Design, graphs: Sequence[LayerGraph], clock_period_ns:
         design=design.name,
         module=top,
         latency=latency,
-        ports=_port_lines(design),
+        ports=port_lines(design),
         input_bits=port_bits(design.input_formats),
         output_bits=instances[-1].output_bits,
         instances=instances,
@@ -79,7 +81,8 @@ def port_bits(formats: Sequence[Fixed]) -> int:
     return max(sum(f.bits for f in formats), 1)
 
 
-def _port_lines(design: Design) -> list[str]:
+def port_lines(design: Design) -> list[str]:
+    """Comment lines that give the formats of the packed ports."""
     inputs = " ".join(str(f) for f in design.input_formats)
     if design.head == "argmax":
         outputs = f"index of the largest of {len(design.output_formats)} logits"

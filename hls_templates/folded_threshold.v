@@ -1,0 +1,62 @@
+// Output quantizer of a folded layer: bias, rounding, saturation and alignment, each neuron with its own parameters.
+// The bias holds the rounding constant. Three cycles from accumulator to out_data.
+`default_nettype none
+module folded_threshold #(
+    parameter SUM_BITS = 1,
+    parameter PRE_SHIFT = 0,   // the bias is finer than the accumulator by so many bits
+    parameter BIAS_BITS = 1,
+    parameter VALUE_BITS = 2,  // holds the biased sum and both limits
+    parameter SHIFT_BITS = 1,
+    parameter LIMIT_BITS = 2,
+    parameter ALIGN_BITS = 1,
+    parameter OUT_BITS = 1,
+    parameter HALF_EVEN = 0,   // some neuron rounds halves to even
+    parameter CLIP_LOW = 1,    // some neuron can fall below its limit
+    parameter CLIP_HIGH = 1    // some neuron can rise above its limit
+) (
+    input  wire clk,
+    input  wire signed [SUM_BITS-1:0] sum,
+    input  wire signed [BIAS_BITS-1:0] bias,
+    input  wire [SHIFT_BITS-1:0] shift,
+    input  wire signed [LIMIT_BITS-1:0] low,
+    input  wire signed [LIMIT_BITS-1:0] high,
+    input  wire [ALIGN_BITS-1:0] align,
+    input  wire even,
+    output reg  [OUT_BITS-1:0] out_data
+);
+    localparam integer WIDE = OUT_BITS > VALUE_BITS ? OUT_BITS : VALUE_BITS;
+    wire signed [VALUE_BITS-1:0] sum_wide = {{(VALUE_BITS) {sum[SUM_BITS-1]}}, sum} << PRE_SHIFT;
+    wire signed [VALUE_BITS-1:0] bias_wide = {{(VALUE_BITS) {bias[BIAS_BITS-1]}}, bias};
+
+    reg signed [VALUE_BITS-1:0] value, rounded;
+    reg [SHIFT_BITS-1:0] shift_q;
+    reg signed [LIMIT_BITS-1:0] low_q, low_q2, high_q, high_q2;
+    reg [ALIGN_BITS-1:0] align_q, align_q2;
+    reg even_q;
+
+    wire signed [VALUE_BITS-1:0] shifted = value >>> shift_q;
+    // With the rounding constant in the bias, a half shows as dropped bits that are all 0: then clear the last bit.
+    wire [VALUE_BITS-1:0] dropped = value & ~({VALUE_BITS{1'b1}} << shift_q);
+    wire to_even = (HALF_EVEN != 0) && even_q && dropped == 0;
+    wire below = (CLIP_LOW != 0) && rounded < low_q2;
+    wire above = (CLIP_HIGH != 0) && rounded > high_q2;
+    wire signed [WIDE-1:0] clipped = below ? low_q2 : above ? high_q2 : rounded;
+    wire signed [WIDE-1:0] aligned = clipped <<< align_q2;
+
+    always @(posedge clk) begin
+        value <= sum_wide + bias_wide;
+        shift_q <= shift;
+        low_q <= low;
+        high_q <= high;
+        align_q <= align;
+        even_q <= even;
+
+        rounded <= to_even ? {shifted[VALUE_BITS-1:1], 1'b0} : shifted;
+        low_q2 <= low_q;
+        high_q2 <= high_q;
+        align_q2 <= align_q;
+
+        out_data <= aligned[OUT_BITS-1:0];
+    end
+endmodule
+`default_nettype wire
