@@ -63,7 +63,7 @@ def main(
 
 
 def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str) -> int:
-    from flow import parts, pipeline, results  # after the arguments are parsed: --help stays instant
+    from flow import html, parts, pipeline, plan, results  # after the arguments are parsed: --help stays instant
     from flow.console import Progress, summary
     from flow.engines import run_engines
 
@@ -83,11 +83,14 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str)
             build = pipeline.run_build(options, progress.observe, run_engines)
     except FlowError as exc:
         if (options.out / ".state").is_dir() and type(exc).__name__ != "BuildLocked":
-            pipeline.save_json(options.out / "report.json", results.failed_report(part, str(exc)))
+            failed = results.failed_report(part, str(exc))
+            pipeline.save_json(options.out / "report.json", failed)
+            plan.write_file(options.out / "report.html", html.page(failed))
         raise
     build.steps.seconds["total"] = round(time.monotonic() - start, 3)
     report = results.report(build)
     pipeline.save_json(options.out / "report.json", report)
+    plan.write_file(options.out / "report.html", html.page(report))
     summary(console, report, str(options.out))
     return 3 if build.differences else 0
 
