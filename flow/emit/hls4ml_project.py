@@ -44,15 +44,17 @@ def emit_hls(
     clock_period_ns: float = 5.0,
     vectors: Ints | None = None,
     namespace: str | None = None,
+    reuse_factor: int = 1,
 ) -> Plan:
     """The project as file name -> content; ``part`` is the full device name, ``vectors`` input mantissas (n x inputs).
 
-    The ``widths`` pass must have run. The vectors, if given, become the test bench's data. Raises DesignError for a
-    backend other than Vitis or Vivado.
+    The ``widths`` pass must have run. The vectors, if given, become the test bench's data. A ``reuse_factor`` above 1
+    chooses the resource strategy: sums built in that many steps. Raises DesignError for a backend other than Vitis or
+    Vivado.
     """
     with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
         output = str(Path(folder) / "project")
-        files = collect(model_graph(design, part, backend, clock_period_ns, output, namespace), design)
+        files = collect(model_graph(design, part, backend, clock_period_ns, output, namespace, reuse_factor), design)
     files[f"{top_name(design)}_test.cpp"] = bench(design, top_name(design), namespace)
     if vectors is not None:
         files.update(vectors_files(design, np.asarray(vectors, np.int64)))
@@ -65,7 +67,13 @@ def top_name(design: Design) -> str:
 
 
 def model_graph(
-    design: Design, part: str, backend: str, clock_period_ns: float, output: str, namespace: str | None = None
+    design: Design,
+    part: str,
+    backend: str,
+    clock_period_ns: float,
+    output: str,
+    namespace: str | None = None,
+    reuse_factor: int = 1,
 ) -> Any:
     """The hls4ml ModelGraph of a design; ``compile()`` and ``predict()`` work on real numbers as for any hls4ml model.
 
@@ -84,8 +92,9 @@ def model_graph(
         write_weights_txt=False,
     )
     config |= {"OutputDir": output, "ProjectName": top_name(design), "Backend": backend}
+    strategy = "Resource" if reuse_factor > 1 else "Latency"
     config["HLSConfig"] = {
-        "Model": {"Precision": "ap_fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency"},
+        "Model": {"Precision": "ap_fixed<16,6>", "ReuseFactor": reuse_factor, "Strategy": strategy},
         "LayerName": {"network_input": {"Precision": {"result": _ap_fixed(entering)}}},
     }
     return ModelGraph.from_layer_list(config, layer_list(design))

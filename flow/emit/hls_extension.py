@@ -47,6 +47,8 @@ class NMPGroupedDense(HlsLayer):  # type: ignore[misc]
             self.set_attr("nmp_layer", layer)
             self.set_attr("nmp_input", entering)
         formats = layer_output_formats(layer)
+        self.set_attr("n_in", layer.inputs)
+        self.set_attr("n_out", len(formats))
         self.set_attr("nmp_output", LayerInput(formats, tuple(neuron_range(n) for n in layer.neurons)))
         self.add_output_variable([len(formats)], precision=precision(container(formats, f"layer {layer.name}")))
 
@@ -154,7 +156,9 @@ def node_code(node: Any) -> LayerCode:
     """The generated code of one of our nodes."""
     if node.class_name == "NMPQuantize":
         return quantizer_code(node.get_attr("nmp_name"), node.get_attr("nmp_quantizers"), node.get_attr("nmp_input"))
-    return layer_code(node.get_attr("nmp_layer"), node.get_attr("nmp_input"))
+    resource = node.model.config.is_resource_strategy(node)
+    reuse_factor = int(node.get_attr("reuse_factor", 1)) if resource else 1
+    return layer_code(node.get_attr("nmp_layer"), node.get_attr("nmp_input"), reuse_factor)
 
 
 def precision(form: Container) -> FixedPrecisionType:

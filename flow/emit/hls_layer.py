@@ -45,11 +45,13 @@ class LayerInput:
 
 @dataclass(frozen=True)
 class NeuronCode:
-    """One neuron's statements."""
+    """One neuron's statements; ``start`` and ``step`` only where the sum is built in a loop."""
 
     index: int
     summary: str
     lines: tuple[str, ...]
+    start: str = ""
+    step: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class LayerCode:
     outputs: int
     grid: int
     x_type: str
-    inline: bool
+    reuse: int
     takes: tuple[str, ...]
     groups: tuple[GroupCode, ...]
 
@@ -93,8 +95,13 @@ def container(formats: tuple[Fixed, ...], where: str) -> Container:
     return Container(signed, bits, frac)
 
 
-def layer_code(layer: Layer, entering: LayerInput, inline: bool = True) -> LayerCode:
-    """Constants, types and statements of one layer. The ``widths`` pass must have run."""
+def layer_code(layer: Layer, entering: LayerInput, reuse_factor: int = 1) -> LayerCode:
+    """Constants, types and statements of one layer. The ``widths`` pass must have run.
+
+    With ``reuse_factor`` above 1 every sum is built in a loop of that many steps (or of the next smaller divisor of the
+    number of inputs), each over a slice of the inputs, with each group's weights in a memory of the group's width.
+    """
+    reuse = max(r for r in range(1, min(reuse_factor, layer.inputs) + 1) if layer.inputs % r == 0)
     grid = container(entering.formats, f"inputs of layer {layer.name}")
     out = container(layer_output_formats(layer), f"layer {layer.name}")
     x_type = f"ap_int<{grid.bits + (not grid.signed)}>"
@@ -106,9 +113,9 @@ def layer_code(layer: Layer, entering: LayerInput, inline: bool = True) -> Layer
         outputs=len(layer.neurons),
         grid=grid.frac,
         x_type=x_type,
-        inline=inline,
+        reuse=reuse,
         takes=tuple(_take(i, f, grid, x_type) for i, f in enumerate(entering.formats)),
-        groups=tuple(_group(layer, g.weight_bits, g.neurons, entering, grid, out) for g in groups),
+        groups=tuple(_group(layer, g.weight_bits, g.neurons, entering, grid, out, reuse) for g in groups),
     )
 
 
@@ -133,7 +140,7 @@ def quantizer_code(name: str, quantizers: tuple[Quantizer, ...], entering: Layer
         outputs=len(quantizers),
         grid=grid.frac,
         x_type=x_type,
-        inline=True,
+        reuse=1,
         takes=tuple(_take(i, f, grid, x_type) for i, f in enumerate(entering.formats)),
         groups=(group,),
     )
@@ -155,7 +162,13 @@ def _take(index: int, fmt: Fixed, grid: Container, x_type: str) -> str:
 
 
 def _group(
-    layer: Layer, weight_bits: float, members: tuple[int, ...], entering: LayerInput, grid: Container, out: Container
+    layer: Layer,
+    weight_bits: float,
+    members: tuple[int, ...],
+    entering: LayerInput,
+    grid: Container,
+    out: Container,
+    reuse: int,
 ) -> GroupCode:
     live = [low != 0 or high != 0 for low, high in entering.ranges]
     weights = {j: tuple(w if on else 0 for w, on in zip(layer.neurons[j].weights, live, strict=True)) for j in members}
@@ -171,7 +184,7 @@ def _group(
     for j in members:
         row = list(rows).index(j) if j in rows else None
         call = None if row is None else (weight_type, f"{array}[{row}]")
-        neurons.append(_neuron(layer, j, call, sum(w != 0 for w in weights[j]), grid, out))
+        neurons.append(_neuron(layer, j, call, sum(w != 0 for w in weights[j]), grid, out, reuse))
     kind = "binary, bit 1 is weight -1" if binary else f"stored as {weight_type}" if rows else "constants"
     return GroupCode(
         summary=f"{weight_bits:g}-bit weights: {len(members)} neuron{'s' * (len(members) > 1)}, {kind}",
@@ -185,7 +198,7 @@ def _group(
 
 
 def _neuron(
-    layer: Layer, index: int, weights: tuple[str, str] | None, nonzero: int, grid: Container, out: Container
+    layer: Layer, index: int, weights: tuple[str, str] | None, nonzero: int, grid: Container, out: Container, reuse: int
 ) -> NeuronCode:
     neuron = layer.neurons[index]
     total = neuron.accumulator
@@ -202,14 +215,18 @@ def _neuron(
     drop, up = max(grid_frac - total.frac, 0), max(total.frac - grid_frac, 0)
     bias = neuron.bias << (total.frac - neuron.bias_frac) if neuron.bias else 0
     sum_type = integer_type(total)
-    dot = f"nmp::dot<{weight_type}, {drop}, {up}, {layer.inputs}, 1>(x, {row}, 0, {sum_type}({bias}LL))"
-    lines = [f"const {sum_type} sum_{index} = {dot};"]
+    dot = f"nmp::dot<{weight_type}, {drop}, {up}, {layer.inputs // reuse}, {reuse}>(x, {row}, "
+    first, start, step = f"{sum_type}({bias}LL)", "", ""
+    lines = [f"const {sum_type} sum_{index} = {dot}0, {first});"]
+    if reuse > 1:
+        start, step = f"{sum_type} sum_{index} = {bias}LL;", f"sum_{index} = {dot}r, sum_{index});"
+        lines = []
     if neuron.output:
         lines.append(f"out[{index}] = {res}({_quantize(neuron.output, total, f'sum_{index}')});")
     else:
         lines.append(f"out[{index}] = {res}(sum_{index});")
     summary = f"{nonzero} of {layer.inputs} weights, sum {total}, output {fmt}"
-    return NeuronCode(index, summary, tuple(lines))
+    return NeuronCode(index, summary, tuple(lines), start, step)
 
 
 def _quantize(quantizer: Quantizer, total: Fixed, value: str) -> str:
