@@ -84,11 +84,12 @@ PROGRAM=$FOLDER/root/usr/bin/nextpnr-himbaechel-xilinx
 CHIPDB=$(find "$FOLDER/root" -type d -path '*himbaechel/xilinx' | head -n 1)
 [ -n "$LOADER" ] && [ -x "$PROGRAM" ] && [ -n "$CHIPDB" ] || fail "the unpacked packages lack the program, its \
 loader or its chip databases; remove $FOLDER and run this script again"
-ln -sfn "$CHIPDB" "$FOLDER/chipdb"
+# The program looks for its data beside the running executable, which is the loader: so the loader goes beside it.
+cp -L "$LOADER" "$FOLDER/root/usr/bin/loader" || fail "$FOLDER is full or read-only"
 cat >"$LAUNCHER.new" <<END
 #!/bin/sh
 # Runs the unpacked program with the libraries unpacked beside it.
-exec "$LOADER" --library-path "$FOLDER/root/usr/lib/x86_64-linux-gnu:$FOLDER/root/lib/x86_64-linux-gnu" "$PROGRAM" "\$@"
+exec "$FOLDER/root/usr/bin/loader" --library-path "$FOLDER/root/usr/lib/x86_64-linux-gnu:$FOLDER/root/lib/x86_64-linux-gnu" "$PROGRAM" "\$@"
 END
 chmod +x "$LAUNCHER.new"
 mv "$LAUNCHER.new" "$LAUNCHER"
