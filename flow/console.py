@@ -80,7 +80,7 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
         console.print(f"{score['metric']} of the integer design on {score['rows']} test rows of {score['data']}: "
                       f"[bold]{score['value']:.4f}[/]")  # fmt: skip
     verdict = {"ok": "[bold green]every engine agrees on every vector[/]", "mismatch": "[bold red]engines disagree[/]"}
-    console.print(f"{verdict[report['status']]}; report in {folder}/report.json")
+    console.print(f"{verdict[report['status']]}; report in {folder}/report.html")
 
 
 def _layers(report: dict[str, Any]) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flow.html_format import DASH, MINUS, bits, finite, number, ratio, table, width
-from flow.html_view import RESOURCES, VERDICTS, groups, verification, widest
+from flow.html_view import RESOURCES, VERDICTS, groups, metric_name, verification, widest
 
 Report = Mapping[str, Any]
 _LESS, _MORE, _NEITHER = -1, 1, 0  # which direction is the better one
@@ -47,7 +47,7 @@ def _figures(reports: Sequence[Report]) -> list[dict[str, Any]]:
     scores = [table(r, "score") for r in reports]
     same = all(scores[0].get(k) == scores[1].get(k) for k in ("metric", "data"))
     better = {"accuracy": _MORE, "mse": _LESS}.get(str(scores[0].get("metric")), _NEITHER)
-    label = " / ".join(dict.fromkeys(str(s["metric"]) for s in scores if s))
+    label = " / ".join(dict.fromkeys(metric_name(s["metric"]) for s in scores if s))
     rows = [_row(f"score ({label})", [s.get("value") for s in scores], better, same)] if label else []
     rows.append(_row("LUTs", [table(r, "synthesis").get("lut") for r in reports], _LESS))
     rows.append(_row("latency, cycles", [r.get("latency_cycles") for r in reports], _LESS))

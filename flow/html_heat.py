@@ -78,14 +78,19 @@ def _text(metric: str, value: Any) -> str:
 
 
 def _labels(layer: Mapping[str, Any]) -> list[str]:
-    """What is said of each neuron on hover, on focus and to a screen reader; parts end with a semicolon."""
+    """What is said of each neuron on hover, on focus and to a screen reader; holds every number the cell can show."""
     neurons, labels = layer["per_neuron"], []
     for j, width in enumerate(neurons["weight_bits"]):
+        zeros, accumulator, output = (neurons[k][j] for k in ("zero_weights", "accumulator", "output"))
+        share = 100 * zeros / layer["inputs"] if layer["inputs"] else 0
         said = [f"{layer['name']}, neuron {j}", f"{bits(width)}-bit weights{_word(width)}"]
-        said.append(f"{number(neurons['zero_weights'][j])} of {number(layer['inputs'])} weights zero")
-        said.append(f"sum {span(*neurons['accumulator_range'][j])} ({neurons['accumulator'][j]})")
-        output = neurons["output"][j]
-        said.append(f"output {output}, {neurons['rounding'][j]}" if output else "output: the sum itself")
+        said.append(f"{number(zeros)} of {number(layer['inputs'])} weights zero ({share:.0f} %)")
+        low, high = neurons["accumulator_range"][j]
+        said.append(f"sum {span(low, high)} in {number(format_bits(accumulator))} bits ({accumulator})")
+        rounding = neurons["rounding"][j]
+        said.append(
+            f"output {number(format_bits(output))} bits ({output}, {rounding})" if output else "output is the sum"
+        )
         if "luts" in neurons:
             said.append(f"{number(neurons['luts'][j])} LUTs of its own")
         labels.append("; ".join(said))
@@ -118,7 +123,7 @@ def _inputs(report: Mapping[str, Any], most: float) -> dict[str, Any]:
     inputs, cells = report["inputs"], []
     for i, text in enumerate(inputs["format"]):
         width = format_bits(text) or 0
-        label = f"input {i}; format {text}, {inputs['rounding'][i]}; values {span(*inputs['range'][i])}"
+        label = f"input {i}; {width} bits ({text}, {inputs['rounding'][i]}); values {span(*inputs['range'][i])}"
         cells.append(Cell(i, label, (str(width),), (step(width, max(most, 8)),)))
     widths = [format_bits(text) or 0 for text in inputs["format"]]
     note = f"{number(len(cells))} elements, {number(sum(widths))} bits; here always the bits of each element"

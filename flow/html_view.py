@@ -64,7 +64,7 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     scored = table(report, "score")
     if scored:
-        found.append((str(scored.get("metric")), f"{scored.get('value', 0):.4f}",
+        found.append((metric_name(scored.get("metric")), f"{scored.get('value', 0):.4f}",
                       f"integer design, {number(scored.get('rows'))} test rows of {scored.get('data')}"))  # fmt: skip
     if "lut" in synthesis:
         share = table(synthesis, "utilization").get("lut")
@@ -95,6 +95,11 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
         found.append(("mismatches", number(wrong), f"{number(vectors)} vectors compared on {len(engines)} engines",
                       "bad" if wrong else ""))  # fmt: skip
     return found
+
+
+def metric_name(metric: Any) -> str:
+    """A metric as people write it."""
+    return {"mse": "mean squared error"}.get(str(metric), str(metric))
 
 
 def _cycles(count: Any) -> str:
@@ -207,8 +212,10 @@ def score(report: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     rows = []
     if mine:
-        rows.append(("integer design of this build, test part", mine.get("metric"), _score(mine.get("value"))))
-    rows += [(f"model in training, {what}", trained.get("metric"), _score(trained.get(key)))
+        rows.append(
+            ("integer design of this build, test part", metric_name(mine.get("metric")), _score(mine.get("value")))
+        )
+    rows += [(f"model in training, {what}", metric_name(trained.get("metric")), _score(trained.get(key)))
              for key, what in (("test", "test part"), ("val", "validation part")) if key in trained]  # fmt: skip
     return {"rows": rows, "verdict": _verdict(mine, trained), "data": mine.get("data"), "rows_tested": mine.get("rows")}
 

@@ -1,4 +1,7 @@
-"""``python -m flow.report DIR|FILE [--json]``: any vendor or open report as the same JSON, or as a table to read."""
+"""``python -m flow.report DIR|FILE [--json]``: any vendor or open report as the same JSON, or as a table to read.
+
+``python -m flow.report --compare A B --out compare.html`` writes one page that compares two builds.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flow.errors import FlowError, ReportError
+from flow.errors import FlowError, ReportError, UsageError
 from flow.reports import Folder, Report, read_folder, read_report
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -20,11 +23,23 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def report(
-    path: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="a report file, or a folder to search for reports")],
+    path: Annotated[
+        Path | None, typer.Argument(metavar="DIR|FILE", help="a report file, or a folder to search for reports")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON; null where a report does not say")] = False,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="A B", help="two builds (folder or report.json) to compare")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="the page --compare writes")] = Path("compare.html"),
 ) -> None:
-    """Read HLS, Vivado and nextpnr reports, and this project's own, into one form."""
+    """Read HLS, Vivado and nextpnr reports, and this project's own, into one form; or compare two builds."""
     try:
+        if (path is None) == (compare is None):
+            raise UsageError("give a report file or folder, or two builds with --compare A B")
+        if compare:
+            _compare(*compare, out)
+        if path is None:
+            return
         found = _read(path)
     except FlowError as exc:
         print(f"error: {exc}", file=sys.stderr)
@@ -33,6 +48,13 @@ def report(
         print(json.dumps(found.to_json(), indent=2))
     else:
         show(Console(highlight=False), found, path)
+
+
+def _compare(first: Path, second: Path, out: Path) -> None:
+    from flow import html, plan  # only here: reading reports needs no templates
+
+    plan.write_file(out, html.compare(first, second))
+    print(f"comparison in {out}")
 
 
 def _read(path: Path) -> Report | Folder:

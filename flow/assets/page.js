@@ -44,6 +44,12 @@
       cell.addEventListener("click", () => moveTo(grid, cell));
     });
   });
+  // A table that fits needs no stop of the Tab key to be scrolled.
+  const stops = () => document.querySelectorAll(".scroll").forEach((box) => {
+    box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
+  });
+  stops();
+  addEventListener("resize", stops);
   addEventListener("scroll", hide, { passive: true, capture: true });
   document.querySelectorAll('input[name="metric"]').forEach((input) => {
     input.addEventListener("change", () => {
