@@ -69,7 +69,7 @@ class GroupFold:
     @property
     def sum_bits(self) -> int:
         """Accumulator width: the largest exact sum of the group."""
-        return max(bits_for(min(u.sum_range[0], -1), u.sum_range[1])[1] for u in self.units)
+        return max(bits_for(min(u.sum_range[0], -1), max(u.sum_range[1], 1))[1] for u in self.units)
 
     @property
     def weight_bits(self) -> float:

@@ -173,7 +173,8 @@ def _lower_layer(
     grid, live = _grid(design, index, needed), list(needed[index])
     shifts = [grid - formats[i].frac for i in live]
     ends = [(ranges[index][i][0] << s, ranges[index][i][1] << s) for i, s in zip(live, shifts, strict=True)]
-    lane = Fixed.holding(min(low for low, _ in ends), max(high for _, high in ends), grid)
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    lane = Fixed.holding(low, max(high, 1), grid)  # at least two bits where signed
     stuck = {i: (ranges[index][i][0], formats[i].frac) for i in range(layer.inputs) if i not in set(live)}
     matrix = layer.matrix[live][:, needed[index + 1]].copy()
     units = []

@@ -23,6 +23,7 @@ module folded_buffer #(
     reg [BANKS-1:0] bank;            // one-hot: the bank that takes the next element
     wire [ADDRESS_BITS-1:0] next_base = base == LAST_BASE[ADDRESS_BITS-1:0] ? 0 : base + DEPTH[ADDRESS_BITS-1:0];
     wire [2*BANKS-1:0] turned = {bank, bank} << 1;
+    wire unused = &{1'b0, turned[BANKS-1:0]};
 
     always @(posedge clk) begin
         if (rst || close) begin

@@ -20,6 +20,7 @@ module folded_control #(
     output wire release_slot
 );
     localparam integer LAST_STEP = WORDS * FOLDS - 1;
+    localparam integer LAST_WORD = WORDS - 1;
     localparam integer LAST_BASE = (SLOTS - 1) * WORDS;
 
     reg [ADDRESS_BITS-1:0] base;       // first word of the slot in use
@@ -28,7 +29,7 @@ module folded_control #(
     wire [ADDRESS_BITS-1:0] offset = read_address - base;
 
     assign ready = !running || last_step;
-    assign last_word = running && offset == WORDS[ADDRESS_BITS:0] - 1'b1;
+    assign last_word = running && offset == LAST_WORD[ADDRESS_BITS-1:0];
     assign release_slot = running && step == RELEASE[STEP_BITS-1:0];
 
     always @(posedge clk) begin

@@ -40,7 +40,12 @@ module folded_pe #(
                 if (l == 0) begin : leaf
                     wire [X_BITS-1:0] xi = x[i*X_BITS+:X_BITS];
                     wire [WEIGHT_BITS-1:0] wi = w[i*WEIGHT_BITS+:WEIGHT_BITS];
-                    wire signed [XS-1:0] xs = X_SIGNED ? {{(XS - X_BITS + 1) {xi[X_BITS-1]}}, xi} : {1'b0, xi};
+                    wire [XS-1:0] xs;
+                    if (X_SIGNED != 0) begin : signed_input
+                        assign xs = xi;
+                    end else begin : unsigned_input
+                        assign xs = {1'b0, xi};
+                    end
                     if (KIND == 1) begin : binary
                         assign sum[i*BITS+:BITS] = xs ^ {XS{wi[0]}};
                         assign one[i] = wi[0];
@@ -58,6 +63,7 @@ module folded_pe #(
                     wire [BITS-2:0] b = level[l-1].sum_out[(2*i+1)*(BITS-1)+:BITS-1];
                     wire carry = level[l-1].one_out[2*i];
                     wire [BITS:0] total = {a[BITS-2], a, carry} + {b[BITS-2], b, carry};
+                    wire unused = &{1'b0, total[0]};
                     assign sum[i*BITS+:BITS] = total[BITS:1];
                     assign one[i] = level[l-1].one_out[2*i+1];
                 end else begin : pass
@@ -83,12 +89,14 @@ module folded_pe #(
     endgenerate
 
     localparam integer TREE_BITS = PRODUCT_BITS + LEVELS;
-    localparam integer WIDE = TREE_BITS > SUM_BITS ? TREE_BITS : SUM_BITS;
+    localparam integer WIDE = TREE_BITS > SUM_BITS ? TREE_BITS : SUM_BITS;  // a sum may need less than its tree
     wire [TREE_BITS-1:0] tree = level[LEVELS].sum_out;
     wire one = level[LEVELS].one_out;
-    wire [WIDE:0] tree_wide = {{(WIDE - TREE_BITS + 1) {tree[TREE_BITS-1]}}, tree};
+    wire [WIDE-1:0] tree_wide = {{(WIDE - TREE_BITS + 1) {tree[TREE_BITS-1]}}, tree[TREE_BITS-2:0]};
     reg [SUM_BITS-1:0] accumulator;
     wire [SUM_BITS:0] total = {accumulator, one} + {tree_wide[SUM_BITS-1:0], one};
+
+    wire unused = &{1'b0, total[0], tree_wide};
 
     always @(posedge clk) begin
         if (valid) accumulator <= total[SUM_BITS:1];

@@ -16,7 +16,8 @@ module folded_results #(
     reg [PLACES-1:0] full;
     wire pop = out_valid && out_ready;
     wire [PLACES-1:0] kept = pop ? full >> 1 : full;
-    wire [PLACES:0] first_free = {1'b0, ~kept} & ({kept, 1'b1});
+    wire [PLACES:0] grown = {kept, 1'b1};
+    wire [PLACES-1:0] first_free = ~kept & grown[PLACES-1:0];
 
     assign out_valid = full[0];
     assign out_data = held[BITS-1:0];
@@ -25,7 +26,8 @@ module folded_results #(
     always @(posedge clk) begin
         if (pop) held <= held >> BITS;
         for (i = 0; i < PLACES; i = i + 1) if (push && first_free[i]) held[i*BITS+:BITS] <= data;
-        full <= rst ? 0 : push ? {kept, 1'b1} : kept;
+        full <= rst ? {PLACES{1'b0}} : push ? grown[PLACES-1:0] : kept;
     end
+    wire unused = &{1'b0, grown[PLACES]};
 endmodule
 `default_nettype wire

@@ -2,9 +2,9 @@
 // The bias holds the rounding constant. Three cycles from accumulator to out_data.
 `default_nettype none
 module folded_threshold #(
-    parameter SUM_BITS = 1,
+    parameter SUM_BITS = 2,
     parameter PRE_SHIFT = 0,   // the bias is finer than the accumulator by so many bits
-    parameter BIAS_BITS = 1,
+    parameter BIAS_BITS = 2,
     parameter VALUE_BITS = 2,  // holds the biased sum and both limits
     parameter SHIFT_BITS = 1,
     parameter LIMIT_BITS = 2,
@@ -25,8 +25,9 @@ module folded_threshold #(
     output reg  [OUT_BITS-1:0] out_data
 );
     localparam integer WIDE = OUT_BITS > VALUE_BITS ? OUT_BITS : VALUE_BITS;
-    wire signed [VALUE_BITS-1:0] sum_wide = {{(VALUE_BITS) {sum[SUM_BITS-1]}}, sum} << PRE_SHIFT;
-    wire signed [VALUE_BITS-1:0] bias_wide = {{(VALUE_BITS) {bias[BIAS_BITS-1]}}, bias};
+    // Sign extensions; every operand has at least two bits and at most as many as its target.
+    wire [VALUE_BITS-1:0] sum_wide = {{(VALUE_BITS - SUM_BITS + 1) {sum[SUM_BITS-1]}}, sum[SUM_BITS-2:0]};
+    wire [VALUE_BITS-1:0] bias_wide = {{(VALUE_BITS - BIAS_BITS + 1) {bias[BIAS_BITS-1]}}, bias[BIAS_BITS-2:0]};
 
     reg signed [VALUE_BITS-1:0] value, rounded;
     reg [SHIFT_BITS-1:0] shift_q;
@@ -38,13 +39,16 @@ module folded_threshold #(
     // With the rounding constant in the bias, a half shows as dropped bits that are all 0: then clear the last bit.
     wire [VALUE_BITS-1:0] dropped = value & ~({VALUE_BITS{1'b1}} << shift_q);
     wire to_even = (HALF_EVEN != 0) && even_q && dropped == 0;
-    wire below = (CLIP_LOW != 0) && rounded < low_q2;
-    wire above = (CLIP_HIGH != 0) && rounded > high_q2;
-    wire signed [WIDE-1:0] clipped = below ? low_q2 : above ? high_q2 : rounded;
-    wire signed [WIDE-1:0] aligned = clipped <<< align_q2;
+    wire signed [VALUE_BITS-1:0] low_wide = {{(VALUE_BITS - LIMIT_BITS + 1) {low_q2[LIMIT_BITS-1]}}, low_q2[LIMIT_BITS-2:0]};
+    wire signed [VALUE_BITS-1:0] high_wide = {{(VALUE_BITS - LIMIT_BITS + 1) {high_q2[LIMIT_BITS-1]}}, high_q2[LIMIT_BITS-2:0]};
+    wire below = (CLIP_LOW != 0) && rounded < low_wide;
+    wire above = (CLIP_HIGH != 0) && rounded > high_wide;
+    wire [VALUE_BITS-1:0] clipped = below ? low_wide : above ? high_wide : rounded;
+    wire [WIDE-1:0] aligned = {{(WIDE - VALUE_BITS + 1) {clipped[VALUE_BITS-1]}}, clipped[VALUE_BITS-2:0]} << align_q2;
+    wire unused = &{1'b0, aligned, even_q, low_wide, high_wide};
 
     always @(posedge clk) begin
-        value <= sum_wide + bias_wide;
+        value <= (sum_wide << PRE_SHIFT) + bias_wide;
         shift_q <= shift;
         low_q <= low;
         high_q <= high;

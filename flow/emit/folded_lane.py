@@ -75,7 +75,7 @@ def build_lane(layer: LayerFold, number: int, module: str) -> tuple[Lane, str]:
         format_bits=sum(widths),
         pre=pre,
         bias_bits=bias_bits,
-        value_bits=max(_signed_bits(ranges), limit_bits, 2),
+        value_bits=max(_signed_bits(ranges), limit_bits, bias_bits, sum_bits),
         shift_bits=shift_bits,
         limit_bits=limit_bits,
         align_bits=align_bits,
@@ -126,7 +126,7 @@ def _fields(values: Sequence[int], widths: Sequence[int]) -> str:
 
 def _signed_bits(values: object) -> int:
     numbers = list(values)  # type: ignore[call-overload]
-    return bits_for(min(-1, *numbers), max(0, *numbers))[1]
+    return bits_for(min(-1, *numbers), max(1, *numbers))[1]
 
 
 def _sum(layer: LayerFold, group: int, pe: int, bits: int) -> str:

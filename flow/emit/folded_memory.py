@@ -12,6 +12,11 @@ from flow.fixed import Ints
 from flow.folding import GroupFold, LayerFold, Memory
 
 Bits = NDArray[np.uint8]
+_BLOCK = 32  # words per initial block: Yosys takes quadratic time in a block's length
+
+
+# Yosys knows distributed memories only as RAM; `logic` is its word for a ROM in LUTs, which other tools ignore.
+_STYLE = {"block": 'rom_style = "block"', "distributed": 'syn_romstyle = "logic"'}
 
 
 def weight_rom(module: str, layer: LayerFold, group: GroupFold) -> str:
@@ -36,8 +41,8 @@ def rom(module: str, title: str, memory: Memory, words: Sequence[int], notes: di
         note = f"  // {notes[i]}" if i in notes else ""
         lines.append(f"memory[{i}] = {memory.width}'h{word:0{digits}x};{note}")
     return render(
-        "folded_rom.v.j2", module=module, title=title, depth=memory.depth, width=memory.width, style=memory.kind,
-        address_bits=address_bits(memory.depth), lines=lines,
+        "folded_rom.v.j2", module=module, title=title, depth=memory.depth, width=memory.width, style=_STYLE[memory.kind],
+        address_bits=address_bits(memory.depth), blocks=[lines[k : k + _BLOCK] for k in range(0, len(lines), _BLOCK)],
     )  # fmt: skip
 
 
