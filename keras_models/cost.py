@@ -49,9 +49,9 @@ def soft_digits(magnitude: Tensor, scale: Tensor = 1.0) -> Tensor:
 
 
 def adder_cost(magnitude: Tensor, input_bits: Tensor, scale: Tensor = 1.0) -> Tensor:
-    """(units,) LUTs of a dense layer's adders: ``magnitude`` (inputs, units) mantissas, ``input_bits`` (inputs,)."""
+    """(..., units) LUTs of a dense layer's adders, from mantissas (..., inputs, units) and input widths (inputs,)."""
     width = LUT_PER_BIT * input_bits + LUT_PER_DIGIT * ops.minimum(input_bits, 1.0)
-    return ops.sum(soft_digits(magnitude, scale) * ops.expand_dims(width, -1), axis=0)
+    return ops.sum(soft_digits(magnitude, scale) * ops.expand_dims(width, -1), axis=-2)
 
 
 def _precision_layers(model: keras.Model) -> list[PrecisionLayer]:

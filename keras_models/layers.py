@@ -160,14 +160,12 @@ class NMPDense(PrecisionLayer):
     def _adder_cost(self, input_bits: Tensor) -> Tensor:
         """(units,) cost at the current widths, with gradients to kernel, range, strength and input widths."""
         quantizer: WeightQuantizer = self.kernel_quantizer_internal
-        magnitudes = quantizer.scaled(self.kernel)
-        index = quantizer.ladder.index(quantizer.strength)
-        options = ops.stack(magnitudes)  # (widths, inputs, units)
-        chosen = ops.sum(options * ops.expand_dims(ops.transpose(ops.one_hot(index, len(magnitudes))), 1), axis=0)
+        ladder = quantizer.ladder
+        chosen = quantizer.scaled(self.kernel, ladder.index(quantizer.strength))
         shrink = 1.0 - only_gradient(quantizer.log2_range) * np.float32(np.log(2.0))
         hard = adder_cost(chosen, input_bits, shrink)
-        levels = [adder_cost(m, ops.stop_gradient(input_bits)) for m in magnitudes]
-        return hard + only_gradient(quantizer.ladder.surrogate(quantizer.strength, levels))
+        levels = adder_cost(quantizer.scaled(self.kernel, ladder.each(2)), input_bits)
+        return hard + only_gradient(ladder.surrogate(quantizer.strength, levels))
 
     def get_quantizers(self) -> list[Any]:
         """[kernel quantizer, bias quantizer or None], as QKeras layers answer it."""
@@ -232,10 +230,10 @@ class NMPDense(PrecisionLayer):
         frac = np.full(self.units, self.bias_frac, np.int64)
         if self.bias is None:
             return np.zeros(self.units, np.int64), frac
-        values = to_numpy(self._quantized_bias())
         if self.bias_quantizer_internal is not None:
-            return qkeras_bridge.integers(values, f"{self.name}: bias")
-        return np.round(np.ldexp(values.astype(np.float64), self.bias_frac)).astype(np.int64), frac
+            return qkeras_bridge.integers(to_numpy(self._quantized_bias()), f"{self.name}: bias")
+        rounded = np.floor(np.ldexp(to_numpy(self.bias).astype(np.float64), self.bias_frac) + 0.5)
+        return np.clip(rounded, -MAX_BIAS, MAX_BIAS).astype(np.int64), frac
 
     def _accumulator_bits(self, dense: dict[str, Any]) -> np.ndarray | None:
         source = self.upstream.export_integer()[-1] if self.upstream is not None else None

@@ -73,33 +73,39 @@ def _describe_float(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
     }  # fmt: skip
 
 
-def uniform_quantizers(bits: float) -> tuple[str, str]:
-    """QKeras weight and activation quantizers of one width: 1 is binary, 1.58 ternary; activations have at least 4."""
-    activation = f"quantized_relu({max(4, int(np.ceil(bits)))},2)"
-    if bits == 1:
-        return "binary(alpha='auto_po2')", activation
-    if bits == 1.58:
-        return "ternary(alpha='auto_po2')", activation
-    if not float(bits).is_integer() or not 2 <= bits <= 16:
+def uniform_quantizers(bits: float) -> tuple[Any, Any]:
+    """New QKeras weight and activation quantizers of one width: 1 is binary, 1.58 ternary.
+
+    Activations have at least 4 bits. Raises ValueError for other fractions and widths beyond 16.
+    """
+    if bits not in (1, 1.58, *range(2, 17)):
         raise ValueError(f"--bits {bits:g}: uniform widths are 1, 1.58 and the integers 2 to 16")
-    return f"quantized_bits({int(bits)},0,1,alpha='auto_po2')", activation
+    import qkeras
+
+    activation = qkeras.quantized_relu(max(4, int(np.ceil(bits))), 2)
+    if bits == 1:
+        return qkeras.binary(alpha="auto_po2"), activation
+    if bits == 1.58:
+        return qkeras.ternary(alpha="auto_po2"), activation
+    return qkeras.quantized_bits(int(bits), 0, 1, alpha="auto_po2"), activation
 
 
 def _build_uniform(spec: ModelSpec) -> keras.Model:
-    weights, activation = uniform_quantizers(spec.bits)
+    uniform_quantizers(spec.bits)
     import qkeras
 
     layers: list[keras.layers.Layer] = [
         keras.layers.Input((spec.inputs,), name="features"),
-        qkeras.QActivation("quantized_bits(8,3,1,alpha=1)", name="quantize_inputs"),
+        qkeras.QActivation(qkeras.quantized_bits(8, 3, 1, alpha=1), name="quantize_inputs"),
     ]
     for number, units in enumerate([*spec.hidden, spec.outputs]):
         last = number == len(spec.hidden)
+        weights, activation = uniform_quantizers(spec.bits)
         layers.append(
             qkeras.QDense(
                 units,
                 kernel_quantizer=weights,
-                bias_quantizer="quantized_bits(16,7,1,alpha=1)",
+                bias_quantizer=qkeras.quantized_bits(16, 7, 1, alpha=1),
                 name="output" if last else f"dense_{number}",
                 kernel_initializer=_initializer(spec, number),
             )

@@ -48,6 +48,7 @@ class BitLadder:
         edges = [0.0, *self.thresholds, 1.0]
         if len(self.thresholds) != count - 1 or any(a >= b for a, b in pairwise(edges)):
             raise ValueError(f"{count} widths need {count - 1} rising thresholds within (0, 1), got {self.thresholds}")
+        self._thresholds = np.asarray(self.thresholds, np.float32)[:, None]
         self.temperature = float(temperature) if temperature is not None else 0.5 / count
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
@@ -68,10 +69,11 @@ class BitLadder:
 
     def index(self, strength: Tensor) -> Tensor:
         """Hard choice: (neurons,) int32 positions in `bits`."""
-        index = ops.zeros_like(strength, dtype="int32")
-        for threshold in self.thresholds:
-            index = index + ops.cast(strength >= np.float32(threshold), "int32")
-        return index
+        return ops.sum(ops.cast(ops.expand_dims(strength, 0) >= self._thresholds, "int32"), axis=0)
+
+    def index_numpy(self, strength: np.ndarray) -> np.ndarray:
+        """`index` in NumPy, for export."""
+        return (np.asarray(strength, np.float32) >= self._thresholds).sum(axis=0)
 
     def select(self, values: Sequence[float], index: Tensor, dtype: str = "float32") -> Tensor:
         """``values[index]`` for one value per width."""
@@ -81,16 +83,17 @@ class BitLadder:
         """(neurons,) float32 widths chosen."""
         return self.select([float(b) for b in self.bits], self.index(strength))
 
-    def transition(self, strength: Tensor, k: int) -> Tensor:
-        """The sigmoid of threshold ``k``, (neurons,)."""
-        return ops.sigmoid((strength - np.float32(self.thresholds[k])) * np.float32(1.0 / self.temperature))
+    def surrogate(self, strength: Tensor, values: Tensor) -> Tensor:
+        """``sum_b m_b(s) values[b]`` with the gradient of ``s`` only; ``values`` is (widths, ..., neurons)."""
+        values = ops.stop_gradient(values)
+        transitions = ops.sigmoid((ops.expand_dims(strength, 0) - self._thresholds) * np.float32(1 / self.temperature))
+        middle = [1] * (len(values.shape) - 2)
+        transitions = ops.reshape(transitions, (len(self.thresholds), *middle, strength.shape[0]))
+        return values[0] + ops.sum(transitions * (values[1:] - values[:-1]), axis=0)
 
-    def surrogate(self, strength: Tensor, values: Sequence[Tensor]) -> Tensor:
-        """``sum_b m_b(s) values[b]`` with the gradient of ``s`` only."""
-        total = ops.stop_gradient(values[0])
-        for k in range(len(self.thresholds)):
-            total = total + self.transition(strength, k) * ops.stop_gradient(values[k + 1] - values[k])
-        return total
+    def each(self, dimensions: int) -> np.ndarray:
+        """Every index into `bits` as (widths, 1, ..., 1), to broadcast against a tensor of so many dimensions."""
+        return np.arange(len(self.bits), dtype=np.int32).reshape(-1, *([1] * dimensions))
 
     def slopes(self, strength: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """The transitions just below and just above the current width (zero where there is none)."""

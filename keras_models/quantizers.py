@@ -28,6 +28,12 @@ def range_exponent(log2_range: Tensor) -> Tensor:
     return to_int(ops.clip(log2_range, -MAX_RANGE, MAX_RANGE))
 
 
+def range_exponent_numpy(log2_range: Any) -> np.ndarray:
+    """`range_exponent` in NumPy (int64), for export."""
+    clipped = np.clip(to_numpy(log2_range).astype(np.float64), -MAX_RANGE, MAX_RANGE)
+    return np.floor(clipped + 0.5).astype(np.int64)
+
+
 class WeightQuantizer:
     """Symmetric signed weights, one width and one range 2^e per column.
 
@@ -65,25 +71,25 @@ class WeightQuantizer:
         alive = self.ladder.select([float(b > 0) for b in self.ladder.bits], index)
         step = ops.stop_gradient((hard - sloped * kernel) * alive) * LN2
         out = out + only_gradient(ops.clip(self.log2_range, -MAX_RANGE, MAX_RANGE)) * step
-        levels = [self._at(kernel, k, exponent)[0] for k in range(len(self.ladder.bits))]
+        levels = self._at(kernel, self.ladder.each(2), exponent)[0]
         return out + only_gradient(self.ladder.surrogate(self.strength, levels))
 
-    def scaled(self, kernel: Tensor) -> list[Tensor]:
-        """|kernel| in units of each width's step (the real-valued mantissas), for the hardware cost."""
-        exponent = range_exponent(self.log2_range)
-        magnitude = ops.abs(kernel)
-        return [
-            ops.minimum(magnitude * power_of_two(shift - exponent), max(limit, 0.0))
-            for shift, limit in zip(self._shift, self._limit, strict=True)
-        ]
+    def scaled(self, kernel: Tensor, index: Tensor) -> Tensor:
+        """|kernel| in steps of width number ``index`` (the real-valued mantissas), for the hardware cost."""
+        shift = self.ladder.select(self._shift, index, "int32")
+        magnitude = ops.abs(kernel) * power_of_two(shift - range_exponent(self.log2_range))
+        return ops.minimum(magnitude, self.ladder.select(self._limit, index))
 
     def integers(self, kernel: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mantissas int64 (inputs, units), fraction bits int (units,) and width labels float (units,)."""
-        index, exponent = self.ladder.index(self.strength), range_exponent(self.log2_range)
-        mantissa = to_numpy(self._at(ops.convert_to_tensor(kernel), index, exponent)[1])
-        index, exponent = to_numpy(index), to_numpy(exponent)
-        frac = np.asarray(self._shift)[index] - exponent
-        return mantissa.astype(np.int64), frac.astype(np.int64), np.asarray(self.ladder.bits, np.float64)[index]
+        index, exponent = self.ladder.index_numpy(to_numpy(self.strength)), range_exponent_numpy(self.log2_range)
+        frac = np.asarray(self._shift, np.int64)[index] - exponent
+        values = to_numpy(kernel)
+        scaled = np.ldexp(values, frac.astype(np.int32))
+        limit = np.asarray(self._limit)[index]
+        mantissa = np.clip(np.floor(scaled.astype(np.float64) + 0.5), -limit, limit).astype(np.int64)
+        mantissa = np.where(np.asarray(self._binary)[index], np.where(values >= 0, 1, -1), mantissa)
+        return mantissa, frac, np.asarray(self.ladder.bits, np.float64)[index]
 
     def __str__(self) -> str:
         return f"nmp_weights(bits={self.ladder.bits})"
@@ -136,7 +142,7 @@ class ActivationQuantizer:
         """The soft mixture; long ladders keep its two transitions next to the current width, which carry its slope."""
         count = len(self.ladder.bits)
         if count <= 3:
-            return self.ladder.surrogate(self.strength, [self._at(x, k, exponent) for k in range(count)])
+            return self.ladder.surrogate(self.strength, self._at(x, self.ladder.each(len(x.shape)), exponent))
         below, above = self.ladder.slopes(self.strength, index)
         lower = self._at(x, ops.maximum(index - 1, 0), exponent)
         upper = self._at(x, ops.minimum(index + 1, count - 1), exponent)
@@ -144,20 +150,16 @@ class ActivationQuantizer:
 
     def soft_bits(self) -> Tensor:
         """(features,) widths: the hard ones, with the surrogate's gradient to the strength."""
-        widths = [np.float32(b) for b in self.ladder.bits]
         hard = ops.stop_gradient(self.ladder.hard_bits(self.strength))
-        soft = sum(
-            (self.ladder.transition(self.strength, k) * (widths[k + 1] - widths[k]) for k in range(len(widths) - 1)),
-            start=ops.zeros_like(hard),
-        )
-        return hard + only_gradient(soft)
+        widths = ops.convert_to_tensor(np.asarray(self.ladder.bits, np.float32)[:, None])
+        return hard + only_gradient(self.ladder.surrogate(self.strength, widths))
 
     def export(self, relu: bool) -> dict[str, Any]:
         """The integer description of this quantizer."""
-        index, exponent = self.ladder.index(self.strength), range_exponent(self.log2_range)
-        frac = to_numpy(self._bounds(index, exponent)[0]).astype(np.int64)
-        bits = np.asarray([int(b) for b in self.ladder.bits], np.int64)[to_numpy(index)]
+        bits = np.asarray([int(b) for b in self.ladder.bits], np.int64)
+        bits = bits[self.ladder.index_numpy(to_numpy(self.strength))]
         signed = np.zeros(len(bits), bool) if self.signed is None else to_numpy(self.signed) > 0.5
+        frac = bits - range_exponent_numpy(self.log2_range) - (signed & (bits > 0))
         return {
             "kind": "quantizer", "relu": relu, "signed": signed, "bits": bits, "frac": frac,
             "rounding": "RND", "overflow": "SAT",

@@ -1,0 +1,173 @@
+"""The training command: files, reproducibility, budgets, fronts, methods and errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from keras_models import train
+from keras_models.pareto import ParetoSet, Snapshot
+from keras_models.preprocess import read
+from keras_models.schedule import BudgetController, cosine_rate, rising_beta
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture
+def regression(tmp_path: Path) -> str:
+    """A small smooth regression problem with two targets."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(1500, 6)).astype(np.float32)
+    y = np.stack([np.abs(X[:, 0]) + X[:, 1], X[:, 2] * 3 + 40], axis=1).astype(np.float32)
+    path = tmp_path / "problem.npz"
+    np.savez(path, X=X, y=y, split=np.arange(1500) % 3)
+    return str(path)
+
+
+def run(*arguments: object) -> int:
+    return train.main([*map(str, arguments), "--quiet"])
+
+
+def test_writes_all_files_and_repeats_exactly(regression: str, tmp_path: Path) -> None:
+    from keras_models.models import load_model
+
+    options = ("--data", regression, "--hidden", "8", "--epochs", 6, "--seed", 3)
+    for name in ("a.h5", "b.keras"):
+        assert run(*options, "--out", tmp_path / name) == 0
+    report = json.loads((tmp_path / "a.train.json").read_text())
+    other = json.loads((tmp_path / "b.train.json").read_text())
+    assert report["metric"] == "mse" and report["seed"] == 3 and report["test_raw"] > 0
+    assert sum(report["weight_bits_histogram"].values()) == 10
+    assert {k: v for k, v in report.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
+    assert (tmp_path / "a.history.csv").read_bytes() == (tmp_path / "b.history.csv").read_bytes()
+    rows = list(csv.DictReader((tmp_path / "a.history.csv").read_text().splitlines()))
+    assert len(rows) == 6 and float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    first, second = load_model(tmp_path / "a.h5"), load_model(tmp_path / "b.keras")
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert read(tmp_path / "a.h5") == read(tmp_path / "b.keras") is not None
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_saved_score_is_the_models_own(tmp_path: Path) -> None:
+    from keras_models.data import load_dataset
+    from keras_models.models import load_model
+
+    assert (
+        run("--data", "digits", "--out", tmp_path / "d.h5", "--hidden", "16", "--epochs", 15, "--batch-size", 64) == 0
+    )
+    report = json.loads((tmp_path / "d.train.json").read_text())
+    X, y = load_dataset("digits").part("test")
+    predicted = load_model(tmp_path / "d.h5").predict(read(tmp_path / "d.h5").apply(X), verbose=0)
+    assert report["metric"] == "accuracy" and report["test"] == float((predicted.argmax(axis=1) == y).mean()) > 0.6
+
+
+def test_front_holds_models_that_do_not_beat_each_other(regression: str, tmp_path: Path) -> None:
+    from keras_models.cost import estimated_luts
+    from keras_models.models import load_model
+
+    assert (
+        run(
+            "--data",
+            regression,
+            "--out",
+            tmp_path / "m.h5",
+            "--hidden",
+            "8",
+            "--epochs",
+            40,
+            "--batch-size",
+            32,
+            "--front",
+        )
+        == 0
+    )
+    entries = json.loads((tmp_path / "m.front" / "front.json").read_text())
+    assert len(entries) >= 3
+    costs, errors = [e["estimated_luts"] for e in entries], [e["val"] for e in entries]
+    assert costs == sorted(costs) and errors == sorted(errors, reverse=True)
+    assert estimated_luts(load_model(tmp_path / "m.front" / entries[0]["file"])) == pytest.approx(costs[0])
+
+
+def test_budget_is_met(regression: str, tmp_path: Path) -> None:
+    options = ("--data", regression, "--hidden", "12", "--epochs", 80, "--batch-size", 32)
+    assert run(*options, "--out", tmp_path / "m.h5", "--lut-budget", 250) == 0
+    assert 0.95 * 250 <= json.loads((tmp_path / "m.train.json").read_text())["estimated_luts"] <= 250
+
+
+def test_paper_mode_and_the_other_methods(regression: str, tmp_path: Path) -> None:
+    for name, options in {
+        "paper": ("--mode", "paper", "--learning-rate", 0.01),
+        "uniform": ("--method", "uniform", "--bits", 4),
+        "ternary": ("--method", "uniform", "--bits", 1.58),
+        "float": ("--method", "float"),
+    }.items():
+        out = tmp_path / f"{name}.keras"
+        assert run("--data", regression, "--out", out, "--hidden", "8", "--epochs", 3, *options) == 0
+    bits = {p.name.split(".")[0]: json.loads(p.read_text()) for p in tmp_path.glob("*.train.json")}
+    assert 1 <= bits["paper"]["mean_weight_bits"] < 2 and bits["paper"]["mean_activation_bits"] >= 4
+    assert bits["uniform"]["mean_weight_bits"] == 4 and bits["ternary"]["mean_weight_bits"] == 1.58
+    assert bits["float"]["mean_weight_bits"] == 32
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--out", "m.pt"),
+        ("--hidden", "8-x"),
+        ("--hidden", "0"),
+        ("--epochs", "0"),
+        ("--beta", "-1"),
+        ("--beta", "nan"),
+        ("--lut-budget", "nan"),
+        ("--learning-rate", "-2"),
+        ("--method", "float", "--front"),
+        ("--front", "--lut-budget", "9"),
+        ("--data", "no_such_set"),
+        ("--split-key", "no_such_key"),
+        ("--target-columns", "7"),
+        ("--target-columns", "x"),
+        ("--out", "/no/such/folder/m.h5"),
+        ("--method", "uniform", "--bits", "2.5"),
+    ],
+)
+def test_one_error_line_and_status_1(
+    regression: str, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: tuple[str, ...]
+) -> None:
+    assert run("--data", regression, "--out", tmp_path / "m.h5", *arguments) == 1
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len([line for line in error if line.startswith("error: ")]) == 1 and "Traceback" not in "".join(error)
+    assert not list(tmp_path.glob("m.*"))
+
+
+def test_schedules() -> None:
+    assert cosine_rate(1.0, 0.0) == 1.0 and cosine_rate(1.0, 1.0) == pytest.approx(0.05)
+    path = [rising_beta(1e-6, 1e-3, p / 100) for p in range(101)]
+    assert path[0] == 1e-6 and path[-1] == pytest.approx(1e-3) and path == sorted(path)
+    assert rising_beta(1e-6, 0.0, 0.5) == 0.0
+
+
+def test_controller_steers_a_model_plant() -> None:
+    """A plant whose cost follows beta with delay ends just below the budget."""
+    controller, luts = BudgetController(1000.0, 1e-6), 8000.0
+    for epoch in range(400):
+        beta = controller.next(luts, epoch / 400)
+        luts += 0.05 * (8000 * (1e-6 / beta) ** 0.5 - luts)
+    assert 950 <= luts <= 1000
+
+
+def test_pareto_set() -> None:
+    front = ParetoSet()
+    for merit, luts in [(1, 10), (2, 20), (1.5, 30), (3, 40), (2, 15), (3, 40)]:
+        if front.admits(merit, luts):
+            front.add(Snapshot(merit, luts, 1, [], {}))
+    assert [(s.merit, s.luts) for s in front.sorted()] == [(1, 10), (2, 15), (3, 40)]
+    assert [s.luts for s in front.spread(2)] == [10, 40]
