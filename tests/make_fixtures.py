@@ -11,9 +11,9 @@ from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from qkeras import QActivation, QDense, binary, quantized_bits, quantized_po2, quantized_relu, ternary  # noqa: E402
+import numpy as np
+import tensorflow as tf
+from qkeras import QActivation, QDense, binary, quantized_bits, quantized_po2, quantized_relu, ternary
 
 keras = tf.keras
 OUT = Path(__file__).parent / "fixtures"

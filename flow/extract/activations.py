@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flow.errors import ModelError
+from flow.extract.arrays import to_numpy
 from flow.extract.dyadic import power_of_two
 from flow.extract.steps import Affine, Quant, Relu, Softmax, Step
 from flow.fixed import MAX_BITS, Fixed, Quantizer
@@ -34,9 +35,29 @@ def activation_steps(layer: str, activation: Any, count: int) -> list[Step]:
         raise ModelError(f"layer {layer}: activation {name} has no exact integer form; {REMEDY}")
     if getattr(activation, "use_stochastic_rounding", False):
         raise ModelError(f"layer {layer}: {name} rounds stochastically; set use_stochastic_rounding=False")
-    if float(np.asarray(getattr(activation, "qnoise_factor", 1.0))) != 1.0:
+    if float(to_numpy(getattr(activation, "qnoise_factor", 1.0))) != 1.0:
         raise ModelError(f"layer {layer}: {name} quantizes only in part (qnoise_factor below 1); set it to 1")
-    return reader(layer, name, activation, count)
+    steps = reader(layer, name, activation, count)
+    _verify(layer, activation, steps)
+    return steps
+
+
+def _verify(layer: str, activation: Any, steps: list[Step]) -> None:
+    """Ask the quantizer itself, on and between its steps: some settings make this or that QKeras version answer NaN."""
+    quant = next(s for s in steps if isinstance(s, Quant)).quantizers[0]
+    near = np.array([k + m for m in (quant.low, 0, quant.high) for k in np.arange(-8, 8) / 4])
+    probes = np.ldexp(near, -quant.format.frac).astype(np.float32)
+    expected = np.ldexp(quant.from_float(probes).astype(np.float64), -quant.format.frac)
+    for step in steps:
+        if isinstance(step, Affine):
+            expected = np.ldexp(expected, int(step.exponent[0])) + float(step.offset[0])
+    answers = to_numpy(activation(probes[:, None])).astype(np.float64)[:, 0]
+    if not np.array_equal(answers, expected):
+        at = int(np.argmax(answers != expected))
+        raise ModelError(
+            f"layer {layer}: {type(activation).__name__} answers {answers[at]:g} to {probes[at]:g}, not as defined "
+            f"{expected[at]:g}; write negative integer bits as a float, such as -1.0, or choose other settings"
+        )
 
 
 def saturating(low: int, high: int, frac: int, rounding: str = "RND_CONV") -> Quantizer:
@@ -138,7 +159,10 @@ def _scale_exponent(layer: str, name: str, alpha: Any) -> int:
 
 
 def _whole(layer: str, name: str, what: str, value: Any) -> int:
-    number = np.asarray(value, np.float64)
+    try:
+        number = to_numpy(value).astype(np.float64)
+    except (TypeError, ValueError):
+        number = np.array(np.nan)
     if number.ndim or not number == np.floor(number) or not -64 <= number <= 64:
         raise ModelError(f"layer {layer}: {name} has {what}={value}, which is not one whole number of at most 64")
     if what == "bits" and not 0 < number < MAX_BITS // 2:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flow.errors import ModelError
+from flow.extract.arrays import to_numpy
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_fraction, power_of_two
 from flow.extract.steps import Affine
@@ -47,8 +47,8 @@ def affine_of(applied: Applied) -> Affine:
 
 def _apply(applied: Applied, probes: NDArray[np.float64]) -> NDArray[np.float64]:
     shaped = probes.astype(np.float32).reshape(len(probes), *(1,) * (len(applied.output_shape) - 1), -1)
-    answers: Any = applied.layer(shaped, training=False)
-    return np.asarray(answers, np.float64).reshape(len(probes), -1)
+    answers = to_numpy(applied.layer(shaped, training=False))
+    return answers.astype(np.float64).reshape(len(probes), -1)
 
 
 def _refuse(applied: Applied, channel: int, scale: float, offset: float) -> None:

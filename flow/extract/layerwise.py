@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.extract.arrays import to_numpy
 from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.read import steps_of
@@ -58,7 +59,7 @@ def _activate(steps: list[Step], function: Any, values: Any) -> Any:
         return np.maximum(values, 0)
     quant = next(s for s in steps if isinstance(s, Quant))
     limits = np.array([reach(q) for q in quant.quantizers]).reshape(values.shape[1:])
-    return np.asarray(function(_to_float32(np.clip(values, -limits, limits))))
+    return to_numpy(function(_to_float32(np.clip(values, -limits, limits))))
 
 
 def _kernel(applied: Applied) -> Floats:
@@ -66,7 +67,7 @@ def _kernel(applied: Applied) -> Floats:
     if hasattr(layer, "export_integer"):
         part = next(p for p in layer.export_integer() if p["kind"] == "dense")
         return np.asarray(np.ldexp(np.asarray(part["weights"], np.float64), -np.asarray(part["weight_frac"])))
-    return np.asarray(layer.kernel_quantizer_internal(np.asarray(layer.kernel)), np.float64)
+    return to_numpy(layer.kernel_quantizer_internal(to_numpy(layer.kernel))).astype(np.float64)
 
 
 def _bias(applied: Applied) -> Floats | float:
@@ -76,8 +77,8 @@ def _bias(applied: Applied) -> Floats | float:
         return np.asarray(np.ldexp(np.asarray(part["bias"], np.float64), -np.asarray(part["bias_frac"])))
     if not layer.use_bias:
         return 0.0
-    bias = np.asarray(layer.bias)
-    return np.asarray(layer.bias_quantizer_internal(bias) if layer.bias_quantizer else bias, np.float64)
+    bias = to_numpy(layer.bias)
+    return to_numpy(layer.bias_quantizer_internal(bias) if layer.bias_quantizer else bias).astype(np.float64)
 
 
 def _to_float32(values: Any) -> NDArray[np.float32]:

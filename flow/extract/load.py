@@ -89,8 +89,18 @@ def _settings(layer: LayerSpec) -> dict[str, Any]:
 
 
 def _object(value: Any) -> Any:
+    """A setting as its layer takes it: quantizers as objects, all else as it is."""
     if isinstance(value, QuantizerSpec):
         import qkeras
 
-        return getattr(qkeras, value.kind).from_config(dict(value.settings))
-    return value
+        quantizer = getattr(qkeras, value.kind).from_config(dict(value.settings))
+    elif isinstance(value, str) and value.startswith("quantized_relu("):
+        import qkeras
+
+        quantizer = qkeras.get_quantizer(value)
+    else:
+        return value
+    if type(quantizer).__name__ == "quantized_relu" and quantizer.integer < 0:
+        # QKeras 0.9 computed 2**integer in float, qkeras-v3 in the type it is given: whole numbers make it NaN.
+        quantizer.integer = float(quantizer.integer)
+    return quantizer

@@ -10,6 +10,7 @@ import numpy as np
 
 from flow.errors import DesignError, ModelError
 from flow.extract.activations import activation_steps
+from flow.extract.arrays import to_numpy
 from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_matrix
@@ -37,7 +38,7 @@ def steps_of(applied: Applied) -> list[Step]:
 
 def _check_finite(applied: Applied) -> None:
     for variable in applied.layer.weights:
-        values = np.asarray(variable)
+        values = to_numpy(variable)
         if not np.issubdtype(values.dtype, np.floating) or np.isfinite(values).all():
             continue
         place = np.argwhere(~np.isfinite(values))[0]
@@ -109,8 +110,8 @@ def _qdense(applied: Applied) -> list[Step]:
 
 
 def _quantized(name: str, quantizer: Any, variable: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = np.asarray(variable, np.float32)
-    first, second = (np.asarray(quantizer(values), np.float64) for _ in range(2))
+    values = to_numpy(variable).astype(np.float32)
+    first, second = (to_numpy(quantizer(values)).astype(np.float64) for _ in range(2))
     if not np.array_equal(first, second):
         kind = type(quantizer).__name__
         raise ModelError(f"layer {name}: {kind} gives other weights at every call; set use_stochastic_rounding=False")
@@ -124,7 +125,7 @@ def _qdense_bias(applied: Applied, units: int) -> tuple[Any, Any]:
     if layer.bias_quantizer:
         values = _quantized(name, layer.bias_quantizer_internal, layer.bias)
     else:
-        values = np.asarray(layer.bias, np.float64)
+        values = to_numpy(layer.bias).astype(np.float64)
     remedy = "give it a bias_quantizer, such as quantized_bits(8,2,alpha=1)"
     bias, frac = exact_matrix(values[None, :], f"layer {name}, bias", remedy)
     widest = max((abs(int(b)).bit_length() for b in bias[0]), default=0)
