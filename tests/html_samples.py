@@ -1,0 +1,53 @@
+"""A small build report for the page tests, with names that would break out of HTML, attributes or scripts."""
+
+import json
+from typing import Any
+
+from flow import results
+from flow.fixed import Fixed, Quantizer
+from flow.ir import Design, Layer, Neuron
+from flow.pipeline import finish
+from flow.results_detail import input_columns
+
+HOSTILE = "<script>alert('x')</script>\"&'; onfocus="
+
+
+def design() -> Design:
+    def neuron(weights: tuple[int, ...], bits: float, out: Quantizer | None) -> Neuron:
+        return Neuron(weights, 1, bits, bias=1 if any(weights) else 0, bias_frac=2, output=out)
+
+    inputs = tuple(Quantizer.saturating(Fixed(True, b, 2)) for b in (4, 7, 1))
+    relu = Quantizer.saturating(Fixed(False, 3, 1), relu=True)
+    first = [neuron((3, 0, -1), 3, relu), neuron((0, 0, 0), 0, relu), neuron((1, -1, 0), 1.58, relu)]
+    first += [neuron((i % 4 - 2, 1, 3), 4, relu) for i in range(37)]
+    last = [neuron(tuple(i % 3 - 1 for i in range(40)), 5, None), neuron((1,) * 40, 1, None)]
+    return finish(Design("nmp", inputs, (Layer("dense", tuple(first)), Layer("output", tuple(last)))))
+
+
+def report(name: str = "nmp", layer: str = "dense", **changes: Any) -> dict[str, Any]:
+    """Names are put in last: a design's own must be identifiers, a report may come from anywhere."""
+    made = design()
+    usage = {
+        "layers": {layer: {"neurons": {"0": 20, "3": 7}, "shared": 9}, "output": {"neurons": {"0": 3}, "shared": 0}}
+    }
+    engines = {e: {"vectors": 100, "mismatches": 0, "seconds": 0.5} for e in ("keras", "integer", "hls", "netlist")}
+    data: dict[str, Any] = {
+        "schema": 1, "status": "ok", "design": name, "head": "logits", "part": "xc7z020clg400-1",
+        "clock_period_ns": 10.0, "architecture": "parallel", "latency_cycles": 3, "initiation_interval": 1,
+        "layer_latency_cycles": {layer: 2, "output": 1}, "estimated_critical_path_ns": 9.5,
+        "inputs": input_columns(made), "layers": results.layer_rows(made, usage), "verification": engines,
+        "synthesis": {
+            "tool": "yosys (pyosys)", "version": "0.70", "lut": 41, "ff": 60, "dsp": 0, "bram18": 0, "fits": True,
+            "available": {"lut": 53200, "ff": 106400, "dsp": 220, "bram18": 280},
+            "utilization": {"lut": 0.0008, "ff": 0.0006, "dsp": 0.0, "bram18": 0.0},
+            "fmax_mhz": 80.0, "fmax_source": "estimate",
+            "critical_path": {"delay_ns": 12.5, "levels": 9, "endpoint": "y"},
+        },
+        "skipped": {"icarus": "not asked for"}, "differences": [], "source": {"notes": ["layer folded"]},
+        "score": {"data": "digits", "metric": "accuracy", "rows": 360, "value": 0.9},
+        "training": {"data": "digits", "metric": "accuracy", "test": 0.9, "val": 0.91},
+        "model": {"file": "m.h5", "sha256": "0" * 64}, "command": ["python", "-m", "flow.build", "--model", "m.h5"],
+        "versions": {"python": "3.12.1"}, "seconds": {"model": 1.5, "synthesis": 30.0, "total": 33.0},
+    }  # fmt: skip
+    data["layers"][0]["name"] = layer
+    return json.loads(json.dumps({**data, **changes}))

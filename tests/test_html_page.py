@@ -1,0 +1,200 @@
+"""The report page: complete, self-contained, escaped, the same bytes for the same report."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+from html_samples import HOSTILE, report
+from typer.testing import CliRunner
+
+from flow import html
+from flow.errors import ReportError
+from flow.html_format import number, percent, seconds, span, step
+from flow.html_view import tiles, verification, view
+from flow.parts import resolve
+from flow.report import app
+from flow.results import failed_report
+
+VOID = {"meta", "link", "input", "br", "img"}
+
+
+class Page(HTMLParser):
+    """Reads a page; every element must be closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.texts.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_page_is_complete_and_self_contained():
+    text = html.page(report())
+    page = Page(text)
+    shown = " ".join(page.texts)
+    for part in (
+        "Precision",
+        "Groups",
+        "Resources",
+        "Where the LUTs go",
+        "Latency",
+        "Verification",
+        "Score",
+        "reproduce",
+    ):
+        assert part in shown
+    assert len(page.all("script")) == 1
+    assert not any(key in attributes for _, attributes in page.elements for key in ("src", "srcset", "onclick"))
+    assert all((a.get("href") or "").startswith(("#", "data:,")) for tag in ("a", "link") for a in page.all(tag))
+    assert "url(" not in text.replace("url(#hatch)", "") and "@import" not in text
+    assert "http://" not in text and "https://" not in text
+
+
+def test_same_report_same_bytes():
+    shuffled = json.loads(json.dumps(report(), sort_keys=True))
+    assert html.page(report()) == html.page(shuffled)
+
+
+def test_every_neuron_has_a_cell_that_says_every_number_it_can_show():
+    cells = [a for a in Page(html.page(report())).all("td") if "data-t" in a]
+    assert len(cells) == 42
+    for cell in cells:
+        for shown in cell["data-t"].split("|"):
+            assert shown in cell["aria-label"], cell
+        assert len(cell["data-c"]) == 5
+    assert "1.58-bit weights, ternary" in cells[2]["aria-label"]
+    assert "0-bit weights, pruned" in cells[1]["aria-label"]
+    assert sum(a.get("tabindex") == "0" for a in cells) == 2  # one stop of the Tab key per layer
+
+
+def test_tables_have_captions_and_scopes():
+    page = Page(html.page(report()))
+    assert all(a.get("scope") in ("row", "col") for a in page.all("th"))
+    grids = [a for a in page.all("table") if a.get("role") == "grid"]
+    assert all(a["aria-label"] for a in grids)
+    assert len(page.all("caption")) == len(page.all("table")) - len(grids)
+
+
+def test_names_from_a_model_stay_text():
+    changes = {"differences": [f"engine hls: {HOSTILE}"], "status": "mismatch", "skipped": {HOSTILE: HOSTILE}}
+    hostile = report(HOSTILE, HOSTILE, command=["python", HOSTILE], versions={HOSTILE: HOSTILE}, **changes)
+    page = Page(html.page(hostile))
+    assert len(page.all("script")) == 1
+    assert not any("onfocus" in attributes for _, attributes in page.elements)
+    assert HOSTILE in "".join(page.texts)
+
+
+def test_mismatch_and_short_clock_are_told():
+    engines = {"hls": {"vectors": 10, "mismatches": 2, "seconds": 1.0, "first_mismatch": "vector 3, neuron 1"}}
+    text = html.page(report(status="mismatch", verification=engines, differences=["engine hls: vector 3"]))
+    assert "vector 3, neuron 1" in text and "differs" in text and "does not compute what the model computes" in text
+    assert "2.50 ns longer than the clock period" in text
+    assert ("clock, estimated", "80 MHz", "100 MHz asked", "bad") in tiles(report())
+
+
+def test_engines_keep_the_order_of_the_flow():
+    found = verification(report(verification={e: {"vectors": 1, "mismatches": 0} for e in ("new", "hls", "keras")}))
+    assert [row["name"] for row in found] == ["keras", "hls", "new"]
+
+
+def test_scores_are_compared_only_where_they_mean_the_same():
+    assert "scores what the trained model scored" in view(report())["score"]["verdict"]
+    other = {"data": "digits", "metric": "mse", "test": 0.1}
+    assert "not compared" in view(report(training=other))["score"]["verdict"]
+    assert "differs" in view(report(training={"data": "digits", "metric": "accuracy", "test": 0.8}))["score"]["verdict"]
+    assert view(report(score={}, training={}))["score"] is None
+
+
+def test_luts_add_up():
+    luts = view(report())["luts"]
+    assert [row["luts"] for row in luts["rows"]] == ["36", "3"]
+    assert luts["other"]["luts"] == "2"
+    assert [(row["layer"], row["neuron"]) for row in luts["top"]] == [("dense", "0"), ("dense", "3"), ("output", "0")]
+
+
+def test_page_of_a_failed_build():
+    page = Page(html.page(failed_report(resolve("xc7z020"), f"layer {HOSTILE}")))
+    assert f"layer {HOSTILE}" in page.texts
+
+
+@pytest.mark.parametrize("missing", ["inputs", "synthesis", "layer_latency_cycles", "verification", "score", "training",
+                                     "seconds", "versions", "command", "source", "skipped", "differences"])  # fmt: skip
+def test_page_of_a_report_without_a_part(missing):
+    data = report()
+    del data[missing]
+    Page(html.page(data))
+
+
+def test_page_of_a_report_without_neurons():
+    data = report()
+    for layer in data["layers"]:
+        del layer["per_neuron"], layer["luts"]
+    Page(html.page(data))
+
+
+def test_comparison_names_what_changed(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, lut in ((first, 41), (second, 60)):
+        folder.mkdir()
+        data = report()
+        data["synthesis"]["lut"] = lut
+        (folder / "report.json").write_text(json.dumps(data))
+    out = tmp_path / "compare.html"
+    result = CliRunner().invoke(app, ["--compare", str(first), str(second / "report.json"), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    page = Page(out.read_text())
+    shown = " ".join(page.texts)
+    assert "first" in shown and "second" in shown and "+19" in shown and "+46.3 %" in shown and "worse" in shown
+    assert str(tmp_path) not in out.read_text()
+
+
+def test_comparison_of_different_scores_gives_no_verdict(tmp_path):
+    paths = []
+    for name, metric in (("a", "accuracy"), ("b", "mse")):
+        paths.append(tmp_path / f"{name}.json")
+        score = {"data": "digits", "metric": metric, "rows": 1, "value": 0.5 if name == "a" else 0.1}
+        paths[-1].write_text(json.dumps(report(score=score, layers=report()["layers"][: 1 if name == "a" else 2])))
+    text = html.compare(*paths)
+    row = text[text.index("score (accuracy / mean squared error)") :].split("</tr>")[0]
+    assert "better" not in row and "worse" not in row
+    assert "no such layer" in text
+
+
+DAMAGED = [
+    "", "[]", "{}", '{"status": "ok", "layers": 3}', '{"status": "ok", "layers": [{}]}', "[" * 100_000,
+    '{"status": "ok", "synthesis": {"lut": "x"}, "layers": [1]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_damaged_reports_end_in_one_line(tmp_path, content):
+    (tmp_path / "report.json").write_text(content)
+    with pytest.raises(ReportError) as caught:
+        html.compare(tmp_path, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers():
+    assert [number(v) for v in (None, 1234567, 0.00012345, -2.5, float("nan"))] == [
+        "\u2013", "1,234,567", "0.0001234", "\u22122.5", "\u2013"]  # fmt: skip
+    assert [percent(v) for v in (0.0, 0.0001, 0.5, None)] == ["0.0 %", "< 0.1 %", "50.0 %", "\u2013"]
+    assert [seconds(v) for v in (0.123, 12.34, 125)] == ["0.12 s", "12.3 s", "2 min 05 s"]
+    assert span(1, 1) == "1" and span(-1, 2) == "\u22121 to 2"
+    assert [step(v, 8) for v in (0, 0.1, 4, 8, 9, None)] == [0, 1, 4, 9, 9, 0]
