@@ -18,6 +18,7 @@ from flow.bench import Bench
 from flow.bench import to_json as bench_json
 from flow.emit.testbench import describe
 from flow.emit.verilog import Rtl, emit_parallel
+from flow.errors import ToolNotFound
 from flow.evaluate import argmax
 from flow.graph import LayerGraph, evaluate_graph
 from flow.ir import layer_output_formats, to_json
@@ -216,13 +217,13 @@ def _netlist(build: Build, bench: Bench, key: str) -> None:
 
 def _hls(build: Build) -> None:
     """Emit the hls4ml project and run its C simulation, compiled by g++, on integers."""
-    from flow.emit.hls4ml_project import emit_hls  # imports hls4ml, which a build without this engine does not need
+    from flow.emit.hls4ml_project import emit_hls, top_name  # imports hls4ml: only where this engine is asked for
     from flow.hls_engine import first_mismatch, run_hls
     from flow.tools.hls_compile import compile_bench
 
     options, vectors = build.options, build.vectors
     count = min(len(vectors.inputs), max(vectors.referee, 5000))
-    project = options.out / "hls"
+    project, top = options.out / "hls", top_name(build.design)
 
     def work() -> dict[str, Any]:
         start = time.monotonic()
@@ -231,12 +232,39 @@ def _hls(build: Build) -> None:
         entry: dict[str, Any] = {"vectors": count, "mismatches": int(wrong.sum()), "seconds": time.monotonic() - start}
         if wrong.any():
             row = slice(int(np.argmax(wrong)), int(np.argmax(wrong)) + 1)
-            found = first_mismatch(build.design, vectors.inputs[row], compile_bench(project, build.design.name))
+            found = first_mismatch(build.design, vectors.inputs[row], compile_bench(project, top))
             entry["difference"] = str(found or f"vector {row.start}: the outputs differ")
         return entry
 
     checked = vectors.inputs[: min(vectors.referee, 200)]
     files = emit_hls(build.design, options.part.name, options.backend, options.clock_period_ns, checked)
-    plan.mirror(files, project)
+    if build.steps.changed("hls project", plan.digest(files)):
+        plan.fresh_folder(project)
+    plan.write(files, project)
+    build.steps.keep("hls project", plan.digest(files))
     key = digest_of("hls 1", plan.digest(files), to_json(build.design), _vector_digest(build), str(count))
     record(build, "hls", build.steps.run("hls", key, work))
+    _vendor_hls(build, project, top, key)
+
+
+def _vendor_hls(build: Build, project: Path, top: str, key: str) -> None:
+    """C simulation and synthesis by Vitis HLS or Vivado HLS where one is installed, and its report."""
+    from flow.reports import read_folder
+    from flow.tools.vendor_hls import find_toolset, run_vendor
+
+    backend = build.options.backend
+    try:
+        tools = find_toolset(backend)
+    except ToolNotFound as missing:
+        build.skipped["vendor_hls"] = str(missing)
+        return
+
+    def work() -> dict[str, Any]:
+        run = run_vendor(project, top, backend)
+        merged = read_folder(project).merged
+        return {
+            "tool": run.tool, "steps": list(run.steps), "seconds": round(run.seconds, 3),
+            "report": merged.to_json(),
+        }  # fmt: skip
+
+    build.facts["vendor_hls"] = build.steps.run("vendor_hls", digest_of(key, backend, *tools.programs), work)

@@ -65,6 +65,19 @@ class Steps:
         self._note(name, "done", start)
         return result
 
+    def changed(self, name: str, key: str) -> bool:
+        """Whether ``key`` is not the one kept for ``name``; forgets the kept one if so."""
+        record = self.out / STATE / f"{name.replace(' ', '_')}.key"
+        with readable_errors(record):
+            if record.is_file() and record.read_text() == key:
+                return False
+            record.unlink(missing_ok=True)
+        return True
+
+    def keep(self, name: str, key: str) -> None:
+        """Keep ``key`` for ``name``, once what it stands for is complete."""
+        write_file(self.out / STATE / f"{name.replace(' ', '_')}.key", key)
+
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
         """Measure a step that is not worth keeping."""
