@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,8 +128,14 @@ def _inputs(report: Mapping[str, Any], most: float) -> dict[str, Any]:
         cells.append(Cell(i, label, (str(width),), (step(width, max(most, 8)),)))
     widths = [format_bits(text) or 0 for text in inputs["format"]]
     note = f"{number(len(cells))} elements, {number(sum(widths))} bits; here always the bits of each element"
-    return {"name": "inputs", "kind": "input", "note": note, "rows": _rows(cells), "table": None}
+    return {"name": "inputs", "kind": "input", "note": note, "rows": _rows(cells, _across(len(cells))), "table": None}
 
 
-def _rows(cells: Sequence[Cell]) -> list[Sequence[Cell]]:
-    return [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+def _across(count: int) -> int:
+    """Columns for the inputs: a square number of them is most likely a picture, and then looks like one."""
+    side = math.isqrt(count)
+    return side if side * side == count and 8 <= side <= COLUMNS else COLUMNS
+
+
+def _rows(cells: Sequence[Cell], across: int = COLUMNS) -> list[Sequence[Cell]]:
+    return [cells[start : start + across] for start in range(0, len(cells), across)]

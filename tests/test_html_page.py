@@ -122,6 +122,12 @@ def test_scores_are_compared_only_where_they_mean_the_same():
     assert view(report(score={}, training={}))["score"] is None
 
 
+def test_square_inputs_look_like_the_picture_they_are():
+    inputs = {"format": ["u4.0"] * 64, "range": [[0, 15]] * 64, "rounding": ["RND"] * 64}
+    rows = view(report(inputs=inputs))["heat"]["grids"][0]["rows"]
+    assert [len(row) for row in rows] == [8] * 8
+
+
 def test_luts_add_up():
     luts = view(report())["luts"]
     assert [row["luts"] for row in luts["rows"]] == ["36", "3"]
