@@ -59,8 +59,9 @@ def emit_dslx(design: Design) -> str:
     ``network_words`` is the same function on arrays of 32-bit words, for running it as software.
     """
     layers = [_layer_text(design, index) for index in range(len(design.layers))]
-    head, pack, output_bits = _head(design, f"x{len(layers)}")
+    head, pack = _head(design, f"x{len(layers)}")
     input_bits = port_bits(design.input_formats)
+    result_bits = output_bits(design)
     return render(
         "network.x.j2",
         design=design.name,
@@ -68,13 +69,19 @@ def emit_dslx(design: Design) -> str:
         layers=layers,
         top=TOP,
         input_bits=input_bits,
-        output_bits=output_bits,
-        input_words=max(math.ceil(input_bits / 32), 1),
-        output_words=max(math.ceil(output_bits / 32), 1),
+        output_bits=result_bits,
+        input_words=math.ceil(input_bits / 32),
+        output_words=math.ceil(result_bits / 32),
         unpack=_unpack(design.input_formats),
         head=head,
         pack=pack,
     )
+
+
+def output_bits(design: Design) -> int:
+    """Width of the packed result: the logits, or a class index."""
+    formats = design.output_formats
+    return max((len(formats) - 1).bit_length(), 1) if design.head == "argmax" else port_bits(formats)
 
 
 def _layer_text(design: Design, index: int) -> _LayerText:
@@ -165,15 +172,15 @@ def _unpack(formats: Sequence[Fixed]) -> str:
     return _tuple(items)
 
 
-def _head(design: Design, value: str) -> tuple[list[str], str, int]:
-    """Lines after the last layer, the packed result and its width."""
+def _head(design: Design, value: str) -> tuple[list[str], str]:
+    """Lines after the last layer, and the packed result."""
     formats, fields = design.output_formats, _fields(design.output_formats)
     if design.head != "argmax":
         parts = [f"({value}.{position} as u{formats[j].bits})" for j, position in fields.items()]
-        return [], " ++ ".join(reversed(parts)) if parts else "u1:0", port_bits(formats)
+        return [], " ++ ".join(reversed(parts)) if parts else "u1:0"
     finest = max(f.frac for f in formats)
     width = max(f.bits + finest - f.frac + (not f.signed) for f in formats) or 1
-    index = max((len(formats) - 1).bit_length(), 1)
+    index = output_bits(design)
     lines = ["// the index of the largest logit, by a tournament: rounds of pairs"]
     for j, fmt in enumerate(formats):
         logit = shifted(f"{value}.{fields[j]} as s{width}", finest - fmt.frac) if fmt.bits else f"s{width}:0"
@@ -188,4 +195,4 @@ def _head(design: Design, value: str) -> tuple[list[str], str, int]:
             if len(pair) == 2:
                 lines.append(f"let {winners[-1]} = larger({pair[0]}, {pair[1]});")
         entries = winners
-    return lines, f"{entries[0]}.1", index
+    return lines, f"{entries[0]}.1"
