@@ -241,8 +241,10 @@ REFUSED = {
     "twice": (lambda: ending(qact("quantized_relu(8,2)"), qact("quantized_relu(4,2)", name="q2")),
               "layer q2: rounds from u8.6 to u4.2"),
     "scale at the end": (lambda: ending(qact("binary(alpha=1)", name="s")), "layer s: a scale after"),
-    "softmax inside": (lambda: ending(keras.layers.Softmax(name="soft"), dense(2, name="last")), "layer soft: a softmax"),
+    "softmax inside": (lambda: ending(keras.layers.Softmax(name="soft"), dense(2, name="x")), "layer soft: a softmax"),
     "not flat": (lambda: chain(qact(IN), dense(3), inputs=(2, 3)), "put a Flatten layer before it"),
+    "broken settings": (lambda: ending(kernel=qkeras.quantized_bits(4, 0, alpha=np.ones(2))),
+                        r"layer hidden \(QDense\) fails when asked"),
     "no dense": (lambda: chain(qact(IN)), "the model has no dense layer"),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flow.errors import DesignError, ModelError
+from flow.errors import DesignError, FlowError, ModelError
 from flow.extract.activations import activation_steps
 from flow.extract.arrays import to_numpy
 from flow.extract.batchnorm import affine_of
@@ -26,14 +26,18 @@ def steps_of(applied: Applied) -> list[Step]:
     """The steps of one layer. Raises ModelError naming the layer, the neuron and the remedy."""
     layer, kind = applied.layer, applied.kind
     _check_finite(applied)
-    if hasattr(layer, "export_integer"):
-        return _nmp(applied)
     if kind in IGNORED:
         return []
-    reader = _READERS.get(kind)
+    reader = _nmp if hasattr(layer, "export_integer") else _READERS.get(kind)
     if reader is None:
         raise ModelError(refusal(applied.name, kind))
-    return reader(applied)
+    try:
+        return reader(applied)
+    except FlowError:
+        raise
+    except Exception as exc:  # a quantizer that fails on its own settings, in whatever way its backend does
+        reason = " ".join(str(exc).split())[:120]
+        raise ModelError(f"layer {applied.name} ({kind}) fails when asked ({reason}); correct its settings") from None
 
 
 def _check_finite(applied: Applied) -> None:
