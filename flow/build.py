@@ -40,6 +40,7 @@ def main(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
     waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,
+    route: Annotated[bool, typer.Option("--route", help="Place and route: the clock really reached.")] = False,
 ) -> None:
     """Build verified hardware from a trained model.
 
@@ -49,7 +50,7 @@ def main(
     settings: dict[str, Any] = {
         "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
         "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
-        "seed": seed, "waveform": waveform,
+        "seed": seed, "waveform": waveform, "route": route,
     }  # fmt: skip
     try:
         status = _build(settings, part, engines, backend)

@@ -24,6 +24,7 @@ from flow.graph import LayerGraph, evaluate_graph
 from flow.ir import layer_output_formats, to_json
 from flow.netlist import read_netlist
 from flow.pipeline import Build, record
+from flow.routing import require_route, run_route
 from flow.steps import digest_of
 from flow.tools import icarus, process, verilator, yosys
 from flow.usage import lut_usage
@@ -70,6 +71,7 @@ def _require_tools(build: Build) -> None:
     if "verilator" in engines:
         verilator.find()
     yosys.package_folder()
+    require_route(build)
     if "hls" in engines:
         process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
 
@@ -179,7 +181,7 @@ def _verilator(build: Build, bench: Bench, key: str) -> None:
 
 
 def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
-    """Yosys for the part's family; then, if asked for, engine ``netlist`` on what it made."""
+    """Yosys for the part's family; then, if asked for, engine ``netlist`` and place and route of what it made."""
     out, part = build.options.out, build.options.part
     script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, part.yosys_family, dsp=False)
 
@@ -198,6 +200,7 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
     build.synthesis.update(found)
     if "netlist" in build.options.engines:
         _netlist(build, bench, key)
+    run_route(build, bench)
 
 
 def _netlist(build: Build, bench: Bench, key: str) -> None:

@@ -47,6 +47,7 @@ class Options:
     input_format: str | None = None
     seed: int = 0
     waveform: bool = False
+    route: bool = False
 
 
 @dataclass(frozen=True)

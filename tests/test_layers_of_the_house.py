@@ -50,8 +50,9 @@ ORDER = [
     ["flow.adders", "flow.vectors", "flow.netlist", "flow.parts"],
     ["flow.usage"],
     ["flow.emit"],
-    ["flow.simulate"],
+    ["flow.simulate", "flow.route"],
     ["flow.pipeline"],
+    ["flow.routing"],
     ["flow.engines", "flow.results", "flow.console", "flow.html"],
     ["flow.build", "flow.sweep"],
 ]

@@ -47,8 +47,13 @@ def synthesis_script(sources: Sequence[str], top: str, family: str, dsp: bool) -
 
 def synthesize(folder: Path, script: str, timeout_s: float) -> Completed:
     """Run a script in ``folder``; leaves ``netlist.json``, ``netlist.v`` and ``yosys.log`` there."""
+    return run_script(folder, script, "synth", timeout_s, folder / "yosys.log")
+
+
+def run_script(folder: Path, script: str, name: str, timeout_s: float, log: Path | None = None) -> Completed:
+    """Run Yosys commands in ``folder``, kept there as ``NAME.ys``; by default the log is ``NAME.log``."""
     package_folder()
-    write_file(folder / "synth.ys", script)
-    arguments = [sys.executable, "-m", "flow.tools.yosys_run", "synth.ys"]
+    write_file(folder / f"{name}.ys", script)
+    arguments = [sys.executable, "-m", "flow.tools.yosys_run", f"{name}.ys"]
     root = str(Path(__file__).resolve().parents[2])
-    return run(arguments, folder, folder / "yosys.log", timeout_s, {"PYTHONPATH": root})
+    return run(arguments, folder, log or folder / f"{name}.log", timeout_s, {"PYTHONPATH": root})

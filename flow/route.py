@@ -1,0 +1,185 @@
+"""Place and route of a synthesized design: the clock it really reaches, and what its slowest path runs through.
+
+The netlist that was synthesized and simulated is the one that is routed, inside a wrapper of three pads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flow.emit.templates import render
+from flow.errors import ReportError
+from flow.parts import Part
+from flow.plan import write_file
+from flow.tools import nextpnr, yosys
+
+WRAPPER, CLOCK, INSTANCE = "flow_route", "clk", "dut"
+SEEDS = (1, 2, 3)
+Namer = Callable[[str], str | None]  # a cell of the netlist -> "dense_0 neuron 17", None where nothing is known
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The better of the runs that were needed; ``path`` is the slowest register-to-register path."""
+
+    fmax_mhz: float | None
+    seed: int
+    used: dict[str, int]  # sites by nextpnr's names, wrapper included
+    path: dict[str, Any]
+    attempts: list[dict[str, Any]]
+
+
+def wrapper(netlist: Mapping[str, Any], top: str) -> str:
+    """Verilog that drives every input of ``top`` from a shift register and folds its outputs into one pin."""
+    ports, inputs, outputs = [], 0, 0
+    for name, port in netlist["modules"][top]["ports"].items():
+        bits = len(port["bits"])
+        if name == CLOCK:
+            continue
+        if port["direction"] == "input":
+            ports.append({"name": name, "wire": f"stimulus[{inputs + bits}:{inputs + 1}]"})
+            inputs += bits
+        else:
+            ports.append({"name": name, "wire": f"result_0[{outputs + bits - 1}:{outputs}]"})
+            outputs += bits
+    folds = [-(-outputs // 6)]
+    while folds[-1] > 1:
+        folds.append(-(-folds[-1] // 6))
+    return render("route_wrapper.v.j2", top=top, clock=CLOCK, ports=ports, inputs=inputs, outputs=outputs, folds=folds)
+
+
+def route(
+    folder: Path, netlist: Path, top: str, part: Part, clock_period_ns: float, timeout_s: float, name: Namer,
+    seeds: Sequence[int] = SEEDS,
+) -> Routed:  # fmt: skip
+    """Route ``netlist`` (Yosys JSON) in ``folder``, with further seeds while the period asked for is missed.
+
+    Raises ToolNotFound, ToolFailed, and ReportError where the report is not nextpnr's.
+    """
+    nextpnr.locate()
+    try:
+        # the cell library comes from Yosys itself: its modules in the file have lost their parameters
+        design = {"modules": {top: json.loads(netlist.read_text())["modules"][top]}}
+        own_carry_luts(design["modules"][top]["cells"])
+        text = wrapper(design, top)
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise ReportError(f"{netlist}: not a netlist of {top} ({exc}); synthesize again") from None
+    write_file(folder / f"{WRAPPER}.v", text)
+    write_file(folder / "netlist.json", json.dumps(design))
+    yosys.run_script(folder, _LINK, "link", timeout_s)
+    best: tuple[float, int, dict[str, Any]] | None = None
+    attempts: list[dict[str, Any]] = []
+    for seed in seeds:
+        done = nextpnr.place_and_route(folder, part, clock_period_ns, seed, timeout_s)
+        report = read_report(folder / f"nextpnr.{seed}.json")
+        fmax = fmax_mhz(report)
+        attempts.append({"seed": seed, "fmax_mhz": fmax, "seconds": round(done.seconds, 1)})
+        if best is None or (fmax or 0.0) > best[0]:
+            best = (fmax or 0.0, seed, report)
+        if fmax is None or fmax >= 1000 / clock_period_ns:
+            break
+    assert best is not None, "at least one seed"
+    used = {site: entry["used"] for site, entry in best[2]["utilization"].items() if entry["used"]}
+    return Routed(best[0] or None, best[1], used, critical_path(best[2], name), attempts)
+
+
+_LINK = f"""\
+read_verilog -lib +/xilinx/cells_sim.v +/xilinx/cells_xtra.v
+read_json netlist.json
+read_verilog {WRAPPER}.v
+hierarchy -check -top {WRAPPER}
+flatten
+clean
+select {WRAPPER}
+write_json -selected routed.json
+"""
+
+
+def own_carry_luts(cells: dict[str, Any]) -> None:
+    """Give every carry input that a shared LUT drives a LUT of its own, with the same function.
+
+    A carry chain's S input is fed by the LUT beside it. nextpnr puts a feed-through there if that LUT also drives
+    other logic: the same area, but one more LUT and net in the path.
+    """
+    driver: dict[int, str] = {}
+    users: Counter[int] = Counter()
+    for name, cell in cells.items():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "input":
+                users.update(b for b in bits if isinstance(b, int))
+            elif re.fullmatch(r"LUT[1-6]|INV", cell["type"]):
+                driver[bits[0]] = name
+    wires = (bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits)
+    fresh = max((bit for bit in wires if isinstance(bit, int)), default=0) + 1
+    for chain in [c for c in cells.values() if c["type"] == "CARRY4"]:
+        select = chain["connections"]["S"]
+        for i, bit in enumerate(select):
+            if users[bit] > 1 and bit in driver:
+                copy = json.loads(json.dumps(cells[driver[bit]]))
+                copy["connections"]["O"] = [fresh]
+                users[bit] -= 1
+                cells[f"{driver[bit]}$copy{fresh}"] = copy
+                select[i], fresh = fresh, fresh + 1
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """nextpnr's report. Raises ReportError where it is cut or something else."""
+    try:
+        data = json.loads(path.read_text())
+        if not isinstance(data["fmax"], dict) or not isinstance(data["critical_paths"], list):
+            raise TypeError("fmax or critical_paths is of the wrong kind")
+        {site: int(entry["used"]) for site, entry in data["utilization"].items()}
+        return dict(data)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ReportError(f"{path}: not a nextpnr report ({exc}); route again") from None
+
+
+def fmax_mhz(report: Mapping[str, Any]) -> float | None:
+    """The lowest frequency of the report's clocks; None where no path runs between registers."""
+    achieved = [float(clock["achieved"]) for clock in report["fmax"].values()]
+    return round(min(achieved), 2) if achieved else None
+
+
+def critical_path(report: Mapping[str, Any], name: Namer) -> dict[str, Any]:
+    """The slowest path within a clock: total, logic and routing ns, levels, and the parts of the design it crosses."""
+    inside = [p for p in report["critical_paths"] if p["from"] == p["to"] and p["path"]]
+    if not inside:
+        return {"delay_ns": 0.0, "levels": 0, "endpoint": "no register is fed by logic", "through": []}
+    steps = max(inside, key=lambda p: sum(s["delay"] for s in p["path"]))["path"]
+    routing = sum(s["delay"] for s in steps if s["type"] == "routing")
+    total = sum(s["delay"] for s in steps)
+    through: list[dict[str, Any]] = []
+    for step in steps:
+        where = name(netlist_cell(step["to"]["cell"])) or _from_net(step.get("net"))
+        if not through or (where is not None and through[-1]["where"] != where):
+            through.append({"where": where or "wrapper", "delay_ns": 0.0})
+        through[-1]["delay_ns"] = round(through[-1]["delay_ns"] + step["delay"], 3)
+    return {
+        "delay_ns": round(total, 3),
+        "logic_ns": round(total - routing, 3),
+        "routing_ns": round(routing, 3),
+        "levels": sum(1 for s in steps if s["type"] == "logic"),
+        "start": through[0]["where"],
+        "endpoint": through[-1]["where"],
+        "through": through,
+    }
+
+
+def netlist_cell(cell: str) -> str:
+    """The name a cell has in the synthesized netlist: linking and nextpnr add to it at both ends."""
+    cell = re.sub(r"(\$split\$.*|\$PACKED_CARRY4\$|\$LUT\d+|\$legal\d+)$", "", cell)
+    return re.sub(r"\$copy\d+$", "", cell).removeprefix(f"$flatten\\{INSTANCE}.").removeprefix(f"{INSTANCE}.")
+
+
+def _from_net(net: str | None) -> str | None:
+    """A name from the hierarchy of a net, such as ``dut.u_dense_0.n17_sum[3]``: ``dense_0 neuron 17``."""
+    match = re.match(rf"{INSTANCE}\.u_(\w+)\.(?:n(\d+)_\w+|s\d+\w*|x\d+\w*)", net or "")
+    if not match:
+        return None
+    return f"{match[1]} neuron {match[2]}" if match[2] else f"{match[1]} shared sums"

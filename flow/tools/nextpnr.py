@@ -1,0 +1,95 @@
+"""nextpnr-himbaechel-xilinx: open place and route for 7-series parts, where its chip databases cover the device."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from flow.errors import ToolFailed
+from flow.parts import Part
+from flow.plan import write_file
+from flow.tools.process import Completed, find, run
+
+PROGRAM = "nextpnr-himbaechel-xilinx"
+_REMEDY = "run scripts/install_nextpnr.sh, which sets it up in a private folder"
+
+
+@dataclass(frozen=True)
+class Pins:
+    """Three pads of a package: clock input, data input, data output."""
+
+    clock: str
+    data_in: str
+    data_out: str
+
+
+# Pads that boards with these parts use for a clock, a switch and an LED, so they exist and are usable as such.
+_PINS = {
+    "xc7z010clg400": Pins("K17", "K18", "M14"),  # Zybo Z7-10
+    "xc7z020clg400": Pins("H16", "D19", "R14"),  # PYNQ-Z1
+    "xc7z020clg484": Pins("Y9", "F22", "T22"),  # ZedBoard
+    "xc7a35tcpg236": Pins("W5", "V17", "U16"),  # Basys 3
+    "xc7a35tcsg324": Pins("E3", "A8", "H5"),  # Arty A7-35
+    "xc7a50tcsg324": Pins("E3", "J15", "H17"),  # Nexys A7-50
+    "xc7a100tcsg324": Pins("E3", "J15", "H17"),  # Nexys A7-100
+    "xc7a200tsbg484": Pins("R4", "E22", "T14"),  # Nexys Video
+    "xc7s50csga324": Pins("F14", "H14", "E18"),  # Arty S7-50
+}
+
+
+def locate() -> str:
+    """Path of the program: NMP_NEXTPNR, the folder the set-up script fills, or PATH. Raises ToolNotFound."""
+    home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return find(PROGRAM, "NMP_NEXTPNR", _REMEDY, [home / "nmp-flow" / "nextpnr" / "bin"])
+
+
+def unsupported(part: Part) -> str | None:
+    """Why this part cannot be placed and routed; None where it can."""
+    if _pins(part) is None:
+        return f"{PROGRAM} has no chip database or no known pads for {part.name}; it covers {', '.join(_PINS)}"
+    return None
+
+
+def version(folder: Path) -> str:
+    """Version of the program, such as ``0.11.1``; the run's log is left in ``folder``."""
+    done = run([locate(), "--version"], folder, folder / "nextpnr.version.log", 60)
+    match = re.search(r"Version ([\w.+-]+)", done.text)
+    return match[1] if match else "unknown"
+
+
+def place_and_route(folder: Path, part: Part, clock_period_ns: float, seed: int, timeout_s: float) -> Completed:
+    """Place and route ``routed.json`` in ``folder``, whose ports are clk_pad, serial_in and serial_out.
+
+    Leaves ``nextpnr.SEED.json`` (the report) and ``nextpnr.SEED.log``. Missing the clock period is no failure, the
+    report tells it. Raises ToolNotFound, ToolFailed.
+    """
+    pins = _pins(part)
+    if pins is None:
+        raise ToolFailed(str(unsupported(part)))
+    write_file(folder / "route.xdc", _constraints(pins, clock_period_ns))
+    report, log = folder / f"nextpnr.{seed}.json", folder / f"nextpnr.{seed}.log"
+    report.unlink(missing_ok=True)
+    arguments = [
+        locate(), "--device", part.name, "-o", "xdc=route.xdc", "--json", "routed.json", "--report", report.name,
+        "--freq", f"{1000 / clock_period_ns:.3f}", "--seed", str(seed), "--timing-allow-fail",
+        "--placer-heap-cell-placement-timeout", "0",
+    ]  # fmt: skip
+    done = run(arguments, folder, log, timeout_s)
+    if not report.is_file():
+        raise ToolFailed(f"{PROGRAM} ended without writing {report}; see {log}")
+    return done
+
+
+def _constraints(pins: Pins, clock_period_ns: float) -> str:
+    lines = []
+    for port, pin in (("clk_pad", pins.clock), ("serial_in", pins.data_in), ("serial_out", pins.data_out)):
+        lines.append(f"set_property PACKAGE_PIN {pin} [get_ports {port}]")
+        lines.append(f"set_property IOSTANDARD LVCMOS33 [get_ports {port}]")
+    lines.append(f"create_clock -period {clock_period_ns:g} [get_ports clk_pad]")
+    return "\n".join(lines) + "\n"
+
+
+def _pins(part: Part) -> Pins | None:
+    return _PINS.get(f"{part.device}{part.package}") if part.family == "xc7" else None
