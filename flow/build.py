@@ -32,7 +32,10 @@ def main(
     clock_period_ns: Annotated[
         float, typer.Option(min=1.0, max=1000.0, help="Clock period to pipeline for, ns.")
     ] = 10.0,
-    engines: Annotated[str, typer.Option(help="Engines to compare, separated by commas.")] = _DEFAULT_ENGINES,
+    engines: Annotated[
+        str, typer.Option(help="Engines to compare, separated by commas; xls is one more than the default.")
+    ] = _DEFAULT_ENGINES,
+    rtl_engine: Annotated[str, typer.Option(help="What makes the Verilog: own, or the xls HLS compiler.")] = "own",
     backend: Annotated[str, typer.Option(help="hls4ml back end of the HLS project: Vitis or Vivado.")] = "Vitis",
     head: Annotated[str, typer.Option(help="What leaves the chip: logits, or argmax (the class index).")] = "logits",
     input_format: Annotated[
@@ -50,7 +53,7 @@ def main(
     settings: dict[str, Any] = {
         "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
         "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
-        "seed": seed, "waveform": waveform, "route": route,
+        "seed": seed, "waveform": waveform, "route": route, "rtl_engine": rtl_engine,
     }  # fmt: skip
     try:
         status = _build(settings, part, engines, backend)
@@ -69,9 +72,11 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str)
     from flow.engines import run_engines
 
     part = parts.resolve(part_name)
-    chosen = _choose_engines(engines, pipeline.ENGINES)
+    chosen = _choose_engines(engines, pipeline.ENGINES + pipeline.OPTIONAL_ENGINES)
     if settings["head"] not in ("logits", "argmax"):
         raise UsageError(f"--head {settings['head']} is not known; choose logits or argmax")
+    if settings["rtl_engine"] not in pipeline.RTL_ENGINES:
+        raise UsageError(f"--rtl-engine {settings['rtl_engine']} is not known; choose own or xls")
     backends = {"vitis": "Vitis", "vivado": "Vivado"}
     if backend.lower() not in backends:
         raise UsageError(f"--backend {backend} is not known; choose Vitis or Vivado")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flow import plan, simulate
+from flow import plan, simulate, xls_engine
 from flow.adders import build_graphs
 from flow.bench import Bench
 from flow.bench import to_json as bench_json
@@ -26,7 +26,7 @@ from flow.netlist import read_netlist
 from flow.pipeline import Build, record
 from flow.routing import require_route, run_route
 from flow.steps import digest_of
-from flow.tools import icarus, process, verilator, yosys
+from flow.tools import icarus, process, verilator, xls, yosys
 from flow.usage import lut_usage
 
 _SYNTHESIS_TIMEOUT_S = 3600.0
@@ -43,7 +43,7 @@ def run_engines(build: Build) -> None:
     _require_tools(build)
     with build.steps.timed("rtl"):
         graphs = build_graphs(build.design)
-        rtl = emit_parallel(build.design, graphs, build.options.clock_period_ns)
+        rtl = _rtl(build, graphs)
         bench = describe(build.design, rtl)
         plan.mirror({**rtl.files, "files.f": "".join(f"{name}\n" for name in rtl.files)}, build.options.out / "rtl")
         plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
@@ -63,11 +63,21 @@ def run_engines(build: Build) -> None:
             raise
 
 
+def _rtl(build: Build, graphs: tuple[LayerGraph, ...]) -> Rtl:
+    """The build's RTL: our own, or what XLS makes of the same design."""
+    options = build.options
+    if options.rtl_engine == "xls":
+        return xls_engine.compiled(build)
+    return emit_parallel(build.design, graphs, options.clock_period_ns)
+
+
 def _require_tools(build: Build) -> None:
     """Find every tool before the work starts: a missing one is told in the first second, not after a minute."""
     engines = build.options.engines
-    if "icarus" in engines or "netlist" in engines:
+    if {"icarus", "netlist", "xls"} & set(engines):
         icarus.find()
+    if "xls" in engines or build.options.rtl_engine == "xls":
+        xls.find()
     if "verilator" in engines:
         verilator.find()
     yosys.package_folder()
@@ -79,6 +89,7 @@ def _require_tools(build: Build) -> None:
 def _facts(build: Build, graphs: tuple[LayerGraph, ...], rtl: Rtl) -> None:
     build.facts.update(
         architecture="parallel",
+        rtl_engine=build.options.rtl_engine,
         latency_cycles=rtl.latency_cycles,
         layer_latency_cycles=rtl.layer_latency_cycles,
         initiation_interval=1,
@@ -117,28 +128,14 @@ def _jobs(build: Build, bench: Bench, rtl_digest: str) -> list[Callable[[], None
         jobs.append(lambda: _icarus(build, bench, key))
     if "hls" in engines:
         jobs.append(lambda: _hls(build))
+    if "xls" in engines:
+        jobs.append(lambda: xls_engine.run_xls(build, _vector_digest(build)))
     return jobs
 
 
 def _vector_digest(build: Build) -> str:
     vectors = build.vectors
     return digest_of(vectors.inputs.tobytes(), vectors.expected.tobytes(), str(vectors.referee))
-
-
-def _entry(result: simulate.EngineResult) -> dict[str, Any]:
-    """An engine's result as report data."""
-    entry: dict[str, Any] = {
-        "vectors": result.vectors,
-        "mismatches": result.mismatches,
-        "seconds": result.seconds,
-        "build_seconds": round(result.build_seconds, 3),
-        "latency_cycles_seen": result.latency_seen,
-        "vectors_per_second": result.vectors_per_second,
-    }
-    if not result.agrees:
-        told = [str(result.first_mismatch)] if result.first_mismatch else []
-        entry["difference"] = "; ".join(told + list(result.problems[:3]))
-    return entry
 
 
 def _icarus(build: Build, bench: Bench, key: str) -> None:
@@ -150,7 +147,7 @@ def _icarus(build: Build, bench: Bench, key: str) -> None:
             "icarus", bench, out, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "icarus",
             timeout_s=_SIMULATION_TIMEOUT_S, waveform=build.options.waveform,
         )  # fmt: skip
-        return _entry(result)
+        return simulate.entry(result)
 
     record(build, "icarus", build.steps.run("icarus", digest_of("icarus 1", key, str(build.options.waveform)), work))
 
@@ -173,7 +170,7 @@ def _verilator(build: Build, bench: Bench, key: str) -> None:
         native = simulate.run_native(
             bench, many_in, many_out, folder / "native", model, timeout_s=_SIMULATION_TIMEOUT_S
         )
-        return {"verilator": _entry(referee), "native": _entry(native)}
+        return {"verilator": simulate.entry(referee), "native": simulate.entry(native)}
 
     both = build.steps.run("verilator", digest_of("verilator 1", key), work)
     record(build, "verilator", both["verilator"])
@@ -213,7 +210,7 @@ def _netlist(build: Build, bench: Bench, key: str) -> None:
             "netlist", bench, out, vectors.inputs[:count], vectors.expected[:count], out / "sim" / "netlist",
             sources=[out / "synth" / "netlist.v", yosys.cell_library()], timeout_s=_SIMULATION_TIMEOUT_S,
         )  # fmt: skip
-        return _entry(result)
+        return simulate.entry(result)
 
     record(build, "netlist", build.steps.run("netlist", digest_of("netlist 1", key, json.dumps(build.synthesis)), work))
 

@@ -26,6 +26,8 @@ from flow.steps import Steps, build_lock, digest_of
 from flow.vectors import make_vectors
 
 ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
+OPTIONAL_ENGINES = ("xls",)  # only where asked for: they need more than the default installation
+RTL_ENGINES = ("own", "xls")
 BULK_VECTORS = 20_000
 
 
@@ -48,6 +50,7 @@ class Options:
     seed: int = 0
     waveform: bool = False
     route: bool = False
+    rtl_engine: str = "own"
 
 
 @dataclass(frozen=True)

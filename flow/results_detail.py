@@ -9,7 +9,7 @@ from typing import Any
 
 from flow.dataset import training_record
 from flow.ir import Design, Layer
-from flow.pipeline import ENGINES, Options
+from flow.pipeline import Options
 from flow.plan import readable_input
 from flow.ranges import accumulator_range
 
@@ -74,7 +74,7 @@ def command(options: Options) -> list[str]:
             continue
         flag = "--" + option.name.replace("_", "-")
         if option.name == "engines":
-            value = ",".join(name for name in ENGINES if name in value)
+            value = ",".join(value)
         words += [flag] if value is True else [flag, _relative(Path(value)) if option.name == "data" else f"{value}"]
     return [*words, "--out", _relative(options.out)]
 

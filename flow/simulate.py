@@ -68,6 +68,22 @@ class EngineResult:
         return f"engine {self.engine}: {self.mismatches} mismatches; " + "; ".join(told)
 
 
+def entry(result: EngineResult) -> dict[str, Any]:
+    """An engine's result as report data."""
+    data: dict[str, Any] = {
+        "vectors": result.vectors,
+        "mismatches": result.mismatches,
+        "seconds": result.seconds,
+        "build_seconds": round(result.build_seconds, 3),
+        "latency_cycles_seen": result.latency_seen,
+        "vectors_per_second": result.vectors_per_second,
+    }
+    if not result.agrees:
+        told = [str(result.first_mismatch)] if result.first_mismatch else []
+        data["difference"] = "; ".join(told + list(result.problems[:3]))
+    return data
+
+
 def run_cocotb(
     engine: str,
     bench: Bench,

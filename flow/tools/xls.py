@@ -25,9 +25,8 @@ Words = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Compiled:
-    """Verilog of one function: ports ``clk``, ``x`` and ``y``, a result ``stages`` clock edges after its input."""
+    """``design.v`` of one function: ports ``clk``, ``x`` and ``y``, a result ``stages`` clock edges after its input."""
 
-    verilog: str
     stages: int
     seconds: float
 
@@ -72,7 +71,7 @@ def compile_verilog(
     stages = len(re.findall(r"^ *// Registers for pipe stage \d+:$", text, flags=re.M))
     if not stages:
         raise ToolFailed(f"XLS wrote a module without registers; see {folder / 'design.v'}")
-    return Compiled(text, stages, done.seconds)
+    return Compiled(stages, done.seconds)
 
 
 def run_words(jobs: Sequence[WordsJob], timeout_s: float) -> list[Words]:
