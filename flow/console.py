@@ -21,6 +21,8 @@ TITLES = {
     "verilator": "Verilator, cocotb and native",
     "synthesis": "Yosys synthesis",
     "netlist": "netlist in Icarus, cocotb",
+    "xls_compile": "XLS, DSLX to Verilog",
+    "xls": "XLS Verilog in Icarus, cocotb; DSLX as software",
 }
 _MARKS = {"running": "[cyan]…[/]", "done": "[green]✓[/]", "cached": "[green]=[/]", "failed": "[red]✗[/]"}
 

@@ -19,6 +19,8 @@ ENGINES = {
     "verilator": "Verilog in Verilator, cocotb bench",
     "native": "Verilog in Verilator, bulk vectors",
     "netlist": "synthesized netlist in Icarus, cocotb bench",
+    "xls": "Verilog of the XLS compiler in Icarus, cocotb bench",
+    "xls_jit": "DSLX compiled to machine code by XLS",
 }
 RESOURCES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
 VERDICTS = {
