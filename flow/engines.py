@@ -188,7 +188,8 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
         found = read_netlist(out / "synth" / "netlist.json", bench.top)
         outputs = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
         rtl = {Path(s).name: (out / s).read_text() for s in bench.sources}
-        usage = lut_usage(out / "synth" / "netlist.json", bench.top, outputs, rtl)
+        own = build.options.rtl_engine == "own"  # XLS merges layers: its logic cannot be traced to neurons
+        usage = lut_usage(out / "synth" / "netlist.json", bench.top, outputs, rtl) if own else {}
         return {**asdict(found.resources), "path": asdict(found.longest_path), "usage": usage}
 
     found = build.steps.run(
