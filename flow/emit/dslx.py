@@ -124,7 +124,7 @@ def _group_text(
     label = f"w{grp.weight_bits:g}".replace(".", "p")
     name, constant = f"{function}_{label}", f"{function}_{label}".upper()
     used = [rows[j][i] for j in summing for i in columns]
-    one_bit = all(abs(w) == 1 for w in used)
+    one_bit = grp.weight_bits <= 1 and all(abs(w) == 1 for w in used)
     bits = 1 if one_bit else max(signed_bits(min(used), max(used)), min(math.ceil(grp.weight_bits), 32))
     finest = max(formats[i].frac for i in columns)
     text = _GroupText(
