@@ -1,0 +1,53 @@
+"""Stands in for nextpnr-himbaechel-xilinx: records its arguments and reports a path through the design it was given.
+
+FAKE_FMAX lists the Fmax of each seed in MHz, such as ``90,120``; FAKE_FAULT makes it misbehave: ``status`` ends with an
+error, ``silent`` writes no report, ``cut`` writes half of one.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+STEPS = (("clk-to-q", 0.35), ("routing", 0.5), ("logic", 0.125), ("routing", 0.6), ("setup", 0.1))
+
+
+def option(name):
+    return sys.argv[sys.argv.index(name) + 1]
+
+
+def report(seed):
+    design = json.loads(Path(option("--json")).read_text())["modules"]["flow_route"]
+    registers = [name for name, cell in design["cells"].items() if cell["type"].startswith("FD") and "dut" in name]
+    path = []
+    for index, (kind, delay) in enumerate(STEPS):
+        cell = {"cell": registers[0 if index == 0 else -1], "loc": [1, 1], "port": "Q"}
+        path.append({"type": kind, "delay": delay, "net": "n", "from": cell, "to": cell})
+    rates = [float(rate) for rate in os.environ.get("FAKE_FMAX", "123.5").split(",")]
+    achieved = rates[min(seed, len(rates)) - 1]
+    clock = "posedge dut.clk"
+    return {
+        "critical_paths": [{"from": clock, "to": clock, "path": path}],
+        "fmax": {"dut.clk": {"achieved": achieved, "constraint": float(option("--freq"))}},
+        "utilization": {"SLICE_LUTX": {"used": 7, "available": 106400}, "PAD": {"used": 3, "available": 392},
+                        "DSP48E1_DSP48E1": {"used": 0, "available": 220}},
+    }  # fmt: skip
+
+
+def main():
+    if "--version" in sys.argv:
+        print('"nextpnr-himbaechel-xilinx" -- Next Generation Place and Route (Version 0.99+fake)', file=sys.stderr)
+        return 0
+    with Path(os.environ["FAKE_LOG"]).open("a") as log:
+        print(json.dumps({"arguments": sys.argv[1:], "xdc": Path("route.xdc").read_text()}), file=log)
+    fault = os.environ.get("FAKE_FAULT")
+    if fault == "status":
+        print("ERROR: Unable to place cell 'dut.x', no BELs remaining")
+        return 125
+    if fault != "silent":
+        text = json.dumps(report(int(option("--seed"))))
+        Path(option("--report")).write_text(text[: len(text) // 2] if fault == "cut" else text)
+    return 0
+
+
+sys.exit(main())

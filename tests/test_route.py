@@ -1,0 +1,189 @@
+"""Place and route: the wrapper, what is asked of nextpnr, what its report becomes; a real run where it is installed."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flow import route
+from flow.adders import build_graphs
+from flow.emit.verilog import emit_parallel
+from flow.errors import ReportError, ToolFailed, ToolNotFound
+from flow.fixed import Fixed, Quantizer
+from flow.ir import Design, Layer, Neuron, to_json
+from flow.netlist import read_netlist
+from flow.parts import resolve
+from flow.pipeline import finish
+from flow.tools import nextpnr, yosys
+
+FAKE = Path(__file__).with_name("fake_nextpnr.py")
+Z020 = resolve("xc7z020")
+
+
+@pytest.fixture(scope="module")
+def synthesized(tmp_path_factory):
+    """Folder of a small synthesized design, its top module and the design."""
+    folder = tmp_path_factory.mktemp("synthesized")
+    design = _small_design()
+    rtl = emit_parallel(design, build_graphs(design), 10.0)
+    for name, text in rtl.files.items():
+        (folder / name).write_text(text)
+    yosys.synthesize(folder, yosys.synthesis_script(list(rtl.files), rtl.top, "xc7", dsp=False), 600)
+    return folder, rtl.top, design
+
+
+def _small_design():
+    """Four inputs, five neurons of three bits, two of two."""
+    rng = np.random.default_rng(3)
+    signal = Quantizer.saturating(Fixed(False, 4, 2), relu=True)
+    hidden = [Neuron(tuple(map(int, rng.integers(-3, 4, 4))), 2, 3.0, 5, 3, signal) for _ in range(5)]
+    last = [Neuron(tuple(map(int, rng.integers(-1, 2, 5))), 1, 2.0) for _ in range(2)]
+    inputs = (Quantizer.saturating(Fixed(True, 5, 3)),) * 4
+    return finish(Design("small", inputs, (Layer("dense_0", tuple(hidden)), Layer("dense_1", tuple(last)))))
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """nextpnr replaced; gives the calls it recorded."""
+    program, log = tmp_path / "nextpnr", tmp_path / "calls"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE}" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("NMP_NEXTPNR", str(program))
+    monkeypatch.setenv("FAKE_LOG", str(log))
+    return lambda: [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def routed(synthesized, folder, period=10.0, name=lambda cell: None):
+    folder.mkdir(exist_ok=True)
+    source, top, _ = synthesized
+    return route.route(folder, source / "netlist.json", top, Z020, period, 600, name)
+
+
+def test_nextpnr_is_asked_for_the_part_the_clock_and_three_pads(synthesized, fake, tmp_path):
+    result = routed(synthesized, tmp_path / "r", period=9.0)
+    (call,) = fake()
+    options = dict(zip(call["arguments"], call["arguments"][1:], strict=False))
+    assert options["--device"] == "xc7z020clg400-1" and options["--freq"] == "111.111"
+    assert "--timing-allow-fail" in call["arguments"] and options["--placer-heap-cell-placement-timeout"] == "0"
+    assert sorted(re.findall(r"PACKAGE_PIN (\w+)", call["xdc"])) == ["D19", "H16", "R14"]
+    assert "create_clock -period 9 " in call["xdc"]
+    assert result.fmax_mhz == 123.5 and result.used == {"SLICE_LUTX": 7, "PAD": 3}
+
+
+def test_further_seeds_only_while_the_clock_is_missed_and_the_best_counts(synthesized, fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_FMAX", "90,95,80")
+    result = routed(synthesized, tmp_path / "a")
+    assert [a["fmax_mhz"] for a in result.attempts] == [90, 95, 80] and (result.fmax_mhz, result.seed) == (95, 2)
+    monkeypatch.setenv("FAKE_FMAX", "90,105,80")
+    assert [a["seed"] for a in routed(synthesized, tmp_path / "b").attempts] == [1, 2]
+
+
+def test_the_slowest_path_is_told_in_the_designs_own_cells(synthesized, fake, tmp_path):
+    cells = json.loads((synthesized[0] / "netlist.json").read_text())["modules"][synthesized[1]]["cells"]
+    seen = []
+
+    def name(cell):
+        seen.append(cell)
+        return f"neuron {len(set(seen))}"
+
+    path = routed(synthesized, tmp_path / "r", name=name).path
+    assert set(seen) <= set(cells), "cells are asked for by the names they have in the synthesized netlist"
+    assert (path["delay_ns"], path["logic_ns"], path["routing_ns"], path["levels"]) == (1.675, 0.575, 1.1, 1)
+    assert path["start"] == "neuron 1" and path["endpoint"] == "neuron 2"
+
+
+@pytest.mark.parametrize(("fault", "error", "told"), [
+    ("status", ToolFailed, "no BELs remaining"), ("silent", ToolFailed, "without writing"),
+    ("cut", ReportError, "not a nextpnr report"),
+])  # fmt: skip
+def test_a_failing_nextpnr_is_told(synthesized, fake, tmp_path, monkeypatch, fault, error, told):
+    monkeypatch.setenv("FAKE_FAULT", fault)
+    with pytest.raises(error, match=told):
+        routed(synthesized, tmp_path / "r")
+
+
+def test_an_old_report_is_never_read(synthesized, fake, tmp_path, monkeypatch):
+    routed(synthesized, tmp_path / "r")
+    monkeypatch.setenv("FAKE_FAULT", "silent")
+    with pytest.raises(ToolFailed):
+        routed(synthesized, tmp_path / "r")
+
+
+def test_missing_nextpnr_names_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.delenv("NMP_NEXTPNR", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(ToolNotFound, match=r"install_nextpnr\.sh.*NMP_NEXTPNR"):
+        nextpnr.locate()
+
+
+def test_parts_without_a_chip_database_say_so():
+    assert nextpnr.unsupported(Z020) is None and nextpnr.unsupported(resolve("arty-a7-100")) is None
+    assert "xczu3eg" in str(nextpnr.unsupported(resolve("xczu3eg")))
+    assert "xc7k325t" in str(nextpnr.unsupported(resolve("genesys2")))
+
+
+def test_carry_inputs_get_luts_of_their_own_with_the_same_function():
+    def cell(kind, outputs, **wires):
+        directions = {port: "output" if port in outputs else "input" for port in wires}
+        return {"type": kind, "parameters": {"INIT": "0110"}, "port_directions": directions, "connections": wires}
+
+    shared = cell("LUT2", "O", I0=[2], I1=[3], O=[4])
+    chain = cell("CARRY4", ("O", "CO"), S=[4, 4, 5, "0"], DI=[2, "0", "0", "0"], CI=["0"], O=[6, 7, 8, 9],
+                 CO=[10, 11, 12, 13])  # fmt: skip
+    cells = {"x": shared, "own": cell("LUT2", "O", I0=[2], I1=[3], O=[5]), "c": chain,
+             "other": cell("LUT1", "O", I0=[4], O=[14])}  # fmt: skip
+    route.own_carry_luts(cells)
+    select = chain["connections"]["S"]
+    assert select[:2] == [15, 16] and select[2:] == [5, "0"], "a LUT that drives nothing else is left alone"
+    copies = [c for c in cells.values() if c["connections"].get("O") in ([15], [16])]
+    assert [(c["parameters"], c["connections"]["I0"], c["connections"]["I1"]) for c in copies] == [
+        ({"INIT": "0110"}, [2], [3])
+    ] * 2
+    assert shared["connections"]["O"] == [4] and cells["other"]["connections"]["I0"] == [4]
+
+
+def test_every_input_and_output_bit_meets_a_register():
+    sizes = {"clk": 1, "a": 3, "b": 1, "y": 13}
+    ports = {n: {"direction": "output" if n == "y" else "input", "bits": [2] * k} for n, k in sizes.items()}
+    text = route.wrapper({"modules": {"top": {"ports": ports}}}, "top")
+    assert ".a(stimulus[3:1])" in text and ".b(stimulus[4:4])" in text and ".y(result_0[12:0])" in text
+    assert "wire [17:0] result_0;" in text and "result_0[17:13] = 5'd0" in text
+
+
+def test_build_reports_post_route_figures(synthesized, fake, tmp_path):
+    (tmp_path / "design.json").write_text(to_json(synthesized[2]))
+    arguments = ["--model", "design.json", "--out", "build", "--engines", "integer", "--vectors", "50", "--route"]
+
+    def build(*more):
+        return subprocess.run([sys.executable, "-m", "flow.build", *arguments, *more], cwd=tmp_path, check=False,
+                              capture_output=True, text=True, timeout=600)  # fmt: skip
+
+    done = build()
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "build" / "report.json").read_text())
+    synthesis, top = report["synthesis"], synthesized[1]
+    assert synthesis["fmax_mhz"] == 123.5 and synthesis["fmax_source"] == "nextpnr-himbaechel-xilinx, post-route"
+    assert synthesis["route"]["version"] == "0.99+fake" and synthesis["meets_clock"] is True
+    estimate = read_netlist(tmp_path / "build" / "synth" / "netlist.json", top).longest_path.delay_ns
+    assert synthesis["fmax_estimate_mhz"] == pytest.approx(1000 / estimate, abs=0.1)
+    assert re.match(r"dense_\d neuron \d+|dense_\d shared sums|wrapper", synthesis["critical_path"]["endpoint"])
+    assert "123.5 MHz" in done.stdout and len(fake()) == 1
+    assert build().returncode == 0 and len(fake()) == 1, "a second run uses the finished step"
+    assert build("--part", "xczu3eg").returncode == 0
+    report = json.loads((tmp_path / "build" / "report.json").read_text())
+    assert "chip database" in report["skipped"]["route"] and "estimate" in report["synthesis"]["fmax_source"]
+
+
+def test_real_place_and_route(synthesized, tmp_path):
+    try:
+        nextpnr.locate()
+    except ToolNotFound as missing:
+        pytest.skip(str(missing))
+    result = routed(synthesized, tmp_path / "r")
+    assert result.fmax_mhz and result.fmax_mhz > 50 and result.used["SLICE_FFX"] > 0
+    assert result.path["delay_ns"] == pytest.approx(1000 / result.fmax_mhz, rel=0.01)
