@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.errors import DataError, FlowError
+from flow.errors import DataError
 from flow.ir import Design
 from keras_models import data as loaders
 from keras_models.preprocess import Preprocessing, read
@@ -49,30 +49,48 @@ def training_record(model: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def load_test_part(model: Path, design: Design, name: str, split_key: str | None, columns: str | None) -> TestPart:
-    """The test part of data set ``name``, preprocessed as the model was trained.
+def open_dataset(model: Path, name: str, split_key: str | None, columns: str | None) -> loaders.Dataset:
+    """Data set ``name`` with the split and target columns training used, unless others are given.
+
+    Raises DataError where it cannot be found or read.
+    """
+    record = training_record(model)
+    if record.get("data") != name:
+        record = {}
+    chosen = columns or record.get("target_columns")
+    try:
+        targets = [int(c) for c in str(chosen).strip("[]").split(",")] if chosen else None
+    except ValueError:
+        raise DataError(f"--target-columns {chosen}: give column numbers like 0,1") from None
+    try:
+        return loaders.load_dataset(name, split_key or record.get("split_key") or "split", targets)
+    except (loaders.DataError, ValueError, OSError) as exc:
+        raise DataError(_without_prefix(str(exc), name)) from None
+
+
+def _without_prefix(message: str, name: str) -> str:
+    return message if name in message else f"data {name}: {message}"
+
+
+def fit_test_part(dataset: loaders.Dataset, model: Path, design: Design) -> TestPart:
+    """The test part of a data set, preprocessed as the model was trained.
 
     Raises DataError where the data does not fit the model.
     """
-    record = training_record(model) if name == training_record(model).get("data") else {}
-    chosen = columns or record.get("target_columns")
-    targets = [int(c) for c in str(chosen).strip("[]").split(",")] if chosen else None
+    name = dataset.name
     try:
-        dataset = loaders.load_dataset(name, split_key or record.get("split_key") or "split", targets)
         X, y = dataset.part("test")
         preprocessing = (read(model) if model.suffix in (".h5", ".keras") else None) or Preprocessing.fit(dataset)
         inputs = preprocessing.apply(X)
-        targets_y = preprocessing.apply_targets(y)
-    except FlowError:
-        raise
-    except (loaders.DataError, ValueError, OSError) as exc:
+        targets = preprocessing.apply_targets(y)
+    except (ValueError, OSError) as exc:
         raise DataError(f"data {name}: {exc}") from None
     if inputs.shape[1] != len(design.inputs):
         raise DataError(f"data {name} gives {inputs.shape[1]} inputs, the model takes {len(design.inputs)}")
     outputs = len(design.layers[-1].neurons)
-    if dataset.task == "regression" and targets_y.reshape(len(targets_y), -1).shape[1] != outputs:
+    if dataset.task == "regression" and targets.reshape(len(targets), -1).shape[1] != outputs:
         raise DataError(
-            f"data {name} has {targets_y.reshape(len(targets_y), -1).shape[1]} targets, the model {outputs} outputs; "
+            f"data {name} has {targets.reshape(len(targets), -1).shape[1]} targets, the model {outputs} outputs; "
             "choose them with --target-columns"
         )
-    return TestPart(dataset.name, inputs, targets_y, dataset.task)
+    return TestPart(name, inputs, targets, dataset.task)

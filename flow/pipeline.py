@@ -14,7 +14,7 @@ import numpy as np
 
 from flow import plan
 from flow.check import check
-from flow.dataset import TestPart, load_test_part
+from flow.dataset import TestPart, fit_test_part, open_dataset
 from flow.evaluate import evaluate, quantize_inputs, to_float
 from flow.fixed import Ints
 from flow.ir import Design, from_json, to_json
@@ -130,8 +130,12 @@ def run_build(options: Options, observer: Callable[[str, str], None], engines: C
             plan.remove(options.out / "report.json")
             plan.remove(options.out / "report.html")
             steps = Steps(options.out, observer)
+            dataset = None
+            if options.data:  # before the model: a wrong name is told at once
+                with steps.timed("data"):
+                    dataset = open_dataset(options.model, options.data, options.split_key, options.target_columns)
             design = _design(model, options, steps)
-            test = _test_part(options, design, steps)
+            test = fit_test_part(dataset, options.model, design) if dataset else None
         except BaseException:
             if not existed:
                 plan.remove(options.out)
@@ -154,13 +158,6 @@ def _design(model: ModelFile, options: Options, steps: Steps) -> Design:
     result = steps.run("model", key, work, ("design.json",))
     design = from_json((options.out / "design.json").read_text())
     return replace(design, source=result["source"])
-
-
-def _test_part(options: Options, design: Design, steps: Steps) -> TestPart | None:
-    if not options.data:
-        return None
-    with steps.timed("data"):
-        return load_test_part(options.model, design, options.data, options.split_key, options.target_columns)
 
 
 def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors:
