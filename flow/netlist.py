@@ -84,13 +84,8 @@ def _resources(cells: dict[str, Any]) -> Resources:
 
 
 def _longest_path(cells: dict[str, Any], netnames: dict[str, Any], delays: Delays) -> TimingPath:
-    """Longest path by summing cell delays and one mean net delay per connection that leaves a slice."""
-    driver: dict[int, tuple[str, str, int]] = {}
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            if port in _OUTPUTS:
-                driver.update({bit: (name, port, i) for i, bit in enumerate(bits) if isinstance(bit, int)})
-    arrival = _Arrival(cells, driver, delays)
+    """Longest path by summing cell delays and a mean net delay per connection that leaves a slice."""
+    arrival = _Arrival(cells, delays)
     worst, worst_bit = (0.0, 0), -1
     for cell in cells.values():
         if not _SEQUENTIAL.fullmatch(cell["type"]):
@@ -99,19 +94,34 @@ def _longest_path(cells: dict[str, Any], netnames: dict[str, Any], delays: Delay
             if port in _OUTPUTS or port in ("C", "CLK"):
                 continue
             for bit in bits:
-                if isinstance(bit, int) and arrival.at(bit) > worst:
-                    worst, worst_bit = arrival.at(bit), bit
+                if isinstance(bit, int) and arrival.into(bit, port) > worst:
+                    worst, worst_bit = arrival.into(bit, port), bit
     if worst_bit < 0:
         return TimingPath(0.0, 0, "no register is fed by logic")
-    return TimingPath(worst[0] + delays.register + delays.net, worst[1], _net_name(netnames, worst_bit))
+    return TimingPath(worst[0] + delays.register, worst[1], _net_name(netnames, worst_bit))
 
 
 class _Arrival:
     """Latest arrival (ns after a clock edge's clock-to-output, logic levels) of every net, computed on demand."""
 
-    def __init__(self, cells: dict[str, Any], driver: dict[int, tuple[str, str, int]], delays: Delays) -> None:
-        self.cells, self.driver, self.delays = cells, driver, delays
+    def __init__(self, cells: dict[str, Any], delays: Delays) -> None:
+        self.cells, self.delays = cells, delays
+        self.driver: dict[int, tuple[str, str, int]] = {}
+        self.users: Counter[int] = Counter()
+        for name, cell in cells.items():
+            for port, bits in cell["connections"].items():
+                wires = [(bit, i) for i, bit in enumerate(bits) if isinstance(bit, int)]
+                if port in _OUTPUTS:
+                    self.driver.update({bit: (name, port, i) for bit, i in wires})
+                else:
+                    self.users.update(bit for bit, _ in wires)
         self.known: dict[int, tuple[float, int]] = {}
+
+    def into(self, bit: int, port: str) -> tuple[float, int]:
+        """Arrival at a register's ``port``; a LUT or carry chain shares the slice of the register it drives."""
+        at, levels = self.at(bit)
+        beside = port == "D" and self._drives(bit, "LUT", "CARRY4", "INV")
+        return (at if beside else at + self._net(bit)), levels
 
     def at(self, bit: int) -> tuple[float, int]:
         """Arrival at a net, without recursion: carry chains and adder trees can be deep."""
@@ -139,20 +149,27 @@ class _Arrival:
             return []
         wires = cell["connections"]
         if cell["type"] != "CARRY4":
-            return [(b, self.delays.net + self.delays.lut) for p, bs in wires.items() if p not in _OUTPUTS for b in bs
+            return [(b, self._net(b) + self.delays.lut) for p, bs in wires.items() if p not in _OUTPUTS for b in bs
                     if isinstance(b, int)]  # fmt: skip
         # CARRY4: bit i of O or CO depends on S and DI up to i and on the carry in.
+        entry = self.delays.carry_entry - self.delays.lut
         through = self.delays.carry_exit if port == "O" else self.delays.carry_per_4_bits
-        entry = self.delays.carry_entry - self.delays.lut + through
-        result = [(b, entry + self._net(b)) for p in ("S", "DI") for b in wires[p][: index + 1] if isinstance(b, int)]
+        result = [
+            (b, entry + self._beside(b)) for p in ("S", "DI") for b in wires[p][: index + 1] if isinstance(b, int)
+        ]
         result += [(b, through) for b in wires["CI"] if isinstance(b, int)]
-        return result + [(b, entry + self.delays.net) for b in wires.get("CYINIT", []) if isinstance(b, int)]
+        return result + [(b, entry + self._net(b)) for b in wires.get("CYINIT", []) if isinstance(b, int)]
 
     def _net(self, bit: int) -> float:
-        """Net delay to a carry chain's operand: none from a LUT, which is packed beside the chain."""
-        driver = self.driver.get(bit)
-        packed = driver is not None and self.cells[driver[0]]["type"].startswith("LUT")
-        return 0.0 if packed else self.delays.net + self.delays.lut
+        """Delay of a net, by the number of its users."""
+        return self.delays.fanout(self.users[bit])
+
+    def _beside(self, bit: int) -> float:
+        """Delay to a carry chain's operand: none from a LUT, which is packed beside the chain."""
+        return 0.0 if self._drives(bit, "LUT", "INV") else self._net(bit) + self.delays.lut
+
+    def _drives(self, bit: int, *kinds: str) -> bool:
+        return bit in self.driver and self.cells[self.driver[bit][0]]["type"].startswith(kinds)
 
     def _arrive(self, bit: int) -> tuple[float, int]:
         best = (0.0, 0)

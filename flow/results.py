@@ -94,7 +94,7 @@ def synthesis_entry(build: Build) -> dict[str, Any]:
         "utilization": {k: round(counts[k] / available[k], 4) if available[k] else 0.0 for k in counts},
         "fits": all(counts[k] <= available[k] for k in counts),
         "fmax_mhz": estimate,
-        "fmax_source": "estimate, not routed: netlist timing with 7-series -1 cell delays and a mean net delay",
+        "fmax_source": "estimate, not routed: netlist timing, 7-series -1 delays, net delays fitted to routed designs",
         "critical_path": path,
         **routed_entry(found, build.options.clock_period_ns, estimate),
     }

@@ -1,12 +1,13 @@
 """Pipelining: a delay model for the part and the placement of registers in a layer's graph.
 
-Delays are for 7-series fabric, speed grade -1 (LUT, CARRY4 and flip-flop figures as in Xilinx DS187/DS181); the net
-delay is a mean over routed designs, not a bound.
+Delays are for 7-series fabric, speed grade -1 (LUT, CARRY4 and flip-flop figures as in Xilinx DS187/DS181 and in
+prjxray's timing database); net delays are fitted to routed designs (``benchmarks/route.py``): a mean, not a bound.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log2
 
 from flow.errors import DesignError
 from flow.graph import LayerGraph, Node
@@ -16,12 +17,17 @@ from flow.graph import LayerGraph, Node
 class Delays:
     """Delays in ns of one logic level and of the register-to-register overhead."""
 
-    lut: float = 0.124
-    net: float = 0.75
-    carry_entry: float = 0.532
-    carry_per_4_bits: float = 0.114
-    carry_exit: float = 0.25
-    register: float = 0.52  # clock to output plus setup
+    lut: float = 0.125
+    net: float = 0.64  # to two users
+    net_per_doubling: float = 0.09  # of the users
+    carry_entry: float = 0.532  # through the LUT beside the chain into the chain
+    carry_per_4_bits: float = 0.16  # carry in to carry out, and on to the next slice
+    carry_exit: float = 0.25  # carry in to sum
+    register: float = 0.45  # clock to output plus setup; a register lies in the slice of the logic before it
+
+    def fanout(self, users: int) -> float:
+        """Delay of a net with this many users, in ns."""
+        return self.net + self.net_per_doubling * (log2(max(users, 1)) - 1)
 
     def node(self, node: Node) -> float:
         """Delay of one node from its latest input, in ns; wiring costs nothing."""
@@ -56,14 +62,14 @@ def schedule(graph: LayerGraph, clock_period_ns: float, delays: Delays = XC7) ->
     As soon as possible: a node starts in the stage of its latest operand, or in the next one if it does not fit.
     Raises DesignError if one node alone does not fit the period.
     """
-    budget = clock_period_ns - delays.register - delays.net
+    budget = clock_period_ns - delays.register
     stages: list[int] = []
     ready: list[float] = []
     longest = 0.0
     for node in graph.nodes:
         delay = delays.node(node)
         if delay > budget:
-            need = delay + delays.register + delays.net
+            need = delay + delays.register
             raise DesignError(
                 f"layer {graph.name}: one {node.bits}-bit operation takes {need:.2f} ns, more than the clock period of "
                 f"{clock_period_ns:g} ns; ask for a longer --clock-period-ns"
@@ -76,4 +82,4 @@ def schedule(graph: LayerGraph, clock_period_ns: float, delays: Delays = XC7) ->
         ready.append(start + delay)
         longest = max(longest, start + delay)
     latency = max((stages[i] for i in graph.outputs), default=0) + 1
-    return Schedule(tuple(stages), latency, longest + delays.register + delays.net)
+    return Schedule(tuple(stages), latency, longest + delays.register)
