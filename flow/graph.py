@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flow.errors import DesignError
 from flow.fixed import Ints, bits_for
 
 
@@ -24,12 +23,36 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Bit:
+    """Bit ``index`` of a node's two's complement, or its complement; node -1 is the constant 0."""
+
+    node: int
+    index: int
+    inverted: bool = False
+
+    @property
+    def constant(self) -> bool:
+        """Whether the bit is a constant: 0, or 1 if inverted."""
+        return self.node < 0
+
+
+ZERO = Bit(-1, 0)
+ONE = Bit(-1, 0, True)
+Columns = tuple[tuple[Bit, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """A value: an ``input`` element, a ``sum`` of terms and a constant, or a ``quantize`` of one term.
+    """A value: an ``input`` element, a ``sum`` of terms and a constant, a ``row`` of bits, or a ``quantize`` of a term.
 
     ``neuron`` names the neuron a value belongs to, -1 where neurons share it. A ``quantize`` node drops ``drop`` low
     bits of its term (the rounding constant is already in it; negative: appends zeros), clears the result's bit 0 where
     the dropped bits are all zero if ``half_even``, and saturates to ``low..high``.
+
+    A ``row`` adds bits: those of ``columns[c]`` weigh ``2**c``, and the total is taken modulo ``2**bits`` into
+    ``low..high``. One carry chain does it: columns hold at most three bits, the first with more than one at most five,
+    of which two, not inverted, enter at the end of the chain (``row_start``). A ``partial`` row holds bits that mean
+    something only together with the other bits of the heap that a later row completes.
     """
 
     kind: str
@@ -41,6 +64,13 @@ class Node:
     drop: int = 0
     half_even: bool = False
     neuron: int = -1
+    columns: Columns = ()
+    partial: bool = False
+
+    @property
+    def sources(self) -> set[int]:
+        """The nodes this one reads."""
+        return {t.node for t in self.terms} | {b.node for column in self.columns for b in column if b.node >= 0}
 
     @property
     def signed(self) -> bool:
@@ -64,8 +94,9 @@ class LayerGraph:
 
     @property
     def adders(self) -> int:
-        """Two-input additions, constant additions included."""
-        return sum(len(n.terms) - 1 + (n.constant != 0) for n in self.nodes if n.kind == "sum")
+        """Carry chains: two-input additions, constant additions included, and rows that add."""
+        sums = sum(len(n.terms) - 1 + (n.constant != 0) for n in self.nodes if n.kind == "sum" and n.terms)
+        return sums + sum(row_start(n) < len(n.columns) for n in self.nodes if n.kind == "row")
 
 
 def evaluate_graph(graph: LayerGraph, mantissas: Ints) -> Ints:
@@ -74,6 +105,9 @@ def evaluate_graph(graph: LayerGraph, mantissas: Ints) -> Ints:
     for node in graph.nodes:
         if node.kind == "input":
             values.append(mantissas[:, node.element])
+            continue
+        if node.kind == "row":
+            values.append(_evaluate_row(node, values, len(mantissas)))
             continue
         total = np.full(len(mantissas), node.constant, np.int64)
         for term in node.terms:
@@ -86,6 +120,21 @@ def evaluate_graph(graph: LayerGraph, mantissas: Ints) -> Ints:
     return np.stack([values[i] for i in graph.outputs], axis=1)
 
 
+def row_start(node: Node) -> int:
+    """The first column of a row that holds more than one bit: where its carry chain starts."""
+    return next((c for c, column in enumerate(node.columns) if len(column) > 1), len(node.columns))
+
+
+def _evaluate_row(node: Node, values: list[Ints], count: int) -> Ints:
+    total = np.zeros(count, np.int64)
+    for c, column in enumerate(node.columns):
+        for bit in column:
+            value = np.int64(0) if bit.constant else (values[bit.node] >> bit.index) & 1
+            total = total + ((value ^ int(bit.inverted)) << c)
+    total = total & ((1 << node.bits) - 1)
+    return np.asarray(total - ((total > node.high).astype(np.int64) << node.bits), np.int64) if node.signed else total
+
+
 def quantize(node: Node, value: Ints) -> Ints:
     """What a ``quantize`` node makes of its shifted term."""
     if node.drop <= 0:
@@ -96,37 +145,3 @@ def quantize(node: Node, value: Ints) -> Ints:
             tie = (value & ((1 << node.drop) - 1)) == 0
             rounded = rounded & ~tie.astype(np.int64)
     return np.asarray(np.clip(rounded, node.low, node.high), np.int64)
-
-
-def linear_form(graph: LayerGraph, inputs: int) -> tuple[list[Ints | None], list[int]]:
-    """Each sum as an exact affine form of the inputs: (coefficients or None for a quantized value, constant)."""
-    forms: list[Ints | None] = []
-    constants: list[int] = []
-    for node in graph.nodes:
-        form: Ints | None = np.zeros(inputs, np.int64)
-        constant = node.constant
-        if node.kind == "input":
-            assert form is not None
-            form[node.element] = 1
-        elif node.kind == "quantize":
-            form = None
-        else:
-            for term in node.terms:
-                part = forms[term.node]
-                assert part is not None and form is not None
-                scaled, offset = shifted_form(part, constants[term.node], term.shift)
-                form = form - scaled if term.negative else form + scaled
-                constant += -offset if term.negative else offset
-        forms.append(form)
-        constants.append(constant)
-    return forms, constants
-
-
-def shifted_form(form: Ints, constant: int, shift: int) -> tuple[Ints, int]:
-    """``form`` and ``constant`` times ``2**shift``; raises DesignError where a right shift would drop a set bit."""
-    if shift >= 0:
-        return form << shift, constant << shift
-    mask = (1 << -shift) - 1
-    if constant & mask or (form & mask).any():
-        raise DesignError("a shift would drop bits that are not zero")
-    return form >> -shift, constant >> -shift

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log2
 
 from flow.errors import DesignError
-from flow.graph import LayerGraph, Node
+from flow.graph import LayerGraph, Node, row_start
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Delays:
             return self.adder(node.bits) * (len(node.terms) - 1 + (node.constant != 0))
         if node.kind == "sum" and node.terms and node.terms[0].negative:
             return self.adder(node.bits)
+        if node.kind == "row" and row_start(node) < len(node.columns):
+            return self.lut + self.net + self.adder(len(node.columns) - row_start(node))
         if node.kind == "quantize" and node.low != node.high:
             return 2 * (self.lut + self.net)
         return 0.0
@@ -74,8 +76,8 @@ def schedule(graph: LayerGraph, clock_period_ns: float, delays: Delays = XC7) ->
                 f"layer {graph.name}: one {node.bits}-bit operation takes {need:.2f} ns, more than the clock period of "
                 f"{clock_period_ns:g} ns; ask for a longer --clock-period-ns"
             )
-        stage = max((stages[t.node] for t in node.terms), default=0)
-        start = max((ready[t.node] for t in node.terms if stages[t.node] == stage), default=0.0)
+        stage = max((stages[i] for i in node.sources), default=0)
+        start = max((ready[i] for i in node.sources if stages[i] == stage), default=0.0)
         if start + delay > budget:
             stage, start = stage + 1, 0.0
         stages.append(stage)

@@ -26,3 +26,8 @@ def _environment() -> jinja2.Environment:
 def render(template: str, **values: Any) -> str:
     """The text of a template filled with ``values``."""
     return _environment().get_template(template).render(**values)
+
+
+def static(name: str) -> str:
+    """The text of a file of ``hls_templates`` that is emitted as it is."""
+    return (FOLDER / name).read_text()

@@ -5,18 +5,22 @@ Names carry layer and neuron. Every value has its own exact width: nothing is pa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flow.emit.argmax import argmax_module
 from flow.emit.expressions import Value, literal, part, quantize_lines, resize, sum_lines
 from flow.emit.keywords import RESERVED
-from flow.emit.templates import render
+from flow.emit.rows import has_chain, row_lines
+from flow.emit.templates import render, static
 from flow.errors import DesignError
 from flow.fixed import Fixed
 from flow.graph import LayerGraph
 from flow.ir import Design, layer_output_formats
 from flow.timing import XC7, Delays, Schedule, schedule
+
+ROW_FILE = "nmp_row.v"
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ def emit_parallel(design: Design, graphs: Sequence[LayerGraph], clock_period_ns:
     latencies: dict[str, int] = {}
     slowest = 0.0
     signal = "in_data"
+    if any(has_chain(node) for graph in graphs for node in graph.nodes):
+        files[ROW_FILE] = static(ROW_FILE)
     for index, graph in enumerate(graphs):
         plan = schedule(graph, clock_period_ns, delays)
         module = f"{top}_{graph.name}"
@@ -103,16 +109,20 @@ class _LayerWriter:
         self.depth = [0] * len(graph.nodes)
 
     def _names(self) -> list[str]:
-        names, shared = [], 0
-        output_of = {node: j for j, node in enumerate(self.graph.outputs)}
+        names: list[str] = []
+        count: Counter[str] = Counter()
+        outputs = set(self.graph.outputs)
         for i, node in enumerate(self.graph.nodes):
             if node.kind == "input":
                 names.append(f"x{node.element}")
-            elif node.neuron >= 0:
-                names.append(f"n{node.neuron}_{'out' if i in output_of else 'sum'}")
-            else:
-                names.append(f"s{shared}")
-                shared += 1
+                continue
+            owner = f"n{node.neuron}_" if node.neuron >= 0 else ""
+            if owner and not node.partial:
+                names.append(owner + ("out" if i in outputs else "sum"))
+                continue
+            stem = owner + "p" if owner else "s"
+            names.append(f"{stem}{count[stem]}")
+            count[stem] += 1
         return names
 
     def value(self, index: int, delay: int) -> Value:
@@ -129,7 +139,7 @@ class _LayerWriter:
         return Value(name if delay == 0 else f"{name}_q{delay}", node.bits, node.signed)
 
     def node(self, index: int) -> None:
-        """Write one sum or quantize node."""
+        """Write one sum, row or quantize node."""
         node, stage = self.graph.nodes[index], self.plan.stages[index]
         if node.bits == 0:
             return
@@ -137,7 +147,11 @@ class _LayerWriter:
         if node.low == node.high:
             self.body.append(f"wire [{node.bits - 1}:0] {name} = {literal(node.low, node.bits)};")
             return
-        operands = [self.value(t.node, stage - self.plan.stages[t.node]) for t in node.terms]
+        values = {i: self.value(i, stage - self.plan.stages[i]) for i in sorted(node.sources)}
+        if node.kind == "row":
+            self.body.extend(row_lines(node, name, values))
+            return
+        operands = [values[t.node] for t in node.terms]
         if node.kind == "sum":
             self.body.extend(sum_lines(node, name, operands))
             return
@@ -150,7 +164,7 @@ def _layer_module(design: Design, index: int, graph: LayerGraph, plan: Schedule,
     layer, formats_in = design.layers[index], design.formats_into(index)
     writer = _LayerWriter(graph, plan)
     packed, offset = Value("x", port_bits(formats_in), False), 0
-    used = {t.node for n in graph.nodes for t in n.terms} | set(graph.outputs)
+    used = set(graph.outputs).union(*(n.sources for n in graph.nodes))
     for i, fmt in enumerate(formats_in):
         node = graph.nodes[i]
         if node.kind != "input" or node.element != i:
@@ -194,5 +208,5 @@ def _summary(design: Design, index: int, graph: LayerGraph) -> list[str]:
     zeros = int((layer.matrix == 0).sum())
     return [
         f"Neurons by learned weight width: {groups or 'not grouped'}; {zeros} of {layer.matrix.size} weights are zero.",
-        f"Built as {graph.engine}: {graph.adders} two-input additions.",
+        f"Built as {graph.engine}: {graph.adders} carry chains.",
     ]

@@ -1,0 +1,196 @@
+"""Adder graphs of constant matrices: LUTs of this project's Verilog against alkaid's own, through the same script.
+
+    python -m benchmarks.adder_graphs [--only NAME ...] [--designs DESIGN.json ...] [--out table.md]
+
+Both are combinational but for the output registers of ours, which take no LUTs. A LUT6_2 counts as one LUT. The layers
+are random (seed 0), their inputs unsigned; designs are given as ``design.json`` files of builds and compared whole,
+with biases and quantizers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flow import plan
+from flow.adders import build_graphs
+from flow.check import check
+from flow.cost import graph_luts
+from flow.emit.verilog import emit_parallel
+from flow.fixed import Fixed, Ints, Quantizer
+from flow.ir import Design, Layer, Neuron, from_json
+from flow.passes.group import group
+from flow.passes.widths import widths
+from flow.tools import yosys
+
+RELAXED_NS = 1e6  # one register stage
+TIMEOUT_S = 3600.0
+
+
+def mixed(rng: np.random.Generator, inputs: int, neurons: int) -> Ints:
+    """Neurons of 0, 1, 1.58, 2, 3 and 4 bits in one layer, the wider ones half zero."""
+    columns = []
+    for kind in rng.choice([0, 1, 1.58, 2, 3, 4], neurons, p=[0.05, 0.2, 0.25, 0.2, 0.2, 0.1]):
+        if kind == 1:
+            columns.append(rng.choice([-1, 1], inputs))
+            continue
+        limit = 0 if not kind else 1 if kind < 2 else (1 << (int(kind) - 1)) - (kind > 2)
+        columns.append(rng.integers(-limit, limit + 1, inputs) * rng.integers(0, 2, inputs))
+    return np.stack(columns, axis=1)
+
+
+LAYERS: dict[str, tuple[Callable[[np.random.Generator], Ints], int]] = {
+    "±1, 64 x 32, 4-bit inputs": (lambda rng: rng.choice([-1, 1], (64, 32)), 4),
+    "ternary, half zero, 64 x 32, 4-bit inputs": (lambda rng: rng.choice([-1, 1, 0, 0], (64, 32)), 4),
+    "-2..2, 64 x 32, 4-bit inputs": (lambda rng: rng.integers(-2, 3, (64, 32)), 4),
+    "3-bit, 64 x 32, 4-bit inputs": (lambda rng: rng.integers(-3, 4, (64, 32)), 4),
+    "4-bit, 32 x 32, 4-bit inputs": (lambda rng: rng.integers(-7, 8, (32, 32)), 4),
+    "8-bit, 16 x 16, 8-bit inputs": (lambda rng: rng.integers(-127, 128, (16, 16)), 8),
+    "mixed widths, 64 x 32, 4-bit inputs": (lambda rng: mixed(rng, 64, 32), 4),
+    "mixed widths, 16 x 32, 6-bit inputs": (lambda rng: mixed(rng, 16, 32), 6),
+    "ternary, 90 % zero, 64 x 32, 4-bit inputs": (lambda rng: rng.choice([-1, 0, 1], (64, 32), p=[0.05, 0.9, 0.05]), 4),
+    "±1, 784 x 64, 4-bit inputs": (lambda rng: rng.choice([-1, 1], (784, 64)), 4),
+    "ternary, half zero, 784 x 64, 4-bit inputs": (lambda rng: rng.choice([-1, 1, 0, 0], (784, 64)), 4),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one generator made: LUTs, carry blocks, seconds to generate and to synthesize."""
+
+    luts: int
+    carries: int
+    generate_s: float
+    synthesis_s: float
+
+
+def layer_design(matrix: Ints, bits: int) -> Design:
+    """One layer with the given weights, unsigned inputs and exact outputs."""
+    inputs = tuple(Quantizer.saturating(Fixed(False, bits, 0)) for _ in range(matrix.shape[0]))
+    neurons = tuple(_neuron(matrix[:, j]) for j in range(matrix.shape[1]))
+    return check(group(widths(check(Design("bench", inputs, (Layer("dense", neurons),))))))
+
+
+def _neuron(weights: Ints) -> Neuron:
+    largest = int(np.abs(weights).max())
+    return Neuron(tuple(weights.tolist()), 0, float(1 + largest.bit_length() if largest > 1 else largest))
+
+
+def ours(design: Design, folder: Path) -> tuple[Outcome, int, str]:
+    """Our Verilog: outcome, LUTs the cost model expected, engines chosen."""
+    start = time.monotonic()
+    graphs = build_graphs(design)
+    rtl = emit_parallel(design, graphs, RELAXED_NS)
+    seconds = time.monotonic() - start
+    plan.fresh_folder(folder)
+    plan.write(rtl.files, folder)
+    outcome = synthesize(folder, list(rtl.files), rtl.top, seconds)
+    return outcome, sum(graph_luts(g) for g in graphs), ", ".join(dict.fromkeys(g.engine for g in graphs))
+
+
+def alkaids(design: Design, folder: Path) -> Outcome:
+    """Alkaid's own Verilog of the same integer design, combinational."""
+    from alkaid.codegen.rtl import RTLModel
+
+    start = time.monotonic()
+    model = RTLModel(traced(design), folder, "dut", ternary_fuse=False, print_latency=False)
+    plan.fresh_folder(folder)
+    model.write()
+    seconds = time.monotonic() - start
+    sources = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.v"))
+    return synthesize(folder, sources, "dut", seconds)
+
+
+def traced(design: Design) -> object:
+    """The design as alkaid's program: constant matrices, biases, rounding and saturation."""
+    from alkaid.trace import FVArray, HWConfig, trace
+
+    formats = design.input_formats
+    signed = np.array([f.signed for f in formats])
+    fractions = np.array([f.frac for f in formats])
+    integers = np.array([f.bits - f.frac - f.signed for f in formats])
+    inputs = values = FVArray.from_kif(signed, integers, fractions, HWConfig(1, -1, -1))
+    for layer in design.layers:
+        scales = 2.0 ** -np.array([n.weight_frac for n in layer.neurons])
+        biases = np.array([n.bias * 2.0**-n.bias_frac for n in layer.neurons])
+        values = values @ (layer.matrix * scales) + biases
+        if layer.neurons[0].output is not None:
+            values = _quantized(values, layer)
+    return trace(inputs, values)
+
+
+def _quantized(values: object, layer: Layer) -> object:
+    quantizers = [n.output for n in layer.neurons]
+    assert all(q is not None and q.rounding in ("TRN", "RND") for q in quantizers)
+    kept = [q for q in quantizers if q is not None]
+    if all(q.low == 0 for q in kept):
+        values = values.relu()  # type: ignore[attr-defined]
+    signed = np.array([q.low < 0 for q in kept])
+    integers = np.array([q.format.bits - q.format.frac - q.format.signed for q in kept])
+    fractions = np.array([q.format.frac for q in kept])
+    modes = {q.rounding for q in kept}
+    assert len(modes) == 1
+    return values.quantize(signed, integers, fractions, overflow_mode="SAT", round_mode=modes.pop())  # type: ignore[attr-defined]
+
+
+def synthesize(folder: Path, sources: list[str], top: str, generate_s: float) -> Outcome:
+    """Run the build's Yosys script and count."""
+    start = time.monotonic()
+    yosys.synthesize(folder, yosys.synthesis_script(sources, top, "xc7", dsp=False), TIMEOUT_S)
+    seconds = time.monotonic() - start
+    module = json.loads((folder / "netlist.json").read_text())["modules"][top]
+    count = Counter(cell["type"] for cell in module["cells"].values())
+    luts = sum(n for kind, n in count.items() if re.fullmatch(r"LUT[1-6]|LUT6_2|SRL\w+", kind))
+    return Outcome(luts, count["CARRY4"], generate_s, seconds)
+
+
+def row(name: str, design: Design, folder: Path) -> str:
+    """One line of the table."""
+    mine, expected, engines = ours(design, folder / "ours")
+    peer = alkaids(design, folder / "alkaid")
+    return (
+        f"| {name} | {peer.luts:,} | {mine.luts:,} | {mine.luts / max(peer.luts, 1):.2f} | {expected:,} | "
+        f"{peer.carries:,} / {mine.carries:,} | {peer.generate_s:.1f} / {mine.generate_s:.1f} | "
+        f"{peer.synthesis_s:.0f} / {mine.synthesis_s:.0f} | {engines} |"
+    )
+
+
+HEADER = (
+    "| layer | alkaid LUT | ours LUT | ratio | expected LUT | CARRY4 | generate s | Yosys s | built as |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def main() -> None:
+    """Print the table line by line; write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", help="parts of the names of the layers to run")
+    parser.add_argument("--designs", nargs="*", type=Path, default=[], help="design.json files to compare too")
+    parser.add_argument("--out", type=Path, help="also write the table to this file")
+    options = parser.parse_args()
+    lines = HEADER.splitlines()
+    print(HEADER, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (make, bits) in LAYERS.items():
+            if options.only is None or any(part in name for part in options.only):
+                lines.append(row(name, layer_design(make(np.random.default_rng(0)), bits), Path(folder)))
+                print(lines[-1], flush=True)
+        for path in options.designs:
+            design = from_json(path.read_text(), str(path))
+            lines.append(row(f"{design.name} ({path.parent.name})", design, Path(folder)))
+            print(lines[-1], flush=True)
+    if options.out:
+        plan.write_file(options.out, "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

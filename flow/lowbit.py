@@ -1,0 +1,221 @@
+"""A layer as rows of bits: three-input carry chains, sub-sums shared for them, and no sign extension anywhere.
+
+Every value inside is unsigned: a negative use takes the complement of its bits, and all constants that come of it are
+gathered into one constant per neuron, whose ones are bits of that neuron's heap like others, together with bias and
+rounding constant. So subtractions, offsets and biases cost places in a carry chain, not carry chains.
+
+Weights of +-1 everywhere are rewritten as a shared total and half as many doubled terms (``_totals``).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from flow.builder import GraphBuilder, aligned_bias, rounding_constant, without_dead
+from flow.cost import graph_luts
+from flow.fixed import Ints, bits_for
+from flow.graph import ONE, Bit, Columns, LayerGraph, Node, Term
+from flow.growth import Digits, Settings
+from flow.heap import HeapBit, Packing, pack
+from flow.ir import Design
+from flow.sharing import Use, share, signed_digits
+
+SEARCH_SECONDS = 40.0  # per layer and setting, for layers so large that the search does not end by itself
+_TOTALS = (0, 1, -1, 2, -2, 3, -3)  # multiples of the total that a row may be written with
+_SETTINGS = (Settings(accept=0.95, luts_per_bit=0.56), Settings(size=4, accept=0.95, luts_per_bit=0.54))
+_LARGE = 20_000  # weights; beyond, one search must do
+
+
+def lowbit_graph(design: Design, index: int) -> LayerGraph:
+    """Layer ``index`` of a design (widths pass done) as rows of bits, the cheapest of a few; not proved yet."""
+    sums = _sums(design, index)
+    settings = _SETTINGS if sums.digits.size < _LARGE else (Settings(),)
+    graphs = [_graph(design, index, sums, s) for s in settings]
+    return min(graphs, key=graph_luts)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """A layer's sums as digit rows over its live inputs: the live neurons' rows, then the total's if there is one.
+
+    Row ``r`` counts in ``2**bases[r]`` of its neuron's grid; beside it the neuron takes the total ``totals[r]`` times,
+    in units of ``2**total_bases[r]``.
+    ``shifts`` are the inputs' own powers of two, from their formats.
+    """
+
+    digits: Digits
+    inputs: list[int]
+    neurons: list[int]
+    shifts: list[int]
+    bases: list[int]
+    total_bases: list[int]
+    totals: list[int]
+
+
+def _sums(design: Design, index: int) -> _Sums:
+    layer, formats, ranges = design.layers[index], design.formats_into(index), design.ranges_into(index)
+    matrix = layer.matrix * np.array([r != (0, 0) for r in ranges])[:, None]
+    inputs = np.flatnonzero(matrix.any(axis=1)).tolist()
+    neurons = np.flatnonzero(matrix.any(axis=0)).tolist()
+    finest = max((formats[i].frac for i in inputs), default=0)
+    shifts = [finest - formats[i].frac for i in inputs]
+    weights = matrix[np.ix_(inputs, neurons)]
+    bits = np.array([_bits(ranges[i]) for i in inputs], np.int64)
+    bases = []
+    for j in neurons:
+        accumulator = layer.neurons[j].accumulator
+        assert accumulator is not None
+        bases.append(accumulator.frac - layer.neurons[j].weight_frac - finest)
+    totals = _totals(weights, bits, bases)
+    rows = weights - np.array(totals, np.int64)[None]
+    units = [_trailing_zeros(rows[:, r]) for r in range(len(neurons))]
+    rows = rows >> np.array(units, np.int64)[None]
+    if any(totals):
+        rows = np.concatenate([rows, np.ones((len(inputs), 1), np.int64)], axis=1)
+    both = [base + unit for base, unit in zip(bases, units, strict=True)]
+    return _Sums(signed_digits(rows), inputs, neurons, shifts, both, bases, totals)
+
+
+def _bits(limits: tuple[int, int]) -> int:
+    low, high = limits
+    return max(high.bit_length(), (-low - 1).bit_length() + 1 if low < 0 else 0)
+
+
+def _totals(weights: Ints, bits: Ints, bases: list[int]) -> list[int]:
+    """For each column the multiple of the total of all inputs to take out of it.
+
+    Costs are bits in heaps; the total is taken only if it saves more over all columns than it costs itself.
+    """
+    wide = int(bits.max(initial=0)) + len(weights).bit_length()
+    columns = range(weights.shape[1])
+    costs = np.zeros((len(columns), len(_TOTALS)), np.int64)
+    for k, t in enumerate(_TOTALS):
+        costs[:, k] = (_digit_count(weights - t) * bits[:, None]).sum(axis=0) + wide * int(_digit_count(t))
+    costs[np.array(bases) < 0, 1:] = np.iinfo(np.int64).max  # the total is finer than the column's grid
+    saved = int((costs[:, 0] - costs.min(axis=1, initial=np.iinfo(np.int64).max)).sum())
+    return [_TOTALS[k] if saved > int(bits.sum()) else 0 for k in costs.argmin(axis=1)]
+
+
+def _trailing_zeros(values: Ints) -> int:
+    union = int(np.bitwise_or.reduce(values)) if len(values) else 0
+    return (union & -union).bit_length() - 1 if union else 0
+
+
+def _digit_count(values: Ints | int) -> Ints:
+    """Non-zero canonical signed digits: the ones of ``v ^ 3v``."""
+    magnitude = np.abs(np.asarray(values, np.int64))
+    return np.asarray(np.bitwise_count(magnitude ^ (3 * magnitude)), np.int64)
+
+
+def _graph(design: Design, index: int, sums: _Sums, settings: Settings) -> LayerGraph:
+    layer, ranges = design.layers[index], design.ranges_into(index)
+    highs = [(1 << _bits(ranges[i])) - 1 if ranges[i][0] < 0 else ranges[i][1] for i in sums.inputs]
+    rows = share(sums.digits, highs, sums.shifts, settings, time.monotonic() + SEARCH_SECONDS)
+    builder = _RowBuilder(design, index, sums, rows)
+    row_of = {j: r for r, j in enumerate(sums.neurons)}
+    outputs = [
+        builder.neuron(j, row_of[j]) if j in row_of else builder.add_constant_neuron(j, neuron)
+        for j, neuron in enumerate(layer.neurons)
+    ]
+    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), "bit rows"))
+
+
+class _RowBuilder(GraphBuilder):
+    """Turns rows of uses into nodes; shared rows are made when first used."""
+
+    def __init__(self, design: Design, index: int, sums: _Sums, rows: list[list[Use]]) -> None:
+        super().__init__(design, index)
+        self.sums, self.rows = sums, rows
+        self.made: dict[int, int] = {}
+        self.levels: list[int] = [0] * len(self.nodes)
+
+    def neuron(self, j: int, row: int) -> int:
+        """Output node of neuron ``j``: its heap, its constants, its quantizer."""
+        neuron, base = self.layer.neurons[j], self.sums.bases[row]
+        assert neuron.accumulator is not None
+        uses = [(self._operand(u.operand), u.shift + base, u.negative) for u in self.rows[row]]
+        if self.sums.totals[row]:
+            total, unit = self._row_node(len(self.sums.neurons)), self.sums.total_bases[row]
+            digits = signed_digits(np.array([[self.sums.totals[row]]]))[0, :, 0]
+            uses += [(total, unit + s, bool(d < 0)) for s, d in enumerate(digits) if d]
+        constant = aligned_bias(neuron) + rounding_constant(neuron.output, neuron.accumulator.frac)
+        node = self._add(uses, constant, j)
+        return self.add_quantize(Term(node, 0), j) if neuron.output else node
+
+    def _operand(self, operand: int) -> int:
+        if operand < len(self.sums.inputs):
+            return self.sums.inputs[operand]
+        return self._row_node(len(self.sums.digits) + operand - len(self.sums.inputs))
+
+    def _row_node(self, row: int) -> int:
+        """The node of a shared row: those it uses are made first, without deep recursion."""
+        waiting = [row]
+        while waiting:
+            current = waiting[-1]
+            needs = [
+                len(self.sums.digits) + u.operand - len(self.sums.inputs)
+                for u in self.rows[current]
+                if u.operand >= len(self.sums.inputs)
+            ]
+            missing = [r for r in needs if r not in self.made]
+            if missing and current not in self.made:
+                waiting += missing
+                continue
+            waiting.pop()
+            if current not in self.made:
+                uses = [(self._operand(u.operand), u.shift, u.negative) for u in self.rows[current]]
+                self.made[current] = self._add(uses, None, -1)
+        return self.made[row]
+
+    def _add(self, uses: list[tuple[int, int, bool]], constant: int | None, neuron: int) -> int:
+        """A node for a sum of whole values plus ``constant``; None leaves the constant that makes it unsigned."""
+        form, natural = self.no_form, 0
+        bits: list[tuple[int, Bit]] = []
+        for node, shift, negative in uses:
+            source, sign = self.nodes[node], -1 if negative else 1
+            form = form + sign * (self.forms[node] << shift)
+            natural += (sign * self.constants[node] + _complement(source, negative)) << shift
+            top = source.bits - 1
+            bits += [(shift + b, Bit(node, b, negative != (source.signed and b == top))) for b in range(source.bits)]
+        total = natural if constant is None else constant
+        low, high = self.range_of(form, total)
+        width = bits_for(low, high)[1]
+        bits += [(c, ONE) for c in range(width) if ((total - natural) >> c) & 1]
+        heap: list[list[HeapBit]] = [[] for _ in range(width)]
+        for k, (c, bit) in enumerate(bits):
+            if c < width:
+                level = 0 if bit.constant else self.levels[bit.node]
+                heap[c].append(HeapBit(level, bit.constant or not bit.inverted, -1, k, bit))
+        columns = self._rows(pack(heap), neuron)
+        return self.append(Node("row", low, high, neuron=neuron, columns=columns), form, total)
+
+    def _rows(self, packing: Packing, neuron: int) -> Columns:
+        """Make a heap's rows; gives the columns of the last one."""
+        nodes: list[int] = []
+
+        def placed(columns: tuple[tuple[HeapBit, ...], ...]) -> Columns:
+            return tuple(
+                tuple(b.bit if b.row < 0 else Bit(nodes[b.row], b.index) for b in column) for column in columns
+            )
+
+        for row in packing.rows:
+            high = sum(len(column) << c for c, column in enumerate(row.columns))
+            node = Node("row", 0, high, neuron=neuron, columns=placed(row.columns), partial=True)
+            nodes.append(self.append(node))
+        return placed(packing.last)
+
+    def append(self, node: Node, form: Ints | None = None, constant: int = 0) -> int:
+        """Add a node and note how many carry chains lie before its result."""
+        chain = any(len(column) > 1 for column in node.columns)
+        self.levels.append(max((self.levels[i] for i in node.sources), default=0) + chain)
+        return super().append(node, form, constant)
+
+
+def _complement(source: Node, negative: bool) -> int:
+    """What a value's bits, inverted where it is negative or at its sign, add beyond the value itself."""
+    if source.signed:
+        return (1 << (source.bits - 1)) - negative
+    return (1 << source.bits) - 1 if negative else 0

@@ -1,0 +1,158 @@
+"""Common sub-sums of many sums: which ones to compute once, chosen by the LUTs they save.
+
+Every sum is a row of signed digits (-1, 0, 1) over operands and shifts. A pattern is a set of operands with relative
+shifts and signs; where it occurs in several rows, possibly shifted or negated, a new operand takes its place. Its
+worth is the bits that disappear from the rows' heaps, each worth half a LUT (``flow.heap``), less the LUTs of adding
+the pattern once. The best pattern is found by growing the best pairs, again and again until none is worth it. A new
+operand's own row takes part in the search like every other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flow.fixed import Ints
+from flow.growth import NEVER, Digits, Growth, Part, Settings
+from flow.heap import estimate
+
+_LEAST_GAIN = 0.01
+_TRIED = 64  # patterns looked at closely per round
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """``±(operand << shift)`` in a sum; operands beyond the given ones are shared sums, in order of their making."""
+
+    operand: int
+    shift: int
+    negative: bool
+
+
+def signed_digits(matrix: Ints) -> Digits:
+    """Canonical signed digits of an integer matrix (operands x rows): fewest non-zero digits."""
+    rest, planes = matrix.T.astype(np.int64), []
+    while rest.any():
+        digit = np.where(rest & 1, 2 - (rest & 3), 0)
+        planes.append(digit)
+        rest = (rest - digit) >> 1
+    shape = (matrix.shape[1], matrix.shape[0])
+    return np.stack(planes or [np.zeros(shape, np.int64)], axis=1).astype(np.float32)
+
+
+def share(
+    digits: Digits, highs: Sequence[int], shifts: Sequence[int], settings: Settings, deadline: float
+) -> list[list[Use]]:
+    """The given rows, then the shared ones, each as its uses; operand ``len(highs) + k`` is shared row ``k``.
+
+    ``highs`` is each operand's largest value as an unsigned number, ``shifts`` its own power of two on top of the
+    digits' shifts. ``deadline`` (``time.monotonic``) ends the search early.
+    """
+    search = _Search(digits, list(highs), list(shifts), settings)
+    while time.monotonic() < deadline and search.round():
+        pass
+    return search.uses()
+
+
+class _Search:
+    def __init__(self, digits: Digits, highs: list[int], shifts: list[int], settings: Settings) -> None:
+        self.digits, self.highs, self.shifts, self.settings = digits, highs, shifts, settings
+        self.span = digits.shape[1]
+        self.sums, self.given = digits.shape[0], len(highs)
+        self.rejected: set[tuple[Part, ...]] = set()
+        self.known_luts: dict[tuple[int, ...], int] = {}
+
+    def uses(self) -> list[list[Use]]:
+        """All rows as uses; a shared row relative to its own power of two."""
+        rows = []
+        for i, row in enumerate(self.digits):
+            base = self.shifts[self.given + i - self.sums] if i >= self.sums else 0
+            found = zip(*np.nonzero(row), strict=True)
+            rows.append([Use(int(j), int(s) + self.shifts[j] - base, bool(row[s, j] < 0)) for s, j in found])
+        return rows
+
+    def round(self) -> bool:
+        """Extract the best patterns; False when none is worth it."""
+        tried = sorted(((self._gain(p), p) for p in self._patterns()), key=lambda f: -f[0])
+        self.rejected.update(tuple(p) for gain, p in tried if gain <= _LEAST_GAIN)
+        if not tried:
+            return False
+        need = max(self.settings.accept * tried[0][0], _LEAST_GAIN)
+        for gain, pattern in tried:
+            if gain >= need and self._gain(pattern) >= need:
+                self._extract(pattern)
+        return True
+
+    def _patterns(self) -> list[list[Part]]:
+        """The most promising patterns by estimated gain."""
+        growth = Growth(self.digits, self.highs, self.shifts, self.settings)
+        found = growth.result()
+        while len(growth.patterns) and len(growth.patterns[0]) < self.settings.size and growth.grow():
+            found += growth.result()
+        worth = [(g, p) for g, p in found if g > _LEAST_GAIN - 2 and tuple(p) not in self.rejected]
+        return [p for _, p in sorted(worth, key=lambda f: -f[0])[:_TRIED]]
+
+    def _weights(self, parts: list[Part]) -> tuple[int, int, int, int]:
+        """Of a pattern: its power of two, largest value above it, the bits it has before, the LUTs it costs."""
+        low = min(d + self.shifts[j] for j, d, _ in parts)
+        places = [(self.highs[j], d + self.shifts[j] - low) for j, d, _ in parts]
+        high = sum(h << shift for h, shift in places)
+        heights = [0] * high.bit_length()
+        for h, shift in places:
+            for c in range(shift, shift + h.bit_length()):
+                heights[c] += 1
+        key = tuple(heights)
+        if key not in self.known_luts:
+            self.known_luts[key] = estimate(key)
+        return low, high, sum(h.bit_length() for h, _ in places), self.known_luts[key]
+
+    def _gain(self, pattern: list[Part]) -> float:
+        """LUTs saved by making a pattern once."""
+        parts = _normal(pattern)
+        _, high, bits, luts = self._weights(parts)
+        count = len(self._occurrences(parts))
+        return self.settings.luts_per_bit * (bits - high.bit_length()) * count - luts if count > 1 else NEVER
+
+    def _extract(self, pattern: list[Part]) -> None:
+        parts = _normal(pattern)
+        low, high, _, _ = self._weights(parts)
+        rows, _, operands = self.digits.shape
+        grown = np.zeros((rows + 1, self.span, operands + 1), np.float32)
+        grown[:rows, :, :operands] = self.digits
+        for row, shift, sign in self._occurrences(parts):
+            for j, d, _ in parts:
+                grown[row, shift + d, j] = 0
+            grown[row, shift, operands] = sign
+        for j, d, s in parts:
+            grown[rows, d, j] = s
+        self.digits = grown
+        self.highs.append(high)
+        self.shifts.append(low)
+
+    def _occurrences(self, parts: list[Part]) -> list[tuple[int, int, int]]:
+        """Where a pattern occurs, as (row, shift, sign); occurrences do not overlap."""
+        width = self.span - max(d for _, d, _ in parts)
+        total = np.stack([s * self.digits[:, d : d + width, j] for j, d, s in parts]).sum(axis=0)
+        found = [
+            (int(r), int(s), int(np.sign(total[r, s])))
+            for r, s in zip(*np.nonzero(np.abs(total) == len(parts)), strict=True)
+        ]
+        if len({j for j, _, _ in parts}) == len(parts):
+            return found
+        taken: set[tuple[int, int, int]] = set()
+        kept = []
+        for row, shift, sign in found:
+            cells = {(row, shift + d, j) for j, d, _ in parts}
+            if not cells & taken:
+                taken |= cells
+                kept.append((row, shift, sign))
+        return kept
+
+
+def _normal(pattern: list[Part]) -> list[Part]:
+    """The pattern shifted so that its lowest digit is at shift 0."""
+    base = min(d for _, d, _ in pattern)
+    return [(j, d - base, s) for j, d, s in pattern]
