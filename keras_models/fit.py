@@ -25,8 +25,8 @@ class FitConfig:
     """How to train; ``beta`` is the final weight of the hardware cost and ``beta_start`` where its rise begins."""
 
     epochs: int = 400
-    batch_size: int = 1024
-    learning_rate: float = 1e-2
+    batch_size: int = 512
+    learning_rate: float = 7e-3
     optimizer: str = "adam"
     constant_rate: bool = False
     strength_rate: float = 0.2

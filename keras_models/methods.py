@@ -127,7 +127,7 @@ def _describe_uniform(model: keras.Model) -> tuple[float | None, dict[str, Any]]
         counts[f"{width:g}"] = counts.get(f"{width:g}", 0) + layer.units
     return None, {
         "mean_weight_bits": float(np.average(widths, weights=sizes)),
-        "mean_activation_bits": float(np.mean([layer.quantizer.bits for layer in relus])) if relus else None,
+        "mean_activation_bits": float(np.mean([layer.activation.bits for layer in relus])) if relus else None,
         "weight_bits_histogram": counts,
     }
 

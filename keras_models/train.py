@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 METHOD_NAMES = ("nmp", "uniform", "float")
 MODE_DEFAULTS: dict[str, dict[str, Any]] = {
-    "hardware": {"epochs": 400, "learning_rate": 1e-2, "beta": 1e-5},
+    "hardware": {"epochs": 400, "learning_rate": 7e-3, "beta": 1e-5},
     "paper": {"epochs": 100, "learning_rate": 1e-3, "beta": 0.0},
 }
-FRONT_BETA = 1e-3
+FRONT_BETA = 5e-4
 FRONT_POINTS = 12
 
 
@@ -50,8 +50,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--hidden", default="32-32", metavar="64-32", help="hidden layer sizes")
     p.add_argument("--bits", type=float, default=8, help="of --method uniform: 1, 1.58 or 2 to 16")
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
-    p.add_argument("--batch-size", type=int, help="default 1024, 256 for small sets")
-    p.add_argument("--learning-rate", type=float, help="default 0.01, paper mode 0.001")
+    p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
+    p.add_argument("--learning-rate", type=float, help="default 0.007, paper mode 0.001")
     p.add_argument("--optimizer", choices=["adam", "sgd"], help="default adam, paper mode sgd")
     p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; paper mode 20")
     p.add_argument("--beta", type=float, help="final weight of the hardware cost, loss per LUT")
@@ -143,7 +143,7 @@ def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
 
     return FitConfig(
         epochs=given(options.epochs, default["epochs"]),
-        batch_size=given(options.batch_size, 1024 if rows > 20000 else 256),
+        batch_size=given(options.batch_size, 512 if rows > 20000 else 128),
         learning_rate=given(options.learning_rate, default["learning_rate"]),
         optimizer=given(options.optimizer, "sgd" if paper else "adam"),
         constant_rate=paper,
