@@ -32,6 +32,15 @@ def main(
     clock_period_ns: Annotated[
         float, typer.Option(min=1.0, max=1000.0, help="Clock period to pipeline for, ns.")
     ] = 10.0,
+    architecture: Annotated[
+        str, typer.Option(help="parallel (a result per clock), folded (weights in memory), or auto: what fits.")
+    ] = "auto",
+    initiation_interval: Annotated[
+        int | None, typer.Option(min=1, help="Folded: at most so many clock cycles per result, as small as possible.")
+    ] = None,
+    results_per_second: Annotated[
+        float | None, typer.Option(min=1.0, help="Folded: at least so many results per second, as small as possible.")
+    ] = None,
     engines: Annotated[
         str, typer.Option(help="Engines to compare, separated by commas; xls is one more than the default.")
     ] = _DEFAULT_ENGINES,
@@ -43,6 +52,9 @@ def main(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
     waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,
+    shell: Annotated[str, typer.Option(help="Around the core: none, axis (AXI4-Stream) or pynq.")] = "none",
+    lanes: Annotated[str, typer.Option(help="Elements on the stream: bytes (NumPy arrays) or packed.")] = "bytes",
+    bus_bits: Annotated[int, typer.Option(help="Width of the stream, 32 or 64 bits.")] = 32,
     route: Annotated[bool, typer.Option("--route", help="Place and route: the clock really reached.")] = False,
 ) -> None:
     """Build verified hardware from a trained model.
@@ -53,7 +65,10 @@ def main(
     settings: dict[str, Any] = {
         "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
         "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
-        "seed": seed, "waveform": waveform, "route": route, "rtl_engine": rtl_engine,
+        "seed": seed, "waveform": waveform, "architecture": architecture,
+        "initiation_interval": initiation_interval, "results_per_second": results_per_second,
+        "route": route, "rtl_engine": rtl_engine,
+        "shell": shell, "lanes": lanes, "bus_bits": bus_bits,
     }  # fmt: skip
     try:
         status = _build(settings, part, engines, backend)
@@ -70,6 +85,7 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str)
     from flow import html, parts, pipeline, plan, results  # after the arguments are parsed: --help stays instant
     from flow.console import Progress, summary
     from flow.engines import run_engines
+    from flow.shell import check_options
 
     part = parts.resolve(part_name)
     chosen = _choose_engines(engines, pipeline.ENGINES + pipeline.OPTIONAL_ENGINES)
@@ -77,6 +93,9 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str)
         raise UsageError(f"--head {settings['head']} is not known; choose logits or argmax")
     if settings["rtl_engine"] not in pipeline.RTL_ENGINES:
         raise UsageError(f"--rtl-engine {settings['rtl_engine']} is not known; choose own or xls")
+    check_options(settings["shell"], settings["lanes"], settings["bus_bits"], part)
+    if settings["architecture"] not in pipeline.ARCHITECTURES:
+        raise UsageError(f"--architecture {settings['architecture']} is not known; choose auto, parallel or folded")
     backends = {"vitis": "Vitis", "vivado": "Vivado"}
     if backend.lower() not in backends:
         raise UsageError(f"--backend {backend} is not known; choose Vitis or Vivado")

@@ -6,21 +6,19 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flow import plan, simulate, xls_engine
-from flow.adders import build_graphs
+from flow import plan, shell, simulate, xls_engine
+from flow.architecture import Hardware, choose
 from flow.bench import Bench
 from flow.bench import to_json as bench_json
+from flow.emit.cells import cell_models
 from flow.emit.testbench import describe
-from flow.emit.verilog import Rtl, emit_parallel
-from flow.errors import ToolNotFound
-from flow.evaluate import argmax
-from flow.graph import LayerGraph, evaluate_graph
+from flow.errors import ToolNotFound, UsageError
 from flow.ir import layer_output_formats, to_json
 from flow.netlist import read_netlist
 from flow.pipeline import Build, record
@@ -33,24 +31,31 @@ _SYNTHESIS_TIMEOUT_S = 3600.0
 _SIMULATION_TIMEOUT_S = 3600.0
 NATIVE_VECTORS = 200_000  # the design's vectors are repeated up to about this many
 _NATIVE_ELEMENTS = 20_000_000  # but to no more numbers than this: they are held in memory
+_NATIVE_CYCLES = 10_000_000  # and to no more clock cycles, where a vector takes many
+_BENCH_CYCLES = 400_000  # of streaming in the cocotb benches
+_NETLIST_WORK = 300_000_000  # cells times cycles that the netlist engine simulates in a minute or two
+_NETLIST_LIMIT = 3_000_000_000  # and beyond which it is left out
+_HLS_WEIGHTS = 200_000  # beyond which the C++ of one big function does not compile in reasonable time
 
 
 def run_engines(build: Build) -> None:
-    """Graphs, RTL, then hls, icarus, verilator, synthesis and netlist side by side on two cores.
+    """RTL, then hls, icarus, verilator, synthesis and netlist side by side on two cores.
 
     The first tool failure ends the others and is raised.
     """
     _require_tools(build)
     with build.steps.timed("rtl"):
-        graphs = build_graphs(build.design)
-        rtl = _rtl(build, graphs)
+        hardware = _hardware(build)
+        rtl = hardware.rtl
         bench = describe(build.design, rtl)
         plan.mirror({**rtl.files, "files.f": "".join(f"{name}\n" for name in rtl.files)}, build.options.out / "rtl")
         plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
-    _facts(build, graphs, rtl)
+    _facts(build, hardware)
     if "integer" in build.options.engines:
-        _integer(build, graphs)
-    jobs = _jobs(build, bench, plan.digest(rtl.files))
+        _integer(build, hardware)
+    rtl_digest = plan.digest(rtl.files)
+    jobs = _jobs(build, bench, rtl_digest)
+    jobs += shell.shell_jobs(build, rtl, bench, digest_of(rtl_digest, bench_json(bench), _vector_digest(build)))
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
             futures = [pool.submit(job) for job in jobs]
@@ -63,12 +68,21 @@ def run_engines(build: Build) -> None:
             raise
 
 
-def _rtl(build: Build, graphs: tuple[LayerGraph, ...]) -> Rtl:
-    """The build's RTL: our own, or what XLS makes of the same design."""
+def _hardware(build: Build) -> Hardware:
+    """The build's hardware: our own, or with the RTL that XLS makes of the same design."""
     options = build.options
-    if options.rtl_engine == "xls":
-        return xls_engine.compiled(build)
-    return emit_parallel(build.design, graphs, options.clock_period_ns)
+    xls_rtl = options.rtl_engine == "xls"
+    if xls_rtl and options.architecture == "folded":
+        raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
+    hardware = choose(
+        build.design,
+        options.part,
+        options.clock_period_ns,
+        "parallel" if xls_rtl else options.architecture,
+        options.initiation_interval,
+        options.results_per_second,
+    )
+    return replace(hardware, rtl=xls_engine.compiled(build)) if xls_rtl else hardware
 
 
 def _require_tools(build: Build) -> None:
@@ -82,32 +96,30 @@ def _require_tools(build: Build) -> None:
         verilator.find()
     yosys.package_folder()
     require_route(build)
+    if build.options.shell != "none":
+        shell.require()
     if "hls" in engines:
         process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
 
 
-def _facts(build: Build, graphs: tuple[LayerGraph, ...], rtl: Rtl) -> None:
+def _facts(build: Build, hardware: Hardware) -> None:
+    rtl = hardware.rtl
     build.facts.update(
-        architecture="parallel",
+        architecture=hardware.architecture,
         rtl_engine=build.options.rtl_engine,
         latency_cycles=rtl.latency_cycles,
         layer_latency_cycles=rtl.layer_latency_cycles,
-        initiation_interval=1,
+        initiation_interval=rtl.initiation_interval,
         estimated_critical_path_ns=round(rtl.critical_path_ns, 3),
-        adders={g.name: g.adders for g in graphs},
-        engines={g.name: g.engine for g in graphs},
+        **hardware.facts,
     )
 
 
-def _integer(build: Build, graphs: tuple[LayerGraph, ...]) -> None:
-    """Engine ``integer``: the adder graphs, run as integers, against the golden model."""
+def _integer(build: Build, hardware: Hardware) -> None:
+    """Engine ``integer``: the hardware's arithmetic, run as integers, against the golden model."""
     start = time.monotonic()
     with build.steps.timed("integer"):
-        values = build.vectors.inputs
-        for graph in graphs:
-            values = evaluate_graph(graph, values)
-        if build.design.head == "argmax":
-            values = argmax(values, build.design.output_formats)
+        values = hardware.evaluate(build.vectors.inputs)
         wrong = (values != build.vectors.expected).any(axis=1)
     result: dict[str, Any] = {"vectors": len(values), "mismatches": int(wrong.sum())}
     if wrong.any():
@@ -127,7 +139,11 @@ def _jobs(build: Build, bench: Bench, rtl_digest: str) -> list[Callable[[], None
     if "icarus" in engines:
         jobs.append(lambda: _icarus(build, bench, key))
     if "hls" in engines:
-        jobs.append(lambda: _hls(build))
+        weights = sum(int(np.count_nonzero(layer.matrix)) for layer in build.design.layers)
+        if weights > _HLS_WEIGHTS:
+            build.skipped["hls"] = f"{weights} unrolled weights are too many for a C++ compiler"
+        else:
+            jobs.append(lambda: _hls(build))
     if "xls" in engines:
         jobs.append(lambda: xls_engine.run_xls(build, _vector_digest(build)))
     return jobs
@@ -138,9 +154,14 @@ def _vector_digest(build: Build) -> str:
     return digest_of(vectors.inputs.tobytes(), vectors.expected.tobytes(), str(vectors.referee))
 
 
+def _referee(build: Build, bench: Bench) -> slice:
+    """The rows for the cocotb benches: all of the referee's, fewer where a vector takes many cycles."""
+    return slice(0, min(build.vectors.referee, max(_BENCH_CYCLES // bench.initiation_interval, 8)))
+
+
 def _icarus(build: Build, bench: Bench, key: str) -> None:
     vectors, out = build.vectors, build.options.out
-    rows = slice(0, vectors.referee)
+    rows = _referee(build, bench)
 
     def work() -> dict[str, Any]:
         result = simulate.run_cocotb(
@@ -155,7 +176,7 @@ def _icarus(build: Build, bench: Bench, key: str) -> None:
 def _verilator(build: Build, bench: Bench, key: str) -> None:
     """Verilator twice on one model: the cocotb bench as referee, then bulk vectors at full speed."""
     vectors, out = build.vectors, build.options.out
-    rows = slice(0, vectors.referee)
+    rows = _referee(build, bench)
     folder = out / "sim" / "verilator"
 
     def work() -> dict[str, Any]:
@@ -166,7 +187,8 @@ def _verilator(build: Build, bench: Bench, key: str) -> None:
             model=model, timeout_s=_SIMULATION_TIMEOUT_S,
         )  # fmt: skip
         repeat = max(1, min(NATIVE_VECTORS // len(vectors.inputs), _NATIVE_ELEMENTS // vectors.inputs.size))
-        many_in, many_out = (np.tile(v, (repeat, 1)) for v in (vectors.inputs, vectors.expected))
+        most = max(_NATIVE_CYCLES // bench.initiation_interval, 16)
+        many_in, many_out = (np.tile(v, (repeat, 1))[:most] for v in (vectors.inputs, vectors.expected))
         native = simulate.run_native(
             bench, many_in, many_out, folder / "native", model, timeout_s=_SIMULATION_TIMEOUT_S
         )
@@ -180,7 +202,8 @@ def _verilator(build: Build, bench: Bench, key: str) -> None:
 def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
     """Yosys for the part's family; then, if asked for, engine ``netlist`` and place and route of what it made."""
     out, part = build.options.out, build.options.part
-    script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, part.yosys_family, dsp=False)
+    parallel = build.facts["architecture"] == "parallel"
+    script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, part.yosys_family, dsp=not parallel)
 
     def work() -> dict[str, Any]:
         plan.fresh_folder(out / "synth")
@@ -188,7 +211,8 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
         found = read_netlist(out / "synth" / "netlist.json", bench.top)
         outputs = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
         rtl = {Path(s).name: (out / s).read_text() for s in bench.sources}
-        own = build.options.rtl_engine == "own"  # XLS merges layers: its logic cannot be traced to neurons
+        # XLS merges layers and folding shares elements: neither's logic can be traced to neurons.
+        own = build.options.rtl_engine == "own" and parallel
         usage = lut_usage(out / "synth" / "netlist.json", bench.top, outputs, rtl) if own else {}
         return {**asdict(found.resources), "path": asdict(found.longest_path), "usage": usage}
 
@@ -203,17 +227,34 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
 
 def _netlist(build: Build, bench: Bench, key: str) -> None:
     vectors, out = build.vectors, build.options.out
-    cells = build.synthesis["lut"] + build.synthesis["ff"]
-    count = min(vectors.referee, max(60, 600_000 // max(cells, 1)))
+    count = _netlist_vectors(build, bench)
+    if not count:
+        return
 
     def work() -> dict[str, Any]:
+        cells = out / "sim" / "cells.v"
+        plan.write_file(cells, cell_models(yosys.cell_library().read_text()))
         result = simulate.run_cocotb(
             "netlist", bench, out, vectors.inputs[:count], vectors.expected[:count], out / "sim" / "netlist",
-            sources=[out / "synth" / "netlist.v", yosys.cell_library()], timeout_s=_SIMULATION_TIMEOUT_S,
+            sources=[out / "synth" / "netlist.v", cells], timeout_s=_SIMULATION_TIMEOUT_S,
         )  # fmt: skip
         return simulate.entry(result)
 
-    record(build, "netlist", build.steps.run("netlist", digest_of("netlist 1", key, json.dumps(build.synthesis)), work))
+    record(build, "netlist", build.steps.run("netlist", digest_of("netlist 2", key, json.dumps(build.synthesis)), work))
+
+
+def _netlist_vectors(build: Build, bench: Bench) -> int:
+    """How many vectors the netlist engine simulates; 0 where even a few would take hours, which the report says."""
+    cells = max(int(build.synthesis["lut"]) + int(build.synthesis["ff"]), 1)
+    referee = build.vectors.referee
+    if bench.initiation_interval == 1:
+        return min(referee, max(60, 600_000 // cells))
+    bench_alone = 9 * bench.latency_cycles + 8 * bench.initiation_interval  # the bench's cycles without vectors
+    fewest = bench_alone + 12 * bench.initiation_interval
+    if cells * fewest > _NETLIST_LIMIT:
+        build.skipped["netlist"] = f"{cells} cells for {fewest} cycles and more would take hours to simulate"
+        return 0
+    return min(referee, max(4, (_NETLIST_WORK // cells - bench_alone) // (3 * bench.initiation_interval)))
 
 
 def _hls(build: Build) -> None:

@@ -28,6 +28,7 @@ from flow.vectors import make_vectors
 ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
 OPTIONAL_ENGINES = ("xls",)  # only where asked for: they need more than the default installation
 RTL_ENGINES = ("own", "xls")
+ARCHITECTURES = ("auto", "parallel", "folded")
 BULK_VECTORS = 20_000
 
 
@@ -43,6 +44,9 @@ class Options:
     target_columns: str | None = None
     vectors: int | None = None
     clock_period_ns: float = 10.0
+    architecture: str = "auto"
+    initiation_interval: int | None = None
+    results_per_second: float | None = None
     engines: tuple[str, ...] = ENGINES
     backend: str = "Vitis"
     head: str = "logits"
@@ -51,6 +55,9 @@ class Options:
     waveform: bool = False
     route: bool = False
     rtl_engine: str = "own"
+    shell: str = "none"
+    lanes: str = "bytes"
+    bus_bits: int = 32
 
 
 @dataclass(frozen=True)

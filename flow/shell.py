@@ -4,21 +4,102 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from flow import plan
 from flow.bench import Bench
-from flow.emit.axis import MAGIC, VERSION, Shell
-from flow.errors import ToolFailed, ToolNotFound
+from flow.emit.axis import MAGIC, VERSION, Shell, emit_axis
+from flow.emit.verilog import Rtl
+from flow.errors import ToolFailed, ToolNotFound, UsageError
 from flow.fixed import Ints
-from flow.lanes import pack_inputs, pack_outputs
+from flow.lanes import BUS_BITS, LANES, layout_of, pack_inputs, pack_outputs
+from flow.parts import Part
+from flow.pipeline import Build, record
 from flow.simulate import Difference, EngineResult
+from flow.steps import digest_of
 from flow.tools import cocotb, icarus
 
 PHASES = ("registers", "full rate", "stalls", "held output", "malformed", "resets")
+SHELLS = ("none", "axis", "pynq")
+PYNQ_PART = "xc7z020clg400-1"
+_TIMEOUT_S = 3600.0
 _BEATS = 2500  # of vectors and results together: bus models run about a thousand beats a second
+
+
+def check_options(shell: str, lanes: str, bus_bits: int, part: Part) -> None:
+    """Raises UsageError for options that do not exist or do not fit the part."""
+    for option, value, known in (("shell", shell, SHELLS), ("lanes", lanes, LANES), ("bus-bits", bus_bits, BUS_BITS)):
+        if value not in known:
+            raise UsageError(f"--{option} {value} is not known; choose from {', '.join(map(str, known))}")
+    if shell == "pynq" and part.name != PYNQ_PART:
+        raise UsageError(
+            f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({PYNQ_PART}), not {part.name}; use --shell axis"
+        )
+
+
+def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[[], None]]:
+    """Emit the shell that was asked for into ``shell/``; gives the job that runs engine ``axis``.
+
+    ``key`` is the digest of the core, its bench and the vectors.
+    """
+    options, out = build.options, build.options.out
+    if options.shell == "none":
+        plan.remove(out / "shell")
+        return []
+    shell = emit_axis(build.design.name, rtl, bench, layout_of(bench, options.lanes, options.bus_bits))
+    about = describe(shell, bench)
+    core = [f"../{source}" for source in bench.sources]
+    files = {
+        **shell.files,
+        "files.f": "".join(f"{name}\n" for name in [*core, *shell.files]),
+        "shell.json": json.dumps(about, sort_keys=True, indent=1) + "\n",
+    }
+    plan.mirror(files, out / "shell")
+    interval = max(shell.layout.in_beats, shell.layout.out_beats, rtl.initiation_interval)
+    build.facts["shell"] = {
+        "kind": options.shell,
+        "top": shell.top,
+        **shell.layout.to_dict(),
+        "digest": shell.digest,
+        "places": shell.places,
+        "initiation_interval": interval,
+        "results_per_second": round(1e9 / (interval * options.clock_period_ns)),
+        "registers": about["registers"],
+    }
+    return [lambda: _axis(build, shell, bench, digest_of("axis 1", key, plan.digest(files)))]
+
+
+def _axis(build: Build, shell: Shell, bench: Bench, key: str) -> None:
+    """Engine ``axis``: as many of the referee's vectors as its bench can stream in seconds."""
+    vectors, out = build.vectors, build.options.out
+    rows = slice(0, axis_vectors(shell, vectors.referee))
+    sources = [out / source for source in bench.sources] + [out / "shell" / name for name in shell.files]
+
+    def work() -> dict[str, Any]:
+        result = run_axis(
+            shell, bench, sources, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "axis", _TIMEOUT_S
+        )
+        return entry(result)
+
+    record(build, "axis", build.steps.run("axis", key, work))
+
+
+def entry(result: EngineResult) -> dict[str, Any]:
+    """An engine's result as report data."""
+    data: dict[str, Any] = {
+        "vectors": result.vectors,
+        "mismatches": result.mismatches,
+        "seconds": result.seconds,
+        "build_seconds": round(result.build_seconds, 3),
+        "vectors_per_second": result.vectors_per_second,
+    }
+    if not result.agrees:
+        told = [str(result.first_mismatch)] if result.first_mismatch else []
+        data["difference"] = "; ".join(told + list(result.problems[:3]))
+    return data
 
 
 def require() -> None:
