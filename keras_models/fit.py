@@ -144,7 +144,9 @@ class _Run:
             best_tight = best is not None and best.luts >= (1 - BUDGET_SLACK) * budget
             if tight != best_tight or not tight:
                 return best is None or (tight if tight != best_tight else self.luts > best.luts)
-        settled = self.config.beta <= 0 or self.config.front or budget is not None or progress >= SETTLED
+        last = len(self.result.history) == self.config.epochs
+        free = self.config.beta <= 0 or self.config.front or budget is not None
+        settled = free or progress >= SETTLED or last
         return settled and (best is None or merit > best.merit)
 
     def epochs_since_best(self) -> int:

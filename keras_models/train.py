@@ -148,7 +148,7 @@ def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
         optimizer=given(options.optimizer, "sgd" if paper else "adam"),
         constant_rate=paper,
         strength_rate=1.0 if paper else FitConfig.strength_rate,
-        beta=given(options.beta, FRONT_BETA if options.front else default["beta"]),
+        beta=given(options.beta, FRONT_BETA if options.front else default["beta"]) if options.method == "nmp" else 0.0,
         lut_budget=options.lut_budget,
         front=options.front,
         patience=given(options.patience, 20 if paper else None),

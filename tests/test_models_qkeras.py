@@ -17,6 +17,7 @@ import keras
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the optimization toolkit warns about its own imports
     qkeras = pytest.importorskip("qkeras")
+    from qkeras.utils import load_qmodel
 
 from keras_models import train
 from keras_models.activations import NMPInputQuantizer
@@ -57,7 +58,7 @@ def test_qkeras_quantizers_in_place_of_learned_ones(quantizer: str, label: float
     assert set(layer.get_quantization_config()) == {"kernel_quantizer", "bias_quantizer", "activation"}
     for suffix in ("h5", "keras"):
         model.save(tmp_path / f"m.{suffix}")
-        again = qkeras.utils.load_qmodel(tmp_path / f"m.{suffix}", compile=False)
+        again = load_qmodel(tmp_path / f"m.{suffix}", compile=False)
         np.testing.assert_array_equal(again.predict(X, verbose=0), expected)
 
 
@@ -82,7 +83,7 @@ def test_learned_layers_under_load_qmodel_beside_qkeras_layers(tmp_path: Path) -
     expected = model.predict(X, verbose=0)
     for suffix in ("h5", "keras"):
         model.save(tmp_path / f"m.{suffix}")
-        again = qkeras.utils.load_qmodel(tmp_path / f"m.{suffix}", compile=False)
+        again = load_qmodel(tmp_path / f"m.{suffix}", compile=False)
         np.testing.assert_array_equal(again.predict(X, verbose=0), expected)
     assert model.layers[-1].upstream is None
     assert build_mlp(6, (5,), 3).layers[1].get_quantizers()[1] is None
@@ -93,5 +94,5 @@ def test_uniform_method_saves_a_plain_qkeras_model(bits: float, tmp_path: Path) 
     out = tmp_path / "u.h5"
     options = ("--data", "digits", "--method", "uniform", "--hidden", "8", "--epochs", "2", "--quiet")
     assert train.main([*options, "--bits", str(bits), "--out", str(out)]) == 0
-    model = qkeras.utils.load_qmodel(out, compile=False)
+    model = load_qmodel(out, compile=False)
     assert model.predict(np.zeros((2, 64), np.float32), verbose=0).shape == (2, 10)
