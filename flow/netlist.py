@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flow.errors import ReportError
+from flow.luts import reduced, truth_table
 from flow.timing import XC7, Delays
 
 _SEQUENTIAL = re.compile(r"FD[RSCP]E(_1)?|LD[CP]E|SRL\w+|RAM\w+|DSP48E\d")
@@ -148,15 +149,16 @@ class _Arrival:
         if _SEQUENTIAL.fullmatch(cell["type"]):
             return []
         wires = cell["connections"]
+        if cell["type"] == "LUT6_2":  # each output depends on inputs of its own
+            return [(b, self._net(b) + self.delays.lut) for b in reduced(*truth_table(cell, port))[1]]
         if cell["type"] != "CARRY4":
             return [(b, self._net(b) + self.delays.lut) for p, bs in wires.items() if p not in _OUTPUTS for b in bs
                     if isinstance(b, int)]  # fmt: skip
         # CARRY4: bit i of O or CO depends on S and DI up to i and on the carry in.
         entry = self.delays.carry_entry - self.delays.lut
         through = self.delays.carry_exit if port == "O" else self.delays.carry_per_4_bits
-        result = [
-            (b, entry + self._beside(b)) for p in ("S", "DI") for b in wires[p][: index + 1] if isinstance(b, int)
-        ]
+        operands = [(b, p) for p in ("S", "DI") for b in wires[p][: index + 1] if isinstance(b, int)]
+        result = [(b, entry + self._beside(b, p)) for b, p in operands]
         result += [(b, through) for b in wires["CI"] if isinstance(b, int)]
         return result + [(b, entry + self._net(b)) for b in wires.get("CYINIT", []) if isinstance(b, int)]
 
@@ -164,9 +166,11 @@ class _Arrival:
         """Delay of a net, by the number of its users."""
         return self.delays.fanout(self.users[bit])
 
-    def _beside(self, bit: int) -> float:
-        """Delay to a carry chain's operand: none from a LUT, which is packed beside the chain."""
-        return 0.0 if self._drives(bit, "LUT", "INV") else self._net(bit) + self.delays.lut
+    def _beside(self, bit: int, port: str) -> float:
+        """Delay to a carry chain's operand: none from a LUT packed beside the chain."""
+        # the LUT's second output is the way to DI, so a LUT is there only if it drives nothing else
+        packed = self._drives(bit, "LUT", "INV") and (port == "S" or self.users[bit] == 1)
+        return 0.0 if packed else self._net(bit) + self.delays.lut
 
     def _drives(self, bit: int, *kinds: str) -> bool:
         return bit in self.driver and self.cells[self.driver[bit][0]]["type"].startswith(kinds)

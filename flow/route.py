@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from flow.emit.templates import render
 from flow.errors import ReportError
+from flow.luts import own_carry_luts, split_double_luts
 from flow.parts import Part
 from flow.plan import write_file
 from flow.tools import nextpnr, yosys
@@ -66,6 +66,7 @@ def route(
     try:
         # the cell library comes from Yosys itself: its modules in the file have lost their parameters
         design = {"modules": {top: json.loads(netlist.read_text())["modules"][top]}}
+        split_double_luts(design["modules"][top]["cells"])
         own_carry_luts(design["modules"][top]["cells"])
         text = wrapper(design, top)
     except (OSError, ValueError, KeyError, TypeError) as exc:
@@ -99,33 +100,6 @@ clean
 select {WRAPPER}
 write_json -selected routed.json
 """
-
-
-def own_carry_luts(cells: dict[str, Any]) -> None:
-    """Give every carry input that a shared LUT drives a LUT of its own, with the same function.
-
-    A carry chain's S input is fed by the LUT beside it. nextpnr puts a feed-through there if that LUT also drives
-    other logic: the same area, but one more LUT and net in the path.
-    """
-    driver: dict[int, str] = {}
-    users: Counter[int] = Counter()
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] == "input":
-                users.update(b for b in bits if isinstance(b, int))
-            elif re.fullmatch(r"LUT[1-6]|INV", cell["type"]):
-                driver[bits[0]] = name
-    wires = (bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits)
-    fresh = max((bit for bit in wires if isinstance(bit, int)), default=0) + 1
-    for chain in [c for c in cells.values() if c["type"] == "CARRY4"]:
-        select = chain["connections"]["S"]
-        for i, bit in enumerate(select):
-            if users[bit] > 1 and bit in driver:
-                copy = json.loads(json.dumps(cells[driver[bit]]))
-                copy["connections"]["O"] = [fresh]
-                users[bit] -= 1
-                cells[f"{driver[bit]}$copy{fresh}"] = copy
-                select[i], fresh = fresh, fresh + 1
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -174,7 +148,9 @@ def critical_path(report: Mapping[str, Any], name: Namer) -> dict[str, Any]:
 def netlist_cell(cell: str) -> str:
     """The name a cell has in the synthesized netlist: linking and nextpnr add to it at both ends."""
     cell = re.sub(r"(\$split\$.*|\$PACKED_CARRY4\$|\$LUT\d+|\$legal\d+)$", "", cell)
-    return re.sub(r"\$copy\d+$", "", cell).removeprefix(f"$flatten\\{INSTANCE}.").removeprefix(f"{INSTANCE}.")
+    return (
+        re.sub(r"(\$O[56])?(\$copy\d+)?$", "", cell).removeprefix(f"$flatten\\{INSTANCE}.").removeprefix(f"{INSTANCE}.")
+    )
 
 
 def _from_net(net: str | None) -> str | None:

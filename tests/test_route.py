@@ -15,6 +15,7 @@ from flow.emit.verilog import emit_parallel
 from flow.errors import ReportError, ToolFailed, ToolNotFound
 from flow.fixed import Fixed, Quantizer
 from flow.ir import Design, Layer, Neuron, to_json
+from flow.luts import own_carry_luts, reduced, split_double_luts, truth_table
 from flow.netlist import read_netlist
 from flow.parts import resolve
 from flow.pipeline import finish
@@ -137,7 +138,7 @@ def test_carry_inputs_get_luts_of_their_own_with_the_same_function():
                  CO=[10, 11, 12, 13])  # fmt: skip
     cells = {"x": shared, "own": cell("LUT2", "O", I0=[2], I1=[3], O=[5]), "c": chain,
              "other": cell("LUT1", "O", I0=[4], O=[14])}  # fmt: skip
-    route.own_carry_luts(cells)
+    own_carry_luts(cells)
     select = chain["connections"]["S"]
     assert select[:2] == [15, 16] and select[2:] == [5, "0"], "a LUT that drives nothing else is left alone"
     copies = [c for c in cells.values() if c["connections"].get("O") in ([15], [16])]
@@ -145,6 +146,35 @@ def test_carry_inputs_get_luts_of_their_own_with_the_same_function():
         ({"INIT": "0110"}, [2], [3])
     ] * 2
     assert shared["connections"]["O"] == [4] and cells["other"]["connections"]["I0"] == [4]
+
+
+def double_lut(init, inputs, **outputs):
+    wires = {**{f"I{i}": [bit] for i, bit in enumerate(inputs)}, **{port: [bit] for port, bit in outputs.items()}}
+    return {"type": "LUT6_2", "parameters": {"INIT": f"{init:064b}"}, "connections": wires}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_double_luts_become_luts_of_the_same_functions(seed):
+    rng = np.random.default_rng(seed)
+    init = int(rng.integers(0, 1 << 62)) << 2 | seed
+    inputs = [[2, 3, 4, 5, 6, 7], [2, "0", 4, "1", 6, "1"], [2, 3, "0", "0", "0", "1"], ["0"] * 6, [2, 2, 3, 3, 4, "x"]]
+    cells = {"x": double_lut(init, inputs[seed], O5=8, O6=9)}
+    split_double_luts(cells)
+    assert sorted(cells) == ["x$O5", "x$O6"]
+    for point in range(1 << 6):
+        nets = {bit: point >> i & 1 for i, bit in enumerate(range(2, 8))}
+        level = [nets[b] if isinstance(b, int) else int(b == "1") for b in inputs[seed]]
+        row = sum(value << i for i, value in enumerate(level))
+        for output, expected in (("O5", init >> (row & 31) & 1), ("O6", init >> row & 1)):
+            cell = cells[f"x${output}"]
+            wires = [cell["connections"][f"I{i}"][0] for i in range(int(cell["type"][3:]))]
+            place = sum((nets[b] if isinstance(b, int) else 0) << i for i, b in enumerate(wires))
+            assert int(cell["parameters"]["INIT"][-1 - place]) == expected
+
+
+def test_an_output_depends_only_on_inputs_that_change_it():
+    carry = double_lut(0xE8E8E8E8, [2, 3, 4, 5, "0", "1"], O5=8, O6=9)
+    assert reduced(*truth_table(carry, "O5")) == (0xE8, [2, 3, 4])
 
 
 def test_every_input_and_output_bit_meets_a_register():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 from flow.errors import ToolFailed, ToolNotFound
 from flow.plan import readable_errors
 
-
+_COUNT = re.compile(r"\b\d+ errors?$")  # a summary, which says nothing
 _live: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
 
@@ -132,5 +133,5 @@ def _name(arguments: Sequence[str]) -> str:
 
 def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
+    errors = [line for line in lines if "error" in line.lower() and not _COUNT.search(line)]
     return (errors or lines or ["it printed nothing"])[-1][:300]
