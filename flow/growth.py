@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Digits = NDArray[np.float32]  # rows x shifts x operands, of -1, 0, 1; float for fast exact matrix products
 Floats = NDArray[np.float32]
+Reals = NDArray[np.float64]
+Indices = NDArray[np.int64]
 Part = tuple[int, int, int]  # operand, shift, sign
 
 NEVER = -1e9
@@ -17,12 +19,14 @@ NEVER = -1e9
 
 @dataclass(frozen=True)
 class Settings:
-    """How hard to search: pairs grown per round, largest pattern, how much worse than the best is still taken.
+    """How hard to search: pairs grown and patterns tried per round, largest pattern, how much worse than the best is
+    still taken.
 
     ``luts_per_bit`` is what a bit in a heap costs: one half, and a little for places left empty.
     """
 
     pairs: int = 128
+    tried: int = 64
     size: int = 3
     accept: float = 0.85
     luts_per_bit: float = 0.52
@@ -36,13 +40,15 @@ class Growth:
     """
 
     def __init__(self, digits: Digits, highs: Sequence[int], shifts: Sequence[int], settings: Settings) -> None:
+        self.live = np.flatnonzero(np.abs(digits).sum(axis=(0, 1)) > 1)
+        digits = digits[:, :, self.live]
         rows, span, operands = digits.shape
         self.settings, self.span = settings, span
         self.deltas = np.tile(np.arange(1 - span, span), operands)
         self.operand = np.repeat(np.arange(operands), 2 * span - 1)
-        self.bits = np.array([h.bit_length() for h in highs], np.float32)
-        self.highs = np.array([float(h) for h in highs])
-        self.shifts = np.array(shifts)
+        self.highs = np.array(highs, np.float64)[self.live]
+        self.bits = _width(self.highs)
+        self.shifts = np.array(shifts, np.int64)[self.live]
         self.digits = digits.reshape(rows * span, operands)
         self.candidates = _shifted(digits)
         self.present = np.abs(self.candidates)
@@ -51,35 +57,62 @@ class Growth:
 
     def result(self) -> list[tuple[float, list[Part]]]:
         """The patterns of the current size with their estimated gains."""
-        return [(float(g), p) for g, p in zip(self.gains, self.patterns, strict=True)]
+        return [
+            (float(g), [(int(self.live[j]), d, s) for j, d, s in p])
+            for g, p in zip(self.gains, self.patterns, strict=True)
+        ]
 
     def _pairs(self) -> None:
         """The best pairs: every operand with every candidate that comes after it."""
-        live = np.flatnonzero(np.abs(self.digits).sum(axis=0) > 1)
-        difference = self.digits[:, live].T @ self.candidates
-        total = np.abs(self.digits[:, live]).T @ self.present
-        after = (self.operand[None] > live[:, None]) | ((self.operand[None] == live[:, None]) & (self.deltas[None] > 0))
-        saved, luts, high, low = self._merge(self.highs[live], self.shifts[live], self.bits[live])
-        found: list[tuple[float, int, int, int]] = []
+        first, second, signs, counts = self._frequent_pairs()
+        high, low, bits = self.highs[first], self.shifts[first], self.bits[first]
+        saved, luts, high, low = self._merge(high[:, None], low[:, None], bits[:, None], second[:, None])
+        gains = self.settings.luts_per_bit * saved[:, 0] * counts - luts[:, 0]
+        order = np.lexsort((signs, second, first, -gains))[: self.settings.pairs]
+        first, second, signs = first[order], second[order], signs[order]
+        self.gains, self.high, self.low = gains[order], high[order, 0], low[order, 0]
+        self.patterns = [
+            [(int(a), 0, 1), (int(self.operand[b]), int(self.deltas[b]), int(s))]
+            for a, b, s in zip(first, second, signs, strict=True)
+        ]
+        base = self.digits[:, first].T
+        self.where = np.where(self.candidates[:, second].T * signs[:, None] == base, base, 0).astype(np.float32)
+        self.total_bits = self.bits[first] + self.bits[self.operand[second]]
+
+    def _frequent_pairs(self) -> tuple[Indices, Indices, Indices, Floats]:
+        """Operand, candidate, sign and count of the pairs that occur most often, weighed by how far they overlap."""
+        difference = self.digits.T @ self.candidates
+        total = np.abs(self.digits).T @ self.present
+        overlap = self._overlap()
+        found = []
         for sign in (1, -1):
             count = (total + sign * difference) / 2
-            gain = np.where(after & (count > 1), self.settings.luts_per_bit * saved * count - luts, NEVER)
-            best = np.argpartition(gain.ravel(), -min(self.settings.pairs, gain.size))[-self.settings.pairs :]
-            found += [(float(gain.flat[k]), int(k) // gain.shape[1], int(k) % gain.shape[1], sign) for k in best]
-        found = sorted((f for f in found if f[0] > NEVER), key=lambda f: (-f[0], f[1:]))[: self.settings.pairs]
-        self.gains = np.array([f[0] for f in found])
-        first, second = [f[1] for f in found], [f[2] for f in found]
-        signs = np.array([f[3] for f in found], np.float32)
-        self.patterns = [[(int(live[a]), 0, 1), (int(self.operand[b]), int(self.deltas[b]), s)] for _, a, b, s in found]
-        base = self.digits[:, live[first]].T
-        self.where = np.where(self.candidates[:, second].T * signs[:, None] == base, base, 0).astype(np.float32)
-        self.high, self.low = high[first, second], low[first, second]
-        self.total_bits = self.bits[live[first]] + self.bits[self.operand[second]]
+            score = np.where(count > 1, count * overlap, 0)
+            best = np.sort(score.max(axis=1, initial=0))[::-1][: 2 * self.settings.pairs]
+            at = np.flatnonzero(score >= max(float(best[-1]) if len(best) else 0, 0.5))
+            at = at[np.argsort(-score.flat[at], kind="stable")][: 4 * self.settings.pairs]
+            a, b = np.divmod(at, max(score.shape[1], 1))
+            found.append((a, b, np.full(len(at), sign), count.flat[at]))
+        first, second, signs, counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return first, second, signs, counts
+
+    def _overlap(self) -> Floats:
+        """Columns that an operand and a candidate after it share; 0 for candidates that do not come after it."""
+        bits, place = self.bits.astype(np.float32), (self.deltas + self.shifts[self.operand]).astype(np.float32)
+        start = place[None] - self.shifts.astype(np.float32)[:, None]
+        end = np.minimum(start + bits[self.operand][None], bits[:, None])
+        columns = end - np.maximum(start, 0)
+        index = np.arange(len(bits))
+        columns[self.operand[None] < index[:, None]] = 0
+        columns[(self.operand[None] == index[:, None]) & (self.deltas[None] <= 0)] = 0
+        return np.asarray(columns.clip(0), np.float32)
 
     def grow(self) -> bool:
         """Extend every pattern by its best candidate; False when none occurs twice any more."""
         difference, total = self.where @ self.candidates, np.abs(self.where) @ self.present
-        saved, luts, high, low = self._merge(self.high, self.low, self.total_bits)
+        saved, luts, high, low = self._merge(
+            self.high[:, None], self.low[:, None], self.total_bits[:, None], np.arange(len(self.operand))[None]
+        )
         best, chosen, signs = (
             np.full(len(self.patterns), NEVER),
             np.zeros(len(self.patterns), int),
@@ -108,25 +141,24 @@ class Growth:
         self.total_bits = self.total_bits[live] + self.bits[self.operand[chosen]]
         return bool(len(live))
 
-    def _merge(
-        self, high: NDArray[np.float64], low: NDArray[np.int64], bits: Floats
-    ) -> tuple[Floats, Floats, NDArray[np.float64], NDArray[np.int64]]:
-        """Each pattern (largest value ``high`` at power ``low``, of ``bits`` bits) with each candidate.
+    def _merge(self, high: Reals, low: Indices, bits: Reals, candidate: Indices) -> tuple[Reals, Reals, Reals, Indices]:
+        """Patterns (largest value ``high`` at power ``low``, of ``bits`` bits) with candidates; arrays broadcast.
 
-        Gives bits saved, LUTs of the sum if it is added last, its largest value and its power of two.
+        Gives bits saved, LUTs of the sum if the candidate is added last, its largest value and its power of two.
         """
-        place = (self.deltas + self.shifts[self.operand])[None]
-        new_low = np.minimum(low[:, None], place)
-        up, candidate_up = low[:, None] - new_low, place - new_low
-        new_high = high[:, None] * 2.0**up + self.highs[self.operand][None] * 2.0**candidate_up
-        width = np.floor(np.log2(np.maximum(new_high, 1))) + 1
-        before = bits[:, None] + self.bits[self.operand][None]
-        top = np.maximum(_width(high)[:, None] + up, self.bits[self.operand][None] + candidate_up)
-        return (before - width).clip(0), (top - np.maximum(up, candidate_up)).clip(0), new_high, new_low
+        operand = self.operand[candidate]
+        place = self.deltas[candidate] + self.shifts[operand]
+        new_low = np.minimum(low, place)
+        up, candidate_up = low - new_low, place - new_low
+        new_high = np.ldexp(high, up) + np.ldexp(self.highs[operand], candidate_up)
+        top = np.maximum(_width(high) + up, self.bits[operand] + candidate_up)
+        saved = (bits + self.bits[operand] - _width(new_high)).clip(0)
+        return saved, (top - np.maximum(up, candidate_up)).clip(0), new_high, new_low
 
 
-def _width(high: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.floor(np.log2(np.maximum(high, 1))) + 1)
+def _width(high: Reals) -> Reals:
+    """Bits of the unsigned number ``high``."""
+    return np.asarray(np.frexp(high)[1], np.float64)
 
 
 def _shifted(digits: Digits) -> Floats:

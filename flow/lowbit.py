@@ -9,7 +9,6 @@ Weights of +-1 everywhere are rewritten as a shared total and half as many doubl
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +22,6 @@ from flow.heap import HeapBit, Packing, pack
 from flow.ir import Design
 from flow.sharing import Use, share, signed_digits
 
-SEARCH_SECONDS = 40.0  # per layer and setting, for layers so large that the search does not end by itself
 _TOTALS = (0, 1, -1, 2, -2, 3, -3)  # multiples of the total that a row may be written with
 _SETTINGS = (Settings(accept=0.95, luts_per_bit=0.56), Settings(size=4, accept=0.95, luts_per_bit=0.54))
 _LARGE = 20_000  # weights; beyond, one search must do
@@ -32,7 +30,7 @@ _LARGE = 20_000  # weights; beyond, one search must do
 def lowbit_graph(design: Design, index: int) -> LayerGraph:
     """Layer ``index`` of a design (widths pass done) as rows of bits, the cheapest of a few; not proved yet."""
     sums = _sums(design, index)
-    settings = _SETTINGS if sums.digits.size < _LARGE else (Settings(),)
+    settings = _SETTINGS if sums.digits.size < _LARGE else (Settings(pairs=256, tried=256, accept=0.8),)
     graphs = [_graph(design, index, sums, s) for s in settings]
     return min(graphs, key=graph_luts)
 
@@ -113,7 +111,7 @@ def _digit_count(values: Ints | int) -> Ints:
 def _graph(design: Design, index: int, sums: _Sums, settings: Settings) -> LayerGraph:
     layer, ranges = design.layers[index], design.ranges_into(index)
     highs = [(1 << _bits(ranges[i])) - 1 if ranges[i][0] < 0 else ranges[i][1] for i in sums.inputs]
-    rows = share(sums.digits, highs, sums.shifts, settings, time.monotonic() + SEARCH_SECONDS)
+    rows = share(sums.digits.copy(), highs, sums.shifts, settings)
     builder = _RowBuilder(design, index, sums, rows)
     row_of = {j: r for r, j in enumerate(sums.neurons)}
     outputs = [

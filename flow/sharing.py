@@ -9,7 +9,6 @@ operand's own row takes part in the search like every other.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from flow.growth import NEVER, Digits, Growth, Part, Settings
 from flow.heap import estimate
 
 _LEAST_GAIN = 0.01
-_TRIED = 64  # patterns looked at closely per round
+_SHORT = 3  # operands that one carry chain adds: sharing a part of them would save nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +42,39 @@ def signed_digits(matrix: Ints) -> Digits:
     return np.stack(planes or [np.zeros(shape, np.int64)], axis=1).astype(np.float32)
 
 
-def share(
-    digits: Digits, highs: Sequence[int], shifts: Sequence[int], settings: Settings, deadline: float
-) -> list[list[Use]]:
+def share(digits: Digits, highs: Sequence[int], shifts: Sequence[int], settings: Settings) -> list[list[Use]]:
     """The given rows, then the shared ones, each as its uses; operand ``len(highs) + k`` is shared row ``k``.
 
     ``highs`` is each operand's largest value as an unsigned number, ``shifts`` its own power of two on top of the
-    digits' shifts. ``deadline`` (``time.monotonic``) ends the search early.
+    digits' shifts.
     """
     search = _Search(digits, list(highs), list(shifts), settings)
-    while time.monotonic() < deadline and search.round():
+    while search.round():
         pass
     return search.uses()
 
 
 class _Search:
+    """The rows that still take part, ``numbers`` of them, and the short shared rows, which nothing can improve."""
+
     def __init__(self, digits: Digits, highs: list[int], shifts: list[int], settings: Settings) -> None:
         self.digits, self.highs, self.shifts, self.settings = digits, highs, shifts, settings
         self.span = digits.shape[1]
         self.sums, self.given = digits.shape[0], len(highs)
+        self.numbers = list(range(self.sums))
+        self.short: dict[int, list[Part]] = {}
         self.rejected: set[tuple[Part, ...]] = set()
         self.known_luts: dict[tuple[int, ...], int] = {}
 
     def uses(self) -> list[list[Use]]:
         """All rows as uses; a shared row relative to its own power of two."""
+        parts = dict(self.short)
+        for number, row in zip(self.numbers, self.digits, strict=True):
+            parts[number] = [(int(j), int(s), int(row[s, j])) for s, j in zip(*np.nonzero(row), strict=True)]
         rows = []
-        for i, row in enumerate(self.digits):
-            base = self.shifts[self.given + i - self.sums] if i >= self.sums else 0
-            found = zip(*np.nonzero(row), strict=True)
-            rows.append([Use(int(j), int(s) + self.shifts[j] - base, bool(row[s, j] < 0)) for s, j in found])
+        for number in range(len(parts)):
+            base = self.shifts[self.given + number - self.sums] if number >= self.sums else 0
+            rows.append([Use(j, s + self.shifts[j] - base, sign < 0) for j, s, sign in parts[number]])
         return rows
 
     def round(self) -> bool:
@@ -93,7 +96,7 @@ class _Search:
         while len(growth.patterns) and len(growth.patterns[0]) < self.settings.size and growth.grow():
             found += growth.result()
         worth = [(g, p) for g, p in found if g > _LEAST_GAIN - 2 and tuple(p) not in self.rejected]
-        return [p for _, p in sorted(worth, key=lambda f: -f[0])[:_TRIED]]
+        return [p for _, p in sorted(worth, key=lambda f: -f[0])[: self.settings.tried]]
 
     def _weights(self, parts: list[Part]) -> tuple[int, int, int, int]:
         """Of a pattern: its power of two, largest value above it, the bits it has before, the LUTs it costs."""
@@ -119,16 +122,21 @@ class _Search:
     def _extract(self, pattern: list[Part]) -> None:
         parts = _normal(pattern)
         low, high, _, _ = self._weights(parts)
-        rows, _, operands = self.digits.shape
-        grown = np.zeros((rows + 1, self.span, operands + 1), np.float32)
-        grown[:rows, :, :operands] = self.digits
+        column = np.zeros((*self.digits.shape[:2], 1), np.float32)
         for row, shift, sign in self._occurrences(parts):
             for j, d, _ in parts:
-                grown[row, shift + d, j] = 0
-            grown[row, shift, operands] = sign
-        for j, d, s in parts:
-            grown[rows, d, j] = s
-        self.digits = grown
+                self.digits[row, shift + d, j] = 0
+            column[row, shift, 0] = sign
+        self.digits = np.concatenate([self.digits, column], axis=2)
+        number = len(self.numbers) + len(self.short)
+        if len(parts) <= _SHORT:
+            self.short[number] = parts
+        else:
+            row_digits = np.zeros((1, *self.digits.shape[1:]), np.float32)
+            for j, d, s in parts:
+                row_digits[0, d, j] = s
+            self.digits = np.concatenate([self.digits, row_digits])
+            self.numbers.append(number)
         self.highs.append(high)
         self.shifts.append(low)
 
