@@ -150,6 +150,13 @@ def test_nextpnr_report() -> None:
     data = {"fmax": {"clk": {"achieved": 160.0, "constraint": 100.0}}, "utilization": {"SLICE_LUTX": {"used": 3}}}
     report = read(json.dumps(data))
     assert (report.clock_target_ns, report.wns_ns, report.resources) == (10.0, 3.75, Resources())
+    # names and totals as nextpnr-himbaechel-xilinx 0.11.1 writes them for xc7z020
+    used = {"SLICE_LUTX": (5499, 106400), "SLICE_FFX": (569, 106400), "DSP48E1_DSP48E1": (3, 220),
+            "RAMB18E1_RAMB18E1": (5, 280), "RAMB36E1_RAMB36E1": (2, 140), "PAD": (3, 392)}  # fmt: skip
+    data["utilization"] = {site: {"used": n, "available": total} for site, (n, total) in used.items()}
+    report = read(json.dumps(data))
+    assert report.resources == Resources(ff=569, dsp=3, bram18=9)
+    assert report.available == Resources(ff=106400, dsp=220, bram18=280)
 
 
 @settings(max_examples=20)
