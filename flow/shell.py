@@ -12,6 +12,7 @@ from typing import Any
 from flow import plan
 from flow.bench import Bench
 from flow.emit.axis import MAGIC, VERSION, Shell, emit_axis
+from flow.emit.pynq import PART, emit_pynq
 from flow.emit.verilog import Rtl
 from flow.errors import ToolFailed, ToolNotFound, UsageError
 from flow.fixed import Ints
@@ -21,10 +22,11 @@ from flow.pipeline import Build, record
 from flow.simulate import Difference, EngineResult
 from flow.steps import digest_of
 from flow.tools import cocotb, icarus
+from keras_models.preprocess import read
 
 PHASES = ("registers", "full rate", "stalls", "held output", "malformed", "resets")
 SHELLS = ("none", "axis", "pynq")
-PYNQ_PART = "xc7z020clg400-1"
+_SELF_TEST = 64  # vectors shipped to the board with their results
 _TIMEOUT_S = 3600.0
 _BEATS = 2500  # of vectors and results together: bus models run about a thousand beats a second
 
@@ -34,10 +36,8 @@ def check_options(shell: str, lanes: str, bus_bits: int, part: Part) -> None:
     for option, value, known in (("shell", shell, SHELLS), ("lanes", lanes, LANES), ("bus-bits", bus_bits, BUS_BITS)):
         if value not in known:
             raise UsageError(f"--{option} {value} is not known; choose from {', '.join(map(str, known))}")
-    if shell == "pynq" and part.name != PYNQ_PART:
-        raise UsageError(
-            f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({PYNQ_PART}), not {part.name}; use --shell axis"
-        )
+    if shell == "pynq" and part.name != PART:
+        raise UsageError(f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({PART}), not {part.name}; use --shell axis")
 
 
 def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[[], None]]:
@@ -48,6 +48,9 @@ def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[
     options, out = build.options, build.options.out
     if options.shell == "none":
         plan.remove(out / "shell")
+    if options.shell != "pynq":
+        plan.remove(out / "pynq")
+    if options.shell == "none":
         return []
     shell = emit_axis(build.design.name, rtl, bench, layout_of(bench, options.lanes, options.bus_bits))
     about = describe(shell, bench)
@@ -58,6 +61,8 @@ def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[
         "shell.json": json.dumps(about, sort_keys=True, indent=1) + "\n",
     }
     plan.mirror(files, out / "shell")
+    if options.shell == "pynq":
+        plan.write(_pynq(build, shell, bench), out / "pynq")
     interval = max(shell.layout.in_beats, shell.layout.out_beats, rtl.initiation_interval)
     build.facts["shell"] = {
         "kind": options.shell,
@@ -70,6 +75,17 @@ def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[
         "registers": about["registers"],
     }
     return [lambda: _axis(build, shell, bench, digest_of("axis 1", key, plan.digest(files)))]
+
+
+def _pynq(build: Build, shell: Shell, bench: Bench) -> dict[str, str]:
+    """The board's files; written over old ones, since bitstreams that the user made lie beside them."""
+    options, vectors = build.options, build.vectors
+    found = read(options.model) if options.model.suffix in (".h5", ".keras") else None
+    preprocessing = json.loads(found.to_json()) if found else None
+    rows = slice(0, min(_SELF_TEST, vectors.referee))
+    return emit_pynq(
+        build.design, shell, bench, options.clock_period_ns, preprocessing, vectors.inputs[rows], vectors.expected[rows]
+    )
 
 
 def _axis(build: Build, shell: Shell, bench: Bench, key: str) -> None:

@@ -1,0 +1,304 @@
+"""Driver of the accelerator on a PYNQ board: NumPy arrays in, predictions out, never silent garbage.
+
+    from driver import Accelerator
+    accelerator = Accelerator.load()      # the folder with this file: accelerator.json, the .bit and the .hwh
+    accelerator.self_test()               # vectors with known results, exactly
+    accelerator.predict(X)                # X in the data's own units: preprocessing and scaling are the model's own
+
+Everything that can go wrong raises an AcceleratorError that says what and where: a wrong bitstream, a stalled or short
+transfer, a DMA error, TLAST in the wrong place. After an error the hardware is reset and can be used again. Needs only
+NumPy and, on the board, pynq; runs on Python 3.8 and newer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MAX_TRANSFER_BYTES = (1 << 26) - 1  # length register of the DMA
+# Registers of the accelerator.
+MAGIC, VERSION, DIGEST, CONTROL, STATUS, ERRORS, PACKET, COUNTERS = 0x00, 0x04, 0x20, 0x40, 0x44, 0x48, 0x4C, 0x50
+ERROR_TEXTS = (
+    "a packet ended inside a vector",
+    "a packet had fewer vectors than announced",
+    "TLAST did not come with the announced last vector",
+    "TKEEP left out a data byte",
+    "the core gave a result without a vector",
+)
+# Registers of one AXI DMA channel (simple mode), relative to its base.
+SEND, RECEIVE = 0x00, 0x30
+DMA_CONTROL, DMA_STATUS, DMA_ADDRESS, DMA_LENGTH = 0x00, 0x04, 0x18, 0x28
+RUN, RESET = 1, 4
+HALTED, IDLE, DMA_ERRORS = 1, 2, 0x70
+_NAMES = {SEND: "memory to accelerator", RECEIVE: "accelerator to memory"}
+
+
+class AcceleratorError(RuntimeError):
+    """What went wrong between this program and the accelerator."""
+
+
+class WrongBitstream(AcceleratorError):
+    """The logic on the chip is not the accelerator that this driver was built with."""
+
+
+class TransferTimeout(AcceleratorError):
+    """A transfer or a reset did not end in time."""
+
+
+class ShortTransfer(AcceleratorError):
+    """Fewer bytes came back than the vectors' results have."""
+
+
+class DmaError(AcceleratorError):
+    """The DMA engine noted an error."""
+
+
+class StreamError(AcceleratorError):
+    """The accelerator saw a malformed packet, or did not see what was sent."""
+
+
+class SelfTestFailed(AcceleratorError):
+    """A vector with a known result gave another one."""
+
+
+class Accelerator:
+    """The accelerator behind an AXI DMA. ``load`` makes one on the board.
+
+    ``core`` and ``dma`` have ``read(offset)`` and ``write(offset, value)``; ``allocate(bytes)`` gives an array of bytes
+    that the DMA can reach, with ``physical_address``, ``flush`` and ``invalidate``.
+    """
+
+    def __init__(
+        self, model: dict[str, Any], core: Any, dma: Any, allocate: Callable[[int], Any], timeout_s: float = 5.0,
+        max_vectors: int = 4096,
+    ) -> None:  # fmt: skip
+        self.model, self.core, self.dma, self.timeout_s = model, core, dma, timeout_s
+        layout = model["layout"]
+        self.in_bytes, self.out_bytes = int(layout["in_bytes"]), int(layout["out_bytes"])
+        self.max_vectors = max(1, min(max_vectors, MAX_TRANSFER_BYTES // max(self.in_bytes, self.out_bytes)))
+        self._check_bitstream()
+        self._source = allocate(self.max_vectors * self.in_bytes)
+        self._target = allocate(self.max_vectors * self.out_bytes)
+        self._lock = threading.Lock()
+        self._selftest: dict[str, Any] | None = None
+        self.recover()
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None, **options: Any) -> Accelerator:
+        """Load the bitstream that lies in ``folder`` (by default beside this file) and check that it is ours."""
+        import pynq
+
+        place = Path(folder) if folder is not None else Path(__file__).resolve().parent
+        model = json.loads((place / "accelerator.json").read_text())
+        bitstream = place / model["bitstream"]
+        if not bitstream.is_file() or not bitstream.with_suffix(".hwh").is_file():
+            raise AcceleratorError(f"{bitstream} or its .hwh is not there; make them with block_design.tcl")
+        overlay = pynq.Overlay(str(bitstream))
+        try:
+            core, dma = getattr(overlay, model["core"]), getattr(overlay, model["dma"])
+        except AttributeError as error:
+            raise WrongBitstream(f"{bitstream} is not an overlay of this accelerator: {error}") from None
+        made = cls(model, core, dma, lambda size: pynq.allocate((size,), np.uint8), **options)
+        made._selftest = json.loads((place / "selftest.json").read_text())
+        return made
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predictions for rows of features in the data's own units.
+
+        Class indices where the accelerator ends in argmax; otherwise real-valued outputs (rows x outputs), in the
+        targets' own unit where the model was trained on standardised ones.
+        """
+        outputs = self.infer(self.quantize(self.preprocess(X)))
+        if self.model["head"] == "argmax":
+            return outputs[:, 0]
+        values = outputs * np.array([2.0 ** -o["frac"] for o in self.model["outputs"]])
+        preprocessing = self.model["preprocessing"] or {}
+        if preprocessing.get("target_mean"):
+            values = values * np.array(preprocessing["target_std"]) + np.array(preprocessing["target_mean"])
+        return values
+
+    def classify(self, X: Any) -> np.ndarray:
+        """The class of each row: the largest output, the first one on a tie; of a single output, whether it is > 0."""
+        outputs = self.infer(self.quantize(self.preprocess(X)))
+        if self.model["head"] == "argmax":
+            return outputs[:, 0]
+        fracs = [int(o["frac"]) for o in self.model["outputs"]]
+        if len(fracs) == 1:
+            return (outputs[:, 0] > 0).astype(np.int64)
+        return np.argmax(outputs << np.array([max(fracs) - f for f in fracs], np.int64), axis=1)
+
+    def preprocess(self, X: Any) -> np.ndarray:
+        """Model inputs from features in the data's own units; unchanged where the model has no preprocessing."""
+        X = np.asarray(X)
+        about = self.model["preprocessing"]
+        features = about["features"] if about else len(self.model["inputs"])
+        if X.ndim != 2 or X.shape[1] != features:
+            raise ValueError(f"expected (rows, {features}) features, got shape {X.shape}")
+        if not about:
+            return np.asarray(X, np.float64)
+        values = X[:, about["numeric"]].astype(np.float64)
+        log, clip = np.array(about["log"], bool), np.array(about["clip"], bool)
+        values[:, log] = np.sign(values[:, log]) * np.log1p(np.abs(values[:, log]))
+        values = (values - np.array(about["mean"])) * np.array(about["scale"])
+        values[:, clip] = np.clip(values[:, clip], about["low"], about["high"])
+        blocks = [values.astype(np.float32)]  # what the model was trained on
+        for column, levels in about["categorical"]:
+            blocks.append((X[:, column : column + 1] == np.array(levels)).astype(np.float32))
+        return np.concatenate(blocks, axis=1)
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """The integers that enter the accelerator, from model inputs: each in its own format, rounding and range."""
+        values = np.asarray(values, np.float64)
+        if np.isnan(values).any():
+            row, column = (int(i[0]) for i in np.nonzero(np.isnan(values)))
+            raise ValueError(f"row {row}, model input {column} is not a number")
+        inputs = self.model["inputs"]
+        low, high = (np.array([q[key] for q in inputs], np.int64) for key in ("low", "high"))
+        lsb = np.array([2.0 ** -q["frac"] for q in inputs])
+        scaled = np.clip(values, (low - 2) * lsb, (high + 2) * lsb) / lsb
+        floor = np.floor(scaled)
+        rest = scaled - floor
+        rounding = np.array([q["rounding"] for q in inputs])
+        up = (rounding == "RND") & (rest >= 0.5)
+        up |= (rounding == "RND_CONV") & ((rest > 0.5) | ((rest == 0.5) & (floor % 2 == 1)))
+        return np.clip(floor.astype(np.int64) + up, low, high)
+
+    def infer(self, mantissas: np.ndarray) -> np.ndarray:
+        """Integer outputs (rows x outputs) for integer inputs (rows x inputs), in transfers of ``max_vectors``."""
+        mantissas = np.asarray(mantissas)
+        if mantissas.ndim != 2 or mantissas.shape[1] != len(self.model["inputs"]):
+            raise ValueError(f"expected (rows, {len(self.model['inputs'])}) integers, got shape {mantissas.shape}")
+        low, high = (np.array([q[key] for q in self.model["inputs"]], np.int64) for key in ("low", "high"))
+        if ((mantissas < low) | (mantissas > high)).any():
+            raise ValueError("an integer input is outside its range; use quantize")
+        parts = [np.zeros((0, len(self.model["outputs"])), np.int64)]
+        for start in range(0, len(mantissas), self.max_vectors):
+            rows = mantissas[start : start + self.max_vectors]
+            parts.append(self.unpack(self._transfer(self.pack(rows), len(rows))))
+        return np.concatenate(parts)
+
+    def self_test(self) -> int:
+        """Run the vectors that were shipped with their results; gives their number."""
+        if self._selftest is None:
+            raise AcceleratorError("no self test was loaded; use Accelerator.load")
+        expected = np.array(self._selftest["expected"], np.int64)
+        outputs = self.infer(np.array(self._selftest["inputs"], np.int64))
+        wrong = np.argwhere(outputs != expected)
+        if len(wrong):
+            row, column = wrong[0]
+            values = f"expected {expected[row, column]}, got {outputs[row, column]}"
+            raise SelfTestFailed(f"vector {row}, output {column}: {values}; {len(wrong)} values differ")
+        return len(expected)
+
+    def pack(self, mantissas: np.ndarray) -> np.ndarray:
+        """Vectors as the bytes of the stream (rows x in_bytes)."""
+        lane = self.model["layout"]["in_type"]
+        if lane:
+            data = np.ascontiguousarray(mantissas.astype("<" + lane)).view(np.uint8).reshape(len(mantissas), -1)
+        else:
+            widths = [q["bits"] for q in self.model["inputs"]]
+            bits = [(mantissas[:, i : i + 1] >> np.arange(width)) & 1 for i, width in enumerate(widths)]
+            data = np.packbits(np.concatenate(bits, axis=1).astype(np.uint8), axis=1, bitorder="little")
+        return np.pad(data, ((0, 0), (0, self.in_bytes - data.shape[1])))
+
+    def unpack(self, data: np.ndarray) -> np.ndarray:
+        """Results from the bytes of the stream (rows x out_bytes)."""
+        lane, outputs = self.model["layout"]["out_type"], self.model["outputs"]
+        if lane:
+            width = np.dtype(lane).itemsize * len(outputs)
+            return np.ascontiguousarray(data[:, :width]).view("<" + lane).astype(np.int64)
+        bits = np.unpackbits(data, axis=1, bitorder="little").astype(np.int64)
+        values, start = np.zeros((len(data), len(outputs)), np.int64), 0
+        for i, output in enumerate(outputs):
+            weights = np.int64(1) << np.arange(output["bits"], dtype=np.int64)
+            if output["signed"] and output["bits"]:
+                weights[-1] = -weights[-1]
+            values[:, i] = bits[:, start : start + output["bits"]] @ weights
+            start += output["bits"]
+        return values
+
+    def recover(self) -> None:
+        """Reset the DMA and the accelerator; whatever was under way is dropped."""
+        self.dma.write(SEND + DMA_CONTROL, RESET)  # resets both channels
+        self._wait(lambda: not self.dma.read(SEND + DMA_CONTROL) & RESET, "the DMA did not come out of its reset")
+        self.core.write(CONTROL, 1)
+
+    def _check_bitstream(self) -> None:
+        found, version = self.core.read(MAGIC), self.core.read(VERSION)
+        if found != self.model["magic"]:
+            raise WrongBitstream(f"register MAGIC is {found:#010x}, not {self.model['magic']:#010x}: another overlay")
+        if version != self.model["version"]:
+            raise WrongBitstream(f"the accelerator's registers are version {version}, not {self.model['version']}")
+        digest = "".join(f"{self.core.read(DIGEST + 4 * i):08x}" for i in range(8))
+        if digest != self.model["digest"]:
+            ours = self.model["digest"]
+            raise WrongBitstream(f"the bitstream is of build {digest[:12]}, this driver of {ours[:12]}; rebuild it")
+
+    def _transfer(self, data: np.ndarray, count: int) -> np.ndarray:
+        with self._lock:
+            try:
+                return self._exchange(data, count)
+            except BaseException:
+                with contextlib.suppress(AcceleratorError):  # the error that led here is the one to tell
+                    self.recover()
+                raise
+
+    def _exchange(self, data: np.ndarray, count: int) -> np.ndarray:
+        size = count * self.out_bytes
+        self._source[: data.size] = data.reshape(-1)
+        self._source.flush()
+        self.core.write(CONTROL, 1)  # counters from 0, nothing left inside
+        self.core.write(PACKET, count)
+        self._start(RECEIVE, self._target, size)
+        self._start(SEND, self._source, data.size)
+        for channel in (SEND, RECEIVE):
+            self._finish(channel)
+        received = self.dma.read(RECEIVE + DMA_LENGTH)
+        if received != size:
+            raise ShortTransfer(f"{received} bytes came back, {count} results have {size}; {self._story()}")
+        self._check_stream(count)
+        self._target.invalidate()
+        return np.array(self._target[:size]).reshape(count, self.out_bytes)
+
+    def _start(self, channel: int, buffer: Any, size: int) -> None:
+        self.dma.write(channel + DMA_CONTROL, RUN)
+        what = f"DMA channel {_NAMES[channel]} stayed halted, it did not start"
+        self._wait(lambda: not self.dma.read(channel + DMA_STATUS) & HALTED, what)
+        self.dma.write(channel + DMA_ADDRESS, buffer.physical_address)
+        self.dma.write(channel + DMA_LENGTH, size)
+
+    def _finish(self, channel: int) -> None:
+        def done() -> bool:
+            status = self.dma.read(channel + DMA_STATUS)
+            if status & DMA_ERRORS:
+                kinds = [n for bit, n in ((0x10, "internal"), (0x20, "slave"), (0x40, "address")) if status & bit]
+                raise DmaError(f"DMA channel {_NAMES[channel]}: {', '.join(kinds)} error; {self._story()}")
+            return bool(status & IDLE)
+
+        self._wait(done, f"DMA channel {_NAMES[channel]} did not finish")
+
+    def _wait(self, done: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + self.timeout_s
+        while not done():
+            if time.monotonic() > deadline:
+                raise TransferTimeout(f"{what} within {self.timeout_s:g} s; {self._story()}")
+
+    def _check_stream(self, count: int) -> None:
+        counters = [self.core.read(COUNTERS + 4 * i) for i in range(4)]
+        if self.core.read(ERRORS) or counters != [count, count, 1, 1]:
+            raise StreamError(f"{count} vectors were sent in one packet; {self._story()}")
+
+    def _story(self) -> str:
+        """What the accelerator itself saw."""
+        vectors_in, vectors_out, packets_in, packets_out = (self.core.read(COUNTERS + 4 * i) for i in range(4))
+        noted = self.core.read(ERRORS)
+        errors = [text for bit, text in enumerate(ERROR_TEXTS) if noted >> bit & 1] or ["no error noted"]
+        seen = f"{vectors_in} vectors in {packets_in} packets in, {vectors_out} results in {packets_out} packets out"
+        return f"the accelerator saw {seen}; {', '.join(errors)}"
