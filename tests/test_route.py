@@ -128,6 +128,11 @@ def test_parts_without_a_chip_database_say_so():
     assert "xc7k325t" in str(nextpnr.unsupported(resolve("genesys2")))
 
 
+def test_temperature_ranges_are_left_out_of_device_names():
+    assert nextpnr.device_name(Z020) == "xc7z020clg400-1"
+    assert nextpnr.device_name(resolve("arty-a7-35")) == "xc7a35tcsg324-1L"
+
+
 def test_carry_inputs_get_luts_of_their_own_with_the_same_function():
     def cell(kind, outputs, **wires):
         directions = {port: "output" if port in outputs else "input" for port in wires}

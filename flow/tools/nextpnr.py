@@ -35,7 +35,6 @@ _PINS = {
     "xc7a50tcsg324": Pins("E3", "J15", "H17"),  # Nexys A7-50
     "xc7a100tcsg324": Pins("E3", "J15", "H17"),  # Nexys A7-100
     "xc7a200tsbg484": Pins("R4", "E22", "T14"),  # Nexys Video
-    "xc7s50csga324": Pins("F14", "H14", "E18"),  # Arty S7-50
 }
 
 
@@ -59,6 +58,12 @@ def version(folder: Path) -> str:
     return match[1] if match else "unknown"
 
 
+def device_name(part: Part) -> str:
+    """The name nextpnr takes, which leaves out the temperature range: ``xc7a35tcsg324-1L`` for xc7a35ticsg324-1L."""
+    grade = re.match(r"-\dL?", part.speed_grade)
+    return f"{part.device}{part.package}{grade[0] if grade else '-1'}"
+
+
 def place_and_route(folder: Path, part: Part, clock_period_ns: float, seed: int, timeout_s: float) -> Completed:
     """Place and route ``routed.json`` in ``folder``, whose ports are clk_pad, serial_in and serial_out.
 
@@ -72,7 +77,7 @@ def place_and_route(folder: Path, part: Part, clock_period_ns: float, seed: int,
     report, log = folder / f"nextpnr.{seed}.json", folder / f"nextpnr.{seed}.log"
     report.unlink(missing_ok=True)
     arguments = [
-        locate(), "--device", part.name, "-o", "xdc=route.xdc", "--json", "routed.json", "--report", report.name,
+        locate(), "--device", device_name(part), "-o", "xdc=route.xdc", "--json", "routed.json", "--report", report.name,
         "--freq", f"{1000 / clock_period_ns:.3f}", "--seed", str(seed), "--timing-allow-fail",
         "--placer-heap-cell-placement-timeout", "0",
     ]  # fmt: skip
