@@ -32,9 +32,9 @@ _SIMULATION_TIMEOUT_S = 3600.0
 NATIVE_VECTORS = 200_000  # the design's vectors are repeated up to about this many
 _NATIVE_ELEMENTS = 20_000_000  # but to no more numbers than this: they are held in memory
 _NATIVE_CYCLES = 10_000_000  # and to no more clock cycles, where a vector takes many
-_BENCH_CYCLES = 400_000  # of streaming in the cocotb benches
-_NETLIST_WORK = 300_000_000  # cells times cycles that the netlist engine simulates in a minute or two
-_NETLIST_LIMIT = 3_000_000_000  # and beyond which it is left out
+_BENCH_CYCLES = 100_000  # of streaming in the cocotb benches
+_NETLIST_WORK = 80_000_000  # cells times cycles that the netlist engine simulates in a minute or two
+_NETLIST_LIMIT = 1_000_000_000  # and beyond which it is left out
 _HLS_WEIGHTS = 200_000  # beyond which the C++ of one big function does not compile in reasonable time
 
 

@@ -46,7 +46,7 @@ def accumulate(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> tup
     live = live_inputs(layer)
     finest = max((f.frac for f, on in zip(formats, live, strict=True) if on), default=0)
     shifts = np.array([finest - f.frac if on else 0 for f, on in zip(formats, live, strict=True)], np.int64)
-    products = _matmul(mantissas[:, live] << shifts[live], layer.matrix[live])
+    products = matmul(mantissas[:, live] << shifts[live], layer.matrix[live])
     fracs = []
     for j, neuron in enumerate(layer.neurons):
         frac = finest + neuron.weight_frac
@@ -76,7 +76,8 @@ def to_float(mantissas: Ints, formats: tuple[Fixed, ...]) -> NDArray[np.float64]
     return np.asarray(mantissas * np.array([2.0**-f.frac for f in formats]), np.float64)
 
 
-def _matmul(left: Ints, right: Ints) -> Ints:
+def matmul(left: Ints, right: Ints) -> Ints:
+    """Exact integer matrix product."""
     if not left.size or not right.size:
         return np.zeros((left.shape[0], right.shape[1]), np.int64)
     bound = int(np.abs(left).max()) * int(np.abs(right).sum(axis=0).max())

@@ -19,7 +19,9 @@ from flow.lowered import Coding, Lowered, LoweredLayer, Unit
 THRESHOLD_CYCLES = 4  # from a finished sum to the write of its output
 TREE_STAGE = 2  # adder levels between registers
 _BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-_SIMD_CHOICES = 48
+_SIMD_CHOICES = 24
+_FOLD_CHOICES = 12
+_LUT_FACTOR = 1.8  # LUTs after synthesis by Yosys over the counts below, from 1.4 (small) to 1.9 (4 x 512 neurons)
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ def _fold_choices(layer: LoweredLayer, most: int) -> list[int]:
     sizes = [len(units) for units in _groups(layer).values()]
     most = min(most, max(sizes))
     useful = {math.ceil(n / math.ceil(n / f)) for n in sizes for f in range(1, min(most, n) + 1)}
-    return sorted(f for f in useful if f <= most)[-_SIMD_CHOICES:]
+    return sorted(f for f in useful if f <= most)[-_FOLD_CHOICES:]
 
 
 def _groups(layer: LoweredLayer) -> dict[Coding, list[Unit]]:
@@ -329,7 +331,8 @@ def layer_cost(fold: LayerFold) -> Cost:
     total += Cost(widest * elements / 4)  # choosing among finished sums
     depth = fold.words * fold.slots if fold.banks else fold.words
     rows = math.ceil(depth / 64) * (4 / 3) if fold.banks else depth / 4
-    return total + Cost(fold.simd * fold.layer.lane.bits * rows)
+    total += Cost(fold.simd * fold.layer.lane.bits * rows)
+    return replace(total, lut=total.lut * _LUT_FACTOR)
 
 
 def _element_luts(group: GroupFold, x_bits: int) -> float:

@@ -14,6 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from flow.evaluate import matmul
 from flow.fixed import Fixed, Ints, bits_for
 from flow.ir import Design, Layer, Neuron, layer_output_formats
 from flow.ranges import accumulator_range
@@ -118,7 +119,7 @@ def evaluate_lowered(lowered: Lowered, mantissas: Ints) -> Ints:
     values = mantissas
     for layer in lowered.layers:
         elements = values[:, list(layer.inputs)] << np.array(layer.shifts, np.int64)
-        sums = elements @ layer.weights
+        sums = matmul(elements, layer.weights)
         values = np.zeros((len(mantissas), 1 + max(u.neuron for u in layer.units)), np.int64)
         for unit in layer.units:
             values[:, unit.neuron] = _threshold(unit, sums[:, unit.column])

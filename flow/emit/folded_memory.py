@@ -41,8 +41,9 @@ def rom(module: str, title: str, memory: Memory, words: Sequence[int], notes: di
         note = f"  // {notes[i]}" if i in notes else ""
         lines.append(f"memory[{i}] = {memory.width}'h{word:0{digits}x};{note}")
     return render(
-        "folded_rom.v.j2", module=module, title=title, depth=memory.depth, width=memory.width, style=_STYLE[memory.kind],
-        address_bits=address_bits(memory.depth), blocks=[lines[k : k + _BLOCK] for k in range(0, len(lines), _BLOCK)],
+        "folded_rom.v.j2", module=module, title=title, depth=memory.depth, width=memory.width,
+        style=_STYLE[memory.kind], address_bits=address_bits(memory.depth),
+        blocks=[lines[k : k + _BLOCK] for k in range(0, len(lines), _BLOCK)],
     )  # fmt: skip
 
 

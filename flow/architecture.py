@@ -1,0 +1,121 @@
+"""The architecture of a build: parallel where it fits, folded where it does not, or what the user asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flow.adders import build_graphs
+from flow.emit.folded import emit_folded
+from flow.emit.verilog import Rtl, emit_parallel
+from flow.errors import DesignError, UsageError
+from flow.evaluate import argmax
+from flow.fixed import Ints
+from flow.folding import Folding
+from flow.graph import LayerGraph, evaluate_graph
+from flow.ir import Design
+from flow.lowered import evaluate_lowered, lower
+from flow.parts import Part
+from flow.solver import explain, fastest, interval_for, smallest
+
+# Adder graphs of more weights than this take minutes to find and never fit the parts we know.
+MAX_PARALLEL_WEIGHTS = 60_000
+_PARALLEL_SHARE = 0.7  # of the part's LUTs that the parallel architecture may take when `auto` decides
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Emitted RTL, what a report says of it, and its arithmetic as integers (engine ``integer``)."""
+
+    architecture: str
+    rtl: Rtl
+    facts: dict[str, Any]
+    evaluate: Callable[[Ints], Ints]
+
+
+def choose(
+    design: Design,
+    part: Part,
+    clock_period_ns: float,
+    architecture: str = "auto",
+    interval: int | None = None,
+    results_per_second: float | None = None,
+) -> Hardware:
+    """Hardware for a design: the smallest that meets the interval or the rate, without either the fastest that fits.
+
+    Raises UsageError where the wishes contradict each other, DesignError where they cannot be met.
+    """
+    if results_per_second is not None:
+        if interval is not None:
+            raise UsageError("give --initiation-interval or --results-per-second, not both")
+        interval = interval_for(results_per_second, clock_period_ns)
+    if architecture == "parallel" and (interval or 1) > 1:
+        raise UsageError("--architecture parallel gives a result every cycle; drop the interval or ask for folded")
+    why = "asked for"
+    if architecture == "auto":
+        graphs, why = _parallel_graphs(design, part, interval)
+        architecture = "parallel" if graphs is not None else "folded"
+        if graphs is not None:
+            return _parallel(design, graphs, clock_period_ns, why)
+    if architecture == "parallel":
+        return _parallel(design, build_graphs(design), clock_period_ns, why)
+    return _folded(design, part, clock_period_ns, interval, why)
+
+
+def _parallel_graphs(design: Design, part: Part, interval: int | None) -> tuple[tuple[LayerGraph, ...] | None, str]:
+    """The adder graphs where the parallel architecture is the choice, and the reason for the choice."""
+    if interval is not None and interval > 1:
+        return None, f"an interval of {interval} cycles was asked for"
+    weights = sum(int((layer.matrix != 0).sum()) for layer in design.layers)
+    if weights > MAX_PARALLEL_WEIGHTS:
+        return None, f"{weights} weights are too many to give each its own adder"
+    graphs = build_graphs(design)
+    luts = parallel_luts(graphs)
+    share = f"about {luts} of {part.lut} LUTs in parallel"
+    if luts <= _PARALLEL_SHARE * part.lut:
+        return graphs, share
+    return None, share
+
+
+def parallel_luts(graphs: tuple[LayerGraph, ...]) -> int:
+    """Estimated LUTs of the adder graphs: one per bit of every two-input addition, two per quantized bit."""
+    total = 0
+    for graph in graphs:
+        for node in graph.nodes:
+            if node.kind == "sum":
+                total += node.bits * max(len(node.terms) - 1 + (node.constant != 0), 0)
+            elif node.kind == "quantize":
+                total += 2 * node.bits
+    return total
+
+
+def _parallel(design: Design, graphs: tuple[LayerGraph, ...], clock_period_ns: float, why: str) -> Hardware:
+    rtl = emit_parallel(design, graphs, clock_period_ns)
+
+    def evaluate(values: Ints) -> Ints:
+        for graph in graphs:
+            values = evaluate_graph(graph, values)
+        return argmax(values, design.output_formats) if design.head == "argmax" else values
+
+    facts = {
+        "architecture_reason": why,
+        "adders": {g.name: g.adders for g in graphs},
+        "engines": {g.name: g.engine for g in graphs},
+    }
+    return Hardware("parallel", rtl, facts, evaluate)
+
+
+def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | None, why: str) -> Hardware:
+    lowered = lower(design)
+    if not lowered.layers and not lowered.constants:
+        raise DesignError("the design has no outputs")
+    folding: Folding = fastest(lowered, part) if interval is None else smallest(lowered, part, interval)
+    rtl = emit_folded(folding, clock_period_ns)
+
+    def evaluate(values: Ints) -> Ints:
+        logits = evaluate_lowered(lowered, values)
+        return argmax(logits, design.output_formats) if design.head == "argmax" else logits
+
+    facts = {"architecture_reason": why, "folding": explain(folding, part, clock_period_ns)}
+    return Hardware("folded", rtl, facts, evaluate)
