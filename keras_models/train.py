@@ -126,7 +126,7 @@ def _check_writable(out: Path) -> None:
 
 
 def choose_backend() -> None:
-    """Use JAX unless KERAS_BACKEND says otherwise (measured: several times faster per epoch than TensorFlow here)."""
+    """Use JAX unless KERAS_BACKEND says otherwise: measured, an epoch is a tenth faster and compiling three times."""
     os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
