@@ -1,0 +1,200 @@
+"""Layers as rows of bits: packed and shared correctly, smaller than alkaid's graphs, and the row primitive is a sum."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import random_design, vectors
+
+from flow.adders import alkaid_graph, build_graph, build_graphs
+from flow.cost import graph_luts
+from flow.emit.rows import has_chain, row_lines
+from flow.emit.templates import static
+from flow.emit.verilog import ROW_FILE, emit_parallel
+from flow.evaluate import evaluate, evaluate_layer
+from flow.fixed import Fixed, Quantizer
+from flow.graph import evaluate_graph, row_start
+from flow.growth import Settings
+from flow.heap import FIRST_PLACES, PLACES, HeapBit, pack
+from flow.ir import Design, Layer, Neuron
+from flow.lowbit import lowbit_graph
+from flow.passes.widths import widths
+from flow.proof import prove
+from flow.sharing import share, signed_digits
+from flow.tools import yosys
+
+
+def layer(matrix, bits=4):
+    inputs = tuple(Quantizer.saturating(Fixed(False, bits, 0)) for _ in range(matrix.shape[0]))
+    width = float(1 + int(np.abs(matrix).max()).bit_length())
+    neurons = tuple(Neuron(tuple(int(w) for w in column), 0, width) for column in matrix.T)
+    return widths(Design("net", inputs, (Layer("dense", neurons),)))
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=12), min_size=1, max_size=9))
+def test_a_packing_adds_every_bit_once(columns):
+    free = [[HeapBit(0, f, -1, i) for i, f in enumerate(column)] for column in columns]
+    width = sum(len(c) << i for i, c in enumerate(columns)).bit_length() or 1
+    packing = pack([*free, *([] for _ in range(width - len(free)))])
+    results, rng = [], np.random.default_rng(0)
+    given_bits = [rng.integers(0, 2, len(column)) for column in columns]
+
+    def value(bit, column):
+        return given_bits[column][bit.index] if bit.row < 0 else results[bit.row] >> bit.index & 1
+
+    for row in packing.rows:
+        for i, column in enumerate(row.columns):
+            assert len(column) <= (PLACES if i else FIRST_PLACES)
+            assert sum(not b.free for b in column) <= PLACES
+        results.append(sum(int(value(b, row.start + i)) << i for i, c in enumerate(row.columns) for b in c))
+    total = sum(int(value(b, i)) << i for i, column in enumerate(packing.last) for b in column)
+    assert total == sum(int(bits.sum()) << i for i, bits in enumerate(given_bits))
+
+
+@pytest.mark.parametrize("height", [8, 20, 64])
+def test_a_packing_is_close_to_two_bits_per_lut(height):
+    width = (height * 15).bit_length()
+    heap = [[HeapBit(0, True, -1, i) for i in range(height if c < 4 else 0)] for c in range(width)]
+    assert pack(heap).luts <= (4 * height - width) / 2 + 5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_shared_rows_expand_to_the_matrix(seed):
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(-(1 << seed), (1 << seed) + 1, (12, 9))
+    digits = signed_digits(matrix)
+    shifts = rng.integers(0, 3, 12).tolist()
+    rows = share(digits.copy(), [15] * 12, shifts, Settings(size=3 + seed % 2))
+    known = {i: np.eye(12, dtype=np.int64)[i] for i in range(12)}
+
+    def form(operand):
+        if operand not in known:
+            known[operand] = expand(rows[digits.shape[0] + operand - 12])
+        return known[operand]
+
+    def expand(row):
+        return sum(((-1 if u.negative else 1) * form(u.operand) << u.shift for u in row), np.zeros(12, np.int64))
+
+    expanded = np.array([expand(row) for row in rows[: digits.shape[0]]]).T
+    assert (expanded == matrix << np.array(shifts)[:, None]).all()
+    assert len(rows) > digits.shape[0]
+
+
+@pytest.mark.parametrize("generator", [lowbit_graph, alkaid_graph])
+@pytest.mark.parametrize("seed", range(25))
+def test_random_designs_are_proved_and_agree(generator, seed):
+    design = random_design(seed, max_size=9)
+    values = vectors(design, 64, seed)
+    for index, part in enumerate(design.layers):
+        graph = generator(design, index)
+        prove(design, index, graph)
+        expected = evaluate_layer(part, values, design.formats_into(index))
+        assert (evaluate_graph(graph, values) == expected).all()
+        values = expected
+
+
+@pytest.mark.parametrize("choices, ratio", [([-1, 1], 0.6), ([-1, 0, 0, 1], 0.56), ([-3, -1, 0, 2, 5], 0.6)])
+def test_low_bit_layers_are_much_smaller_than_alkaids(choices, ratio):
+    design = layer(np.random.default_rng(1).choice(choices, (48, 24)))
+    assert graph_luts(lowbit_graph(design, 0)) <= ratio * graph_luts(alkaid_graph(design, 0))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_cheaper_graph_is_taken(seed):
+    design = random_design(seed)
+    for index in range(len(design.layers)):
+        costs = [graph_luts(generator(design, index)) for generator in (lowbit_graph, alkaid_graph)]
+        assert graph_luts(build_graph(design, index)) == min(costs)
+
+
+def test_graphs_are_the_same_every_time():
+    design = layer(np.random.default_rng(2).choice([-1, 0, 1], (24, 12)))
+    assert lowbit_graph(design, 0) == lowbit_graph(design, 0)
+
+
+def test_equal_and_opposite_neurons_are_made_once():
+    column = np.random.default_rng(3).choice([-1, 0, 1], 24)
+    one = graph_luts(lowbit_graph(layer(np.stack([column], axis=1)), 0))
+    both = graph_luts(lowbit_graph(layer(np.stack([column, column, -column], axis=1)), 0))
+    assert both < 1.8 * one
+
+
+def test_rows_are_emitted_only_with_what_a_chain_can_add():
+    design = layer(np.random.default_rng(4).choice([-1, 1], (16, 8)))
+    for node in lowbit_graph(design, 0).nodes:
+        if node.kind == "row":
+            start = row_start(node)
+            assert all(len(column) <= PLACES for column in node.columns[start + 1 :])
+            assert all(len(column) <= 1 for column in node.columns[:start])
+
+
+def test_a_row_too_tall_for_a_chain_is_refused():
+    from dataclasses import replace
+
+    from flow.emit.expressions import Value
+    from flow.errors import DesignError
+
+    design = layer(np.random.default_rng(4).choice([-1, 1], (16, 8)))
+    node = next(n for n in lowbit_graph(design, 0).nodes if has_chain(n) and len(n.columns) > 2)
+    values = {i: Value(f"v{i}", 8, False) for i in node.sources}
+    tall = replace(node, columns=(node.columns[0], node.columns[1] * 4, *node.columns[2:]))
+    with pytest.raises(DesignError, match="in one column"):
+        row_lines(tall, "y", values)
+
+
+def test_designs_without_chains_have_no_row_module():
+    design = layer(np.array([[1], [1]]))
+    assert ROW_FILE not in emit_parallel(design, build_graphs(design), 20.0).files
+
+
+def test_the_integer_engine_runs_rows(tmp_path):
+    design = random_design(5, max_size=9)
+    values = inputs = vectors(design, 200)
+    for index in range(len(design.layers)):
+        values = evaluate_graph(lowbit_graph(design, index), values)
+    if design.head == "logits":
+        assert (values == evaluate(design, inputs)).all()
+
+
+ROW_BENCH = """
+module bench;
+    integer i, bad;
+    reg [63:0] r;
+    initial begin
+        bad = 0;
+        for (i = 0; i < 4000; i = i + 1) begin
+            r = {{$random, $random}}; #1;
+            if (y !== expected) bad = bad + 1;
+        end
+        $display("bad %0d", bad);
+    end
+    localparam W = {width};
+    wire [W-1:0] a = r[W-1:0], b = r[W+15:16], c = r[W+31:32];
+    wire [{result}-1:0] y;
+    wire [W-1:0] an = a ^ {masks[0]}, bn = b ^ {masks[1]}, cn = c ^ {masks[2]};
+    wire [W+1:0] sum = an + bn + cn + r[62] + r[63];
+    wire [{result}-1:0] expected = sum[{result}-1:0];
+    nmp_row #(.W(W), .Y({result}), .NA({masks[0]}), .NB({masks[1]}), .NC({masks[2]})) row (
+        .a(a), .b(b), .c(c), .d(r[62]), .e(r[63]), .y(y));
+endmodule
+"""
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8, 12])
+@pytest.mark.parametrize("form", ["primitives", "generic"])
+def test_the_row_primitive_is_the_sum_of_its_operands(width, form, tmp_path):
+    rng = np.random.default_rng(width)
+    masks = [f"{width}'d{rng.integers(0, 1 << width)}" for _ in range(3)]
+    (tmp_path / ROW_FILE).write_text(static(ROW_FILE))
+    (tmp_path / "bench.v").write_text(ROW_BENCH.format(width=width, result=width + 2 - width % 2, masks=masks))
+    sources = [ROW_FILE, "bench.v"]
+    if form == "primitives":
+        sources = ["-DSYNTHESIS", *sources, str(yosys.cell_library())]
+    iverilog = shutil.which("iverilog")
+    assert iverilog, "install iverilog"
+    subprocess.run([iverilog, "-g2012", "-s", "bench", "-o", "bench.vvp", *sources], cwd=tmp_path, check=True)
+    ran = subprocess.run([tmp_path / "bench.vvp"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "bad 0" in ran.stdout
