@@ -163,7 +163,9 @@ class _Arrival:
         return result + [(b, entry + self._net(b)) for b in wires.get("CYINIT", []) if isinstance(b, int)]
 
     def _net(self, bit: int) -> float:
-        """Delay of a net, by the number of its users."""
+        """Delay of a net: by the number of its users, and short from a double LUT, whose users are beside it."""
+        if bit in self.driver and self.driver[bit][1] == "O5":
+            return self.delays.net_beside
         return self.delays.fanout(self.users[bit])
 
     def _beside(self, bit: int, port: str) -> float:

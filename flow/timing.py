@@ -18,8 +18,9 @@ class Delays:
     """Delays in ns of one logic level and of the register-to-register overhead."""
 
     lut: float = 0.125
-    net: float = 0.64  # to two users
-    net_per_doubling: float = 0.09  # of the users
+    net: float = 0.62  # to two users
+    net_per_doubling: float = 0.1  # of the users
+    net_beside: float = 0.5  # from a column of a row of bits to the column above, in the same or the next slice
     carry_entry: float = 0.532  # through the LUT beside the chain into the chain
     carry_per_4_bits: float = 0.16  # carry in to carry out, and on to the next slice
     carry_exit: float = 0.25  # carry in to sum
@@ -36,7 +37,7 @@ class Delays:
         if node.kind == "sum" and node.terms and node.terms[0].negative:
             return self.adder(node.bits)
         if node.kind == "row" and row_start(node) < len(node.columns):
-            return self.lut + self.net + self.adder(len(node.columns) - row_start(node))
+            return self.lut + self.net_beside + self.adder(len(node.columns) - row_start(node))
         if node.kind == "quantize" and node.low != node.high:
             return 2 * (self.lut + self.net)
         return 0.0

@@ -77,7 +77,8 @@ def place_and_route(folder: Path, part: Part, clock_period_ns: float, seed: int,
     report, log = folder / f"nextpnr.{seed}.json", folder / f"nextpnr.{seed}.log"
     report.unlink(missing_ok=True)
     arguments = [
-        locate(), "--device", device_name(part), "-o", "xdc=route.xdc", "--json", "routed.json", "--report", report.name,
+        locate(), "--device", device_name(part), "-o", "xdc=route.xdc", "--json", "routed.json",
+        "--report", report.name,
         "--freq", f"{1000 / clock_period_ns:.3f}", "--seed", str(seed), "--timing-allow-fail",
         "--placer-heap-cell-placement-timeout", "0",
     ]  # fmt: skip
