@@ -141,7 +141,7 @@ def _output_range(neuron: Neuron, formats: Sequence[Fixed], ranges: Sequence[Ran
     if neuron.output is None:
         assert neuron.accumulator is not None
         up = neuron.accumulator.frac - frac
-        return low << up, high << up
+        return (low << up, high << up) if up >= 0 else (low >> -up, high >> -up)  # finer only where it is 0
     ends = neuron.output.from_integer(np.array([low, high], np.int64), frac)
     return int(ends[0]), int(ends[1])
 

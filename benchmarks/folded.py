@@ -1,0 +1,205 @@
+"""The folded architecture: does a 4 x 512 MLP with learned widths fit a small part, and what does throughput cost?
+
+``python -m benchmarks.folded`` writes the section "Folded architecture" of ``RESULTS.md`` and ``folded.png``. The
+designs are random with the statistics of trained ones (weights of 1 to 4 bits, 1.3 on average; activations of 3 to 5).
+``--synthesize`` runs Yosys on each point (minutes each), otherwise the solver's estimates are shown beside the figures
+that ``folded.json`` keeps from the last synthesis.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results_file import table, write_section
+from flow import parts, plan, simulate
+from flow.check import check
+from flow.emit.folded import emit_folded
+from flow.emit.testbench import describe
+from flow.evaluate import evaluate
+from flow.fixed import Fixed, Quantizer
+from flow.ir import Design, Layer, Neuron
+from flow.lowered import lower
+from flow.netlist import read_netlist
+from flow.passes.group import group
+from flow.passes.prune import prune
+from flow.passes.widths import widths
+from flow.solver import interval_for, smallest
+from flow.tools import yosys
+from flow.vectors import make_vectors
+
+HERE = Path(__file__).parent
+LEARNED = {1.0: 0.78, 1.58: 0.06, 2.0: 0.09, 3.0: 0.05, 4.0: 0.02}  # share of neurons by learned width
+CLOCK_NS = 10.0
+COVERTYPE = (54, 512, 512, 512, 512, 7)
+MNIST = (784, 256, 256, 10)
+
+
+def trained_like(sizes: Sequence[int], name: str, uniform: int | None = None, seed: int = 0) -> Design:
+    """A random design: learned widths, or one width for all weights and activations."""
+    rng = np.random.default_rng(seed)
+    inputs = tuple(
+        Quantizer.saturating(Fixed(True, 8, 5) if uniform else Fixed(True, int(rng.choice([4, 6, 8])), 3))
+        for _ in range(sizes[0])
+    )
+    layers = []
+    for index, (fan_in, neurons) in enumerate(itertools.pairwise(sizes)):
+        last = index == len(sizes) - 2
+        columns = tuple(_neuron(rng, fan_in, last, uniform) for _ in range(neurons))
+        layers.append(Layer(f"dense_{index}", columns))
+    design = Design(name, inputs, tuple(layers))
+    for step in (prune, widths, group):
+        design = check(step(design))
+    return design
+
+
+def _neuron(rng: np.random.Generator, fan_in: int, last: bool, uniform: int | None) -> Neuron:
+    bits = float(uniform or rng.choice(list(LEARNED), p=list(LEARNED.values())))
+    if bits < 2:
+        weights = rng.choice([-1, 1] if bits == 1 else [-1, 0, 1], fan_in)
+    else:
+        limit = 1 << (int(bits) - 1)
+        weights = np.clip(np.round(rng.normal(0, limit / 2.2, fan_in)), -limit, limit - 1).astype(int)
+    output = None
+    if not last:
+        width = uniform or int(rng.choice([3, 4, 5]))
+        frac = 4 if uniform else width - 1 - int(rng.integers(0, 2))
+        output = Quantizer.saturating(Fixed(False, width, frac), "RND_CONV", relu=True)
+    scale = int(np.ceil(np.log2(max(np.sqrt(fan_in) * float(np.abs(weights).std()), 1.0))))
+    return Neuron(tuple(weights.tolist()), scale, bits, int(rng.integers(-60, 60)), 6, output)
+
+
+def measure(design: Design, interval: int, simulate_too: bool, synthesize: bool = True) -> dict[str, Any]:
+    """One design at one interval: solver, synthesis for xc7z020, and vectors through Verilator where asked for."""
+    start = time.monotonic()
+    part, lowered = parts.resolve("xc7z020"), lower(design)
+    folding = smallest(lowered, part, interval)
+    rtl = emit_folded(folding, CLOCK_NS)
+    point: dict[str, Any] = {
+        "design": design.name,
+        "interval": folding.interval,
+        "latency": rtl.latency_cycles,
+        "results_per_second": 1e9 / CLOCK_NS / folding.interval,
+        "memory_bits": folding.memory_bits,
+        "learned_bits": folding.learned_bits,
+        "estimate": asdict(folding.cost),
+        "emit_seconds": time.monotonic() - start,
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plan.mirror(dict(rtl.files), folder / "rtl")
+        if simulate_too:
+            point["verilator"] = _simulated(design, rtl, folder)
+        if synthesize:
+            point.update(_synthesized(rtl, folder))
+    return point
+
+
+def _simulated(design: Design, rtl: Any, folder: Path) -> str:
+    inputs = make_vectors(design, 12, None, 0)
+    expected = evaluate(design, inputs)
+    result = simulate.run_cocotb("verilator", describe(design, rtl), folder, inputs, expected, folder / "sim")
+    return result.message
+
+
+def _synthesized(rtl: Any, folder: Path) -> dict[str, Any]:
+    start = time.monotonic()
+    script = yosys.synthesis_script([f"../rtl/{name}" for name in rtl.files], rtl.top, "xc7", dsp=True)
+    yosys.synthesize(plan.folder(folder / "synth"), script, 7200.0)
+    found = read_netlist(folder / "synth" / "netlist.json", rtl.top)
+    return {**asdict(found.resources), "path_ns": found.longest_path.delay_ns, "seconds": time.monotonic() - start}
+
+
+def points(synthesize: bool, only: str | None) -> list[dict[str, Any]]:
+    """All points of the benchmark; those measured before are kept in ``folded.json``."""
+    store = HERE / "folded.json"
+    known: list[dict[str, Any]] = json.loads(store.read_text()) if store.is_file() else []
+    wanted = [("mlp_learned", COVERTYPE, None, interval_for(10_000, CLOCK_NS)),
+              ("mlp_uniform8", COVERTYPE, 8, interval_for(10_000, CLOCK_NS))]  # fmt: skip
+    wanted += [("mnist_learned", MNIST, None, interval) for interval in (20_000, 4_000, 1_000, 250, 100)]
+    for name, sizes, uniform, interval in wanted:
+        if only and name != only:
+            continue
+        design = trained_like(sizes, name, uniform)
+        done = {(p["design"], p["asked"]) for p in known if "lut" in p or not synthesize}
+        if (name, interval) in done:
+            continue
+        point = measure(design, interval, name == "mlp_learned" and synthesize, synthesize and name != "mlp_uniform8")
+        known = [p for p in known if (p["design"], p["asked"]) != (name, interval)] + [{**point, "asked": interval}]
+        store.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+        print(known[-1], flush=True)
+    return known
+
+
+def _row(p: dict[str, Any]) -> list[str]:
+    estimate = p["estimate"]
+    return [
+        p["design"],
+        str(p["interval"]),
+        f"{p['results_per_second']:,.0f}",
+        f"{p['lut']:,}" if "lut" in p else f"({estimate['lut']:,.0f})",
+        f"{p['ff']:,}" if "ff" in p else "",
+        str(p["bram18"]) if "lut" in p else f"({estimate['bram18']})",
+        str(p["dsp"]) if "lut" in p else f"({estimate['dsp']})",
+        f"{p['memory_bits'] / p['learned_bits']:.3f}",
+        f"{p['seconds']:.0f}" if "seconds" in p else "",
+    ]
+
+
+def plot(found: Sequence[dict[str, Any]]) -> None:
+    """LUTs and block RAMs against results per second for the MNIST network."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows = sorted((p for p in found if p["design"] == "mnist_learned"), key=lambda p: float(p["results_per_second"]))
+    rate = [p["results_per_second"] for p in rows]
+    figure, left = plt.subplots(figsize=(6.4, 4.0))
+    left.loglog(rate, [p.get("lut", p["estimate"]["lut"]) for p in rows], "o-", color="tab:blue", label="LUT")
+    left.set_xlabel("results per second at 100 MHz")
+    left.set_ylabel("LUT", color="tab:blue")
+    right = left.twinx()
+    blocks = [p["bram18"] if "lut" in p else p["estimate"]["bram18"] for p in rows]
+    right.plot(rate, blocks, "s--", color="tab:red")
+    right.set_ylabel("18 Kb block RAMs", color="tab:red")
+    left.set_title("784-256-256-10, learned widths, folded on xc7z020")
+    figure.tight_layout()
+    figure.savefig(HERE / "folded.png", dpi=120)
+
+
+def main() -> None:
+    """Measure what is missing, then write the section and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--synthesize", action="store_true", help="run Yosys and Verilator on points without figures")
+    parser.add_argument("--only", help="one design: mlp_learned, mlp_uniform8 or mnist_learned")
+    options = parser.parse_args()
+    found = points(options.synthesize, options.only)
+    header = ["design", "cycles per result", "results/s at 100 MHz", "LUT", "FF", "BRAM18", "DSP",
+              "memory bits / learned bits", "Yosys s"]  # fmt: skip
+    body = table(header, [_row(p) for p in found])
+    notes = [f"Verilator, {p['design']}: {p['verilator']}." for p in found if p.get("verilator")]
+    text = f"""xc7z020 has 53,200 LUT, 106,400 FF, 280 BRAM18 and 220 DSP. Figures in parentheses are
+the solver's estimates, not synthesized.
+Networks are 54-512-512-512-512-7 (mlp) and 784-256-256-10 (mnist), random with the statistics of trained ones.
+
+{body}
+
+{" ".join(notes)}
+
+![LUT and block RAM against throughput](folded.png)"""
+    plot(found)
+    write_section("Folded architecture", "python -m benchmarks.folded --synthesize", text)
+
+
+if __name__ == "__main__":
+    main()

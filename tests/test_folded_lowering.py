@@ -1,0 +1,98 @@
+"""The lowered arithmetic, and what the solver and the memories make of it, without any simulator."""
+
+import numpy as np
+import pytest
+import strategies
+
+from flow import parts
+from flow.emit.folded_memory import weight_code, weight_words
+from flow.errors import DesignError
+from flow.evaluate import argmax, evaluate
+from flow.folding import Memory, Weights, fold, word_bits
+from flow.lowered import BINARY, TERNARY, Coding, evaluate_lowered, lower
+from flow.passes.group import group
+from flow.passes.prune import prune
+from flow.passes.widths import widths
+from flow.solver import explain, fastest, fits, interval_for, smallest
+
+WEIGHTS = Weights(1 / 53200, 1 / 280, 1 / 220)
+
+
+def folded_design(seed, **limits):
+    return group(widths(prune(strategies.random_design(seed, **limits))))
+
+
+@pytest.mark.parametrize("first", range(0, 400, 50))
+def test_lowered_arithmetic_equals_the_golden_model(first):
+    for seed in range(first, first + 50):
+        design = folded_design(seed, max_size=9)
+        inputs = strategies.vectors(design, 60, seed)
+        logits = evaluate_lowered(lower(design), inputs)
+        actual = argmax(logits, design.output_formats) if design.head == "argmax" else logits
+        assert (actual == evaluate(design, inputs)).all(), seed
+
+
+def test_every_weight_lies_where_the_hardware_looks_for_it():
+    for seed in range(40):
+        lowered = lower(folded_design(seed, max_size=12))
+        try:
+            folding = fold(lowered, 40, WEIGHTS)
+        except DesignError:
+            continue
+        for layer in folding.layers:
+            assert sorted(p for p in layer.order if p >= 0) == list(range(len(layer.layer.inputs)))
+            for g in layer.groups:
+                words = weight_words(layer, g)
+                assert len(words) == g.memory.depth
+                assert max(words).bit_length() <= g.memory.width == word_bits(g.coding, g.pe * g.simd)
+            computed = [u.neuron for lane in range(len(layer.lanes)) for u in layer.arrivals(lane) if u]
+            assert sorted(computed) == sorted(u.neuron for u in layer.layer.units)
+            assert layer.drain <= layer.words
+
+
+def test_codes_can_be_read_back():
+    rng = np.random.default_rng(1)
+    signs = rng.choice([-1, 1], (20, 7))
+    assert (1 - 2 * weight_code(signs, "binary", 1).astype(int) == signs).all()
+    trits = rng.integers(-1, 2, (50, 8))
+    bits = weight_code(trits, "ternary", 2).astype(int)
+    assert bits.shape == (50, word_bits(TERNARY, 8)) == (50, 14)
+    for row, code in zip(trits, bits, strict=True):
+        values = [int("".join(map(str, code[k : k + 5][::-1])), 2) for k in (0, 5)]
+        digits = [v // 3**i % 3 for v in values for i in range(3)]
+        rest = [code[10 + 2 * i] * (1 - 2 * code[11 + 2 * i]) for i in range(2)]
+        assert [(0, 1, -1)[d] for d in digits] + rest == row.tolist()
+    assert word_bits(BINARY, 22) == 22
+    assert word_bits(Coding(4, "signed"), 3) == 12
+
+
+def test_block_ram_estimate_matches_synthesis():
+    # Counted in netlists of Yosys 0.70.
+    for depth, width, blocks in ((8192, 42, 19), (9728, 22, 13), (6144, 3, 1), (9728, 5, 3), (512, 28, 1)):
+        assert abs(Memory(depth, width, "block").bram18 - blocks) <= 1
+
+
+def test_intervals_are_kept_and_shorter_ones_cost_more():
+    part = parts.resolve("xc7z020")
+    lowered = lower(folded_design(11, max_size=40))
+    costs = []
+    for interval in (4000, 200, 50):
+        folding = smallest(lowered, part, interval)
+        assert folding.interval <= interval
+        assert folding.interval == max(layer.cycles for layer in folding.layers)
+        costs.append(folding.cost.lut)
+    assert costs == sorted(costs)
+    quick = fastest(lowered, part)
+    assert fits(quick.cost, part)
+    assert quick.interval <= 50
+    told = explain(quick, part, 10.0)
+    assert told["results_per_second"] == pytest.approx(1e8 / quick.interval, rel=1e-3)
+    assert all(g["busy"] <= 1 for layer in told["layers"] for g in layer["groups"])
+
+
+def test_impossible_wishes_are_told():
+    lowered = lower(folded_design(11, max_size=40))
+    with pytest.raises(DesignError, match="results per second"):
+        interval_for(2e8, 10.0)
+    with pytest.raises(DesignError, match=r"layer dense_\d: 0 cycles"):
+        fold(lowered, 0, WEIGHTS)

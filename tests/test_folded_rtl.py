@@ -1,0 +1,90 @@
+"""The folded architecture in simulation: every bit, the exact latency and interval, under gaps and stalls."""
+
+from dataclasses import replace
+
+import pytest
+import strategies
+from test_folded_lowering import WEIGHTS, folded_design
+
+from flow import plan, simulate
+from flow.emit.cells import cell_models
+from flow.emit.folded import emit_folded
+from flow.emit.testbench import describe
+from flow.errors import DesignError
+from flow.evaluate import evaluate
+from flow.folding import fold
+from flow.lowered import lower
+from flow.tools import yosys
+
+
+def build(design, interval, folder, weights=WEIGHTS, dsp=False):
+    rtl = emit_folded(fold(lower(design), interval, weights, dsp), 10.0)
+    plan.mirror(dict(rtl.files), folder / "rtl")
+    return rtl, describe(design, rtl)
+
+
+def run(design, bench, folder, count=24, **options):
+    inputs = strategies.vectors(design, count)
+    engine = options.pop("engine", "icarus")
+    return simulate.run_cocotb(engine, bench, folder, inputs, evaluate(design, inputs), folder / "sim", **options)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_designs_agree_on_every_bit_and_cycle(seed, tmp_path):
+    design = folded_design(seed, max_size=14)
+    for interval in ((15, 400), (30, 60))[seed % 2]:
+        try:
+            rtl, bench = build(design, interval, tmp_path, dsp=bool(seed % 3))
+        except DesignError:
+            continue  # the interval is too short for this design
+        result = run(design, bench, tmp_path)
+        assert result.agrees, result.message
+        assert result.latency_seen == rtl.latency_cycles
+
+
+def test_a_wrong_weight_is_found(tmp_path):
+    design = folded_design(3, max_size=14)
+    _, bench = build(design, 400, tmp_path)
+    memory = next(p for p in sorted((tmp_path / "rtl").glob("*.v")) if "_parameters0" in p.name)
+    text = memory.read_text().splitlines()
+    line = next(i for i, t in enumerate(text) if "memory[0] =" in t)
+    head, digits = text[line].split("'h")
+    digits = digits.replace(digits[0], "7" if digits[0] != "7" else "3", 1)
+    text[line] = f"{head}'h{digits}"
+    memory.write_text("\n".join(text))
+    assert not run(design, bench, tmp_path).agrees
+
+
+def test_constant_designs_answer_every_vector(tmp_path):
+    design = folded_design(0)
+    layers = tuple(
+        replace(la, neurons=tuple(replace(n, weights=(0,) * len(n.weights), weight_bits=0.0) for n in la.neurons))
+        for la in design.layers
+    )
+    from flow.passes.group import group
+    from flow.passes.prune import prune
+    from flow.passes.widths import widths
+
+    for head in ("logits", "argmax"):
+        constant = group(widths(prune(replace(design, layers=layers, head=head))))
+        rtl, bench = build(constant, 10, tmp_path)
+        assert rtl.initiation_interval == rtl.latency_cycles == 1
+        assert run(constant, bench, tmp_path).agrees
+
+
+def test_memories_become_block_ram_and_the_netlist_agrees(tmp_path):
+    design = folded_design(7, max_size=14)
+    rtl, bench = build(design, 100, tmp_path, weights=replace(WEIGHTS, lut=1.0))
+    sources = [f"../rtl/{name}" for name in rtl.files]
+    yosys.synthesize(plan.folder(tmp_path / "synth"), yosys.synthesis_script(sources, rtl.top, "xc7", dsp=True), 600.0)
+    netlist = tmp_path / "synth" / "netlist.v"
+    assert "RAMB18E1" in netlist.read_text()
+    cells = tmp_path / "cells.v"
+    cells.write_text(cell_models(yosys.cell_library().read_text()))
+    result = run(design, bench, tmp_path, count=6, engine="netlist", sources=[netlist, cells])
+    assert result.agrees, result.message
+
+
+def test_emission_is_a_pure_function(tmp_path):
+    design = folded_design(5, max_size=14)
+    assert build(design, 100, tmp_path)[0] == build(design, 100, tmp_path)[0]
