@@ -12,16 +12,17 @@ from typing import Any
 from flow import plan
 from flow.bench import Bench
 from flow.emit.axis import MAGIC, VERSION, Shell, emit_axis
-from flow.emit.pynq import PART, emit_pynq
+from flow.emit.pynq import FILES, PART, emit_pynq
 from flow.emit.verilog import Rtl
 from flow.errors import ToolFailed, ToolNotFound, UsageError
 from flow.fixed import Ints
 from flow.lanes import BUS_BITS, LANES, layout_of, pack_inputs, pack_outputs
+from flow.netlist import read_netlist
 from flow.parts import Part
 from flow.pipeline import Build, record
 from flow.simulate import Difference, EngineResult
 from flow.steps import digest_of
-from flow.tools import cocotb, icarus
+from flow.tools import cocotb, icarus, yosys
 from keras_models.preprocess import read
 
 PHASES = ("registers", "full rate", "stalls", "held output", "malformed", "resets")
@@ -49,7 +50,8 @@ def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[
     if options.shell == "none":
         plan.remove(out / "shell")
     if options.shell != "pynq":
-        plan.remove(out / "pynq")
+        for name in FILES:  # a bitstream the user made there is left alone
+            plan.remove(out / "pynq" / name)
     if options.shell == "none":
         return []
     shell = emit_axis(build.design.name, rtl, bench, layout_of(bench, options.lanes, options.bus_bits))
@@ -74,7 +76,12 @@ def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[
         "results_per_second": round(1e9 / (interval * options.clock_period_ns)),
         "registers": about["registers"],
     }
-    return [lambda: _axis(build, shell, bench, digest_of("axis 1", key, plan.digest(files)))]
+
+    def work() -> None:
+        _axis(build, shell, bench, digest_of("axis 1", key, plan.digest(files)))
+        _resources(build, shell, bench, plan.digest(files))
+
+    return [work]
 
 
 def _pynq(build: Build, shell: Shell, bench: Bench) -> dict[str, str]:
@@ -101,6 +108,33 @@ def _axis(build: Build, shell: Shell, bench: Bench, key: str) -> None:
         return entry(result)
 
     record(build, "axis", build.steps.run("axis", key, work))
+
+
+def _resources(build: Build, shell: Shell, bench: Bench, key: str) -> None:
+    """What the shell itself takes: synthesized around an empty core, since the core's own synthesis is known."""
+    folder, family = build.options.out / "sim" / "axis_synth", build.options.part.yosys_family
+    script = yosys.synthesis_script(
+        ["core.v", *(f"../../shell/{name}" for name in shell.files)], shell.top, family, dsp=False
+    )
+
+    def work() -> dict[str, Any]:
+        plan.fresh_folder(folder)
+        plan.write_file(folder / "core.v", _empty_core(bench))
+        yosys.synthesize(folder, script, _TIMEOUT_S)
+        found = read_netlist(folder / "netlist.json", shell.top).resources
+        return {"lut": found.lut, "lut_as_memory": found.lut_as_memory, "ff": found.ff, "bram18": found.bram18}
+
+    key = digest_of("shell synthesis 1", key, script, yosys.version())
+    build.facts["shell"]["synthesis"] = build.steps.run("shell_synthesis", key, work)
+
+
+def _empty_core(bench: Bench) -> str:
+    """The core as a black box."""
+    ports = ["input wire clk", "input wire rst", "input wire in_valid", "output wire out_valid"]
+    ports.append(f"input wire [{max(bench.in_bits, 1) - 1}:0] in_data")
+    ports.append(f"output wire [{max(bench.out_bits, 1) - 1}:0] out_data")
+    ports += ["output wire in_ready", "input wire out_ready"] if bench.ready else []
+    return f"(* blackbox *)\nmodule {bench.top} ({', '.join(ports)});\nendmodule\n"
 
 
 def entry(result: EngineResult) -> dict[str, Any]:

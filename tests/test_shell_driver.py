@@ -12,7 +12,7 @@ from shell_models import RECEIVE, SEND, Board, Faults
 
 from flow.adders import build_graphs
 from flow.emit.axis import emit_axis
-from flow.emit.pynq import accelerator, emit_pynq
+from flow.emit.pynq import FILES, accelerator, emit_pynq
 from flow.emit.testbench import describe
 from flow.emit.verilog import emit_parallel
 from flow.evaluate import evaluate, quantize_inputs, to_float
@@ -147,6 +147,7 @@ def test_files_load_on_a_board_with_self_test_and_notebook(tmp_path, monkeypatch
     expected = evaluate(design, mantissas)
     files = emit_pynq(design, board.model["shell"], board.model["bench"], 8.0, None, mantissas, expected)
     assert files == emit_pynq(design, board.model["shell"], board.model["bench"], 8.0, None, mantissas, expected)
+    assert sorted(files) == sorted(FILES)
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     overlay = types.SimpleNamespace(accelerator=board.core, axi_dma_0=board.dma)

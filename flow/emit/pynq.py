@@ -12,6 +12,7 @@ from flow.fixed import Ints
 from flow.ir import Design
 
 PART = "xc7z020clg400-1"
+FILES = ("package_ip.tcl", "block_design.tcl", "driver.py", "accelerator.json", "selftest.json", "example.ipynb")
 _VENDOR, _CORE, _DMA = "nmp-flow", "accelerator", "axi_dma_0"
 _MAX_CLOCK_MHZ = 250.0  # of a clock that the processor gives to the logic
 
