@@ -40,6 +40,7 @@ from flow.vectors import make_vectors
 HERE = Path(__file__).parent
 LEARNED = {1.0: 0.78, 1.58: 0.06, 2.0: 0.09, 3.0: 0.05, 4.0: 0.02}  # share of neurons by learned width
 CLOCK_NS = 10.0
+_SYNTHESIZED_LUT = 20_000  # points that the solver estimates larger are not synthesized
 COVERTYPE = (54, 512, 512, 512, 512, 7)
 MNIST = (784, 256, 256, 10)
 
@@ -99,7 +100,7 @@ def measure(design: Design, interval: int, simulate_too: bool, synthesize: bool 
         plan.mirror(dict(rtl.files), folder / "rtl")
         if simulate_too:
             point["verilator"] = _simulated(design, rtl, folder)
-        if synthesize:
+        if synthesize and folding.cost.lut < _SYNTHESIZED_LUT:
             point.update(_synthesized(rtl, folder))
     return point
 
@@ -129,15 +130,19 @@ def points(synthesize: bool, only: str | None) -> list[dict[str, Any]]:
     for name, sizes, uniform, interval in wanted:
         if only and name != only:
             continue
-        design = trained_like(sizes, name, uniform)
-        done = {(p["design"], p["asked"]) for p in known if "lut" in p or not synthesize}
+        done = {(p["design"], p["asked"]) for p in known if "lut" in p or not synthesize or _too_large(p)}
         if (name, interval) in done:
             continue
-        point = measure(design, interval, name == "mlp_learned" and synthesize, synthesize and name != "mlp_uniform8")
+        design = trained_like(sizes, name, uniform)
+        point = measure(design, interval, name == "mlp_learned" and synthesize, synthesize and uniform is None)
         known = [p for p in known if (p["design"], p["asked"]) != (name, interval)] + [{**point, "asked": interval}]
         store.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
         print(known[-1], flush=True)
     return known
+
+
+def _too_large(point: dict[str, Any]) -> bool:
+    return point["design"] == "mlp_uniform8" or point["estimate"]["lut"] >= _SYNTHESIZED_LUT
 
 
 def _row(p: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from flow.emit.verilog import Rtl, emit_parallel
 from flow.errors import DesignError, UsageError
 from flow.evaluate import argmax
 from flow.fixed import Ints
-from flow.folding import Folding
+from flow.folds import Folding
 from flow.graph import LayerGraph, evaluate_graph
 from flow.ir import Design
 from flow.lowered import evaluate_lowered, lower

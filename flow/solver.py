@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from flow.errors import DesignError
-from flow.folding import Cost, Folding, Weights, fold, layer_cost
+from flow.folding import fold
+from flow.folds import Cost, Folding, Weights, layer_cost
 from flow.lowered import Lowered
 from flow.parts import Part
 

@@ -8,7 +8,8 @@ from flow import parts
 from flow.emit.folded_memory import weight_code, weight_words
 from flow.errors import DesignError
 from flow.evaluate import argmax, evaluate
-from flow.folding import Memory, Weights, fold, word_bits
+from flow.folding import fold
+from flow.folds import Memory, Weights, word_bits
 from flow.lowered import BINARY, TERNARY, Coding, evaluate_lowered, lower
 from flow.passes.group import group
 from flow.passes.prune import prune

@@ -19,7 +19,7 @@ from flow.emit.keywords import RESERVED
 from flow.emit.templates import FOLDER, render
 from flow.emit.verilog import Rtl, port_bits, port_lines
 from flow.evaluate import argmax
-from flow.folding import TREE_STAGE, Folding, LayerFold
+from flow.folds import TREE_STAGE, Folding, LayerFold
 from flow.ir import Design
 from flow.timing import XC7, Delays
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flow.emit.expressions import literal
 from flow.emit.folded_memory import rom
 from flow.fixed import bits_for
-from flow.folding import LayerFold, Memory
+from flow.folds import LayerFold, Memory
 from flow.lowered import Unit
 
 

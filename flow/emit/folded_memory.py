@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flow.emit.templates import render
 from flow.fixed import Ints
-from flow.folding import GroupFold, LayerFold, Memory
+from flow.folds import GroupFold, LayerFold, Memory
 
 Bits = NDArray[np.uint8]
 _BLOCK = 32  # words per initial block: Yosys takes quadratic time in a block's length

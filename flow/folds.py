@@ -1,0 +1,218 @@
+"""A folding as data: memories, weight groups, layers and what they are estimated to take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from flow.fixed import bits_for
+from flow.lowered import Coding, Lowered, LoweredLayer, Unit
+
+THRESHOLD_CYCLES = 4  # from a finished sum to the write of its output
+TREE_STAGE = 2  # adder levels between registers
+_BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+_LUT_FACTOR = 1.8  # LUTs after synthesis by Yosys over the counts below, from 1.4 (small) to 1.9 (4 x 512 neurons)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A read-only memory: words, bits per word, ``block`` or ``distributed``, and what it takes."""
+
+    depth: int
+    width: int
+    kind: str
+
+    @property
+    def bits(self) -> int:
+        """Bits stored."""
+        return self.depth * self.width
+
+    @property
+    def bram18(self) -> int:
+        """18 Kb block RAMs: the best shape, short rows side by side in one block."""
+        if self.kind != "block":
+            return 0
+        return min(math.ceil(math.ceil(self.depth / d) * self.width / w) for d, w in _BRAM_SHAPES)
+
+    @property
+    def lut(self) -> int:
+        """LUTs of a memory in LUTs: 64 bits each, with the multiplexers beyond 256 words."""
+        if self.kind == "block":
+            return self.width * (math.ceil(self.depth / 8192) - 1)
+        return math.ceil(self.width * self.depth / 64 * (1.0 if self.depth <= 256 else 1.3))
+
+
+@dataclass(frozen=True)
+class GroupFold:
+    """One weight group: unit ``i`` is computed by element ``i % pe`` in fold ``i // pe``."""
+
+    coding: Coding
+    units: tuple[Unit, ...]
+    pe: int
+    simd: int
+    memory: Memory
+    dsp: bool = False
+
+    @property
+    def folds(self) -> int:
+        """Folds this group needs."""
+        return math.ceil(len(self.units) / self.pe)
+
+    @property
+    def sum_bits(self) -> int:
+        """Accumulator width: the largest exact sum of the group."""
+        return max(bits_for(min(u.sum_range[0], -1), max(u.sum_range[1], 1))[1] for u in self.units)
+
+    @property
+    def weight_bits(self) -> float:
+        """Bits of memory per weight."""
+        return self.memory.width / (self.pe * self.simd)
+
+
+@dataclass(frozen=True)
+class LayerFold:
+    """One folded layer. ``order`` lists the input position (or -1) of every place of the buffer, word by word.
+
+    ``lanes`` are the output units; each serves the (group, element) pairs listed, in that order, once per fold.
+    ``banks`` are the input buffer's memories per lane of the layer before; ``slots`` vectors fit into it.
+    """
+
+    layer: LoweredLayer
+    simd: int
+    words: int
+    folds: int
+    groups: tuple[GroupFold, ...]
+    lanes: tuple[tuple[tuple[int, int], ...], ...]
+    order: tuple[int, ...]
+    banks: tuple[int, ...]
+    slots: int = 1
+    release: int = 0
+
+    @property
+    def cycles(self) -> int:
+        """Cycles per vector."""
+        return self.words * self.folds
+
+    @property
+    def drain(self) -> int:
+        """Cycles per fold in which finished sums leave; at most ``words``."""
+        return max(len(lane) for lane in self.lanes)
+
+    @property
+    def product_stage(self) -> int:
+        """1 where products get a register of their own."""
+        return int(any(g.coding.kind == "signed" for g in self.groups))
+
+    @property
+    def sum_cycles(self) -> int:
+        """From a step to the sum that includes it: memory, word register, products, tree, accumulator."""
+        levels = (self.simd - 1).bit_length()
+        return 3 + self.product_stage + max(levels - 1, 0) // TREE_STAGE
+
+    @property
+    def first_write(self) -> int:
+        """Cycles from start to the first output's write."""
+        return self.words + self.sum_cycles + THRESHOLD_CYCLES
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a vector's start here to the earliest start of the next layer."""
+        return self.cycles + self.sum_cycles + self.drain + THRESHOLD_CYCLES
+
+    def arrivals(self, lane: int) -> Iterator[Unit | None]:
+        """What a lane's output unit handles, fold by fold; None where an element has no neuron left."""
+        for fold in range(self.folds):
+            for place in range(self.drain):
+                unit = None
+                if place < len(self.lanes[lane]):
+                    group, pe = self.lanes[lane][place]
+                    index = fold * self.groups[group].pe + pe
+                    units = self.groups[group].units
+                    unit = units[index] if fold < self.groups[group].folds and index < len(units) else None
+                yield unit
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated resources."""
+
+    lut: float = 0.0
+    bram18: int = 0
+    dsp: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.lut + other.lut, self.bram18 + other.bram18, self.dsp + other.dsp)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What one LUT, one block RAM and one DSP block weigh: the scarcer, the heavier."""
+
+    lut: float
+    bram18: float
+    dsp: float
+
+    def of(self, cost: Cost) -> float:
+        """One number for a cost."""
+        return cost.lut * self.lut + cost.bram18 * self.bram18 + cost.dsp * self.dsp
+
+
+@dataclass(frozen=True, eq=False)
+class Folding:
+    """The folding of a whole design, its steady interval in cycles, its estimated cost and why it was chosen."""
+
+    lowered: Lowered
+    layers: tuple[LayerFold, ...]
+    interval: int
+    cost: Cost
+    reason: str = ""
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of weight memory."""
+        return sum(g.memory.bits for la in self.layers for g in la.groups)
+
+    @property
+    def learned_bits(self) -> float:
+        """Computed weights times the width their neurons learned: what the memory should not exceed by much."""
+        return sum(u.learned_bits * len(la.layer.inputs) for la in self.layers for u in la.layer.units)
+
+
+def word_bits(coding: Coding, weights: int) -> int:
+    """Bits of a memory word of so many weights; three ternary weights take five bits."""
+    if coding.kind == "ternary":
+        return 5 * (weights // 3) + 2 * (weights % 3)
+    return coding.bits * weights
+
+
+def layer_cost(fold: LayerFold) -> Cost:
+    """Estimated resources of one layer, with the buffer it reads from."""
+    total = Cost(60.0 + 130.0 * len(fold.lanes))  # sequencer and output units
+    x_bits = fold.layer.lane.bits + (not fold.layer.lane.signed)
+    for group in fold.groups:
+        total += Cost(group.memory.lut, group.memory.bram18)
+        total += Cost(group.pe * _element_luts(group, x_bits), 0, group.pe * fold.simd if group.dsp else 0)
+    widest = max(g.sum_bits for g in fold.groups)
+    elements = sum(g.pe for g in fold.groups)
+    total += Cost(widest * elements / 4)  # choosing among finished sums
+    depth = fold.words * fold.slots if fold.banks else fold.words
+    rows = math.ceil(depth / 64) * (4 / 3) if fold.banks else depth / 4
+    total += Cost(fold.simd * fold.layer.lane.bits * rows)
+    return replace(total, lut=total.lut * _LUT_FACTOR)
+
+
+def _element_luts(group: GroupFold, x_bits: int) -> float:
+    """LUTs of one processing element: leaves, adder tree and accumulator."""
+    luts = float(group.sum_bits)
+    count, bits = group.simd, x_bits
+    if group.coding.kind == "signed":
+        luts += 0 if group.dsp else group.simd * (group.coding.bits - 1) * (x_bits + 1)
+        bits += group.coding.bits
+    elif group.simd > 1:
+        luts += group.simd / 2 * bits
+    while count > 1:
+        bits += 1
+        luts += count // 2 * bits
+        count = (count + 1) // 2
+    return luts
