@@ -173,8 +173,10 @@ class Accelerator:
     def infer(self, mantissas: np.ndarray) -> np.ndarray:
         """Integer outputs (rows x outputs) for integer inputs (rows x inputs), in transfers of ``max_vectors``."""
         mantissas = np.asarray(mantissas)
-        if mantissas.ndim != 2 or mantissas.shape[1] != len(self.model["inputs"]):
-            raise ValueError(f"expected (rows, {len(self.model['inputs'])}) integers, got shape {mantissas.shape}")
+        if mantissas.ndim != 2 or mantissas.shape[1] != len(self.model["inputs"]) or mantissas.dtype.kind not in "iu":
+            wanted = f"expected (rows, {len(self.model['inputs'])}) integers"
+            raise ValueError(f"{wanted}, got shape {mantissas.shape} of {mantissas.dtype}")
+        mantissas = mantissas.astype(np.int64)  # the board's own integers have 32 bits
         low, high = (np.array([q[key] for q in self.model["inputs"]], np.int64) for key in ("low", "high"))
         if ((mantissas < low) | (mantissas > high)).any():
             raise ValueError("an integer input is outside its range; use quantize")

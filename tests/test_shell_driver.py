@@ -1,9 +1,11 @@
 """The board's driver against a board in software: exact where all is well, a clear error where anything is not."""
 
+import ast
 import importlib
 import json
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +141,12 @@ def test_bad_arrays_are_refused():
         accelerator.predict(np.zeros((2, n + 1)))
     with pytest.raises(ValueError, match="outside its range"):
         accelerator.infer(np.full((1, n), 1 << 40))
+    with pytest.raises(ValueError, match=f"expected \\(rows, {n}\\) integers, got .* float64"):
+        accelerator.infer(np.zeros((1, n)))
+
+
+def test_driver_runs_on_the_old_python_of_a_board():
+    ast.parse(Path(driver.__file__).read_text(), feature_version=(3, 8))
 
 
 def test_files_load_on_a_board_with_self_test_and_notebook(tmp_path, monkeypatch):
