@@ -199,10 +199,10 @@ def test_gradients() -> None:
 
     values = [v.value for v in layer.trainable_variables]
     names = [v.name for v in layer.trainable_variables]
-    task = dict(zip(names, jax.grad(lambda v: loss(v, False))(values), strict=True))
+    task = dict(zip(names, jax.jit(jax.grad(lambda v: loss(v, False)))(values), strict=True))
     assert np.asarray(task["kernel"]).tolist() == [[1, 0], [1, 1], [1, 1]]
     assert np.any(np.asarray(task["weight_strength"]) != 0)
-    cost = dict(zip(names, jax.grad(lambda v: loss(v, True))(values), strict=True))
+    cost = dict(zip(names, jax.jit(jax.grad(lambda v: loss(v, True)))(values), strict=True))
     assert (np.asarray(cost["weight_strength"]) > 0).all()
     assert (np.asarray(cost["weight_log2_range"]) < 0).all()
     assert cost["kernel"][1, 0] != 0
@@ -222,7 +222,7 @@ def test_paper_mode_bits_grow_only_where_the_surrogate_asks() -> None:
     def loss(v: list) -> object:
         return ops.mean(ops.square(model.stateless_call(v, fixed, X, training=True)[0] - y))
 
-    gradients = jax.grad(loss)(values)
+    gradients = jax.jit(jax.grad(loss))(values)
     position = next(i for i, v in enumerate(model.trainable_variables) if v is strength)
     gradient = np.asarray(gradients[position])
     before = layer.export_integer()[0]["weight_bits"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from pathlib import Path
@@ -94,5 +95,6 @@ def test_uniform_method_saves_a_plain_qkeras_model(bits: float, tmp_path: Path) 
     out = tmp_path / "u.h5"
     options = ("--data", "digits", "--method", "uniform", "--hidden", "8", "--epochs", "2", "--quiet")
     assert train.main([*options, "--bits", str(bits), "--out", str(out)]) == 0
+    assert json.loads(out.with_suffix(".train.json").read_text())["mean_weight_bits"] == bits
     model = load_qmodel(out, compile=False)
     assert model.predict(np.zeros((2, 64), np.float32), verbose=0).shape == (2, 10)
