@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .fit import FitConfig, FitResult
 
 METHOD_NAMES = ("nmp", "uniform", "float")
+WITHOUT_QKERAS = ("nmp", "float")
 MODE_DEFAULTS: dict[str, dict[str, Any]] = {
     "hardware": {"epochs": 400, "learning_rate": 7e-3, "beta": 1e-5},
     "paper": {"epochs": 100, "learning_rate": 1e-3, "beta": 0.0},
@@ -72,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = load_dataset(options.data, options.split_key, _columns(options.target_columns))
         _check_writable(options.out)
         choose_backend()
+        if arguments is None:
+            keep_tensorflow_out(options.method)
         train(options, dataset)
     except (DataError, UsageError, OSError, ValueError) as error:
         print(f"error: {str(error).splitlines()[0] if str(error) else type(error).__name__}", file=sys.stderr)
@@ -126,9 +129,18 @@ def _check_writable(out: Path) -> None:
 
 
 def choose_backend() -> None:
-    """Use JAX unless KERAS_BACKEND says otherwise: measured, an epoch is a tenth faster and compiling three times."""
+    """Use JAX unless KERAS_BACKEND says otherwise (measured: several times faster per epoch than TensorFlow here)."""
     os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def keep_tensorflow_out(method: str) -> None:
+    """Let Keras on JAX find no TensorFlow: its type checks would import it, for seconds and lines on stderr.
+
+    For a process of our own only: nothing in it could use TensorFlow afterwards.
+    """
+    if os.environ["KERAS_BACKEND"] == "jax" and method in WITHOUT_QKERAS:
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
 def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
