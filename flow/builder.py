@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -68,6 +69,15 @@ class GraphBuilder:
         probe = Node("quantize", quantizer.low, quantizer.high, (term,), drop=drop, half_even=half_even, neuron=neuron)
         low, high = quantized_range(probe, self.nodes[term.node])
         return self.append(replace(probe, low=low, high=high))
+
+
+def aligned_weights(neuron: Neuron, formats: Sequence[Fixed], ranges: Sequence[tuple[int, int]]) -> list[int]:
+    """What each input mantissa weighs on the accumulator's grid; 0 for inputs that are always 0."""
+    assert neuron.accumulator is not None
+    return [
+        w << (neuron.accumulator.frac - f.frac - neuron.weight_frac) if w and r != (0, 0) else 0
+        for w, f, r in zip(neuron.weights, formats, ranges, strict=True)
+    ]
 
 
 def aligned_bias(neuron: Neuron) -> int:

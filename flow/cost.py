@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flow.fixed import bits_for
 from flow.graph import LayerGraph, Node, row_start
+from flow.tables import table_luts
 
 
 def graph_luts(graph: LayerGraph) -> int:
@@ -19,6 +20,8 @@ def node_luts(node: Node, graph: LayerGraph) -> int:
         return _row_luts(node)
     if node.kind == "sum":
         return _sum_luts(node, graph)
+    if node.kind == "table":
+        return table_luts(node.table)
     return _quantize_luts(node, graph) if node.kind == "quantize" else 0
 
 

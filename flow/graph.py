@@ -6,6 +6,7 @@ width is exact. A layer's inputs are the mantissas that enter it, its outputs th
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ Columns = tuple[tuple[Bit, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value: an ``input`` element, a ``sum`` of terms and a constant, a ``row`` of bits, or a ``quantize`` of a term.
+    """A value: an ``input``, a ``sum`` of terms and a constant, a ``row`` of bits, a ``table`` or a ``quantize``.
 
     ``neuron`` names the neuron a value belongs to, -1 where neurons share it. A ``quantize`` node drops ``drop`` low
     bits of its term (the rounding constant is already in it; negative: appends zeros), clears the result's bit 0 where
@@ -52,7 +53,8 @@ class Node:
     A ``row`` adds bits: those of ``columns[c]`` weigh ``2**c``, and the total is taken modulo ``2**bits`` into
     ``low..high``. One carry chain does it: columns hold at most three bits, the first with more than one at most five,
     of which two, not inverted, enter at the end of the chain (``row_start``). A ``partial`` row holds bits that mean
-    something only together with the other bits of the heap that a later row completes.
+    something only together with the other bits of the heap that a later row completes. A ``table`` gives
+    ``table[index]``, where the single bit of ``columns[i]`` is bit ``i`` of the index.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class Node:
     neuron: int = -1
     columns: Columns = ()
     partial: bool = False
+    table: tuple[int, ...] = ()
 
     @property
     def sources(self) -> set[int]:
@@ -103,21 +106,30 @@ def evaluate_graph(graph: LayerGraph, mantissas: Ints) -> Ints:
     """Run the graph on input mantissas (vectors x inputs); gives output mantissas (vectors x neurons)."""
     values: list[Ints] = []
     for node in graph.nodes:
-        if node.kind == "input":
-            values.append(mantissas[:, node.element])
-            continue
-        if node.kind == "row":
-            values.append(_evaluate_row(node, values, len(mantissas)))
-            continue
-        total = np.full(len(mantissas), node.constant, np.int64)
-        for term in node.terms:
-            value = values[term.node]
-            value = value << term.shift if term.shift >= 0 else value >> -term.shift
-            total = total - value if term.negative else total + value
-        if node.kind == "quantize":
-            total = quantize(node, total)
-        values.append(total)
+        values.append(
+            mantissas[:, node.element] if node.kind == "input" else evaluate_node(node, values, len(mantissas))
+        )
     return np.stack([values[i] for i in graph.outputs], axis=1)
+
+
+def evaluate_node(node: Node, values: Sequence[Ints] | Mapping[int, Ints], count: int) -> Ints:
+    """A node's value from the values of the nodes it reads, for ``count`` vectors at once."""
+    if node.kind == "row":
+        return _evaluate_row(node, values, count)
+    if node.kind == "table":
+        bits = (_bit(column[0], values) << c for c, column in enumerate(node.columns))
+        return np.array(node.table, np.int64)[sum(bits, np.zeros(count, np.int64))]
+    total = np.full(count, node.constant, np.int64)
+    for term in node.terms:
+        value = values[term.node]
+        value = value << term.shift if term.shift >= 0 else value >> -term.shift
+        total = total - value if term.negative else total + value
+    return quantize(node, total) if node.kind == "quantize" else total
+
+
+def _bit(bit: Bit, values: Sequence[Ints] | Mapping[int, Ints]) -> Ints | np.int64:
+    value = np.int64(0) if bit.constant else (values[bit.node] >> bit.index) & 1
+    return value ^ np.int64(bit.inverted)
 
 
 def row_start(node: Node) -> int:
@@ -125,12 +137,11 @@ def row_start(node: Node) -> int:
     return next((c for c, column in enumerate(node.columns) if len(column) > 1), len(node.columns))
 
 
-def _evaluate_row(node: Node, values: list[Ints], count: int) -> Ints:
+def _evaluate_row(node: Node, values: Sequence[Ints] | Mapping[int, Ints], count: int) -> Ints:
     total = np.zeros(count, np.int64)
     for c, column in enumerate(node.columns):
         for bit in column:
-            value = np.int64(0) if bit.constant else (values[bit.node] >> bit.index) & 1
-            total = total + ((value ^ int(bit.inverted)) << c)
+            total = total + (_bit(bit, values) << c)
     total = total & ((1 << node.bits) - 1)
     return np.asarray(total - ((total > node.high).astype(np.int64) << node.bits), np.int64) if node.signed else total
 

@@ -36,7 +36,7 @@ Heap = list[list[HeapBit]]
 
 @dataclass(frozen=True)
 class Row:
-    """One carry chain: ``columns`` from column ``start`` on; ``width`` result bits."""
+    """One carry chain: ``columns`` from column ``start`` on; its lowest ``width`` result bits are used."""
 
     start: int
     columns: tuple[tuple[HeapBit, ...], ...]
@@ -136,7 +136,8 @@ class _Packer:
 
     def _add_row(self, start: int, columns: list[tuple[HeapBit, ...]]) -> None:
         width = sum(len(column) << c for c, column in enumerate(columns)).bit_length()
+        width = min(width, len(self.heap) - start)
         self.luts += len(columns)
-        for i in range(min(width, len(self.heap) - start)):
+        for i in range(width):
             self.heap[start + i].append(HeapBit(self.level + 1, True, len(self.rows), i))
         self.rows.append(Row(start, tuple(columns), width))

@@ -4,35 +4,72 @@ Every value inside is unsigned: a negative use takes the complement of its bits,
 gathered into one constant per neuron, whose ones are bits of that neuron's heap like others, together with bias and
 rounding constant. So subtractions, offsets and biases cost places in a carry chain, not carry chains.
 
-Weights of +-1 everywhere are rewritten as a shared total and half as many doubled terms (``_totals``).
+Weights of +-1 everywhere are rewritten as a shared total and half as many doubled terms (``_totals``). Neurons of few
+input bits become tables where these cost less.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flow.builder import GraphBuilder, aligned_bias, rounding_constant, without_dead
-from flow.cost import graph_luts
+from flow.builder import GraphBuilder, aligned_bias, aligned_weights, rounding_constant, without_dead
+from flow.cost import graph_luts, node_luts
 from flow.fixed import Ints, bits_for
 from flow.graph import ONE, Bit, Columns, LayerGraph, Node, Term
 from flow.growth import Digits, Settings
 from flow.heap import HeapBit, Packing, pack
 from flow.ir import Design
 from flow.sharing import Use, share, signed_digits
+from flow.tables import Network, network
 
 _TOTALS = (0, 1, -1, 2, -2, 3, -3)  # multiples of the total that a row may be written with
 _SETTINGS = (Settings(accept=0.95, luts_per_bit=0.56), Settings(size=4, accept=0.95, luts_per_bit=0.54))
+_TABLE_BITS = 13  # of a neuron's inputs; more take long to search and rarely pay
 _LARGE = 20_000  # weights; beyond, one search must do
 
 
 def lowbit_graph(design: Design, index: int) -> LayerGraph:
     """Layer ``index`` of a design (widths pass done) as rows of bits, the cheapest of a few; not proved yet."""
-    sums = _sums(design, index)
+    sums = _sums(design, index, frozenset())
     settings = _SETTINGS if sums.digits.size < _LARGE else (Settings(pairs=256, tried=256, accept=0.8),)
-    graphs = [_graph(design, index, sums, s) for s in settings]
-    return min(graphs, key=graph_luts)
+    best, chosen = min(((_graph(design, index, sums, s, {}), s) for s in settings), key=lambda g: graph_luts(g[0]))
+    tables = _cheaper_tables(design, index, best)
+    if not tables:
+        return best
+    other = _graph(design, index, _sums(design, index, frozenset(tables)), chosen, tables)
+    return min(best, other, key=graph_luts)
+
+
+def _cheaper_tables(design: Design, index: int, graph: LayerGraph) -> dict[int, Network]:
+    """The neurons that cost less as tables than what they have for themselves in ``graph``."""
+    own: Counter[int] = Counter()
+    for node in graph.nodes:
+        own[node.neuron] += node_luts(node, graph)
+    functions = ((j, _function(design, index, j)) for j in sorted(own) if j >= 0 and own[j])
+    networks = ((j, network(function, own[j])) for j, function in functions if function is not None)
+    return {j: found for j, found in networks if found}
+
+
+def _function(design: Design, index: int, j: int) -> Ints | None:
+    """Neuron ``j`` for every value of its inputs' bits, first input lowest; None where there are too many."""
+    neuron, ranges = design.layers[index].neurons[j], design.ranges_into(index)
+    weights = aligned_weights(neuron, design.formats_into(index), ranges)
+    if sum(bits_for(*ranges[i])[1] for i, w in enumerate(weights) if w) > _TABLE_BITS:
+        return None
+    total = np.full(1, aligned_bias(neuron), np.int64)
+    for i, weight in enumerate(weights):
+        if weight:
+            low, high = ranges[i]
+            signed, bits = bits_for(low, high)
+            values = np.arange(1 << bits)
+            values = np.where(signed & (values >> max(bits - 1, 0) == 1), values - (1 << bits), values).clip(low, high)
+            total = (weight * values[:, None] + total[None]).reshape(-1)
+    assert neuron.accumulator is not None
+    return neuron.output.from_integer(total, neuron.accumulator.frac) if neuron.output else total
 
 
 @dataclass(frozen=True)
@@ -53,9 +90,11 @@ class _Sums:
     totals: list[int]
 
 
-def _sums(design: Design, index: int) -> _Sums:
+def _sums(design: Design, index: int, without: frozenset[int]) -> _Sums:
+    """The sums of a layer's live neurons, those of ``without`` left out."""
     layer, formats, ranges = design.layers[index], design.formats_into(index), design.ranges_into(index)
     matrix = layer.matrix * np.array([r != (0, 0) for r in ranges])[:, None]
+    matrix[:, sorted(without)] = 0
     inputs = np.flatnonzero(matrix.any(axis=1)).tolist()
     neurons = np.flatnonzero(matrix.any(axis=0)).tolist()
     finest = max((formats[i].frac for i in inputs), default=0)
@@ -108,17 +147,20 @@ def _digit_count(values: Ints | int) -> Ints:
     return np.asarray(np.bitwise_count(magnitude ^ (3 * magnitude)), np.int64)
 
 
-def _graph(design: Design, index: int, sums: _Sums, settings: Settings) -> LayerGraph:
+def _graph(design: Design, index: int, sums: _Sums, settings: Settings, tables: Mapping[int, Network]) -> LayerGraph:
     layer, ranges = design.layers[index], design.ranges_into(index)
     highs = [(1 << _bits(ranges[i])) - 1 if ranges[i][0] < 0 else ranges[i][1] for i in sums.inputs]
     rows = share(sums.digits.copy(), highs, sums.shifts, settings)
     builder = _RowBuilder(design, index, sums, rows)
     row_of = {j: r for r, j in enumerate(sums.neurons)}
-    outputs = [
-        builder.neuron(j, row_of[j]) if j in row_of else builder.add_constant_neuron(j, neuron)
-        for j, neuron in enumerate(layer.neurons)
-    ]
-    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), "bit rows"))
+    outputs = []
+    for j, neuron in enumerate(layer.neurons):
+        if j in tables:
+            outputs.append(builder.table_neuron(j, tables[j]))
+        else:
+            outputs.append(builder.neuron(j, row_of[j]) if j in row_of else builder.add_constant_neuron(j, neuron))
+    engine = f"bit rows and {len(tables)} tables" if tables else "bit rows"
+    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), engine))
 
 
 class _RowBuilder(GraphBuilder):
@@ -142,6 +184,18 @@ class _RowBuilder(GraphBuilder):
         constant = aligned_bias(neuron) + rounding_constant(neuron.output, neuron.accumulator.frac)
         node = self._add(uses, constant, j)
         return self.add_quantize(Term(node, 0), j) if neuron.output else node
+
+    def table_neuron(self, j: int, tables: Network) -> int:
+        """Output node of neuron ``j`` made of tables."""
+        weights = aligned_weights(self.layer.neurons[j], self.formats, self.ranges)
+        inputs = [Bit(i, b) for i, w in enumerate(weights) if w for b in range(self.nodes[i].bits)]
+        made: list[int] = []
+        for lookup in tables.lookups:
+            bits = (inputs[b] if k < 0 else Bit(made[k], b) for k, b in lookup.inputs)
+            low, high, last = min(lookup.table), max(lookup.table), lookup is tables.lookups[-1]
+            node = Node("table", low, high, neuron=j, columns=tuple((bit,) for bit in bits), table=lookup.table)
+            made.append(self.append(node if last else replace(node, partial=True)))
+        return made[-1]
 
     def _operand(self, operand: int) -> int:
         if operand < len(self.sums.inputs):
@@ -200,7 +254,7 @@ class _RowBuilder(GraphBuilder):
             )
 
         for row in packing.rows:
-            high = sum(len(column) << c for c, column in enumerate(row.columns))
+            high = min(sum(len(column) << c for c, column in enumerate(row.columns)), (1 << row.width) - 1)
             node = Node("row", 0, high, neuron=neuron, columns=placed(row.columns), partial=True)
             nodes.append(self.append(node))
         return placed(packing.last)

@@ -5,7 +5,7 @@ expanding backwards: what a node contributes is a coefficient for each of its bi
 value, the node is replaced by its form or, if it is a partial row, by its own bits. This holds modulo ``2**bits`` of
 the row; the form whose range over the inputs fits the row's range is then the row's value itself, since residues are
 unique there. The forms that reach the quantizers are compared with the weights; a quantizer acts on one value and is
-monotone, so its parameters are compared.
+monotone, so its parameters are compared. Neurons made of tables are compared for every combination of their inputs.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from collections import defaultdict
 
 import numpy as np
 
-from flow.builder import aligned_bias, quantized_range, quantizer_drop, rounding_constant
+from flow.builder import aligned_bias, aligned_weights, quantized_range, quantizer_drop, rounding_constant
 from flow.errors import DesignError
 from flow.fixed import Ints
-from flow.graph import LayerGraph, Node
+from flow.graph import LayerGraph, Node, evaluate_node
 from flow.ir import Design, Neuron
 
+_MOST_COMBINATIONS = 1 << 20  # of a table's inputs, all of which are tried
 Form = tuple[Ints, int]  # coefficients of the input mantissas, constant
 
 
@@ -31,12 +32,12 @@ def prove(design: Design, index: int, graph: LayerGraph) -> None:
         where = f"layer {layer.name}, neuron {j}: the graph"
         node, accumulator = graph.nodes[graph.outputs[j]], neuron.accumulator
         assert accumulator is not None
-        expected = [
-            w << (accumulator.frac - f.frac - neuron.weight_frac) if w and r != (0, 0) else 0
-            for w, f, r in zip(neuron.weights, formats, ranges, strict=True)
-        ]
+        expected = aligned_weights(neuron, formats, ranges)
         if not any(expected):
             _prove_constant(neuron, node, where)
+            continue
+        if node.kind == "table":
+            _prove_table(neuron, expected, graph, j, ranges, where)
             continue
         source, shift = graph.outputs[j], 0
         if neuron.output:
@@ -69,8 +70,38 @@ def _prove_quantizer(neuron: Neuron, node: Node, graph: LayerGraph, where: str) 
         raise DesignError(f"{where} saturates differently")
 
 
+def _prove_table(
+    neuron: Neuron, weights: list[int], graph: LayerGraph, j: int, ranges: tuple[tuple[int, int], ...], where: str
+) -> None:
+    """Compare a neuron of tables for every combination of its inputs."""
+    cone = {graph.outputs[j]}
+    for i in range(graph.outputs[j], -1, -1):
+        if i in cone:
+            cone |= graph.nodes[i].sources
+    if any(graph.nodes[i].kind not in ("input", "table") for i in cone):
+        raise DesignError(f"{where} mixes tables with sums")
+    elements = sorted({graph.nodes[i].element for i in cone if graph.nodes[i].kind == "input"} | {
+        i for i, w in enumerate(weights) if w})  # fmt: skip
+    spans = [np.arange(ranges[e][0], ranges[e][1] + 1) for e in elements]
+    if np.prod([float(len(s)) for s in spans]) > _MOST_COMBINATIONS:
+        raise DesignError(f"{where} is a table of too many inputs to be proved")
+    grid = dict(zip(elements, (g.reshape(-1) for g in np.meshgrid(*spans, indexing="ij")), strict=True))
+    count = len(grid[elements[0]])
+    values: dict[int, Ints] = {}
+    for i in sorted(cone):
+        node = graph.nodes[i]
+        values[i] = grid[node.element] if node.kind == "input" else evaluate_node(node, values, count)
+        if values[i].min() < node.low or values[i].max() > node.high:
+            raise DesignError(f"{where} has too narrow a table")
+    assert neuron.accumulator is not None
+    total = sum((weights[e] * grid[e] for e in elements), np.full(count, aligned_bias(neuron), np.int64))
+    expected = neuron.output.from_integer(total, neuron.accumulator.frac) if neuron.output else total
+    if not np.array_equal(values[graph.outputs[j]], expected):
+        raise DesignError(f"{where} has a wrong entry in a table")
+
+
 class _Forms:
-    """The exact affine form of every value of a graph; ``None`` for partial rows and quantized values."""
+    """The exact affine form of every value of a graph; ``None`` for partial rows, tables and quantized values."""
 
     def __init__(self, graph: LayerGraph, ranges: tuple[tuple[int, int], ...], layer: str) -> None:
         self.graph, self.layer, self.inputs = graph, layer, len(ranges)
@@ -103,7 +134,7 @@ class _Forms:
         return int(np.minimum(low, high).sum()) + form[1], int(np.maximum(low, high).sum()) + form[1]
 
     def _form(self, i: int, node: Node) -> Form | None:
-        if node.kind == "quantize" or node.partial:
+        if node.kind in ("quantize", "table") or node.partial:
             return None
         if node.kind == "row":
             return self._row_form(i, node)
@@ -134,7 +165,7 @@ class _Forms:
                     raise DesignError(f"layer {self.layer}: node {last} of the graph loses a carry")
                 constant += _add_columns(source, weight, bits)
             else:
-                raise DesignError(f"layer {self.layer}: node {i} of the graph reads a quantized value")
+                raise DesignError(f"layer {self.layer}: node {i} of the graph reads a value that is no sum")
         low, _ = self._range((form, constant))
         return form, constant + node.low + (low - node.low) % modulus - low
 

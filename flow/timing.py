@@ -38,6 +38,8 @@ class Delays:
             return self.adder(node.bits)
         if node.kind == "row" and row_start(node) < len(node.columns):
             return self.lut + self.net_beside + self.adder(len(node.columns) - row_start(node))
+        if node.kind == "table" and node.low != node.high:
+            return self.lut + self.net
         if node.kind == "quantize" and node.low != node.high:
             return 2 * (self.lut + self.net)
         return 0.0

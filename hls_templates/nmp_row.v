@@ -20,7 +20,9 @@ module nmp_row #(
     input  wire         e,
     output wire [Y-1:0] y
 );
-    wire [W+1:0] total;
+    // verilator lint_off UNUSEDSIGNAL
+    wire [W+1:0] total;  // its upper bits are left out where Y is less than W + 2
+    // verilator lint_on UNUSEDSIGNAL
     assign y = total[Y-1:0];
 `ifdef SYNTHESIS
 `ifndef NMP_GENERIC

@@ -99,3 +99,24 @@ def test_wrong_terms_and_constants_of_alkaids_graphs_are_refused(seed):
         for k, term in enumerate(node.terms):
             wrong = replace(term, negative=not term.negative)
             refused(the_design, changed(graph, i, terms=(*node.terms[:k], wrong, *node.terms[k + 1 :])))
+
+
+def test_every_entry_of_a_table_matters():
+    inputs = tuple(Quantizer.saturating(Fixed(False, 2, 0)) for _ in range(4))
+    act = Quantizer.saturating(Fixed(False, 2, -2))
+    layer = Layer("dense", (Neuron((3, -2, 1, 3), 0, 3.0, 1, 0, act),))
+    the_design = widths(Design("net", inputs, (layer,)))
+    graph = lowbit_graph(the_design, 0)
+    tables = [i for i, node in enumerate(graph.nodes) if node.kind == "table"]
+    assert tables and graph.engine == "bit rows and 1 tables"
+    prove(the_design, 0, graph)
+    last = graph.nodes[tables[-1]]
+    for k, value in enumerate(last.table):
+        wrong = (*last.table[:k], value ^ 1, *last.table[k + 1 :])
+        try:
+            prove(the_design, 0, changed(graph, tables[-1], table=wrong))
+        except DesignError:
+            continue
+        assert len(tables) > 1  # a number of a class that does not occur
+    refused(the_design, changed(graph, tables[-1], columns=last.columns[::-1]))
+    refused(the_design, changed(graph, tables[-1], high=last.high - 1))

@@ -1,4 +1,7 @@
-"""Verilog of a row of bits: wiring below the first addition, then one carry chain (``nmp_row.v``) or a plain ``+``."""
+"""Verilog of rows of bits and of tables.
+
+A row is wiring below the first addition, then one carry chain (``nmp_row.v``) or a plain ``+``.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,26 @@ def row_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
     return lines if not start else [*lines, f"{head} = {{{result}, {_vector(low, values)}}};"]
 
 
+def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
+    """Declare ``name`` as a table's value: a constant per result bit, indexed by the node's bits."""
+    size = len(node.table)
+    lines = [
+        f"wire [{len(node.columns) - 1}:0] {name}_i = {_vector([column[0] for column in node.columns], values)};",
+        f"wire {'signed ' if node.signed else ''}[{node.bits - 1}:0] {name};",
+    ]
+    for bit in range(node.bits):
+        ones = sum(((value >> bit) & 1) << i for i, value in enumerate(node.table))
+        lines.append(f"localparam [{size - 1}:0] {name}_t{bit} = {size}'h{ones:0{-(-size // 4)}x};")
+        lines.append(f"assign {name}[{bit}] = {name}_t{bit}[{name}_i];")
+    return lines
+
+
 def has_chain(node: Node) -> bool:
     """Whether a row becomes an instance of ``nmp_row``: a plain ``+`` adds two operands, the first one as it is."""
     added = node.columns[row_start(node) :]
-    return any(len(column) > 2 or sum(b.inverted and not b.constant for b in column) > 1 for column in added)
+    return node.kind == "row" and any(
+        len(column) > 2 or sum(b.inverted and not b.constant for b in column) > 1 for column in added
+    )
 
 
 def _addition(node: Node, start: int, name: str, head: str, values: Mapping[int, Value]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from flow.emit.argmax import argmax_module
 from flow.emit.expressions import Value, literal, part, quantize_lines, resize, sum_lines
 from flow.emit.keywords import RESERVED
-from flow.emit.rows import has_chain, row_lines
+from flow.emit.rows import has_chain, row_lines, table_lines
 from flow.emit.templates import render, static
 from flow.errors import DesignError
 from flow.fixed import Fixed
@@ -139,7 +139,7 @@ class _LayerWriter:
         return Value(name if delay == 0 else f"{name}_q{delay}", node.bits, node.signed)
 
     def node(self, index: int) -> None:
-        """Write one sum, row or quantize node."""
+        """Write one node that is not an input."""
         node, stage = self.graph.nodes[index], self.plan.stages[index]
         if node.bits == 0:
             return
@@ -150,6 +150,9 @@ class _LayerWriter:
         values = {i: self.value(i, stage - self.plan.stages[i]) for i in sorted(node.sources)}
         if node.kind == "row":
             self.body.extend(row_lines(node, name, values))
+            return
+        if node.kind == "table":
+            self.body.extend(table_lines(node, name, values))
             return
         operands = [values[t.node] for t in node.terms]
         if node.kind == "sum":
