@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--synthesize", action="store_true", help="run Yosys and Verilator on points without figures")
     parser.add_argument("--only", help="one design: mlp_learned, mlp_uniform8 or mnist_learned")
     options = parser.parse_args()
-    found = points(options.synthesize, options.only)
+    found = sorted(points(options.synthesize, options.only), key=lambda p: (p["design"], -int(p["interval"])))
     header = ["design", "cycles per result", "results/s at 100 MHz", "LUT", "FF", "BRAM18", "DSP",
               "memory bits / learned bits", "Yosys s"]  # fmt: skip
     body = table(header, [_row(p) for p in found])
