@@ -31,8 +31,8 @@ class FitConfig:
     constant_rate: bool = False
     strength_rate: float = 0.2
     range_rate: float = 1.0
-    beta: float = 1e-5
-    beta_start: float = 2e-7
+    beta: float = 2e-5
+    beta_start: float = 4e-7
     lut_budget: float | None = None
     front: bool = False
     patience: int | None = None

@@ -32,7 +32,7 @@ class BudgetController:
     """
 
     budget: float
-    beta: float = 1e-6
+    beta: float = 2e-6
     aim: float = 0.975
     gain: float = 0.5
     damping: float = 2.0

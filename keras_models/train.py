@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 METHOD_NAMES = ("nmp", "uniform", "float")
 WITHOUT_QKERAS = ("nmp", "float")
 MODE_DEFAULTS: dict[str, dict[str, Any]] = {
-    "hardware": {"epochs": 400, "learning_rate": 7e-3, "beta": 1e-5},
+    "hardware": {"epochs": 400, "learning_rate": 7e-3, "beta": 2e-5},
     "paper": {"epochs": 100, "learning_rate": 1e-3, "beta": 0.0},
 }
-FRONT_BETA = 5e-4
+FRONT_BETA = 1e-3
 FRONT_POINTS = 12
 
 
