@@ -104,7 +104,8 @@ def main() -> None:
         table(header, [cells for _, cells in results])
         + f"\n\nError of the netlist estimate over {len(errors)} designs: mean {100 * np.mean(errors):.1f} %, largest "
         f"{100 * max(errors):.1f} %. Post-route: nextpnr-himbaechel-xilinx, xc7z020clg400-1.\n\nThe estimate's "
-        "net delays were fitted to nine earlier routed builds of some of the same networks; the slice and carry delays were not.",
+        "net delays were fitted to nine earlier routed builds of some of the same networks; the slice and carry "
+        "delays were not.",
     )
 
 
