@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.results_file import write_section
 from flow import plan
 from flow.adders import build_graphs
 from flow.check import check
@@ -166,6 +167,12 @@ def row(name: str, design: Design, folder: Path) -> str:
     )
 
 
+TITLE = "Adder graphs, against alkaid"
+COMMAND = "python -m benchmarks.adder_graphs --write --designs kth_mesh.json unsw_nb15.json digits.json mnist.json"
+NOTES = """Pairs are alkaid / ours. Alkaid's Verilog is its own, combinational, without ternary fusion; ours has output
+registers. Both through the build's Yosys script (pyosys, xc7); LUT1 to LUT6 and LUT6_2 count one each. Trained models
+are compared whole, with biases, rounding and saturation. Every one of our graphs is proved equal to the integer design
+before it is emitted."""
 HEADER = (
     "| layer | alkaid LUT | ours LUT | ratio | expected LUT | CARRY4 | generate s | Yosys s | built as |\n"
     "|---|---|---|---|---|---|---|---|---|"
@@ -178,6 +185,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="parts of the names of the layers to run")
     parser.add_argument("--designs", nargs="*", type=Path, default=[], help="design.json files to compare too")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
+    parser.add_argument("--write", action="store_true", help="also replace the section in RESULTS.md")
     options = parser.parse_args()
     lines = HEADER.splitlines()
     print(HEADER, flush=True)
@@ -188,8 +196,11 @@ def main() -> None:
                 print(lines[-1], flush=True)
         for path in options.designs:
             design = from_json(path.read_text(), str(path))
-            lines.append(row(f"{design.name} ({path.parent.name})", design, Path(folder)))
+            name = path.stem if path.stem != "design" else path.resolve().parent.name
+            lines.append(row(f"trained {name}", design, Path(folder)))
             print(lines[-1], flush=True)
+    if options.write:
+        write_section(TITLE, COMMAND, "\n".join([*lines, "", NOTES]))
     if options.out:
         plan.write_file(options.out, "\n".join(lines) + "\n")
 

@@ -16,6 +16,7 @@ from flow.lowbit import lowbit_graph
 from flow.proof import prove
 
 _EXACT_FLOAT32 = 1 << 24
+_ALKAID_WEIGHTS = 15_000  # non-zero ones; beyond, alkaid takes minutes, and its graphs are twice as large
 
 
 def build_graphs(design: Design) -> tuple[LayerGraph, ...]:
@@ -25,7 +26,9 @@ def build_graphs(design: Design) -> tuple[LayerGraph, ...]:
 
 def build_graph(design: Design, index: int) -> LayerGraph:
     """The cheapest graph of layer ``index`` by ``flow.cost``; proved before returned."""
-    graph = min(lowbit_graph(design, index), alkaid_graph(design, index), key=graph_luts)
+    graph = lowbit_graph(design, index)
+    if np.count_nonzero(design.layers[index].matrix) <= _ALKAID_WEIGHTS:
+        graph = min(graph, alkaid_graph(design, index), key=graph_luts)
     prove(design, index, graph)
     return graph
 

@@ -15,6 +15,7 @@ Indices = NDArray[np.int64]
 Part = tuple[int, int, int]  # operand, shift, sign
 
 NEVER = -1e9
+_MOST_PAIRS = 1e7
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Growth:
     """
 
     def __init__(self, digits: Digits, highs: Sequence[int], shifts: Sequence[int], settings: Settings) -> None:
-        self.live = np.flatnonzero(np.abs(digits).sum(axis=(0, 1)) > 1)
+        self.live = _busiest(np.abs(digits).sum(axis=(0, 1)), 2 * digits.shape[1] - 1)
         digits = digits[:, :, self.live]
         rows, span, operands = digits.shape
         self.settings, self.span = settings, span
@@ -154,6 +155,13 @@ class Growth:
         top = np.maximum(_width(high) + up, self.bits[operand] + candidate_up)
         saved = (bits + self.bits[operand] - _width(new_high)).clip(0)
         return saved, (top - np.maximum(up, candidate_up)).clip(0), new_high, new_low
+
+
+def _busiest(uses: Floats, shifts: int) -> Indices:
+    """The operands used at least twice; in very large layers only the most used ones, so that all pairs fit memory."""
+    live = np.flatnonzero(uses > 1)
+    most = int((_MOST_PAIRS / shifts) ** 0.5)
+    return np.sort(live[np.argsort(-uses[live], kind="stable")[:most]])
 
 
 def _width(high: Reals) -> Reals:
