@@ -16,9 +16,9 @@ from pathlib import Path
 from results_file import table, write_section
 
 RUNS = {
-    "kth_mesh": ["--hidden", "32-32"],
-    "unsw_nb15": ["--hidden", "64-32", "--split-key", "split_dedup"],
-    "mnist": ["--hidden", "64-32", "--epochs", "60"],
+    "kth_mesh": ["--hidden", "32-32", "--lut-budget", "600"],
+    "unsw_nb15": ["--hidden", "64-32", "--split-key", "split_dedup", "--lut-budget", "1500"],
+    "mnist": ["--hidden", "64-32", "--epochs", "60", "--lut-budget", "8000"],
     "digits": ["--hidden", "32", "--epochs", "150", "--lut-budget", "1500", "--seed", "1"],
 }
 

@@ -12,9 +12,10 @@ from flow.ir import Design, Layer, Neuron, with_layers
 def prune(design: Design) -> Design:
     """Zero what cannot change an output: weights on constant-zero inputs, neurons nobody reads, bodies behind 0 bits.
 
-    Neuron counts and orders stay; a pruned neuron has width 0, weights 0 and produces the constant 0.
+    Neuron counts and orders stay; a pruned neuron has width 0, weights 0 and produces the constant 0. Accumulator
+    formats and groups are taken away: they are made anew from what is left.
     """
-    layers = list(design.layers)
+    layers = [_plain(layer) for layer in design.layers]
     zero_input = [q.low == q.high == 0 for q in design.inputs]
     for index, layer in enumerate(layers):
         layers[index] = _drop_inputs(layer, zero_input)
@@ -24,6 +25,10 @@ def prune(design: Design) -> Design:
         neurons = tuple(n if u else _dead(n) for n, u in zip(layers[index].neurons, used, strict=True))
         layers[index] = Layer(layers[index].name, neurons, ())
     return with_layers(design, tuple(layers))
+
+
+def _plain(layer: Layer) -> Layer:
+    return Layer(layer.name, tuple(replace(n, accumulator=None) for n in layer.neurons))
 
 
 def _drop_inputs(layer: Layer, zero_input: Sequence[bool]) -> Layer:
