@@ -102,6 +102,7 @@ def _parallel(design: Design, graphs: tuple[LayerGraph, ...], clock_period_ns: f
         "architecture_reason": why,
         "adders": {g.name: g.adders for g in graphs},
         "engines": {g.name: g.engine for g in graphs},
+        "proof": {g.name: "proved" for g in graphs},  # build_graphs raises where a proof fails
     }
     return Hardware("parallel", rtl, facts, evaluate)
 
@@ -118,4 +119,5 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
         return argmax(logits, design.output_formats) if design.head == "argmax" else logits
 
     facts = {"architecture_reason": why, "folding": explain(folding, part, clock_period_ns)}
+    facts["proof"] = {layer.name: "tested" for layer in design.layers}
     return Hardware("folded", rtl, facts, evaluate)
