@@ -56,7 +56,7 @@ environment() {
 
 demo() {
     mkdir -p demo
-    python -m keras_models.train --data digits --hidden 32 --epochs 150 --seed 1 --out demo/digits.h5
+    python -m keras_models.train --data digits --hidden 32 --epochs 150 --seed 1 --lut-budget 1500 --out demo/digits.h5
     python -m flow.build --model demo/digits.h5 --data digits --part xc7z020 --out demo/build
 }
 
