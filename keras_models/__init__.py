@@ -16,7 +16,7 @@ _EXPORTS = {
     "estimated_luts": "cost",
     "hardware_cost": "cost",
     "set_beta": "cost",
-    "export_integer": "models",
+    "export_integer": "export",
     "build_mlp": "models",
     "bit_statistics": "models",
     "load_model": "models",

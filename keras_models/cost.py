@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
+from .export import export_integer, precision_layers
+
 if TYPE_CHECKING:
     import keras
-
-    from .base import PrecisionLayer
 
 Tensor = Any
 
@@ -56,20 +56,14 @@ def adder_cost(magnitude: Tensor, input_bits: Tensor, scale: Tensor = 1.0) -> Te
     return ops.sum(soft_digits(magnitude, scale) * ops.expand_dims(width, -1), axis=-2)
 
 
-def _precision_layers(model: keras.Model) -> list[PrecisionLayer]:
-    from .base import PrecisionLayer
-
-    return [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, PrecisionLayer)]
-
-
 def hardware_cost(model: keras.Model) -> Tensor:
     """Differentiable LUT cost of all NMP layers of a model."""
-    return sum((layer.hardware_cost() for layer in _precision_layers(model)), start=0.0)
+    return sum((layer.hardware_cost() for layer in precision_layers(model)), start=0.0)
 
 
 def set_beta(model: keras.Model, beta: float) -> None:
     """Assign the weight of the hardware cost in every NMP layer."""
-    for layer in _precision_layers(model):
+    for layer in precision_layers(model):
         layer.beta.assign(beta)
 
 
@@ -124,6 +118,4 @@ def estimated_luts(model: keras.Model, input_bits: int = 8) -> float:
     graphs (which share sub-sums); signals nobody uses and neurons of width 0 are free. ``input_bits`` stands for inputs
     whose width is unknown.
     """
-    from .models import export_integer
-
     return luts_of_export(export_integer(model), input_bits)

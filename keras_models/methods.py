@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from .cost import luts_of_export
-from .models import bit_statistics, build_mlp, export_integer
+from .export import export_integer
+from .models import bit_statistics, build_mlp
 
 
 @dataclass(frozen=True)

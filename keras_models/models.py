@@ -11,7 +11,6 @@ import keras
 import numpy as np
 
 from .activations import NMPInputQuantizer
-from .base import PrecisionLayer
 from .layers import NMPDense
 
 
@@ -45,12 +44,6 @@ def build_mlp(
             )
         )
     return keras.Sequential(layers, name="nmp_mlp")
-
-
-def export_integer(model: keras.Model) -> list[dict[str, Any]]:
-    """The integer descriptions of a sequential model's NMP layers, in data-flow order."""
-    layers = [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, PrecisionLayer)]
-    return [item for layer in layers for item in layer.export_integer()]
 
 
 def bit_statistics(description: Sequence[dict[str, Any]]) -> dict[str, Any]:

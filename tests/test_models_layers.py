@@ -19,8 +19,9 @@ from keras import ops
 from keras_models.activations import NMPActivation, NMPInputQuantizer
 from keras_models.cost import estimated_luts, hardware_cost, set_beta, signed_digits, soft_digits
 from keras_models.exact import to_numpy
+from keras_models.export import export_integer
 from keras_models.layers import NMPDense
-from keras_models.models import bit_statistics, build_mlp, export_integer, load_model
+from keras_models.models import bit_statistics, build_mlp, load_model
 from keras_models.precision import BitLadder
 
 BACKEND = keras.backend.backend()
