@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ from rich.console import Console
 from flow.errors import FlowError, UsageError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+_interrupted = threading.Event()
 _DEFAULT_ENGINES = "integer,hls,icarus,verilator,netlist"
 
 
@@ -70,6 +73,7 @@ def main(
         "route": route, "rtl_engine": rtl_engine,
         "shell": shell, "lanes": lanes, "bus_bits": bus_bits,
     }  # fmt: skip
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         status = _build(settings, part, engines, backend)
     except FlowError as exc:
@@ -103,9 +107,15 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str)
     console = Console(highlight=False)
     start = time.monotonic()
     progress = Progress(console)
+
+    def observe(step: str, state: str) -> None:
+        progress.observe(step, state)
+        if _interrupted.is_set():  # a library swallowed the exception while it was being imported
+            raise KeyboardInterrupt
+
     try:
         with progress:
-            build = pipeline.run_build(options, progress.observe, run_engines)
+            build = pipeline.run_build(options, observe, run_engines)
     except FlowError as exc:
         if (options.out / ".state").is_dir() and type(exc).__name__ != "BuildLocked":
             failed = results.failed_report(part, str(exc))
@@ -118,6 +128,11 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str)
     plan.write_file(options.out / "report.html", html.page(report))
     summary(console, report, str(options.out))
     return 3 if build.differences else 0
+
+
+def _interrupt(*_: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
 
 
 def _choose_engines(text: str, known: tuple[str, ...]) -> tuple[str, ...]:

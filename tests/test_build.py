@@ -284,3 +284,22 @@ def test_a_design_file_with_a_wrong_field(design_file, tmp_path):
 def test_a_design_survives_json(built):
     text = (built / "design.json").read_text()
     assert to_json(from_json(text)) == text
+
+
+def test_an_interrupt_that_a_library_swallows_still_stops_the_build(design_file, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\n"
+        "import flow.vectors as v\n"
+        "real = v.make_vectors\n"
+        "def planted(*a, **k):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        for _ in range(10**6): pass\n"
+        "    except BaseException:\n"
+        "        pass\n"
+        "    return real(*a, **k)\n"
+        "v.make_vectors = planted\n"
+    )
+    done = command(*fast(design_file, tmp_path / "b"), env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"})
+    assert done.returncode in (130, -signal.SIGINT) and "interrupted" in done.stderr
+    assert not (tmp_path / "b" / "report.json").exists()
