@@ -20,7 +20,7 @@ from flow.lanes import BUS_BITS, LANES, layout_of, pack_inputs, pack_outputs
 from flow.netlist import read_netlist
 from flow.parts import Part
 from flow.pipeline import Build, record
-from flow.simulate import Difference, EngineResult
+from flow.simulate import Difference, EngineResult, entry
 from flow.steps import digest_of
 from flow.tools import cocotb, icarus, yosys
 from keras_models.preprocess import read
@@ -135,21 +135,6 @@ def _empty_core(bench: Bench) -> str:
     ports.append(f"output wire [{max(bench.out_bits, 1) - 1}:0] out_data")
     ports += ["output wire in_ready", "input wire out_ready"] if bench.ready else []
     return f"(* blackbox *)\nmodule {bench.top} ({', '.join(ports)});\nendmodule\n"
-
-
-def entry(result: EngineResult) -> dict[str, Any]:
-    """An engine's result as report data."""
-    data: dict[str, Any] = {
-        "vectors": result.vectors,
-        "mismatches": result.mismatches,
-        "seconds": result.seconds,
-        "build_seconds": round(result.build_seconds, 3),
-        "vectors_per_second": result.vectors_per_second,
-    }
-    if not result.agrees:
-        told = [str(result.first_mismatch)] if result.first_mismatch else []
-        data["difference"] = "; ".join(told + list(result.problems[:3]))
-    return data
 
 
 def require() -> None:
