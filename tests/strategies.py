@@ -1,8 +1,8 @@
 """Random integer designs: one generator, driven by hypothesis (which shrinks) or by a seed (which is fast).
 
-Designs have widths 0 to 8 (ternary included), negative fraction bits, one-neuron and all-zero layers, pruned neurons,
-1 to 4 layers, a format per input element, all roundings, symmetric, ReLU and one-sided saturation, missing output
-quantizers and both heads. They come out of the ``widths`` and ``group`` passes, checked.
+Designs have widths 0 to 16 (ternary included), negative fraction bits, one-neuron and all-zero layers, pruned neurons,
+1 to 4 layers (6 on request), a format per input element, all roundings, symmetric, ReLU and one-sided saturation,
+missing output quantizers and both heads. They come out of the ``widths`` and ``group`` passes, checked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from flow.passes.group import group
 from flow.passes.widths import widths
 
 Pick = Callable[[int, int], int]  # an integer within low..high, both included; the low end is the simple one
-WIDTHS = (0.0, 1.0, 1.58, 2.0, 3.0, 4.0, 6.0, 8.0)
+WIDTHS = (0.0, 1.0, 1.58, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0)
 
 
 def make_design(pick: Pick, name: str = "random", max_layers: int = 4, max_size: int = 6) -> Design:
@@ -64,7 +64,7 @@ def vectors(design: Design, count: int, seed: int = 0) -> Ints:
 
 
 def _quantizer(pick: Pick, relu: bool) -> Quantizer:
-    bits = pick(0, 8)
+    bits = pick(9, 16) if pick(0, 7) == 7 else pick(0, 8)
     fmt = Fixed(bool(pick(0, 1)), bits, pick(-3, 6))
     rounding = ROUNDINGS[pick(0, 2)]
     kind = pick(0, 3)
