@@ -39,7 +39,7 @@ def read(path: Path | str) -> StoredModel:
         command = [sys.executable, "-P", str(_READER), str(path.resolve()), name]
         try:
             # One thread: the reader's memory limit counts address space, which thread pools reserve.
-            process.run(command, folder, folder / "log", 300, {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
+            process.run(command, folder, folder / "log", 120, {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
         except ToolFailed:
             raise ModelError(f"{path} is damaged: reading it fails; save or copy the model again") from None
         if (folder / "error.txt").exists():

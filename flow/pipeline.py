@@ -15,6 +15,7 @@ import numpy as np
 from flow import plan
 from flow.check import check
 from flow.dataset import TestPart, fit_test_part, open_dataset
+from flow.errors import DesignError
 from flow.evaluate import evaluate, quantize_inputs, to_float
 from flow.fixed import Ints
 from flow.ir import Design, from_json, to_json
@@ -108,7 +109,11 @@ class ModelFile:
     def design(self, options: Options) -> Design:
         """The finished design: extracted, all passes run and checked."""
         if self.is_design:
-            design = from_json(self.path.read_text(), str(self.path))
+            try:
+                text = self.path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as exc:
+                raise DesignError(f"{self.path}: not text ({exc}); rebuild it from the model") from None
+            design = from_json(text, str(self.path))
         else:
             from flow.extract import extract  # imports Keras
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 PARTS = ("train", "val", "test")
+MAX_VALUE = 1e19  # beyond it squares leave float32
 BUNDLED = ("digits", "breast_cancer")
 _PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -139,9 +140,13 @@ def _bundled(name: str) -> dict[str, np.ndarray]:
 def _features(name: str, X: np.ndarray) -> np.ndarray:
     if X.ndim != 2 or X.dtype.kind not in "fiub" or 0 in X.shape:
         raise DataError(f"data set {name!r}: X must be a non-empty (rows, features) array, not {X.dtype} {X.shape}")
-    if X.dtype.kind == "f" and not np.isfinite(X).all():
-        column = int(np.flatnonzero(~np.isfinite(X).all(axis=0))[0])
-        raise DataError(f"data set {name!r}: feature column {column} holds NaN or infinity; clean the file first")
+    usable = np.abs(X) < MAX_VALUE if X.dtype.kind == "f" else np.ones(1, bool)
+    if not usable.all():
+        column = int(np.flatnonzero(~usable.all(axis=0))[0])
+        raise DataError(
+            f"data set {name!r}: feature column {column} holds NaN, infinity or a value beyond {MAX_VALUE:g}; "
+            "clean the file first"
+        )
     return X
 
 
@@ -168,6 +173,8 @@ def _targets(name: str, y: np.ndarray, columns: tuple[int, ...] | None) -> np.nd
         if not columns or not all(0 <= c < y.shape[1] for c in columns):
             raise DataError(f"data set {name!r}: target columns {columns} are not all in 0..{y.shape[1] - 1}")
         y = y[:, list(columns)]
-    if not np.isfinite(y).all():
-        raise DataError(f"data set {name!r}: y holds NaN or infinity; clean the file first")
+    if not (np.abs(y) < MAX_VALUE).all():
+        raise DataError(
+            f"data set {name!r}: y holds NaN, infinity or a value beyond {MAX_VALUE:g}; clean the file first"
+        )
     return y

@@ -43,7 +43,7 @@ def test_random_designs_agree_on_every_bit_and_cycle(seed, tmp_path):
 
 
 def test_a_wrong_weight_is_found(tmp_path):
-    design = folded_design(3, max_size=14)
+    design = folded_design(11, max_size=14)
     _, bench = build(design, 400, tmp_path)
     memory = next(p for p in sorted((tmp_path / "rtl").glob("*.v")) if "_parameters0" in p.name)
     text = memory.read_text().splitlines()
