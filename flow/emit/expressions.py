@@ -68,7 +68,9 @@ def sum_lines(node: Node, name: str, operands: list[Value]) -> list[str]:
 def quantize_lines(node: Node, name: str, source: Value, low: int, high: int) -> list[str]:
     """Declare ``name`` as a quantize node's value; ``low..high`` is the source's range after its term's shift."""
     term = node.terms[0]
+    tie = node.half_even and node.drop > 0 and low % (1 << node.drop) == 0  # then the lowest result is even
     low, high = (v >> node.drop if node.drop > 0 else v << -node.drop for v in (low, high))
+    low -= low % 2 if tie else 0
     signed, width = bits_for(low, high)
     rounded = resize(source, term.shift - node.drop, width)
     lines = [f"wire [{width - 1}:0] {name}_r = {rounded};"]
@@ -96,6 +98,8 @@ def _half_even(source: Value, shift: int, drop: int, width: int) -> str:
 
 
 def _below(value: Value, limit: int) -> str:
+    if not value.signed:
+        return f"{value.name} < {literal(limit, value.bits)}"
     sign = part(value, value.bits - 1, 1)
     if limit == 0:
         return sign
