@@ -31,11 +31,13 @@ class Declaration:
     ``scale``: multiplies ``X`` in place of standardisation (a power of two keeps integer features exact).
     ``categorical``: column -> how many of its most frequent training levels become one-hot columns.
     ``target_columns``: the columns of ``y`` used unless the caller chooses.
+    ``ordered``: rows follow each other in time, evenly and without gaps.
     """
 
     scale: float | None = None
     categorical: Mapping[int, int] = field(default_factory=dict)
     target_columns: tuple[int, ...] | None = None
+    ordered: bool = False
 
 
 DECLARATIONS: Mapping[str, Declaration] = {
@@ -44,6 +46,8 @@ DECLARATIONS: Mapping[str, Declaration] = {
     "unsw_nb15": Declaration(categorical={39: 8, 40: 8, 41: 5}),
     "qoe_poqemon": Declaration(categorical={8: 5, 9: 4, 10: 15}),
     "rss_5g": Declaration(target_columns=(0,)),
+    "kth_mesh": Declaration(ordered=True),
+    "kth_vod": Declaration(ordered=True),
 }
 
 
@@ -71,6 +75,16 @@ class Dataset:
         """``X`` and ``y`` of ``"train"``, ``"val"`` or ``"test"``, not preprocessed."""
         rows = self.split == PARTS.index(name)
         return self.X[rows], self.y[rows]
+
+    def windows(self, name: str, rows: int) -> np.ndarray:
+        """(part's rows, ``rows``, features): each row of a part behind the ones before it, whatever part they are in.
+
+        Before the first row of the set stand copies of it. Raises `DataError` for a set whose rows have no order.
+        """
+        if (self.name in DECLARATIONS and not self.declaration.ordered) or self.name in BUNDLED:
+            raise DataError(f"data set {self.name!r}: its rows do not follow each other in time; leave out --window")
+        own = np.flatnonzero(self.split == PARTS.index(name))
+        return self.X[np.maximum(own[:, None] - np.arange(rows)[::-1], 0)]
 
 
 def find(name: str) -> Path:

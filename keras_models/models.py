@@ -67,5 +67,7 @@ def bit_statistics(description: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def load_model(path: str | Path) -> keras.Model:
-    """Load a saved model for inference; the NMP layers are registered by importing this module."""
+    """Load a saved model for inference; the layers of this package are registered by importing their modules."""
+    from . import tokens  # noqa: F401
+
     return keras.models.load_model(path, compile=False)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .choice import UsageError, add_options, check_model, method_and_spec, sizes_of
 from .data import DataError, Dataset, load_dataset
 from .preprocess import Preprocessing, attach
 
@@ -36,19 +37,14 @@ FRONT_BETA = 1e-3
 FRONT_POINTS = 12
 
 
-class UsageError(ValueError):
-    """Arguments that are well-formed but cannot work; the message is one line."""
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog="python -m keras_models.train", description=__doc__.splitlines()[0])
     p.add_argument("--data", required=True, metavar="NAME|FILE", help="a known set or an .npz with X, y and split")
     p.add_argument("--out", required=True, type=Path, metavar="m.h5", help="model to write, .h5 or .keras")
-    p.add_argument("--model", choices=["mlp"], default="mlp")
+    add_options(p)
     p.add_argument("--method", choices=METHOD_NAMES, default="nmp")
     p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp")
-    p.add_argument("--hidden", default="32-32", metavar="64-32", help="hidden layer sizes")
     p.add_argument("--bits", type=float, default=8, help="of --method uniform: 1, 1.58 or 2 to 16")
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
@@ -89,7 +85,7 @@ def check(options: argparse.Namespace) -> None:
     """Raise `UsageError` for values that cannot work."""
     if options.out.suffix not in (".h5", ".keras"):
         raise UsageError(f"--out {options.out}: the name must end in .h5 or .keras")
-    hidden_sizes(options.hidden)
+    check_model(options)
     positive = {"--epochs": options.epochs, "--batch-size": options.batch_size, "--patience": options.patience,
                 "--learning-rate": options.learning_rate, "--lut-budget": options.lut_budget}  # fmt: skip
     for name, value in positive.items():
@@ -101,17 +97,6 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--front and --lut-budget need learned widths (--method nmp), not {options.method}")
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")
-
-
-def hidden_sizes(text: str) -> tuple[int, ...]:
-    """(64, 32) from "64-32"; an empty text is no hidden layer."""
-    try:
-        sizes = tuple(int(part) for part in text.split("-")) if text else ()
-    except ValueError:
-        sizes = (0,)
-    if any(size < 1 for size in sizes):
-        raise UsageError(f"--hidden {text!r}: give layer sizes like 64-32")
-    return sizes
 
 
 def _columns(text: str | None) -> tuple[int, ...] | None:
@@ -173,20 +158,19 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     import keras
 
     from .fit import fit
-    from .methods import METHODS, ModelSpec
 
     preprocessing = Preprocessing.fit(dataset)
     parts = {}
     for name in ("train", "val", "test"):
         X, y = dataset.part(name)
-        parts[name] = (preprocessing.apply(X), preprocessing.apply_targets(y))
-    method = METHODS[options.method]
+        if options.window > 1:
+            X = dataset.windows(name, options.window)
+        inputs = preprocessing.apply(X.reshape(-1, X.shape[-1])).reshape(*X.shape[:-1], -1)
+        parts[name] = (inputs, preprocessing.apply_targets(y))
     keras.utils.set_random_seed(options.seed)
-    X = parts["train"][0]
-    spec = ModelSpec(X.shape[1], hidden_sizes(options.hidden), dataset.outputs, options.mode, options.bits,
-                     options.seed, X)  # fmt: skip
+    method, spec = method_and_spec(options, dataset.outputs, preprocessing, parts["train"][0])
     model = method.build(spec)
-    config = fit_config(options, len(X))
+    config = fit_config(options, len(parts["train"][0]))
     if options.quiet:
         result = fit(model, method, parts, dataset.task, config)
     else:
@@ -227,7 +211,10 @@ def summary(
         "split_key": options.split_key,
         "method": options.method,
         "mode": options.mode if options.method == "nmp" else None,
-        "hidden": list(hidden_sizes(options.hidden)),
+        "model": options.model,
+        "hidden": list(sizes_of(options)),
+        "window": options.window,
+        "weights_only": options.weights_only,
         "bits": options.bits if options.method == "uniform" else None,
         "beta": result.history[best.epoch - 1]["beta"],
         "lut_budget": options.lut_budget,
