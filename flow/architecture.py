@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.adders import build_graphs
+from flow.cost import graph_luts
 from flow.emit.folded import emit_folded
 from flow.emit.verilog import Rtl, emit_parallel
 from flow.errors import DesignError, UsageError
@@ -57,9 +58,9 @@ def choose(
         graphs, why = _parallel_graphs(design, part, interval)
         architecture = "parallel" if graphs is not None else "folded"
         if graphs is not None:
-            return _parallel(design, graphs, clock_period_ns, why)
+            return _parallel(design, graphs, part, clock_period_ns, why)
     if architecture == "parallel":
-        return _parallel(design, build_graphs(design), clock_period_ns, why)
+        return _parallel(design, build_graphs(design), part, clock_period_ns, why)
     return _folded(design, part, clock_period_ns, interval, why)
 
 
@@ -71,27 +72,15 @@ def _parallel_graphs(design: Design, part: Part, interval: int | None) -> tuple[
     if weights > MAX_PARALLEL_WEIGHTS:
         return None, f"{weights} weights are too many to give each its own adder"
     graphs = build_graphs(design)
-    luts = parallel_luts(graphs)
+    luts = sum(graph_luts(graph) for graph in graphs)
     share = f"about {luts} of {part.lut} LUTs in parallel"
     if luts <= _PARALLEL_SHARE * part.lut:
         return graphs, share
     return None, share
 
 
-def parallel_luts(graphs: tuple[LayerGraph, ...]) -> int:
-    """Estimated LUTs of the adder graphs: one per bit of every two-input addition, two per quantized bit."""
-    total = 0
-    for graph in graphs:
-        for node in graph.nodes:
-            if node.kind == "sum":
-                total += node.bits * max(len(node.terms) - 1 + (node.constant != 0), 0)
-            elif node.kind == "quantize":
-                total += 2 * node.bits
-    return total
-
-
-def _parallel(design: Design, graphs: tuple[LayerGraph, ...], clock_period_ns: float, why: str) -> Hardware:
-    rtl = emit_parallel(design, graphs, clock_period_ns)
+def _parallel(design: Design, graphs: tuple[LayerGraph, ...], part: Part, clock_period_ns: float, why: str) -> Hardware:
+    rtl = emit_parallel(design, graphs, clock_period_ns, family=part.family)
 
     def evaluate(values: Ints) -> Ints:
         for graph in graphs:

@@ -25,6 +25,17 @@ class Delays:
     carry_per_4_bits: float = 0.16  # carry in to carry out, and on to the next slice
     carry_exit: float = 0.25  # carry in to sum
     register: float = 0.45  # clock to output plus setup; a register lies in the slice of the logic before it
+    wide_mux: float = 0.25  # MUXF7, MUXF8
+    # What memories and multipliers take more than a register does (0.35 clock to output, 0.1 setup), from prjxray's
+    # slowest corner: RAMB CLK to DO 2.454 (0.882 through its register), ADDR 0.566; RAM64 1.163, SRL 1.481; DSP48E1.
+    block_output: float = 2.1
+    block_output_register: float = 0.53
+    block_setup: float = 0.47
+    lut_memory_output: float = 0.81
+    lut_memory_setup: float = 0.55
+    shift_output: float = 1.13
+    dsp_product: float = 1.64
+    dsp_sum: float = 2.02
 
     def fanout(self, users: int) -> float:
         """Delay of a net with this many users, in ns."""

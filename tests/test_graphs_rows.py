@@ -1,5 +1,7 @@
 """Layers as rows of bits: packed and shared correctly, smaller than alkaid's graphs, and the row primitive is a sum."""
 
+import json
+import re
 import shutil
 import subprocess
 
@@ -9,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import random_design, vectors
 
+from flow import architecture as choice
+from flow import plan, simulate
 from flow.adders import alkaid_graph, build_graph, build_graphs
 from flow.cost import graph_luts
-from flow.emit.rows import has_chain, row_lines
-from flow.emit.templates import static
-from flow.emit.verilog import ROW_FILE, emit_parallel
+from flow.emit.rows import ROW_FILE, has_chain, row_lines, row_module
+from flow.emit.testbench import describe
+from flow.emit.verilog import emit_parallel
 from flow.evaluate import evaluate, evaluate_layer
 from flow.fixed import Fixed, Quantizer
 from flow.graph import evaluate_graph, row_start
@@ -21,6 +25,7 @@ from flow.growth import Settings
 from flow.heap import FIRST_PLACES, PLACES, HeapBit, pack
 from flow.ir import Design, Layer, Neuron
 from flow.lowbit import lowbit_graph
+from flow.parts import resolve
 from flow.passes.widths import widths
 from flow.proof import prove
 from flow.sharing import share, signed_digits
@@ -184,17 +189,54 @@ endmodule
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8, 12])
-@pytest.mark.parametrize("form", ["primitives", "generic"])
+@pytest.mark.parametrize("form", ["xc7", "xcu", "xcup", "other", "simulated"])
 def test_the_row_primitive_is_the_sum_of_its_operands(width, form, tmp_path):
     rng = np.random.default_rng(width)
     masks = [f"{width}'d{rng.integers(0, 1 << width)}" for _ in range(3)]
-    (tmp_path / ROW_FILE).write_text(static(ROW_FILE))
+    (tmp_path / ROW_FILE).write_text(row_module("xc7" if form == "simulated" else form))
     (tmp_path / "bench.v").write_text(ROW_BENCH.format(width=width, result=width + 2 - width % 2, masks=masks))
     sources = [ROW_FILE, "bench.v"]
-    if form == "primitives":
-        sources = ["-DSYNTHESIS", *sources, str(yosys.cell_library())]
+    if form != "simulated":
+        sources = ["-DSYNTHESIS", *sources] + [str(yosys.cell_library())] * form.startswith("xc")
     iverilog = shutil.which("iverilog")
     assert iverilog, "install iverilog"
     subprocess.run([iverilog, "-g2012", "-s", "bench", "-o", "bench.vvp", *sources], cwd=tmp_path, check=True)
     ran = subprocess.run([tmp_path / "bench.vvp"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert "bad 0" in ran.stdout
+
+
+CELLS = {"xcup": {"LUT6_2", "CARRY8", "FDRE"}, "ice40": {"SB_LUT4", "SB_CARRY", "SB_DFF"}}
+
+
+@pytest.mark.parametrize("family", CELLS)
+def test_other_families_are_synthesized_to_their_own_cells_and_stay_exact(family, tmp_path):
+    rng = np.random.default_rng(7)
+    design = widths(layer(rng.choice([-1, 1], (12, 5))))
+    graphs = [lowbit_graph(design, 0)]
+    rtl = emit_parallel(design, graphs, 10.0, family=family)
+    plan.mirror(dict(rtl.files), tmp_path / "rtl")
+    script = yosys.synthesis_script([f"../rtl/{name}" for name in rtl.files], rtl.top, family, dsp=False)
+    library = yosys.cell_library()
+    if family == "ice40":  # a family the flow has no parts of
+        script = re.sub(r"synth_xilinx.*\nstat.*", f"synth_ice40 -flatten -top {rtl.top}", script)
+        text = (library.parents[1] / "ice40" / "cells_sim.v").read_text()
+        library = tmp_path / "cells.v"
+        library.write_text("`define NO_ICE40_DEFAULT_ASSIGNMENTS\n" + text)
+    yosys.synthesize(plan.folder(tmp_path / "synth"), script, 600)
+    cells = json.loads((tmp_path / "synth" / "netlist.json").read_text())["modules"][rtl.top]["cells"].values()
+    assert {c["type"] for c in cells} >= CELLS[family] and not {"CARRY4"} & {c["type"] for c in cells}
+    inputs = vectors(design, 100)
+    result = simulate.run_cocotb(
+        "netlist", describe(design, rtl), tmp_path, inputs, evaluate(design, inputs), tmp_path / "sim",
+        sources=[tmp_path / "synth" / "netlist.v", library],
+    )  # fmt: skip
+    assert result.agrees, result.message
+
+
+@pytest.mark.parametrize(("share", "architecture"), [(1.1, "parallel"), (0.9, "folded")])
+def test_auto_counts_the_luts_of_rows(share, architecture, monkeypatch):
+    design = widths(layer(np.random.default_rng(2).choice([-1, 1], (16, 8))))
+    part, graphs = resolve("xc7z020"), build_graphs(design)
+    assert {node.kind for node in graphs[0].nodes} == {"input", "row"}
+    monkeypatch.setattr(choice, "_PARALLEL_SHARE", share * graph_luts(graphs[0]) / part.lut)
+    assert choice.choose(design, part, 10.0).architecture == architecture

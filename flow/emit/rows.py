@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flow.emit.expressions import Value, literal, part
+from flow.emit.templates import render
 from flow.errors import DesignError
 from flow.graph import ZERO, Bit, Node, row_start
 
+ROW_FILE = "nmp_row.v"
 LANES = 3
+_CARRY = {  # by family: bits of a carry primitive, and what the parts are called
+    "xc7": (4, "7-series parts"), "xcu": (8, "UltraScale parts"), "xcup": (8, "UltraScale+ parts"),
+}  # fmt: skip
 Lane = list[Bit]
 
 
@@ -25,6 +30,12 @@ def row_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
     result = f"{name}_h" if start else name
     lines = _addition(node, start, result, head if not start else f"wire [{bits - 1}:0] {result}", values)
     return lines if not start else [*lines, f"{head} = {{{result}, {_vector(low, values)}}};"]
+
+
+def row_module(family: str) -> str:
+    """The module of a row's addition, from the primitives of ``family`` or, where they are not known, a plain sum."""
+    carry, parts = _CARRY.get(family, (0, ""))
+    return render("nmp_row.v.j2", carry=carry, parts=parts)
 
 
 def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:

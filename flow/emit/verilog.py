@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from flow.emit.argmax import argmax_module
 from flow.emit.expressions import Value, literal, part, quantize_lines, resize, sum_lines
 from flow.emit.keywords import RESERVED
-from flow.emit.rows import has_chain, row_lines, table_lines
-from flow.emit.templates import render, static
+from flow.emit.rows import ROW_FILE, has_chain, row_lines, row_module, table_lines
+from flow.emit.templates import render
 from flow.errors import DesignError
 from flow.fixed import Fixed
 from flow.graph import LayerGraph
 from flow.ir import Design, layer_output_formats
 from flow.timing import XC7, Delays, Schedule, schedule
-
-ROW_FILE = "nmp_row.v"
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,13 @@ class _Instance:
     output_bits: int
 
 
-def emit_parallel(design: Design, graphs: Sequence[LayerGraph], clock_period_ns: float, delays: Delays = XC7) -> Rtl:
-    """Verilog of a design (widths pass done), pipelined to ``clock_period_ns`` by the delay model."""
+def emit_parallel(
+    design: Design, graphs: Sequence[LayerGraph], clock_period_ns: float, delays: Delays = XC7, family: str = "xc7"
+) -> Rtl:
+    """Verilog of a design (widths pass done), pipelined to ``clock_period_ns`` by the delay model.
+
+    ``family`` is a part's: carry chains of 7 series and UltraScale parts are primitives, plain sums for any other.
+    """
     top = design.name if design.name not in RESERVED else f"{design.name}_top"
     files: dict[str, str] = {}
     instances: list[_Instance] = []
@@ -54,7 +57,7 @@ def emit_parallel(design: Design, graphs: Sequence[LayerGraph], clock_period_ns:
     slowest = 0.0
     signal = "in_data"
     if any(has_chain(node) for graph in graphs for node in graph.nodes):
-        files[ROW_FILE] = static(ROW_FILE)
+        files[ROW_FILE] = row_module(family)
     for index, graph in enumerate(graphs):
         plan = schedule(graph, clock_period_ns, delays)
         module = f"{top}_{graph.name}"
