@@ -22,6 +22,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
     """Add the options that describe the model."""
     p.add_argument("--model", choices=MODELS, default="mlp")
     p.add_argument("--hidden", metavar="64-32", help="hidden layer sizes; of a tabformer: token and row width")
+    p.add_argument("--weight-bits", metavar="0-1.58-4", help="widths a neuron's weights may take")
+    p.add_argument("--activation-bits", metavar="0-2-4", help="widths a neuron's activation may take")
     p.add_argument("--window", type=int, default=1, metavar="N", help="of a tabformer: rows in time order per input")
     p.add_argument("--heads", type=int, default=2, help="of a tabformer")
     p.add_argument("--blocks", type=int, default=1, help="of a tabformer: encoder blocks over columns, and over rows")
@@ -35,6 +37,8 @@ def check_model(options: argparse.Namespace) -> None:
         if (options.window, options.heads, options.blocks, options.weights_only) != (1, 2, 1, False):
             raise UsageError("--window, --heads, --blocks and --weights-only are for --model tabformer")
         return
+    if options.weight_bits or options.activation_bits:
+        raise UsageError("--weight-bits and --activation-bits are for --model mlp")
     for name in ("window", "heads", "blocks"):
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} must be 1 or more, got {getattr(options, name)}")
@@ -69,7 +73,9 @@ def method_and_spec(
 
     common = (X.shape[-1], sizes_of(options), outputs, options.mode, options.bits, options.seed, X)
     if options.model == "mlp":
-        return methods.METHODS[options.method], methods.ModelSpec(*common)
+        return methods.METHODS[options.method], methods.ModelSpec(
+            *common, widths=methods.bit_sets(options.weight_bits, options.activation_bits)
+        )
     from . import tabformer
 
     categories = tuple(len(levels) for _, levels in preprocessing.categorical)

@@ -16,7 +16,7 @@ from .models import bit_statistics, build_mlp
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a method needs to know to build a model."""
+    """What a method needs to know to build a model; ``widths`` are arguments of `NMPDense`, see `bit_sets`."""
 
     inputs: int
     hidden: tuple[int, ...]
@@ -25,6 +25,7 @@ class ModelSpec:
     bits: float = 8
     seed: int = 0
     calibration: np.ndarray = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+    widths: dict[str, tuple[float, ...]] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,22 @@ class Method:
     learns_bits: bool = False
 
 
+def bit_sets(weights: str | None, activations: str | None) -> dict[str, tuple[float, ...]]:
+    """``{"weight_bits": (0, 1.58, 4), ...}`` of texts like "0-1.58-4"; None leaves the mode's own widths.
+
+    Raises ValueError, here for what is no list of numbers, in `BitLadder` for widths that do not exist.
+    """
+    found = {}
+    for name, text in (("weight_bits", weights), ("activation_bits", activations)):
+        try:
+            found.update({name: tuple(float(part) for part in text.split("-"))} if text is not None else {})
+        except ValueError:
+            raise ValueError(f"--{name.replace('_', '-')} {text!r}: give rising widths like 0-2-4") from None
+    return found
+
+
 def _build_nmp(spec: ModelSpec) -> keras.Model:
-    model = build_mlp(spec.inputs, spec.hidden, spec.outputs, spec.mode, spec.seed)
+    model = build_mlp(spec.inputs, spec.hidden, spec.outputs, spec.mode, spec.seed, dense=spec.widths)
     model.get_layer("quantize_inputs").adapt(spec.calibration)
     return model
 

@@ -93,8 +93,9 @@ def check(options: argparse.Namespace) -> None:
             raise UsageError(f"{name} must be positive, got {value:g}")
     if options.beta is not None and not 0 <= options.beta < float("inf"):
         raise UsageError(f"--beta must be 0 or more, got {options.beta:g}")
-    if (options.front or options.lut_budget) and options.method != "nmp":
-        raise UsageError(f"--front and --lut-budget need learned widths (--method nmp), not {options.method}")
+    learned = options.front or options.lut_budget or options.weight_bits or options.activation_bits
+    if learned and options.method != "nmp":
+        raise UsageError(f"fronts, budgets and bit sets need learned widths (--method nmp), not {options.method}")
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")
 
@@ -216,6 +217,8 @@ def summary(
         "window": options.window,
         "weights_only": options.weights_only,
         "bits": options.bits if options.method == "uniform" else None,
+        "weight_bits": options.weight_bits,
+        "activation_bits": options.activation_bits,
         "beta": result.history[best.epoch - 1]["beta"],
         "lut_budget": options.lut_budget,
         "backend": keras.backend.backend(),

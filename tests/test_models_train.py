@@ -134,6 +134,10 @@ def test_paper_mode_and_float(regression: str, tmp_path: Path) -> None:
         ("--target-columns", "x"),
         ("--out", "/no/such/folder/m.h5"),
         ("--method", "uniform", "--bits", "2.5"),
+        ("--method", "float", "--weight-bits", "0-4"),
+        ("--weight-bits", "4-2"),
+        ("--model", "tabformer", "--weight-bits", "0-4"),
+        ("--activation-bits", "2-x"),
     ],
 )
 def test_one_error_line_and_status_1(
@@ -143,6 +147,14 @@ def test_one_error_line_and_status_1(
     error = capsys.readouterr().err.strip().splitlines()
     assert len([line for line in error if line.startswith("error: ")]) == 1 and "Traceback" not in "".join(error)
     assert not list(tmp_path.glob("m.*"))
+
+
+def test_neurons_take_only_the_widths_of_a_bit_set(regression: str, tmp_path: Path) -> None:
+    sets = "--weight-bits", "0-1.58-4", "--activation-bits", "0-2-4"
+    assert run("--data", regression, "--hidden", "8", "--epochs", 3, *sets, "--out", tmp_path / "m.h5") == 0
+    report = json.loads((tmp_path / "m.train.json").read_text())
+    assert set(report["weight_bits_histogram"]) <= {"0", "1.58", "4"} and report["weight_bits"] == "0-1.58-4"
+    assert report["mean_activation_bits"] <= 4
 
 
 def test_schedules() -> None:
