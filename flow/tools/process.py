@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +22,22 @@ from flow.plan import readable_errors
 _COUNT = re.compile(r"\b\d+ errors?$")  # a summary, which says nothing
 _live: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
+
+# A build that dies at once (kill -9, out of memory) must not leave tools behind that go on writing into its folder: the
+# watchdog reads the groups that live from a pipe, and ends them when the pipe's other end is gone.
+_WATCHDOG = """
+import os, sys
+live = set()
+for line in sys.stdin:
+    (live.add if line[0] == "+" else live.discard)(int(line[1:]))
+for group in live:
+    try:
+        os.killpg(group, 9)
+    except OSError:
+        pass
+"""
+_watchdogs: dict[int, subprocess.Popen[bytes]] = {}  # by the process that started it: a fork needs one of its own
+_watchdog_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,7 @@ def run(
         except OSError as exc:
             raise ToolNotFound(f"{arguments[0]} cannot be started: {exc.strerror}") from None
         _live.add(process)
+        _watch("+", process.pid)
         try:
             status = process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -98,12 +118,35 @@ def run(
             raise
         finally:
             _live.discard(process)
+            _watch("-", process.pid)
     if _stopping.is_set():
         raise ToolFailed(f"{_name(arguments)} was stopped")
     if status:
         how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
         raise ToolFailed(f"{_name(arguments)} {how}: {_last_line(log)}; see {log}")
     return Completed(log, time.monotonic() - start)
+
+
+def _watch(sign: str, group: int) -> None:
+    """Tell the watchdog that a process group lives or has ended."""
+    with _watchdog_lock:
+        watchdog = _watchdogs.get(os.getpid())
+        if watchdog is None:
+            watchdog = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _WATCHDOG], stdin=subprocess.PIPE, start_new_session=True
+            )
+            _watchdogs[os.getpid()] = watchdog
+            atexit.register(_dismiss, watchdog)
+        assert watchdog.stdin
+        with contextlib.suppress(OSError):  # without its watchdog a build still works
+            watchdog.stdin.write(f"{sign}{group}\n".encode())
+            watchdog.stdin.flush()
+
+
+def _dismiss(watchdog: subprocess.Popen[bytes]) -> None:
+    if os.getpid() in _watchdogs and watchdog.stdin:
+        watchdog.stdin.close()
+        watchdog.wait()
 
 
 def end_all() -> None:
