@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flow.emit.hls4ml_project import emit_hls, top_name
+from flow.emit.hls_schedule import DEFAULT, HlsChoices
 from flow.fixed import Ints
 from flow.ir import Design
 from flow.plan import Plan, folder, write
@@ -44,13 +45,21 @@ _HEAD = """\
 
 
 def run_hls_batch(
-    batch: Sequence[tuple[Design, Ints]], work: Path, part: str = "xc7z020clg400-1", backend: str = "Vitis"
+    batch: Sequence[tuple[Design, Ints]],
+    work: Path,
+    part: str = "xc7z020clg400-1",
+    backend: str = "Vitis",
+    chosen: Sequence[HlsChoices] = (),
 ) -> list[Ints]:
-    """Output mantissas of every (design, vectors) pair; ``work`` is a folder of its own.
+    """Output mantissas of every (design, vectors) pair; ``work`` is a folder of its own, ``chosen`` one per design.
 
     Raises ToolFailed when the compiler or a simulation fails.
     """
-    binary = compile_batch([(top_name(design), emit_hls(design, part, backend)) for design, _ in batch], work)
+    designs = [design for design, _ in batch]
+    plans = [
+        emit_hls(d, part, backend, chosen=c) for d, c in zip(designs, chosen or [DEFAULT] * len(batch), strict=True)
+    ]
+    binary = compile_batch([(top_name(d), plan) for d, plan in zip(designs, plans, strict=True)], work)
     found = []
     for index, (design, vectors) in enumerate(batch):
         outputs = 1 if design.head == "argmax" else len(design.layers[-1].neurons)

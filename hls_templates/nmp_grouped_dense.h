@@ -7,6 +7,7 @@
 #include "ap_fixed.h"
 #include "ap_int.h"
 #include "hls_stream.h"
+#include "nnet_common.h"
 
 // Weights synthesize in their group's own type. A C++ compiler gets the same integers as plain constants, because it
 // takes minutes over an array of class constructors; they pass through the group's type where they are used.
@@ -116,6 +117,41 @@ template <class data_T, class res_T, unsigned N> void argmax(data_T logits[N], r
             index[0] = i;
         }
     }
+}
+
+// All N elements of a vector, which may come in several packs.
+template <unsigned N, class pack_T> void read(hls::stream<pack_T> &in, typename pack_T::value_type x[N]) {
+#pragma HLS INLINE
+    for (unsigned i = 0; i < N / pack_T::size; i++) {
+        const pack_T pack = in.read();
+        for (unsigned j = 0; j < pack_T::size; j++) {
+#pragma HLS UNROLL
+            x[i * pack_T::size + j] = pack[j];
+        }
+    }
+}
+
+template <unsigned N, class pack_T> void write(const typename pack_T::value_type y[N], hls::stream<pack_T> &out) {
+#pragma HLS INLINE
+    for (unsigned i = 0; i < N / pack_T::size; i++) {
+        pack_T pack;
+        PRAGMA_DATA_PACK(pack)
+        for (unsigned j = 0; j < pack_T::size; j++) {
+#pragma HLS UNROLL
+            pack[j] = y[i * pack_T::size + j];
+        }
+        out.write(pack);
+    }
+}
+
+template <class data_T, class res_T, unsigned N> void argmax(hls::stream<data_T> &logits, hls::stream<res_T> &index) {
+#pragma HLS PIPELINE
+    typename data_T::value_type x[N];
+    typename res_T::value_type y[1];
+#pragma HLS ARRAY_PARTITION variable=x complete
+    read<N>(logits, x);
+    argmax<typename data_T::value_type, typename res_T::value_type, N>(x, y);
+    write<1>(y, index);
 }
 
 } // namespace nmp

@@ -14,6 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from flow.check import check
+from flow.emit.hls_schedule import IO_TYPES, HlsChoices, valid_reuse_factors
 from flow.errors import DesignError
 from flow.fixed import ROUNDINGS, Fixed, Ints, Quantizer
 from flow.ir import Design, Layer, Neuron
@@ -50,6 +51,22 @@ def random_design(seed: int, **limits: Any) -> Design:
     """The design of a seed."""
     rng = np.random.default_rng(seed)
     return make_design(lambda low, high: int(rng.integers(low, high + 1)), **limits)
+
+
+def random_choices(design: Design, seed: int) -> HlsChoices:
+    """HLS choices that fit a design: either interface, and for layers and groups valid schedules of both strategies."""
+    rng = np.random.default_rng(seed)
+
+    def schedule(layer: Layer) -> dict[str, Any]:
+        strategy = ("Latency", "Resource")[int(rng.integers(2))]
+        reuse = int(rng.choice(valid_reuse_factors(layer)))
+        return {"Strategy": strategy, "ReuseFactor": reuse}
+
+    layers = {}
+    for layer in design.layers:
+        groups = [{"WeightBits": g.weight_bits, **schedule(layer)} for g in layer.groups if rng.integers(2)]
+        layers[layer.name] = {**schedule(layer), "Groups": groups}
+    return HlsChoices(IO_TYPES[int(rng.integers(2))], layers=layers)
 
 
 def vectors(design: Design, count: int, seed: int = 0) -> Ints:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from strategies import random_design, vectors
+from strategies import random_choices, random_design, vectors
 
 from flow.emit.hls4ml_project import emit_hls, model_graph
 from flow.emit.hls_bench import expected_columns
-from flow.errors import DesignError, ToolFailed
+from flow.emit.hls_schedule import HlsChoices, Schedule
+from flow.errors import DesignError, ToolFailed, UsageError
 from flow.evaluate import evaluate, to_float
 from flow.fixed import Fixed, Quantizer
 from flow.hls_batch import compile_batch, run_hls_batch
@@ -102,15 +104,90 @@ def test_argmax_head(tmp_path: Path) -> None:
     assert "PASS 300 vectors" in self_check(tmp_path / "csim" / "bench", tmp_path).text
 
 
+RESOURCE = HlsChoices(default=Schedule("resource", 3))
+MIXED = {
+    "hidden": {
+        "Groups": [{"WeightBits": 4, "Strategy": "Resource", "ReuseFactor": 4}, {"WeightBits": 1, "ReuseFactor": 2}]
+    },
+    "logits": {"Strategy": "Latency", "ReuseFactor": 3, "Groups": [{"WeightBits": 1.58, "ReuseFactor": 1}]},
+}
+
+
 def test_resource_strategy_builds_the_same_sums_in_steps(tmp_path: Path) -> None:
     design, x = small_design(), vectors(small_design(), 64)
-    plans = [emit_hls(design, PART, backend, vectors=x, reuse_factor=3) for backend in ("Vitis", "Vivado")]
+    with pytest.warns(
+        UserWarning, match=r"Invalid ReuseFactor=3 .*Using ReuseFactor=2 .*Valid ReuseFactor\(s\): 1,2,4"
+    ):
+        plans = [emit_hls(design, PART, backend, vectors=x, chosen=RESOURCE) for backend in ("Vitis", "Vivado")]
     code = text(plans[0], "firmware/parameters.h")  # 3 does not divide 4 inputs, 2 does
     assert "r < 2" in code and "ARRAY_RESHAPE variable=hidden_w4 block factor=2 dim=2" in code
     assert "#pragma HLS DATAFLOW" in text(plans[0], "firmware/small.cpp")
     binary = compile_batch([("small", plan) for plan in plans], tmp_path)
     for index in range(2):
         assert "PASS 64 vectors" in self_check(binary, tmp_path / str(index), select=index).text
+
+
+def group_function(code: str, name: str) -> str:
+    start = code.index(f"void nmp_{name}(const")
+    return code[start : code.index("\n}", start)]
+
+
+@pytest.mark.parametrize("backend", ["Vitis", "Vivado"])
+def test_pragmas_carry_the_values_of_each_group(backend: str) -> None:
+    code = text(emit_hls(small_design(), PART, backend, chosen=HlsChoices(layers=MIXED)), "firmware/parameters.h")
+    wide, binary = group_function(code, "hidden_w4"), group_function(code, "hidden_w1")
+    assert "ALLOCATION operation instances=mul limit=1\n" in wide and "r < 4" in wide
+    assert "ARRAY_RESHAPE variable=hidden_w4 block factor=1 dim=2" in wide and "dot<ap_int<4>, 0, 0, 1, 4>" in wide
+    assert "PIPELINE II=2\n" in binary and "ALLOCATION" not in binary  # a choice of sign is no multiplication
+    assert "nmp_hidden_w1p58" not in code and "nmp_hidden_w0" not in code  # unrolled, and constants
+    logits = group_function(code, "logits_w4")
+    assert "PIPELINE II=3\n" in logits and "limit=2\n" in logits  # 4 products, 3 cycles
+    assert "nmp_logits_w1p58" not in code
+
+
+def test_one_pipeline_has_the_interval_of_its_slowest_group() -> None:
+    plan = emit_hls(small_design(), PART, chosen=HlsChoices(layers={"logits": MIXED["logits"]}))
+    assert "#pragma HLS PIPELINE II=3\n" in text(plan, "firmware/small.cpp")
+
+
+def test_streams_carry_whole_vectors(tmp_path: Path) -> None:
+    designs = [small_design("argmax"), small_design()]
+    x = vectors(designs[0], 64)
+    chosen = [HlsChoices("io_stream"), HlsChoices("io_stream", layers=MIXED)]
+    plans = [emit_hls(d, PART, vectors=x, chosen=c) for d, c in zip(designs, chosen, strict=True)]
+    code = text(plans[0], "firmware/small.cpp")
+    assert "hls::stream<input_t> &network_input" in code and "INTERFACE axis port=network_input" in code
+    assert "nmp_hidden<input_t, layer2_t>(network_input, layer2_out)" in code
+    binary = compile_batch([("small", plan) for plan in plans], tmp_path)
+    for index in range(2):
+        assert "PASS 64 vectors" in self_check(binary, tmp_path / str(index), select=index).text
+
+
+def test_random_schedules_and_interfaces_equal_the_integer_model(tmp_path: Path) -> None:
+    designs = [random_design(i, name=f"r{i}") for i in range(100, 112)]
+    batch = [(d, vectors(d, 100, seed=i)) for i, d in enumerate(designs)]
+    chosen = [random_choices(d, i) for i, d in enumerate(designs)]
+    for (design, x), found in zip(batch, run_hls_batch(batch, tmp_path, chosen=chosen), strict=True):
+        assert np.array_equal(found, evaluate(design, x)), design
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ({"dense_9": {"ReuseFactor": 2}}, "speaks of layer dense_9; the model has hidden, logits"),
+        ({"hidden": {"Strategy": "Unrolled"}}, "layer hidden: grouped layers have Strategy Latency or Resource"),
+        ({"hidden": {"ReuseFactor": 0}}, "ReuseFactor must be a whole number of at least 1, not 0"),
+        ({"hidden": {"Reuse": 2}}, "layer hidden: Reuse is not known"),
+        ({"hidden": {"Groups": {"WeightBits": 4}}}, "Groups must be a list"),
+        ({"hidden": {"Groups": [{"WeightBits": 8}]}}, "no group with WeightBits 8; the layer has 0, 1, 1.58, 4"),
+        ({"hidden": {"Groups": [{"WeightBits": 4, "Neurons": [0]}]}}, "not this model's"),
+        ({"hidden": {"Groups": [{"WeightBits": 4, "Reuse": 1}]}}, "Reuse is not known"),
+        ({"hidden": {"Groups": [3]}}, "expected names with values, found 3"),
+    ],
+)
+def test_schedules_that_do_not_fit_are_refused(layers: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        emit_hls(small_design(), PART, chosen=HlsChoices(layers=layers))
 
 
 def test_unknown_backend_is_refused() -> None:

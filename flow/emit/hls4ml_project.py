@@ -19,6 +19,7 @@ from hls4ml.model.graph import ModelGraph
 from flow.emit import hls_extension
 from flow.emit.hls_bench import bench, vectors_files
 from flow.emit.hls_layer import Container, LayerInput, container
+from flow.emit.hls_schedule import DEFAULT, HlsChoices, check_layers
 from flow.errors import DesignError
 from flow.fixed import Ints
 from flow.ir import Design, to_json
@@ -44,18 +45,17 @@ def emit_hls(
     clock_period_ns: float = 5.0,
     vectors: Ints | None = None,
     namespace: str | None = None,
-    reuse_factor: int = 1,
+    chosen: HlsChoices = DEFAULT,
 ) -> Plan:
     """The project as file name -> content; ``part`` is the full device name, ``vectors`` input mantissas (n x inputs).
 
-    The ``widths`` pass must have run. The vectors, if given, become the test bench's data. A ``reuse_factor`` above 1
-    chooses the resource strategy: sums built in that many steps. Raises DesignError for a backend other than Vitis or
-    Vivado.
+    The ``widths`` pass must have run. The vectors, if given, become the test bench's data. Raises DesignError for a
+    backend other than Vitis or Vivado, UsageError for choices that do not fit the design.
     """
     with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
         output = str(Path(folder) / "project")
-        files = collect(model_graph(design, part, backend, clock_period_ns, output, namespace, reuse_factor), design)
-    files[f"{top_name(design)}_test.cpp"] = bench(design, top_name(design), namespace)
+        files = collect(model_graph(design, part, backend, clock_period_ns, output, namespace, chosen), design)
+    files[f"{top_name(design)}_test.cpp"] = bench(design, top_name(design), namespace, chosen.io_type)
     if vectors is not None:
         files.update(vectors_files(design, np.asarray(vectors, np.int64)))
     return dict(sorted(files.items()))
@@ -73,7 +73,7 @@ def model_graph(
     clock_period_ns: float,
     output: str,
     namespace: str | None = None,
-    reuse_factor: int = 1,
+    chosen: HlsChoices = DEFAULT,
 ) -> Any:
     """The hls4ml ModelGraph of a design; ``compile()`` and ``predict()`` work on real numbers as for any hls4ml model.
 
@@ -87,15 +87,20 @@ def model_graph(
         part=part,
         clock_period=clock_period_ns,
         clock_uncertainty=CLOCK_UNCERTAINTY,
-        io_type="io_parallel",
+        io_type=chosen.io_type,
         namespace=namespace,
         write_weights_txt=False,
     )
     config |= {"OutputDir": output, "ProjectName": top_name(design), "Backend": backend}
-    strategy = "Resource" if reuse_factor > 1 else "Latency"
+    check_layers(design, chosen)
+    names: dict[str, Any] = {"network_input": {"Precision": {"result": _ap_fixed(entering)}}}
+    for name, entry in chosen.layers.items():
+        if name != "network_input":
+            names[f"nmp_{name}"] = {k: v for k, v in entry.items() if k in ("Strategy", "ReuseFactor", "Groups")}
+    default = chosen.default
     config["HLSConfig"] = {
-        "Model": {"Precision": "ap_fixed<16,6>", "ReuseFactor": reuse_factor, "Strategy": strategy},
-        "LayerName": {"network_input": {"Precision": {"result": _ap_fixed(entering)}}},
+        "Model": {"Precision": "ap_fixed<16,6>", "ReuseFactor": default.reuse, "Strategy": default.strategy},
+        "LayerName": names,
     }
     return ModelGraph.from_layer_list(config, layer_list(design))
 

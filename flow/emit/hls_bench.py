@@ -14,12 +14,13 @@ from flow.fixed import Fixed, Ints
 from flow.ir import Design, layer_output_formats
 
 
-def bench(design: Design, top: str, namespace: str | None = None) -> str:
+def bench(design: Design, top: str, namespace: str | None = None, io_type: str = "io_parallel") -> str:
     """The test bench of a project whose top function is ``top``."""
     argmax_head = design.head == "argmax"
     outputs = 1 if argmax_head else len(design.layers[-1].neurons)
     return render(
         "nmp_test.cpp.j2", top=top, namespace=namespace, argmax=argmax_head, layered=True, inputs=_inputs(design),
+        stream=io_type == "io_stream",
         layers=_layers(design), outputs=outputs, order=list(range(outputs)),
     )  # fmt: skip
 
@@ -27,7 +28,7 @@ def bench(design: Design, top: str, namespace: str | None = None) -> str:
 def stock_bench(design: Design, top: str, order: Sequence[int]) -> str:
     """The bench of a stock-layer project: logits only, output ``k`` of the hardware is neuron ``order[k]``."""
     return render(
-        "nmp_test.cpp.j2", top=top, namespace=None, argmax=False, layered=False, inputs=_inputs(design),
+        "nmp_test.cpp.j2", top=top, namespace=None, argmax=False, layered=False, inputs=_inputs(design), stream=False,
         layers=_layers(design)[-1:], outputs=len(order), order=list(order),
     )  # fmt: skip
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from hls4ml.model.layers import layer_map, register_layer
 from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType
 
 from flow.emit.hls_layer import Container, LayerCode, LayerInput, container, layer_code, quantizer_code
+from flow.emit.hls_schedule import UNROLLED, Schedule, overridden, schedules
 from flow.emit.templates import FOLDER, render
 from flow.errors import ModelError
 from flow.fixed import Fixed
@@ -46,6 +48,7 @@ class NMPGroupedDense(HlsLayer):  # type: ignore[misc]
             layer = sized(layer, entering)
             self.set_attr("nmp_layer", layer)
             self.set_attr("nmp_input", entering)
+        self.set_attr("nmp_schedules", scheduled(self))
         formats = layer_output_formats(layer)
         self.set_attr("n_in", layer.inputs)
         self.set_attr("n_out", len(formats))
@@ -65,6 +68,26 @@ class NMPQuantize(HlsLayer):  # type: ignore[misc]
         formats = tuple(q.format for q in quantizers)
         self.set_attr("nmp_output", LayerInput(formats, tuple((q.low, q.high) for q in quantizers)))
         self.add_output_variable([len(formats)], precision=precision(container(formats, self.name)))
+
+
+def scheduled(node: Any) -> tuple[Schedule, ...]:
+    """Every group's schedule from the configuration, which is told what it means for the whole pipeline.
+
+    A reuse factor that no even share of the inputs has is replaced by the nearest one, with a warning.
+    """
+    config = node.model.config
+    strategy, reuse = config.get_strategy(node), int(config.get_reuse_factor(node))
+    default = overridden(UNROLLED, {"Strategy": strategy, "ReuseFactor": reuse}, f"layer {node.name}")
+    found, notes = schedules(node.get_attr("nmp_layer"), default, config.get_layer_config(node).get("Groups") or ())
+    for note in notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    # hls4ml chooses dataflow or one pipeline for the top function from the strategies of whole layers.
+    resource = any(s.strategy == "resource" for s in found)
+    config.layer_name_strategy[node.name.lower()] = "resource" if resource else "latency"
+    interval = max([1, *(s.reuse for s in found)])
+    if interval > 1:
+        config.pipeline_ii = max(interval, config.pipeline_ii or 1)
+    return found
 
 
 def above(node: Any) -> LayerInput:
@@ -122,7 +145,10 @@ class GroupedDenseConfig(LayerConfigTemplate):  # type: ignore[misc]
 
     def format(self, node: Any) -> str:
         """The generated C++ of one layer."""
-        return render("nmp_layer.h.j2", layer=node_code(node))
+        config = node.model.config
+        stream = config.get_config_value("IOType") == "io_stream"
+        process = config.pipeline_style == "dataflow" and not stream
+        return render("nmp_layer.h.j2", layer=node_code(node), stream=stream, process=process)
 
 
 class GroupedDenseCall(FunctionCallTemplate):  # type: ignore[misc]
@@ -156,9 +182,7 @@ def node_code(node: Any) -> LayerCode:
     """The generated code of one of our nodes."""
     if node.class_name == "NMPQuantize":
         return quantizer_code(node.get_attr("nmp_name"), node.get_attr("nmp_quantizers"), node.get_attr("nmp_input"))
-    resource = node.model.config.is_resource_strategy(node)
-    reuse_factor = int(node.get_attr("reuse_factor", 1)) if resource else 1
-    return layer_code(node.get_attr("nmp_layer"), node.get_attr("nmp_input"), reuse_factor)
+    return layer_code(node.get_attr("nmp_layer"), node.get_attr("nmp_input"), node.get_attr("nmp_schedules"))
 
 
 def precision(form: Container) -> FixedPrecisionType:

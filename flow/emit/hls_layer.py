@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flow.emit.hls_schedule import UNROLLED, Schedule
 from flow.errors import DesignError
 from flow.fixed import Fixed, Quantizer, bits_for
 from flow.ir import Design, Layer, Neuron, layer_output_formats
@@ -56,7 +57,11 @@ class NeuronCode:
 
 @dataclass(frozen=True)
 class GroupCode:
-    """One width group: its weight array (rows of neurons that need one) and its neurons."""
+    """One width group: its weight array (rows of neurons that need one) and its neurons.
+
+    A group that shares multipliers (``scheduled``) is a function of its own, within which ``multipliers`` limits the
+    products of more than two weight bits; 0 where there are none.
+    """
 
     summary: str
     array: str
@@ -65,6 +70,13 @@ class GroupCode:
     columns: int
     rows: tuple[tuple[int, tuple[int, ...]], ...]
     neurons: tuple[NeuronCode, ...]
+    schedule: Schedule = UNROLLED
+    multipliers: int = 0
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the group's statements stand in a function of their own."""
+        return bool(self.rows) and not self.schedule.unrolled
 
 
 @dataclass(frozen=True)
@@ -77,9 +89,19 @@ class LayerCode:
     outputs: int
     grid: int
     x_type: str
-    reuse: int
     takes: tuple[str, ...]
     groups: tuple[GroupCode, ...]
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether any group shares multipliers."""
+        return any(g.scheduled for g in self.groups)
+
+    @property
+    def interval(self) -> int:
+        """Clock cycles between vectors the layer asks for; 0 where a group loops, which takes as long as it takes."""
+        shared = [g.schedule for g in self.groups if g.scheduled]
+        return 0 if any(s.strategy == "resource" for s in shared) else max([1, *(s.reuse for s in shared)])
 
 
 def container(formats: tuple[Fixed, ...], where: str) -> Container:
@@ -95,13 +117,12 @@ def container(formats: tuple[Fixed, ...], where: str) -> Container:
     return Container(signed, bits, frac)
 
 
-def layer_code(layer: Layer, entering: LayerInput, reuse_factor: int = 1) -> LayerCode:
+def layer_code(layer: Layer, entering: LayerInput, schedules: tuple[Schedule, ...] = ()) -> LayerCode:
     """Constants, types and statements of one layer. The ``widths`` pass must have run.
 
-    With ``reuse_factor`` above 1 every sum is built in a loop of that many steps (or of the next smaller divisor of the
-    number of inputs), each over a slice of the inputs, with each group's weights in a memory of the group's width.
+    ``schedules``, one valid schedule per group, default to unrolled sums. With strategy ``resource`` every sum of the
+    group is built in a loop, each step over a slice of the inputs, with its weights in a memory of the group's width.
     """
-    reuse = max(r for r in range(1, min(reuse_factor, layer.inputs) + 1) if layer.inputs % r == 0)
     grid = container(entering.formats, f"inputs of layer {layer.name}")
     out = container(layer_output_formats(layer), f"layer {layer.name}")
     x_type = f"ap_int<{grid.bits + (not grid.signed)}>"
@@ -113,9 +134,11 @@ def layer_code(layer: Layer, entering: LayerInput, reuse_factor: int = 1) -> Lay
         outputs=len(layer.neurons),
         grid=grid.frac,
         x_type=x_type,
-        reuse=reuse,
         takes=tuple(_take(i, f, grid, x_type) for i, f in enumerate(entering.formats)),
-        groups=tuple(_group(layer, g.weight_bits, g.neurons, entering, grid, out, reuse) for g in groups),
+        groups=tuple(
+            _group(layer, g.weight_bits, g.neurons, entering, grid, out, schedule)
+            for g, schedule in zip(groups, schedules or (UNROLLED,) * len(groups), strict=True)
+        ),
     )
 
 
@@ -140,7 +163,6 @@ def quantizer_code(name: str, quantizers: tuple[Quantizer, ...], entering: Layer
         outputs=len(quantizers),
         grid=grid.frac,
         x_type=x_type,
-        reuse=1,
         takes=tuple(_take(i, f, grid, x_type) for i, f in enumerate(entering.formats)),
         groups=(group,),
     )
@@ -168,7 +190,7 @@ def _group(
     entering: LayerInput,
     grid: Container,
     out: Container,
-    reuse: int,
+    schedule: Schedule,
 ) -> GroupCode:
     live = [low != 0 or high != 0 for low, high in entering.ranges]
     weights = {j: tuple(w if on else 0 for w, on in zip(layer.neurons[j].weights, live, strict=True)) for j in members}
@@ -184,7 +206,7 @@ def _group(
     for j in members:
         row = list(rows).index(j) if j in rows else None
         call = None if row is None else (weight_type, f"{array}[{row}]")
-        neurons.append(_neuron(layer, j, call, sum(w != 0 for w in weights[j]), grid, out, reuse))
+        neurons.append(_neuron(layer, j, call, sum(w != 0 for w in weights[j]), grid, out, schedule))
     kind = "binary, bit 1 is weight -1" if binary else f"stored as {weight_type}" if rows else "constants"
     return GroupCode(
         summary=f"{weight_bits:g}-bit weights: {len(members)} neuron{'s' * (len(members) > 1)}, {kind}",
@@ -194,11 +216,25 @@ def _group(
         columns=layer.inputs,
         rows=tuple(rows.items()),
         neurons=tuple(neurons),
+        schedule=schedule,
+        multipliers=0 if binary or bits <= 2 else _multipliers(list(rows.values()), schedule),
     )
 
 
+def _multipliers(rows: list[tuple[int, ...]], schedule: Schedule) -> int:
+    """Products at work in one cycle: all positions of a slice where weights come from memory, else the nonzero ones."""
+    products = sum(len(row) if schedule.strategy == "resource" else sum(w != 0 for w in row) for row in rows)
+    return -(-products // schedule.reuse)
+
+
 def _neuron(
-    layer: Layer, index: int, weights: tuple[str, str] | None, nonzero: int, grid: Container, out: Container, reuse: int
+    layer: Layer,
+    index: int,
+    weights: tuple[str, str] | None,
+    nonzero: int,
+    grid: Container,
+    out: Container,
+    schedule: Schedule,
 ) -> NeuronCode:
     neuron = layer.neurons[index]
     total = neuron.accumulator
@@ -215,10 +251,11 @@ def _neuron(
     drop, up = max(grid_frac - total.frac, 0), max(total.frac - grid_frac, 0)
     bias = neuron.bias << (total.frac - neuron.bias_frac) if neuron.bias else 0
     sum_type = integer_type(total)
-    dot = f"nmp::dot<{weight_type}, {drop}, {up}, {layer.inputs // reuse}, {reuse}>(x, {row}, "
+    steps = schedule.reuse if schedule.strategy == "resource" else 1
+    dot = f"nmp::dot<{weight_type}, {drop}, {up}, {layer.inputs // steps}, {steps}>(x, {row}, "
     first, start, step = f"{sum_type}({bias}LL)", "", ""
     lines = [f"const {sum_type} sum_{index} = {dot}0, {first});"]
-    if reuse > 1:
+    if schedule.strategy == "resource":
         start, step = f"{sum_type} sum_{index} = {bias}LL;", f"sum_{index} = {dot}r, sum_{index});"
         lines = []
     if neuron.output:

@@ -1,0 +1,157 @@
+"""How the sums of a width group are scheduled: hls4ml's ``Strategy`` and ``ReuseFactor``, per layer and per group.
+
+Latency unrolls every product and starts a new vector every ``ReuseFactor`` cycles, so that as many products share a
+multiplier; Resource builds every sum in ``ReuseFactor`` steps from weights in a memory of the group's own width.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flow.errors import UsageError
+from flow.ir import Design, Group, Layer
+from flow.passes.group import layer_groups
+
+STRATEGIES = ("latency", "resource")
+IO_TYPES = ("io_parallel", "io_stream")
+_LAYER_KEYS = frozenset({"Strategy", "ReuseFactor", "Groups", "Precision", "Trace"})
+_GROUP_KEYS = frozenset({"WeightBits", "Neurons", "Strategy", "ReuseFactor"})
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Strategy (``latency`` or ``resource``) and reuse factor of one group."""
+
+    strategy: str = "latency"
+    reuse: int = 1
+
+    @property
+    def unrolled(self) -> bool:
+        """Nothing is shared: the group's statements stand in the layer function itself."""
+        return self == Schedule()
+
+
+UNROLLED = Schedule()
+
+
+@dataclass(frozen=True)
+class HlsChoices:
+    """What a user chooses for an HLS project: the interface of layers, the default schedule, and ``LayerName``.
+
+    ``layers`` maps a layer's name to its entry in hls4ml's configuration: ``Strategy``, ``ReuseFactor`` and ``Groups``,
+    a list of entries with ``WeightBits`` and their own ``Strategy`` and ``ReuseFactor``.
+    """
+
+    io_type: str = "io_parallel"
+    default: Schedule = UNROLLED
+    layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+DEFAULT = HlsChoices()
+
+
+def choices(io: str, strategy: str | None, reuse: int | None, config: Any, where: str = "the HLS config") -> HlsChoices:
+    """Options and the content of a configuration file (None without one) as choices; options win over ``Model``.
+
+    Raises UsageError naming what is unknown.
+    """
+    config = {} if config is None else config
+    model, layers = _mapping(config, where).get("Model") or {}, config.get("LayerName") or {}
+    default = overridden(UNROLLED, _mapping(model, f"{where}, Model"), f"{where}, Model")
+    given = {"Strategy": strategy, "ReuseFactor": reuse}
+    default = overridden(default, {k: v for k, v in given.items() if v is not None}, "the options")
+    io = io if io.startswith("io_") else f"io_{io}"
+    if io not in IO_TYPES:
+        raise UsageError(f"HLS interface {io} is not known; choose {' or '.join(IO_TYPES)}")
+    entries = _mapping(layers, f"{where}, LayerName")
+    return HlsChoices(io, default, {str(k): _mapping(v, f"{where}, layer {k}") for k, v in entries.items()})
+
+
+def check_layers(design: Design, chosen: HlsChoices) -> tuple[str, ...]:
+    """Notes on reuse factors that will be replaced. Raises UsageError for layers, groups or keys that do not exist."""
+    names = [layer.name for layer in design.layers]
+    known = {"network_input", *names}
+    foreign = [k for k, entry in chosen.layers.items() if k not in known and set(entry) & {"Groups", "ReuseFactor"}]
+    if foreign:
+        raise UsageError(f"the HLS config speaks of layer {foreign[0]}; the model has {', '.join(names)}")
+    notes: list[str] = []
+    for layer in design.layers:
+        entry = chosen.layers.get(layer.name, {})
+        if unknown := sorted(set(entry) - _LAYER_KEYS):
+            raise UsageError(f"HLS config, layer {layer.name}: {unknown[0]} is not known")
+        default = overridden(chosen.default, entry, f"HLS config, layer {layer.name}")
+        notes += schedules(layer, default, entry.get("Groups") or ())[1]
+    return tuple(notes)
+
+
+def schedules(layer: Layer, default: Schedule, entries: Any) -> tuple[tuple[Schedule, ...], tuple[str, ...]]:
+    """The schedule of every group of a layer, and notes on reuse factors that were replaced by the nearest valid one.
+
+    ``entries`` is the configuration's ``Groups``. Raises UsageError where it does not fit the layer.
+    """
+    groups = layer.groups or layer_groups(layer)
+    own = _entries(layer.name, groups, entries)
+    found, notes = [], []
+    for group in groups:
+        where = f"layer {layer.name}, group of {group.weight_bits:g}-bit weights"
+        wanted = overridden(default, own.get(group.weight_bits, {}), where)
+        valid = valid_reuse_factors(layer) if wanted.strategy == "resource" else (wanted.reuse,)
+        schedule = replace(wanted, reuse=_nearest(valid, wanted.reuse))
+        if schedule != wanted and any(any(layer.neurons[j].weights) for j in group.neurons):
+            choice = ",".join(map(str, valid))
+            notes.append(f"Invalid ReuseFactor={wanted.reuse} in {where}. Using ReuseFactor={schedule.reuse} instead. "
+                         f"Valid ReuseFactor(s): {choice}.")  # fmt: skip
+        found.append(schedule)
+    return tuple(found), tuple(notes)
+
+
+def valid_reuse_factors(layer: Layer) -> tuple[int, ...]:
+    """Resource strategy: every sum takes an equal share of the inputs in every step."""
+    return tuple(r for r in range(1, layer.inputs + 1) if layer.inputs % r == 0)
+
+
+def _entries(layer: str, groups: Sequence[Group], entries: Any) -> dict[float, Mapping[str, Any]]:
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        raise UsageError(f"HLS config, layer {layer}: Groups must be a list of entries with WeightBits")
+    known = {g.weight_bits: g for g in groups}
+    own: dict[float, Mapping[str, Any]] = {}
+    for entry in entries:
+        where = f"HLS config, layer {layer}, Groups"
+        bits = _mapping(entry, where).get("WeightBits")
+        if unknown := sorted(map(str, set(entry) - _GROUP_KEYS)):
+            raise UsageError(f"{where}: {unknown[0]} is not known")
+        group = known.get(bits) if isinstance(bits, (int, float)) else None
+        if group is None:
+            widths = ", ".join(f"{b:g}" for b in known)
+            raise UsageError(f"{where}: there is no group with WeightBits {bits}; the layer has {widths}")
+        if "Neurons" in entry and entry["Neurons"] != list(group.neurons):
+            raise UsageError(f"{where}: the neurons of WeightBits {bits} are not this model's; write the config again")
+        own[group.weight_bits] = entry
+    return own
+
+
+def overridden(schedule: Schedule, entry: Mapping[str, Any], where: str) -> Schedule:
+    """The schedule with an entry's own ``Strategy`` and ``ReuseFactor``. Raises UsageError for unknown ones."""
+    strategy = entry.get("Strategy", schedule.strategy)
+    if not isinstance(strategy, str) or strategy.lower() not in STRATEGIES:
+        raise UsageError(f"{where}: grouped layers have Strategy Latency or Resource, not {strategy}")
+    reuse = entry.get("ReuseFactor", schedule.reuse)
+    if isinstance(reuse, bool) or not isinstance(reuse, int) or reuse < 1:
+        raise UsageError(f"{where}: ReuseFactor must be a whole number of at least 1, not {reuse}")
+    return Schedule(strategy.lower(), reuse)
+
+
+def _nearest(valid: Sequence[int], wanted: int) -> int:
+    """As hls4ml chooses: the closest, of two equally close ones the smaller."""
+    place = bisect_left(valid, wanted)
+    around = valid[max(place - 1, 0) : place + 1]
+    return min(around, key=lambda r: (abs(r - wanted), r))
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{where}: expected names with values, found {value!r:.40}")
+    return value
