@@ -6,13 +6,17 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from flow.errors import FlowError, UsageError
+
+if TYPE_CHECKING:
+    from flow.pipeline import Options
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 _interrupted = threading.Event()
@@ -58,6 +62,9 @@ def main(
     shell: Annotated[str, typer.Option(help="Around the core: none, axis (AXI4-Stream) or pynq.")] = "none",
     lanes: Annotated[str, typer.Option(help="Elements on the stream: bytes (NumPy arrays) or packed.")] = "bytes",
     bus_bits: Annotated[int, typer.Option(help="Width of the stream, 32 or 64 bits.")] = 32,
+    layer: Annotated[
+        str | None, typer.Option(help="Build dense layers by themselves: a name, several (a,b; a folder each), or all.")
+    ] = None,
     route: Annotated[bool, typer.Option("--route", help="Place and route: the clock really reached.")] = False,
 ) -> None:
     """Build verified hardware from a trained model.
@@ -75,7 +82,7 @@ def main(
     }  # fmt: skip
     signal.signal(signal.SIGINT, _interrupt)
     try:
-        status = _build(settings, part, engines, backend)
+        status = _build(settings, part, engines, backend, layer)
     except FlowError as exc:
         _error(str(exc))
         status = exc.exit_status
@@ -85,10 +92,8 @@ def main(
     raise typer.Exit(status)
 
 
-def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str) -> int:
-    from flow import html, parts, pipeline, plan, results  # after the arguments are parsed: --help stays instant
-    from flow.console import Progress, summary
-    from flow.engines import run_engines
+def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str, layer: str | None) -> int:
+    from flow import parts, pipeline  # after the arguments are parsed: --help stays instant
     from flow.shell import check_options
 
     part = parts.resolve(part_name)
@@ -104,6 +109,35 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str)
     if backend.lower() not in backends:
         raise UsageError(f"--backend {backend} is not known; choose Vitis or Vivado")
     options = pipeline.Options(part=part, engines=chosen, backend=backends[backend.lower()], **settings)
+    if layer is None:
+        return _run(options)
+    return _run_layers(options, layer)
+
+
+def _run_layers(options: Options, layer: str) -> int:
+    """Build dense layers by themselves: one in the output folder, several in a folder each."""
+    from flow.extract import choose
+
+    if options.model.suffix == ".json":
+        raise UsageError("--layer is for Keras models; a design.json is built as it is")
+    if options.data:
+        raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
+    folders = choose(options.model, layer)
+    if len(folders) == 1 and layer.strip() != "all":
+        return _run(replace(options, layer=next(iter(folders))))
+    status = 0
+    for number, (name, folder) in enumerate(folders.items(), start=1):
+        print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
+        status = max(status, _run(replace(options, layer=name, out=options.out / folder)))
+    return status
+
+
+def _run(options: Options) -> int:
+    """Build, report and say how it went; 0 or 3."""
+    from flow import html, pipeline, plan, results
+    from flow.console import Progress, summary
+    from flow.engines import run_engines
+
     console = Console(highlight=False)
     start = time.monotonic()
     progress = Progress(console)
@@ -118,7 +152,7 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str)
             build = pipeline.run_build(options, observe, run_engines)
     except FlowError as exc:
         if (options.out / ".state").is_dir() and type(exc).__name__ != "BuildLocked":
-            failed = results.failed_report(part, str(exc))
+            failed = results.failed_report(options.part, str(exc))
             pipeline.save_json(options.out / "report.json", failed)
             plan.write_file(options.out / "report.html", html.page(failed))
         raise

@@ -59,6 +59,7 @@ class Options:
     shell: str = "none"
     lanes: str = "bytes"
     bus_bits: int = 32
+    layer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,11 @@ class Build:
 class ModelFile:
     """The model of a build, loaded only when a step needs it: importing Keras takes seconds."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, layer: str | None = None) -> None:
+        self.path, self.layer = path, layer
         self.is_design = path.suffix == ".json"
         with plan.readable_input(path):
-            self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            self.digest = hashlib.sha256(path.read_bytes()).hexdigest() + (f" {layer}" if layer else "")
         self._loaded: Any = None
 
     def keras(self) -> Any:
@@ -103,7 +104,7 @@ class ModelFile:
         from flow.extract import load_model  # imports Keras
 
         if self._loaded is None:
-            self._loaded = load_model(self.path)
+            self._loaded = load_model(self.path, self.layer)
         return self._loaded
 
     def design(self, options: Options) -> Design:
@@ -134,7 +135,7 @@ def run_build(options: Options, observer: Callable[[str, str], None], engines: C
     Raises FlowError for what the user can mend; a model that cannot become a design leaves no output folder behind.
     Mismatches do not raise: they are in the result.
     """
-    model = ModelFile(options.model)
+    model = ModelFile(options.model, options.layer)
     existed = options.out.exists()
     with ExitStack() as stack:
         stack.enter_context(build_lock(options.out))

@@ -6,6 +6,15 @@ comparison, `float32_exactness` says which neurons Keras itself cannot compute e
 
 from flow.extract.design import extract, parse_format
 from flow.extract.load import load_model
+from flow.extract.projection import choose
 from flow.extract.reference import compare_with_keras, float32_exactness, keras_outputs
 
-__all__ = ["compare_with_keras", "extract", "float32_exactness", "keras_outputs", "load_model", "parse_format"]
+__all__ = [
+    "choose",
+    "compare_with_keras",
+    "extract",
+    "float32_exactness",
+    "keras_outputs",
+    "load_model",
+    "parse_format",
+]

@@ -34,7 +34,7 @@ def extract(model: Any, name: str | None = None, input_format: str | None = None
     assembler = fold(steps, elements, given)
     inputs, layers = assembler.finish()
     source = {"notes": assembler.notes, "input_format": input_format, "versions": _versions()}
-    return check(Design(_identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
+    return check(Design(identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
 
 
 def parse_format(text: str) -> Fixed:
@@ -47,10 +47,10 @@ def parse_format(text: str) -> Fixed:
 
 def _named(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     taken: set[str] = set()
-    return tuple(Layer(_identifier(layer.name, taken), layer.neurons) for layer in layers)
+    return tuple(Layer(identifier(layer.name, taken), layer.neurons) for layer in layers)
 
 
-def _identifier(name: str, taken: set[str]) -> str:
+def identifier(name: str, taken: set[str]) -> str:
     """``name`` as an identifier that differs from all ``taken`` ones even without case; it is added to them."""
     base = re.sub(r"[^A-Za-z0-9_]", "_", name) or "model"
     if not re.match(r"[A-Za-z_]", base):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.errors import ModelError
-from flow.extract.remedies import joins, refusal
+from flow.extract.remedies import ATTENTION, DENSE, joins, refusal, transformer
 
 MAX_ELEMENTS = 1 << 16
 _REBUILD = "rebuild it as a Sequential or functional model and save it again"
@@ -22,27 +22,48 @@ class LayerData:
     config: dict[str, Any]
 
 
-def path_of(config: dict[str, Any]) -> tuple[str, tuple[int, ...], list[LayerData]]:
-    """Model name, input shape (without the batch axis) and the layers from input to output, without input layers.
+@dataclass(frozen=True)
+class Stored:
+    """The layers of a stored model by name, in the order they are stored, and the names of what feeds each."""
 
-    Raises ModelError naming the layer where the model has not one path.
-    """
+    kind: str
+    inner: dict[str, Any]
+    layers: dict[str, LayerData]
+    sources: dict[str, list[str]]
+
+
+def stored_layers(config: dict[str, Any]) -> Stored:
+    """The layers of a Sequential or functional configuration. Raises ModelError."""
     kind, inner = _class(config), config.get("config")
     if kind not in ("Sequential", "Functional", "Model") or not isinstance(inner, dict):
         raise ModelError(f"the model is of type {kind[:64] or 'unknown'}, whose layers cannot be followed; {_REBUILD}")
     stored = inner.get("layers")
     if not isinstance(stored, list) or not stored:
         raise ModelError(f"the model lists no layers; {_REBUILD}")
-    names: dict[str, dict[str, Any]] = {}
+    layers: dict[str, LayerData] = {}
+    sources: dict[str, list[str]] = {}
     for entry in stored:
         data = _data(entry)
-        if data.name in names:
+        if data.name in layers:
             raise ModelError(f"two layers are named {data.name[:64]}; {_REBUILD}")
-        names[data.name] = entry
-    order = list(names) if kind == "Sequential" else _follow(names, inner)
-    layers = [_data(names[name]) for name in order]
-    shape = _input_shape(layers, inner)
-    name = inner.get("name")
+        before = list(layers)[-1:] if kind == "Sequential" else _sources(entry)
+        layers[data.name], sources[data.name] = data, before
+    return Stored(kind, inner, layers, sources)
+
+
+def path_of(config: dict[str, Any]) -> tuple[str, tuple[int, ...], list[LayerData]]:
+    """Model name, input shape (without the batch axis) and the layers from input to output, without input layers.
+
+    Raises ModelError naming the layer where the model has not one path.
+    """
+    stored = stored_layers(config)
+    attention = [la.name for la in stored.layers.values() if la.kind in ATTENTION]
+    if attention:
+        raise ModelError(transformer(attention[0], [la.name for la in stored.layers.values() if la.kind in DENSE]))
+    order = list(stored.layers) if stored.kind == "Sequential" else _follow(stored)
+    layers = [stored.layers[name] for name in order]
+    shape = _input_shape(layers, stored.inner)
+    name = stored.inner.get("name")
     return (name if isinstance(name, str) else "model"), shape, [la for la in layers if la.kind != "InputLayer"]
 
 
@@ -57,17 +78,16 @@ def _data(entry: Any) -> LayerData:
     return LayerData(_class(entry), config["name"], config)
 
 
-def _follow(names: dict[str, dict[str, Any]], config: dict[str, Any]) -> list[str]:
+def _follow(stored: Stored) -> list[str]:
     """From the output back to the input."""
-    current = _single_end(config, "output")
-    start = _single_end(config, "input")
+    names = stored.layers
+    current = _single_end(stored.inner, "output")
+    start = _single_end(stored.inner, "input")
     path = [current]
     while current != start:
         if current not in names:
             raise ModelError(f"layer {current[:64]} is missing from the model; {_REBUILD}")
-        entry = names[current]
-        sources = _sources(entry)
-        kind = _class(entry)
+        kind, sources = names[current].kind, stored.sources[current]
         if len(sources) != 1:
             if not sources or kind == "InputLayer":
                 raise ModelError(f"layer {current[:64]} is not connected to the model's input; {_REBUILD}")

@@ -10,17 +10,21 @@ from typing import Any
 from flow import modelfile
 from flow.errors import ModelError
 from flow.extract.config import LayerSpec, ModelSpec, QuantizerSpec, model_spec
+from flow.extract.projection import projection
 from flow.extract.quiet import quiet
 
 
-def load_model(path: Path | str) -> Any:
+def load_model(path: Path | str, layer: str | None = None) -> Any:
     """The model in a ``.h5`` or ``.keras`` file of Keras 3 or of the old line (Keras 2, qkeras 0.9), uncompiled.
 
-    Comes back as a Sequential model of the layers on the path from input to output. Never runs code from the file.
+    Comes back as a Sequential model of the layers on the path from input to output; with ``layer``, of that dense layer
+    and the quantizers next to it. Never runs code from the file.
     Models without QKeras layers run on JAX, others on TensorFlow, unless KERAS_BACKEND says otherwise. Raises
     ModelError in one line: what is wrong, in which layer or file, and the remedy.
     """
     stored = modelfile.read(path)
+    if layer is not None:
+        stored = projection(stored, layer)
     try:
         spec = model_spec(stored.config)
     except ModelError as exc:

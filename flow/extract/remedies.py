@@ -7,6 +7,8 @@ IGNORED = frozenset(
     "InputLayer Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
     "ActivityRegularization Flatten Reshape".split()
 )
+ATTENTION = ("TokenAttention", "MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention")
+DENSE = ("NMPDense", "QDense")
 _REPLACE = "replace it with NMPDense or QDense"
 _REMEDIES = {
     "Dense": f"is a plain Dense: {_REPLACE}",
@@ -33,6 +35,14 @@ def _general(kind: str) -> str:
     if "Conv" in kind or "Pool" in kind:
         return f"is a {kind}: only dense models become hardware, so {_REPLACE} after a Flatten"
     return f"is of type {kind}, which has no integer form: use NMPDense, QDense, NMPActivation or QActivation"
+
+
+def transformer(attention: str, dense: list[str]) -> str:
+    """The line that refuses a model with attention as a whole."""
+    reason = f"layer {attention[:64]} is attention, which with its softmax and layer norms stays in software"
+    if not dense:
+        return f"{reason}; the model has no NMPDense or QDense projections to build in hardware"
+    return f"{reason}; build the {len(dense)} dense projections with --layer all, or one with --layer {dense[0][:64]}"
 
 
 def joins(name: str, kind: str, count: int) -> str:
