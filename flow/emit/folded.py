@@ -24,6 +24,7 @@ from flow.ir import Design
 from flow.timing import XC7, Delays
 
 _STATIC = ("product", "pe", "trits", "threshold", "buffer", "tokens", "control", "results")
+_BLOCK = 16  # input words that one table of look-up tables and wide multiplexers chooses from
 _KINDS = {"binary": 1, "ternary": 2, "signed": 3}
 
 
@@ -85,6 +86,7 @@ def _layer_files(folding: Folding, index: int, module: str, out_bits: int, place
         lane, files[f"{rom}.v"] = build_lane(layer, number, rom)
         lanes.append(lane)
     last = index + 1 == len(folding.layers)
+    words = _input_words(folding) if index == 0 else []
     out_slots = places if last else folding.layers[index + 1].slots
     turns = layer.folds * layer.drain
     stages = layer.sum_cycles - 1  # from step to the accumulator's input
@@ -102,7 +104,8 @@ def _layer_files(folding: Folding, index: int, module: str, out_bits: int, place
         in_lanes=len(layer.banks),
         x_bits=layer.layer.lane.bits,
         x_signed=int(layer.layer.lane.signed),
-        words=_input_words(folding) if index == 0 else (),
+        blocks=[words[k : k + _BLOCK] for k in range(0, len(words), _BLOCK)],
+        block_bits=address_bits(min(len(words), _BLOCK)),
         buffers=[{"banks": b, "first": sum(layer.banks[:k])} for k, b in enumerate(layer.banks)],
         step_bits=address_bits(layer.cycles),
         read_bits=address_bits(layer.slots * layer.words),
