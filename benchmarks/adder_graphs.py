@@ -1,6 +1,6 @@
 """Adder graphs of constant matrices: LUTs of this project's Verilog against alkaid's own, through the same script.
 
-    python -m benchmarks.adder_graphs [--only NAME ...] [--designs DESIGN.json ...] [--out table.md]
+    python -m benchmarks.adder_graphs [--only NAME ...] [--designs DESIGN.json ...] [--place] [--out table.md]
 
 Both are combinational but for the output registers of ours, which take no LUTs. A LUT6_2 counts as one LUT. The layers
 are random (seed 0), their inputs unsigned; designs are given as ``design.json`` files of builds and compared whole,
@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import re
+import resource
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.results_file import write_section
-from flow import plan
+from flow import parts, plan, route
 from flow.adders import build_graphs
 from flow.check import check
 from flow.cost import graph_luts
@@ -31,7 +34,7 @@ from flow.fixed import Fixed, Ints, Quantizer
 from flow.ir import Design, Layer, Neuron, from_json
 from flow.passes.group import group
 from flow.passes.widths import widths
-from flow.tools import yosys
+from flow.tools import nextpnr, yosys
 
 RELAXED_NS = 1e6  # one register stage
 TIMEOUT_S = 7200.0
@@ -73,6 +76,8 @@ class Outcome:
     carries: int
     generate_s: float
     synthesis_s: float
+    memory_mb: float  # Yosys at its peak
+    sites: int | None = None  # LUT sites after placement by nextpnr, where it was asked for
 
 
 def layer_design(matrix: Ints, bits: int) -> Design:
@@ -87,7 +92,7 @@ def _neuron(weights: Ints) -> Neuron:
     return Neuron(tuple(weights.tolist()), 0, float(1 + largest.bit_length() if largest > 1 else largest))
 
 
-def ours(design: Design, folder: Path) -> tuple[Outcome, int, str]:
+def ours(design: Design, folder: Path, place: bool) -> tuple[Outcome, int, str]:
     """Our Verilog: outcome, LUTs the cost model expected, engines chosen."""
     start = time.monotonic()
     graphs = build_graphs(design)
@@ -95,11 +100,11 @@ def ours(design: Design, folder: Path) -> tuple[Outcome, int, str]:
     seconds = time.monotonic() - start
     plan.fresh_folder(folder)
     plan.write(rtl.files, folder)
-    outcome = synthesize(folder, list(rtl.files), rtl.top, seconds)
+    outcome = synthesize(folder, list(rtl.files), rtl.top, seconds, place)
     return outcome, sum(graph_luts(g) for g in graphs), ", ".join(dict.fromkeys(g.engine for g in graphs))
 
 
-def alkaids(design: Design, folder: Path) -> Outcome:
+def alkaids(design: Design, folder: Path, place: bool) -> Outcome:
     """Alkaid's own Verilog of the same integer design, combinational."""
     from alkaid.codegen.rtl import RTLModel
 
@@ -109,7 +114,7 @@ def alkaids(design: Design, folder: Path) -> Outcome:
     model.write()
     seconds = time.monotonic() - start
     sources = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.v"))
-    return synthesize(folder, sources, "dut", seconds)
+    return synthesize(folder, sources, "dut", seconds, place)
 
 
 def traced(design: Design) -> object:
@@ -144,27 +149,48 @@ def _quantized(values: object, layer: Layer) -> object:
     return values.quantize(signed, integers, fractions, overflow_mode="SAT", round_mode=modes.pop())  # type: ignore[attr-defined]
 
 
-def synthesize(folder: Path, sources: list[str], top: str, generate_s: float) -> Outcome:
+def synthesize(folder: Path, sources: list[str], top: str, generate_s: float, place: bool) -> Outcome:
     """Run the build's Yosys script and count."""
     start = time.monotonic()
     script = NO_SELF_CHECK + yosys.synthesis_script(sources, top, "xc7", dsp=False)
-    yosys.synthesize(folder, script, TIMEOUT_S)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        memory = pool.submit(_yosys_memory_mb, folder, script).result()
     seconds = time.monotonic() - start
     module = json.loads((folder / "netlist.json").read_text())["modules"][top]
     count = Counter(cell["type"] for cell in module["cells"].values())
     luts = sum(n for kind, n in count.items() if re.fullmatch(r"LUT[1-6]|LUT6_2|SRL\w+", kind))
-    return Outcome(luts, count["CARRY4"], generate_s, seconds)
+    sites = placed_luts(folder, top) if place else None
+    return Outcome(luts, count["CARRY4"], generate_s, seconds, memory, sites)
 
 
-def row(name: str, design: Design, folder: Path) -> str:
+def _yosys_memory_mb(folder: Path, script: str) -> float:
+    """Run Yosys as the only child of this process; gives its peak memory."""
+    yosys.synthesize(folder, script, TIMEOUT_S)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def placed_luts(folder: Path, top: str) -> int:
+    """LUT sites that hold logic of the design once nextpnr has placed it in xc7z020, between registers at its ports."""
+    part, place = parts.resolve("xc7z020"), plan.fresh_folder(folder / "place")
+    route.prepare(place, folder / "netlist.json", top, TIMEOUT_S)
+    nextpnr.place_and_route(place, part, 20.0, 1, TIMEOUT_S, place_only=True)
+    return route.placed_sites(place / nextpnr.PLACED)["design"]
+
+
+def row(name: str, design: Design, folder: Path, place: bool) -> str:
     """One line of the table."""
-    mine, expected, engines = ours(design, folder / "ours")
-    peer = alkaids(design, folder / "alkaid")
+    mine, expected, engines = ours(design, folder / "ours", place)
+    peer = alkaids(design, folder / "alkaid", place)
     return (
         f"| {name} | {peer.luts:,} | {mine.luts:,} | {mine.luts / max(peer.luts, 1):.2f} | {expected:,} | "
         f"{peer.carries:,} / {mine.carries:,} | {peer.generate_s:.1f} / {mine.generate_s:.1f} | "
-        f"{peer.synthesis_s:.0f} / {mine.synthesis_s:.0f} | {engines} |"
+        f"{peer.synthesis_s:.0f} / {mine.synthesis_s:.0f} | "
+        f"{peer.memory_mb:.0f} / {mine.memory_mb:.0f} | {_placed(peer, mine)} | {engines} |"
     )
+
+
+def _placed(peer: Outcome, mine: Outcome) -> str:
+    return f"{peer.sites:,} / {mine.sites:,}" if peer.sites and mine.sites else ""
 
 
 TITLE = "Adder graphs, against alkaid"
@@ -174,8 +200,8 @@ registers. Both through the build's Yosys script (pyosys, xc7); LUT1 to LUT6 and
 are compared whole, with biases, rounding and saturation. Every one of our graphs is proved equal to the integer design
 before it is emitted."""
 HEADER = (
-    "| layer | alkaid LUT | ours LUT | ratio | expected LUT | CARRY4 | generate s | Yosys s | built as |\n"
-    "|---|---|---|---|---|---|---|---|---|"
+    "| layer | alkaid LUT | ours LUT | ratio | expected LUT | CARRY4 | generate s | Yosys s | Yosys MB | "
+    "LUT sites placed | built as |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -185,6 +211,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="parts of the names of the layers to run")
     parser.add_argument("--designs", nargs="*", type=Path, default=[], help="design.json files to compare too")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
+    parser.add_argument("--place", action="store_true", help="also place both with nextpnr and count LUT sites")
     parser.add_argument("--write", action="store_true", help="also replace the section in RESULTS.md")
     options = parser.parse_args()
     lines = HEADER.splitlines()
@@ -192,12 +219,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, (make, bits) in LAYERS.items():
             if options.only is None or any(part in name for part in options.only):
-                lines.append(row(name, layer_design(make(np.random.default_rng(0)), bits), Path(folder)))
+                lines.append(row(name, layer_design(make(np.random.default_rng(0)), bits), Path(folder), options.place))
                 print(lines[-1], flush=True)
         for path in options.designs:
             design = from_json(path.read_text(), str(path))
             name = path.stem if path.stem != "design" else path.resolve().parent.name
-            lines.append(row(f"trained {name}", design, Path(folder)))
+            lines.append(row(f"trained {name}", design, Path(folder), options.place))
             print(lines[-1], flush=True)
     if options.write:
         write_section(TITLE, COMMAND, "\n".join([*lines, "", NOTES]))

@@ -22,7 +22,8 @@ from flow.solver import explain, fastest, interval_for, smallest
 
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
-_PARALLEL_SHARE = 0.7  # of the part's LUTs that the parallel architecture may take when `auto` decides
+# Of the part's LUTs that the parallel architecture may take when `auto` decides: placed, rows take up to twice theirs.
+_PARALLEL_SHARE = 0.4
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,7 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
         return {**asdict(found.resources), "path": asdict(found.longest_path), "usage": usage}
 
     found = build.steps.run(
-        "synthesis", digest_of("synthesis 5", rtl_digest, script, yosys.version()), work, ("synth",)
+        "synthesis", digest_of("synthesis 6", rtl_digest, script, yosys.version()), work, ("synth",)
     )
     build.synthesis.update(found)
     if "netlist" in build.options.engines:

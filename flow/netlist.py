@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flow.errors import ReportError
+from flow.slices import placed_luts
 from flow.sta import TimingPath, longest_path
 from flow.timing import XC7, Delays
 
@@ -23,10 +24,12 @@ _LUTS_OF_MEMORY = {
 class Resources:
     """What a netlist occupies. ``lut`` counts 6-input LUT sites, memories and shift registers in LUTs included.
 
-    ``carry4`` counts carry chains in units of four bits.
+    ``lut_placed`` is what remains of that in slices (``flow.slices``), an estimate; ``carry4`` counts carry chains in
+    units of four bits.
     """
 
     lut: int
+    lut_placed: int
     lut_as_memory: int
     ff: int
     dsp: int
@@ -67,6 +70,7 @@ def _resources(cells: dict[str, Any]) -> Resources:
         raise ReportError(f"unknown memory primitive {unknown[0]} in the netlist")
     return Resources(
         lut=logic + memory,
+        lut_placed=placed_luts(cells, logic + memory),
         lut_as_memory=memory,
         ff=sum(n for kind, n in count.items() if re.fullmatch(r"FD[RSCP]E(_1)?|LD[CP]E", kind)),
         dsp=sum(n for kind, n in count.items() if kind.startswith("DSP48")),

@@ -30,7 +30,8 @@ class Routed:
 
     fmax_mhz: float | None
     seed: int
-    used: dict[str, int]  # sites by nextpnr's names, wrapper included
+    used: dict[str, int]  # cells by nextpnr's names, wrapper included; SLICE_LUTX are halves of LUT sites
+    lut_sites: dict[str, int]  # 6-input LUT sites that hold logic of the design, only constants, only the wrapper
     path: dict[str, Any]
     attempts: list[dict[str, Any]]
 
@@ -41,8 +42,8 @@ def wrapper(netlist: Mapping[str, Any], top: str) -> str:
     for name, port in netlist["modules"][top]["ports"].items():
         bits = len(port["bits"])
         if name == CLOCK:
-            continue
-        if port["direction"] == "input":
+            ports.append({"name": name, "wire": "clk"})
+        elif port["direction"] == "input":
             ports.append({"name": name, "wire": f"stimulus[{inputs + bits}:{inputs + 1}]"})
             inputs += bits
         else:
@@ -51,7 +52,7 @@ def wrapper(netlist: Mapping[str, Any], top: str) -> str:
     folds = [-(-outputs // 6)]
     while folds[-1] > 1:
         folds.append(-(-folds[-1] // 6))
-    return render("route_wrapper.v.j2", top=top, clock=CLOCK, ports=ports, inputs=inputs, outputs=outputs, folds=folds)
+    return render("route_wrapper.v.j2", top=top, ports=ports, inputs=inputs, outputs=outputs, folds=folds)
 
 
 def route(
@@ -61,6 +62,29 @@ def route(
     """Route ``netlist`` (Yosys JSON) in ``folder``, with further seeds while the period asked for is missed.
 
     Raises ToolNotFound, ToolFailed, and ReportError where the report is not nextpnr's.
+    """
+    prepare(folder, netlist, top, timeout_s)
+    best: tuple[float, int, dict[str, Any]] | None = None
+    attempts: list[dict[str, Any]] = []
+    for seed in seeds:
+        done = nextpnr.place_and_route(folder, part, clock_period_ns, seed, timeout_s)
+        report = read_report(folder / f"nextpnr.{seed}.json")
+        placed = placed_sites(folder / nextpnr.PLACED)
+        fmax = fmax_mhz(report)
+        attempts.append({"seed": seed, "fmax_mhz": fmax, "seconds": round(done.seconds, 1)})
+        if best is None or (fmax or 0.0) > best[0]:
+            best, sites = (fmax or 0.0, seed, report), placed
+        if fmax is None or fmax >= 1000 / clock_period_ns:
+            break
+    assert best is not None, "at least one seed"
+    used = {site: entry["used"] for site, entry in best[2]["utilization"].items() if entry["used"]}
+    return Routed(best[0] or None, best[1], used, sites, critical_path(best[2], name), attempts)
+
+
+def prepare(folder: Path, netlist: Path, top: str, timeout_s: float) -> None:
+    """Write ``routed.json``, what nextpnr reads: ``netlist`` (Yosys JSON) inside the wrapper.
+
+    Raises ToolNotFound, ToolFailed, and ReportError where the netlist is none.
     """
     nextpnr.locate()
     try:
@@ -74,20 +98,6 @@ def route(
     write_file(folder / f"{WRAPPER}.v", text)
     write_file(folder / "netlist.json", json.dumps(design))
     yosys.run_script(folder, _LINK, "link", timeout_s)
-    best: tuple[float, int, dict[str, Any]] | None = None
-    attempts: list[dict[str, Any]] = []
-    for seed in seeds:
-        done = nextpnr.place_and_route(folder, part, clock_period_ns, seed, timeout_s)
-        report = read_report(folder / f"nextpnr.{seed}.json")
-        fmax = fmax_mhz(report)
-        attempts.append({"seed": seed, "fmax_mhz": fmax, "seconds": round(done.seconds, 1)})
-        if best is None or (fmax or 0.0) > best[0]:
-            best = (fmax or 0.0, seed, report)
-        if fmax is None or fmax >= 1000 / clock_period_ns:
-            break
-    assert best is not None, "at least one seed"
-    used = {site: entry["used"] for site, entry in best[2]["utilization"].items() if entry["used"]}
-    return Routed(best[0] or None, best[1], used, critical_path(best[2], name), attempts)
 
 
 _LINK = f"""\
@@ -112,6 +122,31 @@ def read_report(path: Path) -> dict[str, Any]:
         return dict(data)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ReportError(f"{path}: not a nextpnr report ({exc}); route again") from None
+
+
+def placed_sites(path: Path) -> dict[str, int]:
+    """6-input LUT sites of a placed design: those that hold logic of it, constants only, or the wrapper only.
+
+    A site is one of the four LUTs of a slice, with both its outputs. Raises ReportError where the file is none of
+    nextpnr's; it is deleted after reading, since it is many times as large as the design.
+    """
+    try:
+        (module,) = json.loads(path.read_text())["modules"].values()
+        sites: dict[str, set[str]] = {}
+        for name, cell in module["cells"].items():
+            match = re.fullmatch(r"(.*)[56]LUT", cell["attributes"].get("NEXTPNR_BEL", ""))
+            if match:
+                kind = "constants" if name.startswith("$PACKER") else "design" if _in_design(name) else "wrapper"
+                sites.setdefault(match[1], set()).add(kind)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ReportError(f"{path}: not a design placed by nextpnr ({exc}); route again") from None
+    path.unlink()
+    kinds = [next(k for k in ("design", "wrapper", "constants") if k in found) for found in sites.values()]
+    return {kind: kinds.count(kind) for kind in ("design", "wrapper", "constants")}
+
+
+def _in_design(cell: str) -> bool:
+    return cell.removeprefix("$flatten\\").startswith(f"{INSTANCE}.")
 
 
 def fmax_mhz(report: Mapping[str, Any]) -> float | None:

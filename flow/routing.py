@@ -47,7 +47,7 @@ def run_route(build: Build, bench: Bench) -> None:
         routed = route(folder, netlist, bench.top, options.part, options.clock_period_ns, _TIMEOUT_S, name)
         return {**asdict(routed), "version": nextpnr.version(folder)}
 
-    key = digest_of("route 1", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate())
+    key = digest_of("route 2", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate())
     build.synthesis["routed"] = build.steps.run("route", key, work, ("route",))
 
 
@@ -63,5 +63,5 @@ def routed_entry(found: Mapping[str, Any], period_ns: float, estimate_mhz: float
         "fmax_estimate_mhz": estimate_mhz,
         "meets_clock": fmax is None or fmax >= 1000 / period_ns,
         "critical_path": routed["path"],
-        "route": {key: routed[key] for key in ("version", "seed", "attempts", "used")},
+        "route": {key: routed[key] for key in ("version", "seed", "attempts", "used", "lut_sites")},
     }

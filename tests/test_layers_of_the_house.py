@@ -47,7 +47,7 @@ ORDER = [
     ["flow.ranges"],
     ["flow.check", "flow.evaluate", "flow.cost", "flow.timing", "flow.bench", "flow.luts"],
     ["flow.passes"],
-    ["flow.adders", "flow.vectors", "flow.sta", "flow.parts"],
+    ["flow.adders", "flow.vectors", "flow.sta", "flow.slices", "flow.parts"],
     ["flow.netlist"],
     ["flow.usage"],
     ["flow.emit"],

@@ -73,6 +73,8 @@ def test_nextpnr_is_asked_for_the_part_the_clock_and_three_pads(synthesized, fak
     assert sorted(re.findall(r"PACKAGE_PIN (\w+)", call["xdc"])) == ["D19", "H16", "R14"]
     assert "create_clock -period 9 " in call["xdc"]
     assert result.fmax_mhz == 123.5 and result.used == {"SLICE_LUTX": 7, "PAD": 3}
+    assert result.lut_sites == {"design": 2, "wrapper": 1, "constants": 1}
+    assert not (tmp_path / "r" / nextpnr.PLACED).exists(), "a placed design is large"
 
 
 def test_further_seeds_only_while_the_clock_is_missed_and_the_best_counts(synthesized, fake, tmp_path, monkeypatch):
@@ -187,6 +189,9 @@ def test_every_input_and_output_bit_meets_a_register():
     ports = {n: {"direction": "output" if n == "y" else "input", "bits": [2] * k} for n, k in sizes.items()}
     text = route.wrapper({"modules": {"top": {"ports": ports}}}, "top")
     assert ".a(stimulus[3:1])" in text and ".b(stimulus[4:4])" in text and ".y(result_0[12:0])" in text
+    assert ".clk(clk)," in text and ".y(result_0[12:0])\n" in text
+    del ports["clk"]
+    assert ".clk" not in route.wrapper({"modules": {"top": {"ports": ports}}}, "top").split("dut (")[1]
     assert "wire [17:0] result_0;" in text and "result_0[17:13] = 5'd0" in text
 
 
@@ -221,4 +226,6 @@ def test_real_place_and_route(synthesized, tmp_path):
         pytest.skip(str(missing))
     result = routed(synthesized, tmp_path / "r")
     assert result.fmax_mhz and result.fmax_mhz > 50 and result.used["SLICE_FFX"] > 0
+    resources = read_netlist(synthesized[0] / "netlist.json", synthesized[1]).resources
+    assert resources.lut < result.lut_sites["design"] == pytest.approx(resources.lut_placed, rel=0.2)
     assert result.path["delay_ns"] == pytest.approx(1000 / result.fmax_mhz, rel=0.01)

@@ -13,6 +13,7 @@ from flow.plan import write_file
 from flow.tools.process import Completed, find, run
 
 PROGRAM = "nextpnr-himbaechel-xilinx"
+PLACED = "placed.json"
 _REMEDY = "run scripts/install_nextpnr.sh, which sets it up in a private folder"
 
 
@@ -64,11 +65,14 @@ def device_name(part: Part) -> str:
     return f"{part.device}{part.package}{grade[0] if grade else '-1'}"
 
 
-def place_and_route(folder: Path, part: Part, clock_period_ns: float, seed: int, timeout_s: float) -> Completed:
+def place_and_route(
+    folder: Path, part: Part, clock_period_ns: float, seed: int, timeout_s: float, place_only: bool = False
+) -> Completed:
     """Place and route ``routed.json`` in ``folder``, whose ports are clk_pad, serial_in and serial_out.
 
-    Leaves ``nextpnr.SEED.json`` (the report) and ``nextpnr.SEED.log``. Missing the clock period is no failure, the
-    report tells it. Raises ToolNotFound, ToolFailed.
+    Leaves ``placed.json`` (where every cell lies), ``nextpnr.SEED.json`` (the report) and ``nextpnr.SEED.log``. Missing
+    the clock period is no failure, the report tells it; ``place_only`` stops before routing. Raises ToolNotFound,
+    ToolFailed.
     """
     pins = _pins(part)
     if pins is None:
@@ -78,7 +82,7 @@ def place_and_route(folder: Path, part: Part, clock_period_ns: float, seed: int,
     report.unlink(missing_ok=True)
     arguments = [
         locate(), "--device", device_name(part), "-o", "xdc=route.xdc", "--json", "routed.json",
-        "--report", report.name,
+        "--report", report.name, "--write", PLACED, *(["--no-route"] if place_only else []),
         "--freq", f"{1000 / clock_period_ns:.3f}", "--seed", str(seed), "--timing-allow-fail",
         "--placer-heap-cell-placement-timeout", "0",
     ]  # fmt: skip
