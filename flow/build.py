@@ -53,6 +53,16 @@ def main(
     ] = _DEFAULT_ENGINES,
     rtl_engine: Annotated[str, typer.Option(help="What makes the Verilog: own, or the xls HLS compiler.")] = "own",
     backend: Annotated[str, typer.Option(help="hls4ml back end of the HLS project: Vitis or Vivado.")] = "Vitis",
+    hls_io: Annotated[str, typer.Option(help="Layers of the HLS project: io_parallel or io_stream.")] = "io_parallel",
+    strategy: Annotated[
+        str | None, typer.Option(help="HLS: latency (unrolled, the default) or resource (weights in memory).")
+    ] = None,
+    reuse_factor: Annotated[
+        int | None, typer.Option(min=1, help="HLS: products per multiplier, and cycles per vector or sum.")
+    ] = None,
+    hls_config: Annotated[
+        Path | None, typer.Option(help="HLS: YAML from flow.hls_config, strategy and reuse factor per layer and group.")
+    ] = None,
     head: Annotated[str, typer.Option(help="What leaves the chip: logits, or argmax (the class index).")] = "logits",
     input_format: Annotated[
         str | None, typer.Option(help="Format of inputs the model does not quantize, such as s8.4 or u8.0.")
@@ -79,6 +89,7 @@ def main(
         "initiation_interval": initiation_interval, "results_per_second": results_per_second,
         "route": route, "rtl_engine": rtl_engine,
         "shell": shell, "lanes": lanes, "bus_bits": bus_bits,
+        "hls_io": hls_io, "strategy": strategy, "reuse_factor": reuse_factor, "hls_config": hls_config,
     }  # fmt: skip
     signal.signal(signal.SIGINT, _interrupt)
     try:
@@ -93,7 +104,7 @@ def main(
 
 
 def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str, layer: str | None) -> int:
-    from flow import parts, pipeline  # after the arguments are parsed: --help stays instant
+    from flow import hls_choices, parts, pipeline  # after the arguments are parsed: --help stays instant
     from flow.shell import check_options
 
     part = parts.resolve(part_name)
@@ -109,6 +120,7 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str,
     if backend.lower() not in backends:
         raise UsageError(f"--backend {backend} is not known; choose Vitis or Vivado")
     options = pipeline.Options(part=part, engines=chosen, backend=backends[backend.lower()], **settings)
+    hls_choices.from_options(options)  # a wrong name or file is told before the work starts
     if layer is None:
         return _run(options)
     return _run_layers(options, layer)

@@ -75,6 +75,8 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
     console.print(_resources(report))
     for step, reason in report["skipped"].items():
         console.print(f"[dim]skipped {step}: {reason}[/]")
+    for note in report.get("hls_project", {}).get("notes", ()):
+        console.print(f"[yellow]hls: {note}[/]")
     for difference in report["differences"]:
         console.print(f"[red]{difference}[/]", highlight=False)
     score = report["score"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flow import plan, shell, simulate, xls_engine
+from flow import hls_choices, plan, shell, simulate, xls_engine
 from flow.architecture import Hardware, choose
 from flow.bench import Bench
 from flow.bench import to_json as bench_json
@@ -100,6 +100,7 @@ def _require_tools(build: Build) -> None:
         shell.require()
     if "hls" in engines:
         process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
+        hls_choices.settled(build)
 
 
 def _facts(build: Build, hardware: Hardware) -> None:
@@ -279,7 +280,10 @@ def _hls(build: Build) -> None:
         return entry
 
     checked = vectors.inputs[: min(vectors.referee, 200)]
-    files = emit_hls(build.design, options.part.name, options.backend, options.clock_period_ns, checked)
+    chosen = hls_choices.settled(build)
+    files = emit_hls(
+        build.design, options.part.name, options.backend, options.clock_period_ns, checked, chosen=chosen
+    )  # fmt: skip
     if build.steps.changed("hls project", plan.digest(files)):
         plan.fresh_folder(project)
     plan.write(files, project)

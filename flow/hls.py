@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from flow.emit import hls_extension
+from flow.emit.hls_schedule import UNROLLED, annotated, overridden, schedules
 from flow.errors import ModelError
 from flow.extract.chain import Applied
 from flow.extract.design import extract
@@ -22,7 +23,6 @@ from flow.extract.read import steps_of
 from flow.extract.steps import Dense, Quant, Step
 from flow.fixed import Quantizer
 from flow.ir import Design, Layer, Neuron
-from flow.passes.group import layer_groups
 from flow.plan import write_file
 
 KERAS_LAYERS = ("NMPDense", "NMPActivation", "NMPInputQuantizer")
@@ -38,20 +38,31 @@ def register() -> None:
         layer_handlers[name] = _convert
 
 
-def hls4ml_config(model: Any, save: str | Path | None = None) -> dict[str, Any]:
+def hls4ml_config(
+    model: Any, save: str | Path | None = None, strategy: str = "Latency", reuse_factor: int = 1
+) -> dict[str, Any]:
     """The ``hls_config`` of a Keras model with our layers, also written as YAML to ``save``.
 
-    The input gets a precision from which every element's quantizer rounds exactly as from the real number. Each layer's
-    groups are listed for the reader; hls4ml takes the numbers themselves from the layers. Raises ModelError.
+    The input gets a precision from which every element's quantizer rounds exactly as from the real number. Each layer
+    lists its groups, whose ``Strategy`` and ``ReuseFactor`` may be edited one by one; hls4ml takes the numbers
+    themselves from the layers. Raises ModelError, UsageError for an unknown strategy.
     """
-    design = extract(model)
-    config: dict[str, Any] = {
-        "Model": {"Precision": {"default": "ap_fixed<16,6>"}, "ReuseFactor": 1, "Strategy": "Latency"},
-        "LayerName": {str(model.inputs[0].name): {"Precision": {"result": input_precision(design)}}},
-    }
-    for layer in design.layers:
-        groups = [{"WeightBits": g.weight_bits, "Neurons": list(g.neurons)} for g in layer_groups(layer)]
-        config["LayerName"][layer.name] = {"Groups": groups}
+    return design_config(extract(model), save, strategy, reuse_factor)
+
+
+def design_config(
+    design: Design,
+    save: str | Path | None = None,
+    strategy: str = "Latency",
+    reuse_factor: int = 1,
+) -> dict[str, Any]:
+    """``hls4ml_config`` of a design."""
+    start = overridden(UNROLLED, {"Strategy": strategy, "ReuseFactor": reuse_factor}, "the options")
+    model = {"Precision": {"default": "ap_fixed<16,6>"}, "ReuseFactor": reuse_factor, "Strategy": strategy}
+    # By type, not by name: Keras may name the input of a loaded model differently.
+    types = {"Input": {"Precision": {"result": input_precision(design)}}}
+    layers = {la.name: {"Groups": annotated(la, schedules(la, start, ())[0])} for la in design.layers}
+    config: dict[str, Any] = {"Model": model, "LayerType": types, "LayerName": layers}
     if save is not None:
         write_file(Path(save), yaml.safe_dump(config, sort_keys=False))
     return config

@@ -60,6 +60,10 @@ class Options:
     lanes: str = "bytes"
     bus_bits: int = 32
     layer: str | None = None
+    hls_io: str = "io_parallel"
+    strategy: str | None = None
+    reuse_factor: int | None = None
+    hls_config: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,11 @@ def command(options: Options) -> list[str]:
         flag = "--" + option.name.replace("_", "-")
         if option.name == "engines":
             value = ",".join(value)
-        words += [flag] if value is True else [flag, _relative(Path(value)) if option.name == "data" else f"{value}"]
+        words += (
+            [flag]
+            if value is True
+            else [flag, _relative(Path(value)) if option.name in ("data", "hls_config") else f"{value}"]
+        )
     return [*words, "--out", _relative(options.out)]
 
 

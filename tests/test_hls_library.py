@@ -53,6 +53,55 @@ def test_convert_from_keras_model_equals_the_integer_model(model: Any, tmp_path:
     assert np.array_equal(project.predict(np.ascontiguousarray(x)), expected)
 
 
+def test_streams_and_schedules_of_groups_equal_the_integer_model(model: Any, tmp_path: Path) -> None:
+    import hls4ml
+
+    flow.hls.register()
+    config = flow.hls4ml_config(model, strategy="Resource", reuse_factor=6)
+    first, *_ = (layer for layer in extract(model).layers)
+    groups = config["LayerName"][first.name]["Groups"]
+    assert all(g["Strategy"] == "Resource" and g["ReuseFactor"] == 5 for g in groups)  # 5 inputs
+    widest = max(groups, key=lambda g: g["WeightBits"])
+    widest.update(Strategy="Latency", ReuseFactor=3)
+    project = hls4ml.converters.convert_from_keras_model(
+        model, output_dir=str(tmp_path / "p"), backend="Vitis", hls_config=config, io_type="io_stream"
+    )
+    project.compile()
+    code = (tmp_path / "p" / "firmware" / "parameters.h").read_text()
+    assert f"{widest['WeightBits']:g}-bit weights" in code and "strategy latency, reuse factor 3" in code
+    assert "strategy resource, reuse factor 6" in code and "hls::stream<data_T> &in" in code
+    x = np.random.default_rng(1).normal(0, 3, (100, 5))
+    design = widths(extract(model))
+    expected = to_float(evaluate(design, quantize_inputs(design, x)), design.output_formats)
+    assert np.array_equal(project.predict(np.ascontiguousarray(x)), expected)
+
+
+def test_a_reuse_factor_without_an_even_share_is_replaced_with_a_warning(model: Any, tmp_path: Path) -> None:
+    import hls4ml
+
+    flow.hls.register()
+    config = {"Model": {"Precision": {"default": "ap_fixed<16,6>"}, "ReuseFactor": 4, "Strategy": "Resource"}}
+    with pytest.warns(UserWarning, match="Invalid ReuseFactor=4") as told:
+        hls4ml.converters.convert_from_keras_model(model, output_dir=str(tmp_path / "p"), backend="Vivado",
+                                                   hls_config=config)  # fmt: skip
+    last = str(told[-1].message)
+    assert last.startswith("Invalid ReuseFactor=4 in layer output, group of ")
+    assert last.endswith("Using ReuseFactor=3 instead. Valid ReuseFactor(s): 1,2,3,6.")
+
+
+def test_the_command_writes_what_the_library_returns(model: Any, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from flow.hls_config import app
+
+    model.save(tmp_path / "m.keras")
+    run = CliRunner().invoke(app, ["--model", str(tmp_path / "m.keras"), "--out", str(tmp_path / "hls.yml")])
+    assert run.exit_code == 0, run.output
+    assert yaml.safe_load((tmp_path / "hls.yml").read_text()) == flow.hls4ml_config(model)
+    run = CliRunner().invoke(app, ["--model", str(tmp_path / "m.keras"), "--strategy", "Fast"])
+    assert run.exit_code != 0 and run.output.startswith("error: the options: grouped layers have Strategy Latency")
+
+
 def test_the_configuration_lists_groups_of_every_layer(model: Any) -> None:
     config = flow.hls.hls4ml_config(model)
     for layer in extract(model).layers:

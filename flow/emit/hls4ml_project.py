@@ -7,6 +7,7 @@ of the design, so equal designs give equal bytes.
 from __future__ import annotations
 
 import tempfile
+import warnings
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from hls4ml.model.graph import ModelGraph
 from flow.emit import hls_extension
 from flow.emit.hls_bench import bench, vectors_files
 from flow.emit.hls_layer import Container, LayerInput, container
-from flow.emit.hls_schedule import DEFAULT, HlsChoices, check_layers
+from flow.emit.hls_schedule import DEFAULT, HlsChoices, resolved
 from flow.errors import DesignError
 from flow.fixed import Ints
 from flow.ir import Design, to_json
@@ -92,11 +93,11 @@ def model_graph(
         write_weights_txt=False,
     )
     config |= {"OutputDir": output, "ProjectName": top_name(design), "Backend": backend}
-    check_layers(design, chosen)
+    chosen, notes = resolved(design, chosen)
+    for note in notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
     names: dict[str, Any] = {"network_input": {"Precision": {"result": _ap_fixed(entering)}}}
-    for name, entry in chosen.layers.items():
-        if name != "network_input":
-            names[f"nmp_{name}"] = {k: v for k, v in entry.items() if k in ("Strategy", "ReuseFactor", "Groups")}
+    names |= {f"nmp_{name}": entry for name, entry in chosen.layers.items()}
     default = chosen.default
     config["HLSConfig"] = {
         "Model": {"Precision": "ap_fixed<16,6>", "ReuseFactor": default.reuse, "Strategy": default.strategy},

@@ -70,21 +70,38 @@ def choices(io: str, strategy: str | None, reuse: int | None, config: Any, where
     return HlsChoices(io, default, {str(k): _mapping(v, f"{where}, layer {k}") for k, v in entries.items()})
 
 
-def check_layers(design: Design, chosen: HlsChoices) -> tuple[str, ...]:
-    """Notes on reuse factors that will be replaced. Raises UsageError for layers, groups or keys that do not exist."""
+def resolved(design: Design, chosen: HlsChoices) -> tuple[HlsChoices, tuple[str, ...]]:
+    """The choices with a valid schedule for every group, and notes on reuse factors that had to be replaced.
+
+    Raises UsageError for layers, groups or keys that do not exist.
+    """
     names = [layer.name for layer in design.layers]
-    known = {"network_input", *names}
-    foreign = [k for k, entry in chosen.layers.items() if k not in known and set(entry) & {"Groups", "ReuseFactor"}]
+    foreign = [k for k, v in chosen.layers.items() if k not in names and set(v) & {"Groups", "Strategy", "ReuseFactor"}]
     if foreign:
         raise UsageError(f"the HLS config speaks of layer {foreign[0]}; the model has {', '.join(names)}")
     notes: list[str] = []
+    layers: dict[str, dict[str, Any]] = {}
     for layer in design.layers:
-        entry = chosen.layers.get(layer.name, {})
-        if unknown := sorted(set(entry) - _LAYER_KEYS):
-            raise UsageError(f"HLS config, layer {layer.name}: {unknown[0]} is not known")
-        default = overridden(chosen.default, entry, f"HLS config, layer {layer.name}")
-        notes += schedules(layer, default, entry.get("Groups") or ())[1]
-    return tuple(notes)
+        entry, where = chosen.layers.get(layer.name, {}), f"HLS config, layer {layer.name}"
+        if unknown := sorted(map(str, set(entry) - _LAYER_KEYS)):
+            raise UsageError(f"{where}: {unknown[0]} is not known")
+        found, replaced = schedules(layer, overridden(chosen.default, entry, where), entry.get("Groups") or ())
+        layers[layer.name] = {"Groups": annotated(layer, found)}
+        notes += replaced
+    return replace(chosen, layers=layers), tuple(notes)
+
+
+def annotated(layer: Layer, found: Sequence[Schedule]) -> list[dict[str, Any]]:
+    """The configuration's ``Groups`` of a layer."""
+    return [
+        {
+            "WeightBits": group.weight_bits,
+            "Neurons": list(group.neurons),
+            "Strategy": schedule.strategy.capitalize(),
+            "ReuseFactor": schedule.reuse,
+        }
+        for group, schedule in zip(layer.groups or layer_groups(layer), found, strict=True)
+    ]
 
 
 def schedules(layer: Layer, default: Schedule, entries: Any) -> tuple[tuple[Schedule, ...], tuple[str, ...]]:

@@ -1,0 +1,47 @@
+"""``python -m flow.hls_config``: the hls4ml configuration of a model with its width groups, as YAML to edit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flow.errors import FlowError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a build's design.json.")],
+    out: Annotated[Path, typer.Option(help="YAML file to write.")] = Path("hls.yml"),
+    strategy: Annotated[
+        str, typer.Option(help="Strategy of every group to begin with: Latency or Resource.")
+    ] = "Latency",
+    reuse_factor: Annotated[int, typer.Option(min=1, help="Reuse factor of every group to begin with.")] = 1,
+) -> None:
+    """Write the configuration that ``flow.build --hls-config`` and hls4ml itself take.
+
+    It lists every layer's groups by weight width, each with its own Strategy and ReuseFactor.
+    """
+    try:
+        from flow.hls import hls4ml_config
+        from flow.pipeline import ModelFile
+
+        source = ModelFile(model)
+        if source.is_design:
+            from flow.hls import design_config
+            from flow.ir import from_json
+
+            design_config(from_json(model.read_text(encoding="utf-8"), str(model)), out, strategy, reuse_factor)
+        else:
+            hls4ml_config(source.keras(), out, strategy, reuse_factor)
+    except FlowError as exc:
+        typer.echo(f"error: {exc}", err=True)
+        raise typer.Exit(exc.exit_status) from None
+    typer.echo(f"{out} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,73 @@
+"""The HLS options of a build: interface, strategy and reuse factor from the command line and from a YAML file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from test_build import command, one_error_line
+from test_hls_project import small_design
+
+from flow.hls import design_config
+from flow.ir import to_json
+
+
+@pytest.fixture
+def design_file(tmp_path: Path) -> Path:
+    path = tmp_path / "design.json"
+    path.write_text(to_json(small_design()))
+    return path
+
+
+def test_a_build_between_streams_with_a_schedule_per_group(design_file: Path, tmp_path: Path) -> None:
+    done = command("flow.hls_config", "--model", design_file, "--out", tmp_path / "hls.yml")
+    assert done.returncode == 0, done.stderr
+    config = yaml.safe_load((tmp_path / "hls.yml").read_text())
+    assert config == design_config(small_design())
+    config["LayerName"]["hidden"]["Groups"][3].update(Strategy="Resource", ReuseFactor=3)
+    (tmp_path / "hls.yml").write_text(yaml.safe_dump(config))
+    done = command("flow.build", "--model", design_file, "--out", tmp_path / "b", "--engines", "integer,hls",
+                   "--vectors", 60, "--hls-io", "io_stream", "--hls-config", tmp_path / "hls.yml")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "b" / "report.json").read_text())
+    assert report["verification"]["hls"]["mismatches"] == 0 and report["hls_project"]["io_type"] == "io_stream"
+    assert report["hls_project"]["layers"]["hidden"][3] == {
+        "WeightBits": 4.0, "Neurons": [3], "Strategy": "Resource", "ReuseFactor": 2,
+    }  # fmt: skip
+    assert "Invalid ReuseFactor=3 in layer hidden, group of 4-bit weights" in done.stdout
+    assert "Warning" not in done.stderr
+    code = (tmp_path / "b" / "hls" / "firmware" / "parameters.h").read_text()
+    assert "strategy resource, reuse factor 2" in code and "hls::stream" in code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--hls-io", "axi"), "HLS interface io_axi is not known; choose io_parallel or io_stream"),
+        (("--strategy", "fast"), "the options: grouped layers have Strategy Latency or Resource, not fast"),
+        (("--hls-config", "absent.yml"), "cannot read absent.yml"),
+    ],
+)
+def test_wrong_options_end_in_one_line(
+    arguments: tuple[str, ...], message: str, design_file: Path, tmp_path: Path
+) -> None:
+    done = command("flow.build", "--model", design_file, "--out", tmp_path / "b", *arguments)
+    assert message in one_error_line(done, done.returncode) and done.returncode in (1, 2)
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [", "not YAML"),
+        ("[1, 2]", "expected names with values, found [1, 2]"),
+        ("Model: 3", "expected names with values, found 3"),
+        ("LayerName: {hidden: {Groups: [{WeightBits: 3}]}}", "no group with WeightBits 3; the layer has 0, 1, 1.58, 4"),
+    ],
+)
+def test_wrong_files_end_in_one_line(content: str, message: str, design_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "hls.yml").write_text(content)
+    done = command("flow.build", "--model", design_file, "--out", tmp_path / "b", "--hls-config", tmp_path / "hls.yml")
+    assert message in one_error_line(done, done.returncode) and done.returncode in (1, 2)
