@@ -1,6 +1,8 @@
-"""The tabular transformer under every method: ``python benchmarks/tabformer.py [--seeds 2]``.
+"""The tabular transformer under every method: ``python benchmarks/tabformer.py [--seeds 2] [--build kth_vod]``.
 
-Runs that have ended are kept in ``--work`` and not repeated, so an interrupted benchmark goes on where it stopped.
+With ``--build`` all dense projections of the quantized models of seed 0 are built, checked and synthesized by
+``flow.build --layer all``. Runs that have ended are kept in ``--work`` and not repeated, so an interrupted benchmark
+goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ METHODS = {
     "NMP paper, weights": (*PAPER, "--weights-only"),
     "NMP paper, weights + activations": PAPER,
 }
-EXPORTED = "NMP hardware, weights + activations"
+BUILT = ("uniform 8", "NMP hardware, weights + activations", "NMP paper, weights + activations")
 NOTES = """
 
 Token width 8, row width 16, 2 heads, one encoder block over columns and, for kth_vod with its windows of 4 rows, one
@@ -49,9 +51,32 @@ sets here are public stand-ins of another size, so compare methods within this t
 """
 
 
+def model_file(name: str, method: str, seed: int, work: Path) -> Path:
+    """Where a run's model lies."""
+    return work / f"{name}-{method.replace(' ', '_').replace(',', '')}-{seed}.h5"
+
+
+def build(model: Path) -> str:
+    """LUTs, flip-flops and mismatches of all dense projections of a model together, as text."""
+    out = model.with_suffix(".build")
+    command = [sys.executable, "-m", "flow.build", "--model", str(model), "--layer", "all", "--out", str(out),
+               "--engines", "integer,verilator"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return f"failed: {done.stderr.strip().splitlines()[-1]}"
+    reports = [json.loads(path.read_text()) for path in sorted(out.glob("*/report.json"))]
+    lut, ff = (sum(report["synthesis"][key] for report in reports) for key in ("lut", "ff"))
+    engines = [engine for report in reports for engine in report["verification"].values()]
+    vectors, mismatches = (sum(engine[key] for engine in engines) for key in ("vectors", "mismatches"))
+    return (
+        f"{len(reports)} projections, {lut:,} LUT, {ff:,} FF, no DSP or block memory; {mismatches} mismatches in "
+        f"{vectors:,} vectors (Keras, adder graphs, Verilator)"
+    )
+
+
 def train(name: str, method: str, seed: int, work: Path) -> dict[str, float] | None:
     """The record of one run, trained unless it is there; None (and a line) when training fails."""
-    out = work / f"{name}-{method.replace(' ', '_').replace(',', '')}-{seed}.h5"
+    out = model_file(name, method, seed, work)
     record = out.with_suffix(".train.json")
     if not record.is_file():
         command = [sys.executable, "-m", "keras_models.train", "--data", name, "--seed", str(seed), "--out", str(out),
@@ -83,6 +108,7 @@ def row(name: str, method: str, records: list[dict[str, float]]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--build", nargs="*", default=[], choices=list(SETS), metavar="NAME", help="from these sets")
     parser.add_argument("--work", type=Path, default=Path(__file__).with_name("work") / "tabformer")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -99,8 +125,13 @@ def main() -> None:
             bar.advance(task)
     rows = [row(*key, found[key]) for key in ((n, m) for n in SETS for m in METHODS) if key in found]
     header = ["set", "method", "test score", "weight bits", "activation bits", "estimated LUTs", "seconds", "runs"]
-    write_section("Tabular transformer (TabFormer)", f"python benchmarks/tabformer.py --seeds {options.seeds}",
-                  table(header, rows) + NOTES)  # fmt: skip
+    builds = [
+        [name, method, build(model_file(name, method, 0, options.work))] for name in options.build for method in BUILT
+    ]
+    built = "\n\n" + table(["set", "method, seed 0", "all projections built"], builds) if builds else ""
+    flags = "".join(f" --build {' '.join(options.build)}" if options.build else "")
+    write_section("Tabular transformer (TabFormer)", f"python benchmarks/tabformer.py --seeds {options.seeds}{flags}",
+                  table(header, rows) + built + NOTES)  # fmt: skip
 
 
 if __name__ == "__main__":
