@@ -1,8 +1,9 @@
-"""The clock estimate against place and route: ``python benchmarks/route.py``.
+"""Estimates of clock and LUT sites against place and route: ``python -m benchmarks.route [--folded NAME ...]``.
 
-Builds the trained models of end_to_end.py (train them first, or they are left out) and random mixed-width networks for
-xc7z020 at several clock periods, routes each with nextpnr, and writes estimate and post-route Fmax to RESULTS.md. Work
-goes to ``benchmarks/work/route``; a second run reuses the builds that are there.
+Builds the trained models of end_to_end.py (train them first, or they are left out) and random mixed-width networks
+for xc7z020 at several clock periods, routes each with nextpnr, and writes estimate and post-route Fmax to RESULTS.md.
+Work goes to ``benchmarks/work/route``; a second run reuses the builds that are there. ``--folded`` does the same for
+networks of ``benchmarks/folded.py`` (``mlp``, ``mnist``; 5 to 10 minutes each) and rewrites their section instead.
 """
 
 from __future__ import annotations
@@ -12,14 +13,23 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results_file import table, write_section
 
+from benchmarks import folded
+from benchmarks.results_file import table, write_section
+from flow import parts, plan, route
+from flow.emit.folded import emit_folded
 from flow.fixed import Fixed, Quantizer
 from flow.ir import Design, Layer, Neuron, to_json
+from flow.lowered import lower
+from flow.netlist import read_netlist
+from flow.solver import interval_for, smallest
+from flow.steps import digest_of
+from flow.tools import yosys
 
 TRAINED = [("kth_mesh", 6.0), ("kth_mesh", 10.0), ("unsw_nb15", 6.0), ("unsw_nb15", 10.0), ("digits", 7.0)]
 # name, seed, layer sizes, weight widths to draw from, clock periods in ns
@@ -71,19 +81,78 @@ def row(name: str, period: float, report: dict[str, Any]) -> tuple[float, list[s
     error = estimate / routed - 1
     seeds = len(synthesis["route"]["attempts"])
     path = synthesis["critical_path"]
-    cells = [name, f"{period:g}", str(report["latency_cycles"]), f"{synthesis['lut']:,}", f"{synthesis['ff']:,}",
+    sites = f"{synthesis['lut']:,} / {synthesis['lut_placed']:,} / {synthesis['route']['lut_sites']['design']:,}"
+    cells = [name, f"{period:g}", str(report["latency_cycles"]), sites, f"{synthesis['ff']:,}",
              f"{planned:.0f}", f"{estimate:.0f}", f"{routed:.0f}", f"{100 * error:+.1f} %", str(seeds),
              f"{path['start']} to {path['endpoint']}"]  # fmt: skip
     print(" | ".join(cells), flush=True)
     return error, cells
 
 
+SITES = """LUT cells are `synthesis.lut` (a LUT6_2 counts one); sites are LUTs of slices, with both their outputs, that
+hold logic of the design. A LUT6_2 beside a carry chain keeps to one site only where the sum goes straight into the
+register beside it: a slice has one output (AMUX) for both the sum and O5, and what enters a chain from elsewhere passes
+through a LUT. The expected figure (`synthesis.lut_placed`) counts that; nextpnr never keeps such a pair together,
+registered or not, since it leads a chain's DI input through the same LUT's O5."""
+
+FOLDED = {
+    "mlp": ("mlp_learned", folded.COVERTYPE, interval_for(10_000, folded.CLOCK_NS)),
+    "mnist": ("mnist_learned", folded.MNIST, 4_000),
+}
+
+
+def folded_row(name: str, out: Path) -> list[str]:
+    """Synthesize and route a folded network; finished figures are kept beside the work, by the RTL's digest."""
+    title, sizes, interval = FOLDED[name]
+    folding = smallest(lower(folded.trained_like(sizes, title)), parts.resolve("xc7z020"), interval)
+    rtl = emit_folded(folding, folded.CLOCK_NS)
+    key, store = digest_of(*rtl.files.values()), plan.folder(out) / "figures.json"
+    figures = json.loads(store.read_text()) if store.is_file() else {}
+    if figures.get("key") != key:
+        plan.mirror(dict(rtl.files), out / "rtl")
+        script = yosys.synthesis_script([f"../rtl/{file}" for file in rtl.files], rtl.top, "xc7", dsp=True)
+        yosys.synthesize(plan.folder(out / "synth"), script, 7200.0)
+        net = out / "synth" / "netlist.json"
+        found = read_netlist(net, rtl.top)
+        routed = route.route(
+            plan.fresh_folder(out / "route"), net, rtl.top, parts.resolve("xc7z020"), folded.CLOCK_NS, 3600.0,
+            lambda _: None, seeds=(1,),
+        )  # fmt: skip
+        figures = {"key": key, **asdict(found.resources), "estimate_ns": found.longest_path.delay_ns, **asdict(routed)}
+        plan.write_file(store, json.dumps(figures))
+    estimate, fmax = 1000 / figures["estimate_ns"], figures["fmax_mhz"]
+    path, seconds = figures["path"], sum(a["seconds"] for a in figures["attempts"])
+    return [title, str(folding.interval), f"{figures['lut']:,} / {figures['lut_placed']:,} / "
+            f"{figures['lut_sites']['design']:,}", f"{figures['ff']:,}", str(figures["bram18"]), f"{estimate:.0f}",
+            f"{fmax:.0f}", f"{100 * (estimate / fmax - 1):+.1f} %", f"{fmax * 1e6 / folding.interval:,.0f}",
+            f"{path['logic_ns']:.1f} + {path['routing_ns']:.1f}", f"{seconds:.0f}"]  # fmt: skip
+
+
+def write_folded(rows: list[list[str]]) -> None:
+    """Replace the section of folded networks."""
+    header = ["design", "cycles per result", "LUT cells / sites expected / sites placed", "FF", "BRAM18",
+              "netlist estimate MHz", "post-route MHz", "estimate's error", "results/s at that clock",
+              "slowest path, logic + routing ns", "place and route s"]  # fmt: skip
+    write_section(
+        "Folded networks, placed and routed on xc7z020",
+        "python -m benchmarks.route --folded mlp mnist",
+        table(header, rows)
+        + "\n\n10 ns asked, first seed, nextpnr-himbaechel-xilinx, xc7z020clg400-1, block RAMs placed and routed. The "
+        "networks are those of the section on the folded architecture.",
+    )
+
+
 def main() -> None:
     """Build, route, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path(__file__).with_name("work"))
-    work = parser.parse_args().work
+    parser.add_argument("--folded", nargs="+", choices=list(FOLDED), default=[], help="folded networks instead")
+    options = parser.parse_args()
+    work = options.work
     (work / "route").mkdir(parents=True, exist_ok=True)
+    if options.folded:
+        write_folded([folded_row(name, work / "route" / f"folded_{name}") for name in options.folded])
+        return
     results = []
     for name, period in TRAINED:
         if (work / f"{name}.h5").is_file():
@@ -96,16 +165,17 @@ def main() -> None:
             label = f"{name} {'-'.join(map(str, sizes))}"
             results.append(row(label, period, build(model, period, work / "route" / f"random_{seed}_{period:g}")))
     errors = [abs(error) for error, _ in results]
-    header = ["design", "asked ns", "cycles", "LUT", "FF", "pipelined for MHz", "netlist estimate MHz",
+    header = ["design", "asked ns", "cycles", "LUT cells / sites expected / sites placed", "FF",
+              "pipelined for MHz", "netlist estimate MHz",
               "post-route MHz", "estimate's error", "seeds tried", "slowest path"]  # fmt: skip
     write_section(
         "Clock estimate against place and route on xc7z020",
-        "python benchmarks/route.py",
+        "python -m benchmarks.route",
         table(header, [cells for _, cells in results])
         + f"\n\nError of the netlist estimate over {len(errors)} designs: mean {100 * np.mean(errors):.1f} %, largest "
         f"{100 * max(errors):.1f} %. Post-route: nextpnr-himbaechel-xilinx, xc7z020clg400-1.\n\nThe estimate's "
         "net delays were fitted to nine earlier routed builds of some of the same networks; the slice and carry "
-        "delays were not.",
+        "delays were not.\n\n" + SITES,
     )
 
 

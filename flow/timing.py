@@ -1,7 +1,7 @@
 """Pipelining: a delay model for the part and the placement of registers in a layer's graph.
 
 Delays are for 7-series fabric, speed grade -1 (LUT, CARRY4 and flip-flop figures as in Xilinx DS187/DS181 and in
-prjxray's timing database); net delays are fitted to routed designs (``benchmarks/route.py``): a mean, not a bound.
+prjxray's timing database); net delays are fitted to routed designs (``benchmarks.route``): a mean, not a bound.
 """
 
 from __future__ import annotations
