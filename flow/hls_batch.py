@@ -31,6 +31,8 @@ _HEAD = """\
 #include "ap_int.h"
 #include "nnet_utils/nnet_code_gen.h"
 #include "nnet_utils/nnet_helpers.h"
+#include "nnet_utils/nnet_batchnorm.h"
+#include "nnet_utils/nnet_batchnorm_stream.h"
 #include "nnet_utils/nnet_dense.h"
 #include "nnet_utils/nnet_dense_compressed.h"
 #include "nnet_utils/nnet_dense_stream.h"

@@ -11,34 +11,30 @@ from strategies import random_design, vectors
 from test_hls_project import PART, small_design
 
 from flow.emit.hls_stock import emit_hls_stock, stock_graph, stock_model
-from flow.errors import DesignError
 from flow.evaluate import evaluate, to_float
 from flow.fixed import Fixed, Quantizer
 from flow.hls_batch import compile_batch
-from flow.ir import Design
-from flow.plan import Plan
-from flow.tools.hls_compile import simulate
-
-
-def expressible(count: int) -> list[tuple[Design, Plan]]:
-    found, seed = [], 0
-    while len(found) < count:
-        seed += 1
-        design = replace(random_design(seed, name=f"r{seed}"), head="logits")
-        try:
-            found.append((design, emit_hls_stock(design, PART)))
-        except DesignError as exc:
-            assert "cannot saturate" in str(exc)
-    return found
+from flow.ir import Design, Layer
+from flow.passes.group import group
+from flow.passes.widths import widths
+from flow.tools.hls_compile import self_check, simulate
 
 
 def test_random_designs_equal_the_integer_model(tmp_path: Path) -> None:
-    projects = expressible(6)
-    binary = compile_batch([(design.name, plan) for design, plan in projects], tmp_path)
-    for index, (design, _) in enumerate(projects):
-        x = vectors(design, 100, seed=index)
-        found = simulate(binary, x, len(design.layers[-1].neurons), select=index)
-        assert np.array_equal(found, evaluate(design, x)), design
+    """Any saturation range, and both heads: the bench finds the index of the largest logit."""
+    designs = [random_design(seed, name=f"r{seed}") for seed in range(1, 13)]
+    assert {d.head for d in designs} == {"argmax", "logits"} and any(clipped(d) for d in designs)
+    batch = [(d, vectors(d, 100, seed=i)) for i, d in enumerate(designs)]
+    plans = [emit_hls_stock(d, PART, vectors=x) for d, x in batch]
+    binary = compile_batch([(d.name, plan) for d, plan in zip(designs, plans, strict=True)], tmp_path)
+    for index, (design, x) in enumerate(batch):
+        outputs = evaluate(design, x)
+        assert np.array_equal(simulate(binary, x, outputs.shape[1], select=index), outputs), design
+        assert "PASS 100 vectors" in self_check(binary, tmp_path / str(index), select=index).text
+
+
+def clipped(design: Design) -> bool:
+    return any(layer["class_name"] == "BatchNormalization" for layer in stock_model(design).layers)
 
 
 def test_no_layer_of_ours_is_used() -> None:
@@ -48,18 +44,23 @@ def test_no_layer_of_ours_is_used() -> None:
     assert isinstance(code, bytes) and b"nnet::dense" in code and b"nmp" not in code
 
 
-def test_a_range_stock_types_do_not_know_is_refused_by_name() -> None:
+def odd_ranges() -> Design:
+    """One range the types of the HLS libraries do not have, off zero, rounded to even, and reached at both ends."""
     design = small_design()
     layer = design.layers[0]
-    odd = replace(layer.neurons[2], output=Quantizer(Fixed(True, 6, 1), "RND", -3, 17))
-    layer = replace(layer, neurons=(*layer.neurons[:2], odd, layer.neurons[3]))
-    with pytest.raises(DesignError, match=r"layer hidden, neuron 2: stock layers cannot saturate to -3\.\.17"):
-        stock_model(replace(design, layers=(layer, design.layers[1])))
+    odd = [Quantizer(Fixed(True, 6, 1), "RND_CONV", -3, 17), Quantizer(Fixed(True, 6, -1), "RND_CONV", 2, 4)]
+    neurons = (*layer.neurons[:2], replace(layer.neurons[2], output=odd[0]), replace(layer.neurons[3], output=odd[1]))
+    return group(widths(replace(design, layers=(Layer("hidden", neurons), design.layers[1]))))
+
+
+def test_ranges_that_no_type_has_take_steps() -> None:
+    steps = [layer for layer in stock_model(odd_ranges()).layers if layer["class_name"] == "BatchNormalization"]
+    assert [layer["bias_data"][0] for layer in steps] == [1.5, 5.5, -7, -4, 2, 2]
 
 
 @pytest.mark.parametrize("backend", ["Quartus", "Catapult"])
 def test_other_back_ends_compute_the_same(backend: str, tmp_path: Path) -> None:
-    design = small_design()
+    design = odd_ranges()
     graph, stock = stock_graph(design, PART, backend, 5.0, str(tmp_path / "p"))
     graph.compile()
     x = vectors(design, 50)

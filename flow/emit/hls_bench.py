@@ -21,15 +21,15 @@ def bench(design: Design, top: str, namespace: str | None = None, io_type: str =
     return render(
         "nmp_test.cpp.j2", top=top, namespace=namespace, argmax=argmax_head, layered=True, inputs=_inputs(design),
         stream=io_type == "io_stream",
-        layers=_layers(design), outputs=outputs, order=list(range(outputs)),
+        layers=_layers(design), outputs=outputs, order=[] if argmax_head else list(range(outputs)),
     )  # fmt: skip
 
 
 def stock_bench(design: Design, top: str, order: Sequence[int]) -> str:
-    """The bench of a stock-layer project: logits only, output ``k`` of the hardware is neuron ``order[k]``."""
+    """The bench of a stock-layer project: output ``k`` of the hardware is neuron ``order[k]``, the head the bench's."""
     return render(
-        "nmp_test.cpp.j2", top=top, namespace=None, argmax=False, layered=False, inputs=_inputs(design), stream=False,
-        layers=_layers(design)[-1:], outputs=len(order), order=list(order),
+        "nmp_test.cpp.j2", top=top, namespace=None, argmax=design.head == "argmax", layered=False,
+        inputs=_inputs(design), stream=False, layers=_layers(design)[-1:], outputs=len(order), order=list(order),
     )  # fmt: skip
 
 
@@ -56,11 +56,14 @@ def _layers(design: Design) -> list[dict[str, Any]]:
     return layers
 
 
-def vectors_files(design: Design, mantissas: Ints) -> dict[str, str]:
-    """The bench's data: input mantissas and what every neuron must make of them."""
+def vectors_files(design: Design, mantissas: Ints, outputs_only: bool = False) -> dict[str, str]:
+    """The bench's data: input mantissas and what every neuron, or those of the last layer, must make of them."""
+    columns = expected_columns(design, mantissas)
+    if outputs_only:
+        columns = columns[:, sum(len(layer.neurons) for layer in design.layers[:-1]) :]
     return {
         "tb_data/input_mantissas.dat": _rows(mantissas),
-        "tb_data/expected_mantissas.dat": _rows(expected_columns(design, mantissas)),
+        "tb_data/expected_mantissas.dat": _rows(columns),
     }
 
 

@@ -3,6 +3,10 @@
 Neurons of a layer that share weight width, weight scale and output quantizer become one stock ``Dense`` whose weight,
 bias, accumulator and result types are exact; ``Concatenate`` joins them. That reorders neurons: the order is folded
 into the rows of the next layer, and for the last layer it is part of the answer. Constants become a ``Dense`` of zeros.
+
+The libraries' types saturate at the ends of a format only. Any other range low..high is reached in steps, each a stock
+``BatchNormalization`` that adds a constant into a saturating unsigned type: less low, which cuts at low; plus what is
+left above high - low, which cuts at high; and back.
 """
 
 from __future__ import annotations
@@ -19,10 +23,9 @@ import numpy as np
 from hls4ml.model.graph import ModelGraph
 
 from flow.emit.hls4ml_project import collect, top_name
-from flow.emit.hls_bench import stock_bench
-from flow.emit.hls_layer import Container, LayerInput, constant_output, container
-from flow.errors import DesignError
-from flow.fixed import Fixed, Quantizer
+from flow.emit.hls_bench import stock_bench, vectors_files
+from flow.emit.hls_layer import Container, LayerInput, constant_output, container, rounded
+from flow.fixed import Fixed, Ints, Quantizer
 from flow.ir import Design, Layer, Neuron, layer_output_formats
 from flow.plan import Plan
 
@@ -39,10 +42,7 @@ class StockModel:
 
 
 def stock_graph(design: Design, part: str, backend: str, clock_period_ns: float, output: str) -> tuple[Any, StockModel]:
-    """A ModelGraph of stock layers for any hls4ml back end; it gives logits, the head is left to the host.
-
-    Raises DesignError naming the neuron where stock types cannot express its saturation range.
-    """
+    """A ModelGraph of stock layers for any hls4ml back end; it gives logits, the head is left to the host."""
     stock = stock_model(design)
     config = hls4ml.backends.get_backend(backend).create_initial_config(
         part=part, clock_period=clock_period_ns, io_type="io_parallel"
@@ -53,13 +53,20 @@ def stock_graph(design: Design, part: str, backend: str, clock_period_ns: float,
     return ModelGraph.from_layer_list(config, stock.layers), stock
 
 
-def emit_hls_stock(design: Design, part: str, backend: str = "Vitis", clock_period_ns: float = 5.0) -> Plan:
-    """The stock-layer project (Vitis or Vivado) with an integer bench whose outputs are in neuron order."""
+def emit_hls_stock(
+    design: Design, part: str, backend: str = "Vitis", clock_period_ns: float = 5.0, vectors: Ints | None = None
+) -> Plan:
+    """The stock-layer project (Vitis or Vivado) with an integer bench whose outputs are in neuron order.
+
+    With head ``argmax`` the bench finds the index, as the host has to. ``vectors`` become the bench's data.
+    """
     with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
         graph, stock = stock_graph(design, part, backend, clock_period_ns, str(Path(folder) / "project"))
         graph.config.get_writer_config()["WriteWeightsTxt"] = False  # text weights would need an absolute path
         files = collect(graph, design)
     files[f"{top_name(design)}_test.cpp"] = stock_bench(design, top_name(design), stock.order)
+    if vectors is not None:
+        files.update(vectors_files(design, np.asarray(vectors, np.int64), outputs_only=True))
     return dict(sorted(files.items()))
 
 
@@ -75,9 +82,13 @@ def stock_model(design: Design) -> StockModel:
         names = []
         for number, part in enumerate(parts):
             name = f"{layer.name}_part{number}"
-            names.append(name)
             layers.append(_dense(name, source, layer, part, order))
             precisions[name] = _dense_types(layer, part, entering)
+            for step, (offset, result) in enumerate(_clip_steps(layer, part)):
+                source_name, name = name, f"{layer.name}_part{number}_clip{step}"
+                layers.append(_adds(name, source_name, len(part.neurons), offset))
+                precisions[name] = _types(scale="ap_fixed<3,3>", bias=offset.type_name, result=result)
+            names.append(name)
         entering = container(layer_output_formats(layer), f"layer {layer.name}")
         source = _concatenate(names, layer.name, entering, layers, precisions)
         order = tuple(j for part in parts for j in part.neurons)
@@ -127,13 +138,13 @@ def _dense_types(layer: Layer, part: _Part, entering: Container) -> dict[str, An
     weight = Container(True, max(top.bit_length() + 1, 2), neurons[0].weight_frac)
     biases = [Fixed.holding(min(n.bias, 0), max(n.bias, 0), n.bias_frac) for n in neurons]
     bias = container(tuple(biases), layer.name)
-    sums = container(tuple(n.accumulator for n in neurons if n.accumulator), layer.name)
+    sums = container(tuple(_sums(neurons)), layer.name)
     frac = max(sums.frac, entering.frac + weight.frac, bias.frac)
     bits, result = sums.integer_bits + (not sums.signed) + frac, _plain(sums)
     if neurons[0].output:
         # The HLS libraries' conversion reads the dropped bits at their place, which must exist.
         bits = max(bits, frac - neurons[0].output.format.frac + 2)
-        result = _quantized(neurons[0].output, layer.name, part.neurons[0])
+        result = _quantized(neurons[0].output, neurons)
     total = Container(True, bits, frac)
     return _types(weight=_plain(weight), bias=_plain(bias), accum=_plain(total), result=result)
 
@@ -151,19 +162,65 @@ def _concatenate(
     return joined
 
 
-def _quantized(quantizer: Quantizer, layer: str, neuron: int) -> str:
-    """The ap_fixed type whose conversion is the quantizer."""
-    low, high, fmt = quantizer.low, quantizer.high, quantizer.format
-    form, mode = Fixed.holding(low, high, fmt.frac), "AP_SAT"
-    if form.signed and low == -high:
-        mode = "AP_SAT_SYM"
-    elif (low, high) != (form.low, form.high):
-        raise DesignError(
-            f"layer {layer}, neuron {neuron}: stock layers cannot saturate to {low}..{high}; "
-            "use the grouped layers or a range that fills its format"
-        )
+@dataclass(frozen=True)
+class _Offset:
+    mantissa: int
+    frac: int
+
+    @property
+    def type_name(self) -> str:
+        form = Fixed.holding(min(self.mantissa, -1), max(self.mantissa, 0), self.frac)
+        return f"ap_fixed<{form.bits + 1},{form.bits + 1 - form.frac}>"
+
+
+def _saturates(quantizer: Quantizer) -> bool:
+    """Whether a type of the HLS libraries has exactly this range."""
+    form = Fixed.holding(quantizer.low, quantizer.high, quantizer.format.frac)
+    symmetric = form.signed and quantizer.low == -quantizer.high
+    return symmetric or (quantizer.low, quantizer.high) == (form.low, form.high)
+
+
+def _quantized(quantizer: Quantizer, neurons: Sequence[Neuron]) -> str:
+    """The type whose conversion is the quantizer, or its rounding alone where the range needs steps of its own."""
+    low, high, frac = quantizer.low, quantizer.high, quantizer.format.frac
+    if not _saturates(quantizer):
+        ends = [rounded(m, t.frac - frac, quantizer.rounding) for t in _sums(neurons) for m in (t.low, t.high)]
+        low, high = min([-1, *ends]), max([0, *ends])
+        return _cast(Fixed.holding(low, high, frac), quantizer.rounding, "AP_WRAP")
+    form = Fixed.holding(low, high, frac)
+    return _cast(form, quantizer.rounding, "AP_SAT_SYM" if form.signed and low == -high else "AP_SAT")
+
+
+def _clip_steps(layer: Layer, part: _Part) -> list[tuple[_Offset, str]]:
+    """What the steps to an unusual range add, and the types they add it into."""
+    quantizer = layer.neurons[part.neurons[0]].output
+    if part.constant or quantizer is None or _saturates(quantizer):
+        return []
+    low, high, frac = quantizer.low, quantizer.high, quantizer.format.frac
+    inside = Fixed.holding(0, high - low, frac)
+    over = inside.high - (high - low)
+    steps = [(_Offset(-low, frac), _cast(inside, "TRN", "AP_SAT"))]
+    if over:
+        steps.append((_Offset(over, frac), _cast(inside, "TRN", "AP_SAT")))
+    return [*steps, (_Offset(low - over, frac), _cast(Fixed.holding(low, high, frac), "TRN", "AP_WRAP"))]
+
+
+def _adds(name: str, source: str, count: int, offset: _Offset) -> dict[str, Any]:
+    """A stock layer that adds a constant to every element."""
+    bias = np.full(count, math.ldexp(offset.mantissa, -offset.frac))
+    return {
+        "class_name": "BatchNormalization", "name": name, "inputs": [source], "n_in": count, "n_out": count,
+        "n_filt": -1, "scale_data": np.ones(count), "bias_data": bias,
+    }  # fmt: skip
+
+
+def _cast(form: Fixed, rounding: str, saturation: str) -> str:
     sign = "" if form.signed else "u"
-    return f"ap_{sign}fixed<{form.bits},{form.bits - form.frac},{CAST[quantizer.rounding]},{mode}>"
+    return f"ap_{sign}fixed<{form.bits},{form.bits - form.frac},{CAST[rounding]},{saturation}>"
+
+
+def _sums(neurons: Sequence[Neuron]) -> list[Fixed]:
+    return [n.accumulator for n in neurons if n.accumulator]
 
 
 def _result(neuron: Neuron) -> Fixed:
