@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 MODELS = {"mlp": "32-32", "tabformer": "16-32"}  # and their default sizes
 
+TABFORMER_METHODS = ("nmp", "uniform", "float")
+DEFAULT_BITS = {"uniform": 8.0, "adq": 3.0, "cmpq": 3.0}
+BIT_LIMITS = {"uniform": (1.0, 16.0), "adq": (2.0, 5.0), "cmpq": (1.0, 8.0)}
+
 
 class UsageError(ValueError):
     """Arguments that are well-formed but cannot work; the message is one line."""
@@ -21,6 +25,13 @@ class UsageError(ValueError):
 def add_options(p: argparse.ArgumentParser) -> None:
     """Add the options that describe the model."""
     p.add_argument("--model", choices=MODELS, default="mlp")
+    p.add_argument("--bits", type=float, help="weight bits: of --method uniform 1, 1.58 or 2 to 16 (default 8); mean "
+                                              "bits of adq, 2 to 5, and of cmpq, 1 to 8 (default 3)")  # fmt: skip
+    p.add_argument("--size-share", type=float, default=0.5, metavar="S",
+                   help="budget of --method sigmaquant: weight bits as a share of 8 bits throughout")  # fmt: skip
+    p.add_argument("--max-loss", type=float, default=0.01, metavar="L",
+                   help="budget of --method sigmaquant: share of the 8-bit score that may be lost")  # fmt: skip
+    p.add_argument("--episodes", type=int, default=40, help="of --method releq: assignments its agent tries")
     p.add_argument("--hidden", metavar="64-32", help="hidden layer sizes; of a tabformer: token and row width")
     p.add_argument("--weight-bits", metavar="0-1.58-4", help="widths a neuron's weights may take")
     p.add_argument("--activation-bits", metavar="0-2-4", help="widths a neuron's activation may take")
@@ -33,12 +44,15 @@ def add_options(p: argparse.ArgumentParser) -> None:
 def check_model(options: argparse.Namespace) -> None:
     """Raise `UsageError` for a model that cannot be."""
     sizes = sizes_of(options)
+    _check_method(options)
     if options.model != "tabformer":
         if (options.window, options.heads, options.blocks, options.weights_only) != (1, 2, 1, False):
             raise UsageError("--window, --heads, --blocks and --weights-only are for --model tabformer")
         return
     if options.weight_bits or options.activation_bits:
         raise UsageError("--weight-bits and --activation-bits are for --model mlp")
+    if options.method not in TABFORMER_METHODS:
+        raise UsageError(f"--model tabformer trains by {', '.join(TABFORMER_METHODS)}, not {options.method}")
     for name in ("window", "heads", "blocks"):
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} must be 1 or more, got {getattr(options, name)}")
@@ -47,6 +61,35 @@ def check_model(options: argparse.Namespace) -> None:
                          f"multiples of its {options.heads} heads")  # fmt: skip
     if options.weights_only and options.lut_budget:
         raise UsageError("--lut-budget needs quantized activations; leave out --weights-only")
+
+
+def _check_method(options: argparse.Namespace) -> None:
+    low, high = BIT_LIMITS.get(options.method, (0.0, 16.0))
+    if options.bits is not None and not low <= options.bits <= high:
+        raise UsageError(f"--bits {options.bits:g}: {options.method} takes {low:g} to {high:g}")
+    if not 0.25 <= options.size_share <= 1:
+        raise UsageError(f"--size-share {options.size_share:g}: give a share from 0.25 (2 bits) to 1 (8 bits)")
+    if not 0 <= options.max_loss < 1:
+        raise UsageError(f"--max-loss {options.max_loss:g}: give a share from 0 to below 1")
+    if options.episodes < 1:
+        raise UsageError(f"--episodes must be 1 or more, got {options.episodes}")
+
+
+def bits_of(options: argparse.Namespace) -> float:
+    """The width asked for, or the method's own."""
+    return DEFAULT_BITS.get(options.method, 8.0) if options.bits is None else options.bits
+
+
+def deployment(model: str, method: Method) -> dict[str, Any]:
+    """Whether ``flow.build`` takes the trained model, and if not why, for ``m.train.json``."""
+    obstacle = "embeddings, norms and softmax stay float; only its projections export" if model == "tabformer" else ""
+    return {"deployable": not (obstacle or method.obstacle), "obstacle": obstacle or method.obstacle or None}
+
+
+def method_settings(options: argparse.Namespace) -> dict[str, float]:
+    """The values that the compared systems' own searches take."""
+    return {"bits": bits_of(options), "size_share": options.size_share, "max_loss": options.max_loss,
+            "episodes": options.episodes}  # fmt: skip
 
 
 def sizes_of(options: argparse.Namespace) -> tuple[int, ...]:
@@ -71,7 +114,7 @@ def method_and_spec(
     """The training method for the chosen model and what it needs to build it; ``X`` are training inputs."""
     from . import methods
 
-    common = (X.shape[-1], sizes_of(options), outputs, options.mode, options.bits, options.seed, X)
+    common = (X.shape[-1], sizes_of(options), outputs, options.mode, bits_of(options), options.seed, X)
     if options.model == "mlp":
         return methods.METHODS[options.method], methods.ModelSpec(
             *common, widths=methods.bit_sets(options.weight_bits, options.activation_bits)

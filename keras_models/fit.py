@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -15,6 +15,7 @@ from .engine import OptimizerConfig, make_engine
 from .methods import Method
 from .pareto import ParetoSet, Snapshot
 from .schedule import SETTLED, BudgetController, cosine_rate, rising_beta
+from .stage import Stage
 
 BUDGET_SLACK = 0.05  # a model under a budget should use at least 95 % of it
 FRONT_FROM = 0.05  # share of the epochs before models enter the front
@@ -37,16 +38,21 @@ class FitConfig:
     front: bool = False
     patience: int | None = None
     seed: int = 0
+    method_settings: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class FitResult:
-    """What a run leaves: per-epoch rows, the chosen model's snapshot (already in the model) and the Pareto set."""
+    """What a run leaves: per-epoch rows, the chosen model's snapshot (already in the model) and the Pareto set.
+
+    ``found`` is what the method's own search says about itself.
+    """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best: Snapshot | None = None
     front: ParetoSet = field(default_factory=ParetoSet)
     seconds: float = 0.0
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 def score_of(task: str, outputs: np.ndarray, targets: np.ndarray) -> float:
@@ -71,9 +77,11 @@ def fit(
     Raises ValueError when no epoch gave a finite score, or none came under the budget.
     """
     started = time.perf_counter()
-    optimizer = OptimizerConfig(config.optimizer, config.strength_rate, config.range_rate)
+    strength_rate = config.strength_rate if method.learns_bits else 0.0
+    optimizer = OptimizerConfig(config.optimizer, strength_rate, config.range_rate)
     engine = make_engine(model, *parts["train"], task, optimizer, config.batch_size, config.seed)
-    run = _Run(config, task, FitResult())
+    stage = Stage(model, engine, parts, task, config.epochs, config.learning_rate, config.seed, config.method_settings)
+    run = _Run(config, task, FitResult(found=method.search(stage)))
     for epoch in range(config.epochs):
         progress = epoch / config.epochs
         rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
@@ -92,6 +100,8 @@ def fit(
     if run.result.best is None:
         raise ValueError(run.why_nothing())
     model.set_weights(list(run.result.best.weights))
+    run.result.found |= method.finish(stage, run.result.found)
+    run.result.best = replace(run.result.best, statistics=method.describe(model)[1])
     run.result.seconds = time.perf_counter() - started
     return run.result
 

@@ -9,9 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from .baselines import adq, cmpq, layerwise, releq, sigmaquant
 from .cost import luts_of_export
 from .export import export_integer
 from .models import bit_statistics, build_mlp
+from .precision import TERNARY
+from .stage import Stage
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,18 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Method:
-    """``build`` makes the model; ``describe`` gives estimated LUTs (or None) and the width statistics."""
+    """``build`` makes the model; ``describe`` gives estimated LUTs (or None) and statistics of widths and size.
+
+    ``search`` runs before the training all methods share, ``finish`` after it, on the best model; both return what they
+    found, for the report. ``obstacle`` is why the models cannot become hardware.
+    """
 
     build: Callable[[ModelSpec], keras.Model]
     describe: Callable[[keras.Model], tuple[float | None, dict[str, Any]]]
     learns_bits: bool = False
+    search: Callable[[Stage], dict[str, Any]] = lambda stage: {}
+    finish: Callable[[Stage, dict[str, Any]], dict[str, Any]] = lambda stage, found: {}
+    obstacle: str = ""
 
 
 def bit_sets(weights: str | None, activations: str | None) -> dict[str, tuple[float, ...]]:
@@ -59,7 +69,21 @@ def _build_nmp(spec: ModelSpec) -> keras.Model:
 
 def _describe_nmp(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
     description = export_integer(model)
-    return luts_of_export(description), bit_statistics(description)
+    return luts_of_export(description), {**bit_statistics(description), "model_bytes": _stored_bytes(description)}
+
+
+def _stored_bytes(description: list[dict[str, Any]]) -> int:
+    """Packed weights, 16-bit biases, and a byte each for the width and the range of whatever has its own."""
+    bits = 0.0
+    for item in description:
+        formats = {tuple(pair) for pair in zip(*(item[k] for k in _FORMATS[item["kind"]]), strict=True)}
+        bits += 16 * (len(item["frac" if item["kind"] == "quantizer" else "bias"]) if len(formats) > 1 else 1)
+        if item["kind"] == "dense":
+            bits += item["weight_bits"].sum() * len(item["weights"]) + 16 * len(item["bias"])
+    return int(np.ceil(bits / 8))
+
+
+_FORMATS = {"dense": ("weight_bits", "weight_frac"), "quantizer": ("bits", "frac")}
 
 
 def _initializer(spec: ModelSpec, number: int) -> keras.initializers.Initializer:
@@ -85,7 +109,7 @@ def _describe_float(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
     neurons = sum(layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense))
     return None, {
         "mean_weight_bits": 32.0, "mean_activation_bits": 32.0, "weight_bits_histogram": {"32": neurons},
-        "zero_weights": 0.0,
+        "zero_weights": 0.0, "model_bytes": 4 * model.count_params(),
     }  # fmt: skip
 
 
@@ -145,11 +169,46 @@ def _describe_uniform(model: keras.Model) -> tuple[float | None, dict[str, Any]]
         "mean_weight_bits": float(np.average(widths, weights=sizes)),
         "mean_activation_bits": float(np.mean([layer.activation.bits for layer in relus])) if relus else None,
         "weight_bits_histogram": counts,
+        "model_bytes": int(np.ceil(np.dot(widths, sizes) / 8)) + 2 * sum(layer.units + 1 for layer in dense),
     }
 
 
+def _tied(**dense: Any) -> Callable[[ModelSpec], keras.Model]:
+    """A builder of models with one width per layer; ``dense`` are arguments of `NMPDense`."""
+    return lambda spec: layerwise.build_tied(
+        spec.inputs, spec.hidden, spec.outputs, spec.seed, spec.calibration, **{**dense, **spec.widths}
+    )
+
+
+def _initializers(spec: ModelSpec) -> list[keras.initializers.Initializer]:
+    return [_initializer(spec, number) for number in range(len(spec.hidden) + 1)]
+
+
+def _build_adq(spec: ModelSpec) -> keras.Model:
+    return adq.build(spec.inputs, spec.hidden, spec.outputs, spec.calibration, _initializers(spec))
+
+
+def _build_cmpq(spec: ModelSpec) -> keras.Model:
+    return cmpq.build(spec.inputs, spec.hidden, spec.outputs, _initializers(spec))
+
+
+_CODEBOOK = "its weights are codebook entries of free values, which have no integer form"
 METHODS: dict[str, Method] = {
     "nmp": Method(_build_nmp, _describe_nmp, learns_bits=True),
     "uniform": Method(_build_uniform, _describe_uniform),
-    "float": Method(_build_float, _describe_float),
+    "float": Method(_build_float, _describe_float, obstacle="its weights are floats"),
+    "layerwise": Method(
+        _tied(weight_bits=(TERNARY, 2, 3, 4, 5, 6, 8), activation_bits=(2, 3, 4, 5, 6, 8)),
+        _describe_nmp,
+        learns_bits=True,
+    ),
+    "adq": Method(_build_adq, lambda model: (None, adq.describe(model)), search=adq.search, obstacle=_CODEBOOK),
+    "sigmaquant": Method(
+        _tied(weight_bits=sigmaquant.WIDTHS, activation_bits=(8,)),
+        _describe_nmp,
+        search=sigmaquant.search,
+        finish=sigmaquant.verdict,
+    ),
+    "releq": Method(_tied(weight_bits=releq.WIDTHS, activation_bits=(8,)), _describe_nmp, search=releq.search),
+    "cmpq": Method(_build_cmpq, lambda model: (None, cmpq.describe(model)), finish=cmpq.finish, obstacle=_CODEBOOK),
 }

@@ -69,5 +69,6 @@ def bit_statistics(description: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def load_model(path: str | Path) -> keras.Model:
     """Load a saved model for inference; the layers of this package are registered by importing their modules."""
     from . import tokens  # noqa: F401
+    from .baselines import codebook  # noqa: F401
 
     return keras.models.load_model(path, compile=False)

@@ -18,7 +18,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .choice import UsageError, add_options, check_model, method_and_spec, sizes_of
+from .choice import (
+    DEFAULT_BITS,
+    UsageError,
+    add_options,
+    bits_of,
+    check_model,
+    deployment,
+    method_and_spec,
+    method_settings,
+    sizes_of,
+)  # fmt: skip
 from .data import DataError, Dataset, load_dataset
 from .preprocess import Preprocessing, attach
 
@@ -26,9 +36,10 @@ if TYPE_CHECKING:
     import keras
 
     from .fit import FitConfig, FitResult
+    from .methods import Method
 
-METHOD_NAMES = ("nmp", "uniform", "float")
-WITHOUT_QKERAS = ("nmp", "float")
+METHOD_NAMES = ("nmp", "uniform", "float", "layerwise", "adq", "sigmaquant", "releq", "cmpq")
+LEARNING = ("nmp", "layerwise")  # methods whose widths follow the hardware cost
 MODE_DEFAULTS: dict[str, dict[str, Any]] = {
     "hardware": {"epochs": 400, "learning_rate": 7e-3, "beta": 2e-5},
     "paper": {"epochs": 100, "learning_rate": 1e-3, "beta": 0.0},
@@ -45,7 +56,6 @@ def parser() -> argparse.ArgumentParser:
     add_options(p)
     p.add_argument("--method", choices=METHOD_NAMES, default="nmp")
     p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp")
-    p.add_argument("--bits", type=float, default=8, help="of --method uniform: 1, 1.58 or 2 to 16")
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
     p.add_argument("--learning-rate", type=float, help="default 0.007, paper mode 0.001")
@@ -94,8 +104,9 @@ def check(options: argparse.Namespace) -> None:
     if options.beta is not None and not 0 <= options.beta < float("inf"):
         raise UsageError(f"--beta must be 0 or more, got {options.beta:g}")
     learned = options.front or options.lut_budget or options.weight_bits or options.activation_bits
-    if learned and options.method != "nmp":
-        raise UsageError(f"fronts, budgets and bit sets need learned widths (--method nmp), not {options.method}")
+    if learned and options.method not in LEARNING:
+        raise UsageError(f"fronts, budgets and bit sets need learned widths (--method {' or '.join(LEARNING)}), "
+                         f"not {options.method}")  # fmt: skip
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")
 
@@ -125,7 +136,7 @@ def keep_tensorflow_out(method: str) -> None:
 
     For a process of our own only: nothing in it could use TensorFlow afterwards.
     """
-    if os.environ["KERAS_BACKEND"] == "jax" and method in WITHOUT_QKERAS:
+    if os.environ["KERAS_BACKEND"] == "jax" and method != "uniform":
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
@@ -146,11 +157,14 @@ def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
         optimizer=given(options.optimizer, "sgd" if paper else "adam"),
         constant_rate=paper,
         strength_rate=1.0 if paper else FitConfig.strength_rate,
-        beta=given(options.beta, FRONT_BETA if options.front else default["beta"]) if options.method == "nmp" else 0.0,
+        beta=given(options.beta, FRONT_BETA if options.front else default["beta"])
+        if options.method in LEARNING
+        else 0.0,
         lut_budget=options.lut_budget,
         front=options.front,
         patience=given(options.patience, 20 if paper else None),
         seed=options.seed,
+        method_settings=method_settings(options),
     )
 
 
@@ -179,7 +193,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
 
         with EpochProgress(config.epochs, dataset.task) as progress:
             result = fit(model, method, parts, dataset.task, config, progress)
-    report = summary(options, dataset, preprocessing, model, parts, result)
+    report = summary(options, dataset, preprocessing, method, model, parts, result)
     write(options.out, model, preprocessing, report, result)
     print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
           + (f", about {report['estimated_luts']:.0f} LUTs" if report["estimated_luts"] else "")
@@ -188,8 +202,8 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
 
 
 def summary(
-    options: argparse.Namespace, dataset: Dataset, preprocessing: Preprocessing, model: keras.Model,
-    parts: Any, result: FitResult,
+    options: argparse.Namespace, dataset: Dataset, preprocessing: Preprocessing, method: Method,
+    model: keras.Model, parts: Any, result: FitResult,
 ) -> dict[str, Any]:  # fmt: skip
     """The content of ``m.train.json`` for the model as it is (the best one of the run)."""
     import keras
@@ -203,6 +217,8 @@ def summary(
         "metric": "accuracy" if dataset.task == "classification" else "mse",
         **{name: score_of(dataset.task, outputs[name], parts[name][1]) for name in ("test", "val")},
         **best.statistics,
+        **result.found,
+        **deployment(options.model, method),
         "estimated_luts": best.luts or None,
         "epoch": best.epoch,
         "epochs": len(result.history),
@@ -216,7 +232,7 @@ def summary(
         "hidden": list(sizes_of(options)),
         "window": options.window,
         "weights_only": options.weights_only,
-        "bits": options.bits if options.method == "uniform" else None,
+        "bits": bits_of(options) if options.method in DEFAULT_BITS else None,
         "weight_bits": options.weight_bits,
         "activation_bits": options.activation_bits,
         "beta": result.history[best.epoch - 1]["beta"],
