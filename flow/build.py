@@ -92,6 +92,7 @@ def main(
         "hls_io": hls_io, "strategy": strategy, "reuse_factor": reuse_factor, "hls_config": hls_config,
     }  # fmt: skip
     signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
     try:
         status = _build(settings, part, engines, backend, layer)
     except FlowError as exc:

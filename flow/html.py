@@ -42,10 +42,15 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+def render(template: str, content: Mapping[str, Any]) -> str:
+    """A page of this project's look: a template of ``assets`` with its content."""
+    return _environment().get_template(template).render(content)
+
+
 def page(report: Mapping[str, Any], where: str = "report.json") -> str:
     """The report page of a build. Raises ReportError where ``report`` is not one of this project's reports."""
     try:
-        return _environment().get_template("report.html.j2").render(view(report))
+        return render("report.html.j2", view(report))
     except _DAMAGED as exc:
         raise ReportError(f"{where}: not a complete build report ({exc}); build again") from None
 
@@ -55,7 +60,7 @@ def compare(first: Path, second: Path) -> str:
     reports = [read(path) for path in (first, second)]
     names = [_label(path) for path in (first, second)]
     try:
-        return _environment().get_template("compare.html.j2").render(compare_view(reports, names))
+        return render("compare.html.j2", compare_view(reports, names))
     except _DAMAGED as exc:
         raise ReportError(f"{first} and {second}: not two complete build reports ({exc}); build again") from None
 

@@ -55,6 +55,7 @@ ORDER = [
     ["flow.pipeline"],
     ["flow.routing"],
     ["flow.engines", "flow.results", "flow.console", "flow.html"],
+    ["flow.explore"],
     ["flow.build", "flow.sweep"],
 ]
 
@@ -81,6 +82,8 @@ def test_tools_and_reports_know_no_design():
 
 
 def test_help_needs_no_heavy_import():
-    for name in ("flow.build", "flow.errors", "flow.plan"):
+    for name in ("flow.build", "flow.sweep", "flow.errors", "flow.plan"):
         path = modules("flow")[name]
-        assert not [i for i in imports(path, lazily=False) if reaches(i, *HEAVY, "numpy", "hls4ml")], name
+        assert not [
+            i for i in imports(path, lazily=False) if reaches(i, *HEAVY, "numpy", "hls4ml", "optuna", "distributed")
+        ], name
