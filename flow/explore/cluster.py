@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from flow.errors import FlowError, ToolNotFound, UsageError
@@ -52,16 +54,25 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
 
 
 def _local(workers: int) -> Any:
+    """Worker processes that a Ctrl-C on the terminal does not reach: the driver ends them.
+
+    The signal is blocked while the cluster's threads are made; they, and every worker they start, keep it blocked.
+    """
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit=0,  # trainings and builds are processes of their own: nothing here to measure
-        dashboard_address="127.0.0.1:0" if has_dashboard() else None,
-        silence_logs=logging.CRITICAL,
-    )
+    resource_tracker.ensure_running()  # starting it later would unblock the signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,  # trainings and builds are processes of their own: nothing here to measure
+            dashboard_address="127.0.0.1:0" if has_dashboard() else None,
+            silence_logs=logging.CRITICAL,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _batch(system: str, jobs: int) -> Any:
@@ -75,7 +86,7 @@ def _batch(system: str, jobs: int) -> Any:
     except (OSError, ValueError, TypeError, RuntimeError) as exc:
         reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
         raise FlowError(
-            f"cannot start jobs of {system}: {reason}; describe them in ~/.config/dask/jobqueue.yaml (docs/cluster.md)"
+            f"cannot start jobs of {system}: {reason}; describe them in ~/.config/dask/jobqueue.yaml (docs/howto/cluster.md)"
         ) from None
     return cluster
 

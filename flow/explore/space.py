@@ -54,6 +54,13 @@ class Settings:
         """As text."""
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
+    def size(self) -> float:
+        """How many different trials there are; infinite where limits leave a range."""
+        low, high = self.lut_budget or self.beta or (1.0, 1.0)
+        folded = "folded" in self.architecture and len(self.initiation_interval) > 1
+        shapes = len(self.architecture) + (len(self.initiation_interval) - 1 if folded else 0)
+        return len(self.hidden) * len(self.bit_sets) * shapes if low == high else math.inf
+
     def differences(self, kept: Mapping[str, Any]) -> list[str]:
         """Names of settings that are not those of a kept sweep."""
         mine = json.loads(self.to_json())

@@ -80,7 +80,7 @@ class Study:
         """A new trial, different from all before; None where so many draws in a row gave nothing new."""
         known = {_text(t.user_attrs["parameters"]): t for t in self._trials("RUNNING", "COMPLETE", "FAIL")
                  if "parameters" in t.user_attrs and "same_as" not in t.user_attrs}  # fmt: skip
-        for _ in range(_REPEATS):
+        for _ in range(_REPEATS if len(known) < self.settings.size() else 0):
             trial = self._study.ask()
             parameters = draw(self.settings, trial)
             same = known.get(_text(parameters))
