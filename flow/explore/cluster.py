@@ -86,7 +86,7 @@ def _batch(system: str, jobs: int) -> Any:
     except (OSError, ValueError, TypeError, RuntimeError) as exc:
         reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
         raise FlowError(
-            f"cannot start jobs of {system}: {reason}; describe them in ~/.config/dask/jobqueue.yaml (docs/howto/cluster.md)"
+            f"cannot start jobs of {system}: {reason}; describe them in ~/.config/dask/jobqueue.yaml, see docs/howto"
         ) from None
     return cluster
 
