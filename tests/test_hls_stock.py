@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +11,14 @@ import numpy as np
 import pytest
 from strategies import random_design, vectors
 from test_hls_project import PART, small_design
+from typer.testing import CliRunner, Result
 
 from flow.emit.hls_stock import emit_hls_stock, stock_graph, stock_model
 from flow.evaluate import evaluate, to_float
 from flow.fixed import Fixed, Quantizer
 from flow.hls_batch import compile_batch
-from flow.ir import Design, Layer
+from flow.hls_stock import app
+from flow.ir import Design, Layer, to_json
 from flow.passes.group import group
 from flow.passes.widths import widths
 from flow.tools.hls_compile import self_check, simulate
@@ -67,3 +71,59 @@ def test_other_back_ends_compute_the_same(backend: str, tmp_path: Path) -> None:
     found = np.empty((50, 3))
     found[:, list(stock.order)] = graph.predict(np.ascontiguousarray(to_float(x, design.input_formats)))
     assert np.array_equal(found, to_float(evaluate(design, x), design.output_formats))
+
+
+@pytest.fixture(scope="module")
+def design_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stock") / "design.json"
+    path.write_text(to_json(odd_ranges()))
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def number_types(folder: Path) -> dict[str, str]:
+    """C++ types of tensors and sums by name, and of all weights together, as a back end's project declares them."""
+    text = (folder / "firmware" / "defines.h").read_text()
+    found = re.findall(r"^typedef (?:nnet::array<)?(ac_fixed<[^>]*>).* (\w+_t);", text, re.MULTILINE)
+    tensors = {name: kind for kind, name in found if re.fullmatch(r"(layer\d+|input|result|\w+_accum)_t", name)}
+    return {**tensors, "weights": " ".join(sorted(kind for kind, name in found if name not in tensors))}
+
+
+def weights(path: Path) -> list[str]:
+    return re.findall(r"\{+([^{}]*)\}+", path.read_text())
+
+
+def test_a_project_that_cannot_be_compiled_here_has_the_types_of_one_that_can(
+    design_file: Path, tmp_path: Path
+) -> None:
+    done = run("--model", design_file, "--backend", "Quartus", "--out", tmp_path / "q", "--check", 50)
+    assert done.exit_code == 0 and done.output.startswith("50 vectors equal the integer design"), done.output
+    done = run("--model", design_file, "--backend", "oneapi", "--out", tmp_path / "o")
+    assert done.exit_code == 0, done.output
+    outputs = json.loads((tmp_path / "o" / "outputs.json").read_text())
+    assert outputs == {"backend": "oneAPI", "outputs": list(stock_model(odd_ranges()).order), "head": "logits"}
+    quartus, oneapi = number_types(tmp_path / "q"), number_types(tmp_path / "o" / "src")
+    assert len(quartus) > 10 and quartus == oneapi
+    files = sorted((tmp_path / "q" / "firmware" / "weights").glob("*.h"))
+    assert len(files) > 10
+    for path in files:
+        assert weights(path) == weights(tmp_path / "o" / "src" / "firmware" / "weights" / path.name) != []
+
+
+def test_a_folder_with_other_files_is_left_alone(design_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    done = run("--model", design_file, "--backend", "Quartus", "--out", tmp_path)
+    assert done.exit_code != 0 and "holds other files" in done.output and (tmp_path / "mine.txt").is_file()
+
+
+def test_back_ends_that_cannot_be_written_end_in_one_line(design_file: Path, tmp_path: Path) -> None:
+    for backend, message in (
+        ("Symbolic", "back end Symbolic is not known"),
+        ("Libero", "cannot write Libero projects"),
+    ):
+        done = run("--model", design_file, "--backend", backend, "--out", tmp_path / "p")
+        assert done.exit_code != 0 and done.output.startswith("error: ") and message in done.output
+        assert not (tmp_path / "p").exists()

@@ -41,11 +41,15 @@ class StockModel:
     order: tuple[int, ...]
 
 
-def stock_graph(design: Design, part: str, backend: str, clock_period_ns: float, output: str) -> tuple[Any, StockModel]:
+def stock_graph(
+    design: Design, part: str | None, backend: str, clock_period_ns: float, output: str
+) -> tuple[Any, StockModel]:
     """A ModelGraph of stock layers for any hls4ml back end; it gives logits, the head is left to the host."""
     stock = stock_model(design)
+    # Where SmartHLS lies only matters to its Makefile; without a path hls4ml would look for it now.
+    tool = {"smarthls_path": "SmartHLS"} if backend == "Libero" else {}
     config = hls4ml.backends.get_backend(backend).create_initial_config(
-        part=part, clock_period=clock_period_ns, io_type="io_parallel"
+        part=part, clock_period=clock_period_ns, io_type="io_parallel", **tool
     )
     config |= {"OutputDir": output, "ProjectName": top_name(design), "Backend": backend}
     model = {"Precision": "ap_fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency"}
