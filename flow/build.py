@@ -63,6 +63,9 @@ def main(
     hls_config: Annotated[
         Path | None, typer.Option(help="HLS: YAML from flow.hls_config, strategy and reuse factor per layer and group.")
     ] = None,
+    vendor_steps: Annotated[
+        str, typer.Option(help="AMD steps where a tool is found: csim,synth,cosim,export,vsynth,impl; or none.")
+    ] = "csim,synth",
     head: Annotated[str, typer.Option(help="What leaves the chip: logits, or argmax (the class index).")] = "logits",
     input_format: Annotated[
         str | None, typer.Option(help="Format of inputs the model does not quantize, such as s8.4 or u8.0.")
@@ -90,6 +93,7 @@ def main(
         "route": route, "rtl_engine": rtl_engine,
         "shell": shell, "lanes": lanes, "bus_bits": bus_bits,
         "hls_io": hls_io, "strategy": strategy, "reuse_factor": reuse_factor, "hls_config": hls_config,
+        "vendor_steps": vendor_steps,
     }  # fmt: skip
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
@@ -107,6 +111,7 @@ def main(
 def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str, layer: str | None) -> int:
     from flow import hls_choices, parts, pipeline  # after the arguments are parsed: --help stays instant
     from flow.shell import check_options
+    from flow.tools import vendor_hls
 
     part = parts.resolve(part_name)
     chosen = _choose_engines(engines, pipeline.ENGINES + pipeline.OPTIONAL_ENGINES)
@@ -120,6 +125,7 @@ def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str,
     backends = {"vitis": "Vitis", "vivado": "Vivado"}
     if backend.lower() not in backends:
         raise UsageError(f"--backend {backend} is not known; choose Vitis or Vivado")
+    settings["vendor_steps"] = vendor_hls.chosen(settings["vendor_steps"])
     options = pipeline.Options(part=part, engines=chosen, backend=backends[backend.lower()], **settings)
     hls_choices.from_options(options)  # a wrong name or file is told before the work starts
     if layer is None:

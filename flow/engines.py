@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from flow import hls_choices, plan, shell, simulate, xls_engine
+from flow import hls_choices, hls_vendor, plan, shell, simulate, xls_engine
 from flow.architecture import Hardware, choose
 from flow.bench import Bench
 from flow.bench import to_json as bench_json
 from flow.emit.cells import cell_models
 from flow.emit.testbench import describe
-from flow.errors import ToolNotFound, UsageError
+from flow.errors import UsageError
 from flow.ir import layer_output_formats, to_json
 from flow.netlist import read_netlist
 from flow.pipeline import Build, record
@@ -290,27 +290,4 @@ def _hls(build: Build) -> None:
     build.steps.keep("hls project", plan.digest(files))
     key = digest_of("hls 1", plan.digest(files), to_json(build.design), _vector_digest(build), str(count))
     record(build, "hls", build.steps.run("hls", key, work))
-    _vendor_hls(build, project, top, key)
-
-
-def _vendor_hls(build: Build, project: Path, top: str, key: str) -> None:
-    """C simulation and synthesis by Vitis HLS or Vivado HLS where one is installed, and its report."""
-    from flow.reports import read_folder
-    from flow.tools.vendor_hls import find_toolset, run_vendor
-
-    backend = build.options.backend
-    try:
-        tools = find_toolset(backend)
-    except ToolNotFound as missing:
-        build.skipped["vendor_hls"] = str(missing)
-        return
-
-    def work() -> dict[str, Any]:
-        run = run_vendor(project, top, backend)
-        merged = read_folder(project).merged
-        return {
-            "tool": run.tool, "steps": list(run.steps), "seconds": round(run.seconds, 3),
-            "report": merged.to_json(),
-        }  # fmt: skip
-
-    build.facts["vendor_hls"] = build.steps.run("vendor_hls", digest_of(key, backend, *tools.programs), work)
+    hls_vendor.run_vendor(build, top, plan.digest(files))

@@ -10,6 +10,7 @@ from flow.console import TITLES
 from flow.html_format import DASH, bits, finite, number, percent, ratio, seconds, step, table, width
 from flow.html_heat import heat
 from flow.html_luts import luts
+from flow.html_vendor import vendor
 
 ENGINES = {
     "keras": "the Keras model, in floating point",
@@ -49,6 +50,7 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "timing": timing(report),
         "waterfall": waterfall(report),
         "verification": verification(report),
+        "vendor": vendor(report),
         "differences": report.get("differences", []),
         "score": score(report),
         "notes": [str(n) for n in table(report, "source").get("notes") or []],

@@ -64,6 +64,7 @@ class Options:
     strategy: str | None = None
     reuse_factor: int | None = None
     hls_config: Path | None = None
+    vendor_steps: tuple[str, ...] = ("csim", "synth")
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,8 @@ def command(options: Options) -> list[str]:
         if option.name in ("model", "part", "out") or value == option.default:
             continue
         flag = "--" + option.name.replace("_", "-")
-        if option.name == "engines":
-            value = ",".join(value)
+        if option.name in ("engines", "vendor_steps"):
+            value = ",".join(value) or "none"
         words += (
             [flag]
             if value is True

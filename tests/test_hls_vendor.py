@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from fake_vendor import calls, install
 from test_hls_project import PART, small_design, vectors
 
 from flow.emit.hls4ml_project import emit_hls
-from flow.errors import ToolFailed, ToolNotFound
+from flow.errors import FlowError, ReportError, ToolFailed, ToolNotFound, UsageError
+from flow.hls_vendor import run_vendor
+from flow.ir import to_json
 from flow.plan import write
+from flow.steps import Steps
 from flow.tools import vendor_hls
 
-# Records its arguments and leaves what the real tool would; WRITES and STATUS steer it.
-FAKE = """#!/bin/sh
-echo "$(basename $0) $*" >> calls.txt
-[ -f build_opt.tcl ] && grep ' 1$' build_opt.tcl >> calls.txt
-if [ "${FAKE_WRITES:-1}" = 1 ]; then
-    mkdir -p small_prj/solution1/syn/report small_prj/solution1/sim/report small_prj/solution1/impl/ip tb_data
-    echo csim > tb_data/csim_results.log
-    echo fresh > small_prj/solution1/syn/report/small_csynth.rpt
-    echo cosim > small_prj/solution1/sim/report/small_cosim.rpt
-    echo ip > small_prj/solution1/impl/ip/small.zip
-    [ "$(basename $0)" = vivado ] && echo util > vivado_synth.rpt
-fi
-echo "ERROR: it says" ; exit ${FAKE_STATUS:-0}
-"""
+VARIABLES = ("NMP_VITIS_HLS", "NMP_VIVADO_HLS", "NMP_VPP", "NMP_VITIS_RUN", "NMP_VIVADO")
+
+
+@pytest.fixture(scope="module")
+def emitted() -> dict[str, Any]:
+    design = small_design()
+    return {b: emit_hls(design, PART, b, vectors=vectors(design, 4)) for b in ("Vitis", "Vivado")}
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    design = small_design()
-    write(emit_hls(design, PART, vectors=vectors(design, 4)), tmp_path / "hls")
-    return tmp_path / "hls"
+def out(tmp_path: Path, emitted: dict[str, Any]) -> Path:
+    write(emitted["Vitis"], tmp_path / "out" / "hls")
+    return tmp_path / "out"
 
 
 @pytest.fixture
@@ -40,83 +42,191 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    for variable in ("NMP_VITIS_HLS", "NMP_VIVADO_HLS", "NMP_VPP", "NMP_VITIS_RUN", "NMP_VIVADO"):
+    for variable in (*VARIABLES, "FAKE_STEP", "FAKE_HOW"):
         monkeypatch.delenv(variable, raising=False)
     return folder
 
 
-def install(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).write_text(FAKE)
-        (folder / name).chmod(0o755)
+def vendor(out: Path, steps: str = "csim,synth,cosim,export,vsynth,impl", backend: str = "Vitis") -> Any:
+    """One build's vendor steps: its facts, reasons and differences, and what became of every step."""
+    states: dict[str, str] = {}
+    options = SimpleNamespace(out=out, backend=backend, vendor_steps=vendor_hls.chosen(steps))
+    build = SimpleNamespace(
+        options=options, steps=Steps(out, states.__setitem__), facts={}, skipped={}, differences=[], states=states
+    )
+    run_vendor(build, "small", "digest of the project")  # type: ignore[arg-type]
+    return build
 
 
-def calls(project: Path) -> list[str]:
-    return (project / "calls.txt").read_text().splitlines()
+def misbehave(monkeypatch: pytest.MonkeyPatch, step: str, how: str) -> None:
+    monkeypatch.setenv("FAKE_STEP", step)
+    monkeypatch.setenv("FAKE_HOW", how)
 
 
-def test_without_tools_the_step_is_skipped_with_a_reason(project: Path, tools: Path) -> None:
-    reason = vendor_hls.try_vendor(project, "small")
-    assert isinstance(reason, str)
-    assert all(word in reason for word in ("vitis_hls", "NMP_VITIS_HLS", "v++", "NMP_VPP"))
-    with pytest.raises(ToolNotFound, match="NMP_VIVADO_HLS"):
-        vendor_hls.run_vendor(project, "small", "Vivado")
+def test_without_tools_the_steps_are_skipped_with_a_reason(out: Path, tools: Path) -> None:
+    build = vendor(out)
+    assert all(word in build.skipped["vendor"] for word in ("vitis_hls", "NMP_VITIS_HLS", "v++", "NMP_VPP"))
+    assert "NMP_VIVADO_HLS" in vendor(out, backend="Vivado").skipped["vendor"]
+    assert "none" in vendor(out, "none").skipped["vendor"]
+    assert build.facts == {} and not build.states
 
 
-def test_vitis_hls_runs_each_step_and_leaves_its_reports(project: Path, tools: Path) -> None:
-    install(tools, "vitis_hls", "vivado")
-    run = vendor_hls.run_vendor(project, "small", "Vitis", vendor_hls.STEPS)
-    assert (run.tool, run.steps, run.skipped) == ("vitis_hls", vendor_hls.STEPS, {})
-    assert {p.name for p in run.reports} == {"small_csynth.rpt", "small_cosim.rpt", "vivado_synth.rpt"}
-    assert [line.split()[0] for line in calls(project) if line.startswith("    ")] == [
-        "csim",
-        "synth",
-        "cosim",
-        "export",
-        "export",
-    ]
-    assert calls(project)[0] == "vitis_hls -f build_prj.tcl"
-    assert "vivado -mode batch -source vivado_synth.tcl" in calls(project)
-
-
-def test_vivado_hls_gets_its_options_as_an_argument(project: Path, tools: Path) -> None:
-    write(emit_hls(small_design(), PART, "Vivado"), project)
-    install(tools, "vivado_hls")
-    run = vendor_hls.run_vendor(project, "small", "Vivado", ("synth", "vsynth"))
-    call = next(line for line in calls(project) if line.startswith("vivado_hls"))
-    assert "csim=0 synth=1 cosim=0" in call
-    assert run.steps == ("synth",) and "NMP_VIVADO" in run.skipped["vsynth"]
-
-
-def test_unified_tools_get_a_configuration(project: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tools, "v++", "my-vitis-run")
-    monkeypatch.setenv("NMP_VITIS_RUN", str(tools / "my-vitis-run"))
-    run = vendor_hls.run_vendor(project, "small", "Vitis", ("csim", "synth", "export"))
-    assert run.tool == "unified" and run.steps == ("csim", "synth", "export")
-    place = "--mode hls --config hls_config.cfg --work_dir small_prj"
-    called = [line for line in calls(project) if "--mode" in line]
-    assert called == [f"my-vitis-run {place} --csim", f"v++ -c {place}", f"my-vitis-run {place} --package"]
-    config = (project / "hls_config.cfg").read_text()
-    assert f"part={PART}" in config and "clock=5.0ns" in config and "syn.top=small" in config
-
-
-def test_a_failing_tool_is_believed(project: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tools, "vitis_hls")
-    monkeypatch.setenv("FAKE_STATUS", "1")
-    with pytest.raises(ToolFailed, match="ERROR: it says"):
-        vendor_hls.run_vendor(project, "small")
-
-
-def test_stale_reports_are_never_read(project: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tools, "vitis_hls")
-    vendor_hls.run_vendor(project, "small", steps=("synth",))
-    monkeypatch.setenv("FAKE_WRITES", "0")
-    with pytest.raises(ToolFailed, match="without a report"):
-        vendor_hls.run_vendor(project, "small", steps=("synth",))
-    assert vendor_hls.reports(project, "small") == ()
-
-
-def test_a_wrong_variable_is_named(project: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_variable_is_named(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NMP_VITIS_HLS", "/nonexistent/vitis_hls")
-    reason = vendor_hls.try_vendor(project, "small")
-    assert isinstance(reason, str) and "NMP_VITIS_HLS is set to /nonexistent" in reason
+    with pytest.raises(ToolNotFound, match="NMP_VITIS_HLS is set to /nonexistent"):
+        vendor_hls.find_toolset("Vitis")
+
+
+def test_steps_are_chosen_with_those_they_need() -> None:
+    assert vendor_hls.chosen("impl") == ("synth", "vsynth", "impl")
+    assert vendor_hls.chosen(" cosim , csim") == ("csim", "synth", "cosim")
+    with pytest.raises(UsageError, match="unknown vendor step 'sinth'; known: csim, synth"):
+        vendor_hls.chosen("sinth")
+
+
+def test_vitis_hls_and_vivado_run_every_step_and_their_figures_are_read(out: Path, tools: Path) -> None:
+    install(tools, "vitis_hls", "vivado")
+    build = vendor(out)
+    vivado = "vivado -mode batch -nojournal -notrace -source vivado_"
+    assert calls(out / "hls") == [
+        *(f"{step}: vitis_hls -f build_prj.tcl" for step in ("csim", "synth", "cosim", "export")),
+        f"vsynth: {vivado}vsynth.tcl",
+        f"impl: {vivado}impl.tcl",
+    ]
+    found = build.facts["vendor"]
+    assert found["tool"] == "vitis_hls" and tuple(found["steps"]) == vendor_hls.STEPS and not build.skipped
+    assert found["csynth"]["latency_max_cycles"] == 6 and found["csynth"]["resources"]["lut"] == 431
+    assert (found["cosim"]["status"], found["cosim"]["latency_max_cycles"]) == ("Pass", 6)
+    assert found["vivado_synthesis"]["resources"]["lut"] == 431
+    assert found["implementation"]["resources"]["lut"] == 400 and found["implementation"]["wns_ns"] == 1.234
+    script = (out / "hls" / "vivado_vsynth.tcl").read_text()
+    assert f"synth_design -top small -part {PART} -mode out_of_context" in script
+    assert "small_prj/solution1/syn/verilog/*.v" in script
+    assert "-period 5.0" in (out / "hls" / "vivado_ooc.xdc").read_text()
+
+
+def test_vivado_hls_gets_its_options_as_an_argument(out: Path, tools: Path, emitted: dict[str, Any]) -> None:
+    write(emitted["Vivado"], out / "hls")
+    install(tools, "vivado_hls")
+    build = vendor(out, "synth,vsynth", "Vivado")
+    assert "vivado_hls -f build_prj.tcl csim=0 synth=1 cosim=0" in calls(out / "hls")[0]
+    assert list(build.facts["vendor"]["steps"]) == ["synth"] and "NMP_VIVADO" in build.skipped["vendor vsynth"]
+
+
+def test_unified_tools_get_a_configuration(out: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tools, "v++", "my-vitis-run", "vivado")
+    monkeypatch.setenv("NMP_VITIS_RUN", str(tools / "my-vitis-run"))
+    build = vendor(out)
+    place = "--mode hls --config hls_config.cfg --work_dir small_prj"
+    assert calls(out / "hls")[:4] == [
+        f"csim: my-vitis-run {place} --csim", f"synth: v++ -c {place}",
+        f"cosim: my-vitis-run {place} --cosim", f"export: my-vitis-run {place} --package",
+    ]  # fmt: skip
+    assert build.facts["vendor"]["tool"] == "unified" and tuple(build.facts["vendor"]["steps"]) == vendor_hls.STEPS
+    assert build.facts["vendor"]["steps"]["synth"]["reports"][0] == "small_prj/hls/syn/report/small_csynth.xml"
+    config = (out / "hls" / "hls_config.cfg").read_text()
+    assert f"part={PART}" in config and "clock=5.0ns" in config and "syn.top=small" in config
+    assert "small_prj/hls/syn/verilog" in (out / "hls" / "vivado_vsynth.tcl").read_text()
+
+
+@pytest.mark.parametrize("step", vendor_hls.STEPS)
+@pytest.mark.parametrize(("how", "told"), [("fails", "exit status 1.*it went wrong"), ("lies", "it went wrong"),
+                                           ("silent", "without a report")])  # fmt: skip
+def test_a_failing_step_is_believed_and_leaves_no_report(
+    out: Path, tools: Path, monkeypatch: pytest.MonkeyPatch, step: str, how: str, told: str
+) -> None:
+    install(tools, "vitis_hls", "vivado")
+    vendor(out)  # leaves good reports of every step, which must not be read again
+    (out / ".state" / f"vendor_{step}.json").unlink()
+    misbehave(monkeypatch, step, how)
+    with pytest.raises(ToolFailed, match=told):
+        vendor(out)
+    tools_found = vendor_hls.find_toolset("Vitis")
+    assert not [n for n in vendor_hls.products(tools_found, "small", step) if (out / "hls" / n).exists()]
+    assert (out / "hls" / f"vendor_{step}.log").is_file()
+
+
+def test_finished_steps_do_not_start_a_tool_again(out: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tools, "vitis_hls", "vivado")
+    misbehave(monkeypatch, "cosim", "fails")
+    with pytest.raises(ToolFailed):
+        vendor(out)
+    monkeypatch.delenv("FAKE_STEP")
+    first = vendor(out)
+    assert [line.split(":")[0] for line in calls(out / "hls")] == [
+        "csim", "synth", "cosim", "cosim", "export", "vsynth", "impl",
+    ]  # fmt: skip
+    again = vendor(out)
+    assert again.facts == first.facts and set(again.states.values()) == {"cached"}
+    assert len(calls(out / "hls")) == 7
+
+
+def test_a_report_that_was_touched_is_not_believed(out: Path, tools: Path) -> None:
+    install(tools, "vitis_hls")
+    vendor(out, "synth")
+    report = out / "hls" / "small_prj" / "solution1" / "syn" / "report" / "small_csynth.xml"
+    report.write_text(report.read_text().replace("431", "1"))
+    assert vendor(out, "synth").facts["vendor"]["csynth"]["resources"]["lut"] == 431
+    assert len(calls(out / "hls")) == 2
+
+
+def test_a_killed_tool_leaves_no_half_report(out: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tools, "vitis_hls")
+    misbehave(monkeypatch, "synth", "killed")
+    with pytest.raises(ToolFailed, match="signal 9"):
+        vendor(out, "synth")
+    assert not (out / "hls" / "small_prj" / "solution1" / "syn").exists()
+    monkeypatch.delenv("FAKE_STEP")
+    assert vendor(out, "synth").states == {"vendor_synth": "done"}
+
+
+def test_an_unreadable_report_is_an_error(out: Path, tools: Path) -> None:
+    install(tools, "vitis_hls", xml="<profile><half")
+    with pytest.raises(ReportError):
+        vendor(out, "synth")
+    with pytest.raises(FlowError):
+        vendor(out, "synth")
+
+
+def test_a_failed_cosimulation_is_a_difference(out: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tools, "vitis_hls")
+    misbehave(monkeypatch, "cosim", "cosim")
+    build = vendor(out, "cosim")
+    assert build.differences == ["vendor cosimulation: Fail"]
+    assert build.facts["vendor"]["cosim"]["status"] == "Fail"
+
+
+def test_real_reports_give_their_true_figures(out: Path, tools: Path) -> None:
+    shared = Path(__file__).resolve().parents[2] / "shared" / "reports"
+    if not shared.is_dir():
+        pytest.skip("the collection of vendor reports is not at ../shared/reports")
+    install(tools, "vitis_hls", "vivado", xml=(shared / "vitis2024_2_jetz020_csynth.xml").read_text())
+    samples = tools / "samples"
+    (samples / "vsynth.rpt").write_text((shared / "vivado2024_2_z020_synth.rpt").read_text())
+    (samples / "timing.rpt").write_text((shared / "vivado2024_1_kana100_timing.rpt").read_text())
+    found = vendor(out, "vsynth").facts["vendor"]
+    assert found["csynth"]["latency_max_cycles"] == 41 and found["csynth"]["version"] == "2024.2"
+    assert found["vivado_synthesis"]["resources"]["lut"] == 43833
+
+
+def test_a_build_reports_what_the_tools_found(tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tools, "vitis_hls", "vivado")
+    (tmp_path / "design.json").write_text(to_json(small_design()))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--model", "design.json", "--out", "b", "--engines", "hls", "--vectors", "20"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+
+    def build(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "flow.build", *arguments, *more], env=environment,
+                              capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
+
+    done = build("--vendor-steps", "cosim,impl")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "b" / "report.json").read_text())
+    assert set(report["vendor"]["steps"]) == {"synth", "cosim", "vsynth", "impl"}
+    assert "cosim" in report["command"][report["command"].index("--vendor-steps") + 1]
+    page = (tmp_path / "b" / "report.html").read_text()
+    assert "Vivado place and route" in page and "+1.234 ns slack" in page and "<td>Pass</td>" in page
+    assert len(calls(tmp_path / "b" / "hls")) == 4
+    wrong = build("--vendor-steps", "place")
+    assert wrong.returncode == 2 and "unknown vendor step 'place'" in wrong.stderr

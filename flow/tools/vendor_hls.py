@@ -1,32 +1,27 @@
 """AMD's HLS tools on an emitted project: C simulation, synthesis, co-simulation, IP export, out-of-context Vivado.
 
 Three generations are known: ``vivado_hls -f`` (to 2020.1), ``vitis_hls -f`` (2020.2 to 2024.1) and the unified ``v++``
-with ``vitis-run`` (from 2023.2). Each program is found on PATH or by a variable: NMP_VIVADO_HLS, NMP_VITIS_HLS,
-NMP_VPP, NMP_VITIS_RUN, NMP_VIVADO. A run starts from a clean slate, so a report that is there afterwards is its own.
+with ``vitis-run`` (from 2023.2, UG1702). Each program is found on PATH or by a variable: NMP_VIVADO_HLS,
+NMP_VITIS_HLS, NMP_VPP, NMP_VITIS_RUN, NMP_VIVADO. What a step leaves is removed before it starts, so a report that is
+there afterwards is its own; a step that fails leaves none.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow.errors import DesignError, ToolFailed, ToolNotFound
+from flow.errors import DesignError, ToolFailed, ToolNotFound, UsageError
 from flow.plan import remove, write_file
 from flow.tools import process
 
-STEPS = ("csim", "synth", "cosim", "export", "vsynth")
+STEPS = ("csim", "synth", "cosim", "export", "vsynth", "impl")
+_NEEDS = {"cosim": ("synth",), "export": ("synth",), "vsynth": ("synth",), "impl": ("synth", "vsynth")}
 TIMEOUT_S = 24 * 3600.0
 _REMEDY = "install AMD's tools and source their settings64.sh"
-_WORK = "{top}_prj"
-# What each step leaves behind; without one of these files it did not happen, whatever the exit status says.
-_EVIDENCE = {
-    "csim": ("tb_data/csim_results.log", "{top}_prj/**/csim/report/*_csim.log", "{top}_prj/**/csim_results.log"),
-    "synth": ("{top}_prj/**/*csynth.rpt", "{top}_prj/**/*csynth.xml"),
-    "cosim": ("{top}_prj/**/*cosim.rpt",),
-    "export": ("{top}_prj/**/impl/ip/*.zip", "{top}_prj/**/export.zip", "{top}_prj/**/*.zip"),
-    "vsynth": ("vivado_synth.rpt",),
-}
+_ERROR = re.compile(r"^(ERROR: |ERROR \[|@E |FATAL[ :])")  # the tools exit 0 after some of these
 
 
 @dataclass(frozen=True)
@@ -36,16 +31,18 @@ class Toolset:
     kind: str
     programs: tuple[str, ...]
 
+    def solution(self, top: str) -> str:
+        """Folder, below the project, in which the tool keeps RTL and reports."""
+        return f"{top}_prj/" + ("hls" if self.kind == "unified" else "solution1")
+
 
 @dataclass(frozen=True)
-class VendorRun:
-    """A finished vendor run: tool, steps done, report files below the project, seconds, and what was skipped why."""
+class StepRun:
+    """A finished step: its reports, newest knowledge first, as paths below the project, and its seconds."""
 
-    tool: str
-    steps: tuple[str, ...]
-    reports: tuple[Path, ...]
+    step: str
+    reports: tuple[str, ...]
     seconds: float
-    skipped: dict[str, str]
 
 
 def find_toolset(backend: str) -> Toolset:
@@ -65,78 +62,109 @@ def find_toolset(backend: str) -> Toolset:
         return Toolset("unified", programs)
 
 
-def run_vendor(
-    project_dir: Path,
-    top: str,
-    backend: str = "Vitis",
-    steps: Sequence[str] = ("csim", "synth"),
-    timeout_s: float = TIMEOUT_S,
-) -> VendorRun:
-    """Run the steps in order on the project in ``project_dir``; logs go to ``vendor_<step>.log`` there.
+def find_vivado() -> str:
+    """Vivado's path. Raises ToolNotFound."""
+    return process.find("vivado", "NMP_VIVADO", _REMEDY)
 
-    Raises ToolNotFound without HLS tools, ToolFailed when a step fails or leaves no report. Without Vivado the step
-    ``vsynth`` is skipped with its reason.
-    """
+
+def chosen(text: str) -> tuple[str, ...]:
+    """The steps that a list such as ``csim,synth`` names, with those they need; raises UsageError for others."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["none"]:
+        return ()
+    try:
+        return ordered(names)
+    except DesignError as exc:
+        raise UsageError(f"--vendor-steps {text}: {exc}, or none") from None
+
+
+def ordered(steps: Sequence[str]) -> tuple[str, ...]:
+    """The steps in the order they run, with those they need. Raises DesignError for an unknown name."""
     unknown = [s for s in steps if s not in STEPS]
     if unknown:
         raise DesignError(f"unknown vendor step {unknown[0]!r}; known: {', '.join(STEPS)}")
-    tools = find_toolset(backend)
-    _clean(project_dir, top)
-    seconds, done, skipped = 0.0, [], {}
-    for step in (s for s in STEPS if s in steps):
-        try:
-            arguments = _vsynth() if step == "vsynth" else _arguments(tools, project_dir, top, step)
-        except ToolNotFound as exc:
-            skipped[step] = str(exc)
-            continue
-        seconds += process.run(arguments, project_dir, project_dir / f"vendor_{step}.log", timeout_s).seconds
-        if not _evidence(project_dir, top, step):
-            raise ToolFailed(f"{Path(arguments[0]).name} ended step {step} without a report; see vendor_{step}.log")
-        done.append(step)
-    return VendorRun(tools.kind, tuple(done), reports(project_dir, top), seconds, skipped)
+    wanted = {*steps, *(need for s in steps for need in _NEEDS.get(s, ()))}
+    return tuple(s for s in STEPS if s in wanted)
 
 
-def try_vendor(
-    project_dir: Path, top: str, backend: str = "Vitis", steps: Sequence[str] = ("csim", "synth")
-) -> VendorRun | str:
-    """``run_vendor``, or the reason why there is nothing to run; failures of tools that are there still raise."""
-    try:
-        find_toolset(backend)
-    except ToolNotFound as exc:
-        return str(exc)
-    return run_vendor(project_dir, top, backend, steps)
+def products(tools: Toolset, top: str, step: str) -> tuple[str, ...]:
+    """What a step leaves for others: files and folders below the project, removed before it runs."""
+    at = tools.solution(top)
+    return {
+        "csim": ("tb_data/csim_results.log", f"{at}/csim/report"),
+        "synth": (f"{at}/syn",),
+        "cosim": ("tb_data/rtl_cosim_results.log", f"{at}/sim/report"),
+        "export": (f"{at}/impl/ip", f"{at}/impl/export.zip", f"{top}_prj/{top}.zip"),
+        "vsynth": ("vivado_synth.rpt", "vivado_synth_timing.rpt", "vivado_synth.dcp"),
+        "impl": ("vivado_impl.rpt", "vivado_impl_timing.rpt", "vivado_impl.dcp"),
+    }[step]
 
 
-def reports(project_dir: Path, top: str) -> tuple[Path, ...]:
-    """Report files of the last run, sorted."""
-    patterns = ("{top}_prj/**/*.rpt", "{top}_prj/**/*csynth.xml", "vivado_synth.rpt")
-    return tuple(sorted({p for pattern in patterns for p in project_dir.glob(pattern.format(top=top))}))
+def run_step(tools: Toolset, project_dir: Path, top: str, step: str, timeout_s: float = TIMEOUT_S) -> StepRun:
+    """Run one step on the project; its log is ``vendor_<step>.log`` there, written while it runs.
 
-
-def _clean(project_dir: Path, top: str) -> None:
-    for name in (
-        _WORK.format(top=top),
-        "vivado_synth.rpt",
-        "tb_data/csim_results.log",
-        "tb_data/rtl_cosim_results.log",
-    ):
+    Raises ToolNotFound without Vivado where the step is Vivado's; ToolFailed when the tool fails, prints an error in
+    spite of exit status 0, or leaves no report.
+    """
+    log = project_dir / f"vendor_{step}.log"
+    made = products(tools, top, step)
+    for name in (*made, log.name):
         remove(project_dir / name)
-    for log in project_dir.glob("vendor_*.log"):
-        remove(log)
+    arguments = _arguments(tools, project_dir, top, step)
+    try:
+        done = process.run(arguments, project_dir, log, timeout_s)
+        program = Path(arguments[0]).name
+        errors = [line.strip() for line in done.text.splitlines() if _ERROR.match(line)]
+        if errors:
+            raise ToolFailed(f"{program} reports an error in step {step}: {errors[0][:300]}; see {log}")
+        found = _evidence(tools, project_dir, top, step)
+        if not found:
+            raise ToolFailed(f"{program} ended step {step} without a report; see {log}")
+    except BaseException:
+        for name in made:
+            remove(project_dir / name)
+        raise
+    return StepRun(step, tuple(p.relative_to(project_dir).as_posix() for p in found), done.seconds)
 
 
-def _evidence(project_dir: Path, top: str, step: str) -> bool:
-    return any(True for pattern in _EVIDENCE[step] for _ in project_dir.glob(pattern.format(top=top)))
+def _evidence(tools: Toolset, project_dir: Path, top: str, step: str) -> list[Path]:
+    """The files without which a step did not happen, whatever the exit status says; for synthesis RTL as well."""
+    at = tools.solution(top)
+    report = f"{at}/syn/report"
+    patterns = {
+        "csim": ("tb_data/csim_results.log", f"{at}/csim/report/*_csim.log"),
+        "synth": (f"{report}/{top}_csynth.xml", f"{report}/csynth.xml", f"{report}/{top}_csynth.rpt"),
+        "cosim": (f"{at}/sim/report/{top}_cosim.rpt",),
+        "export": (
+            f"{at}/impl/ip/*.zip",
+            f"{at}/impl/ip/component.xml",
+            f"{at}/impl/export.zip",
+            f"{top}_prj/{top}.zip",
+        ),
+        "vsynth": ("vivado_synth.rpt", "vivado_synth_timing.rpt"),
+        "impl": ("vivado_impl.rpt", "vivado_impl_timing.rpt"),
+    }[step]
+    found = [sorted(project_dir.glob(pattern)) for pattern in patterns]
+    if step in ("vsynth", "impl") and not all(found):
+        return []
+    if step == "synth" and not any((project_dir / at / "syn" / "verilog").glob("*.v")):
+        return []
+    return [path for paths in found for path in paths if path.stat().st_size]
 
 
 def _arguments(tools: Toolset, project_dir: Path, top: str, step: str) -> list[str]:
+    if step in ("vsynth", "impl"):
+        vivado = find_vivado()
+        write_file(project_dir / f"vivado_{step}.tcl", _vivado_script(tools, project_dir, top, step))
+        return [vivado, "-mode", "batch", "-nojournal", "-notrace", "-source", f"vivado_{step}.tcl"]
     if tools.kind == "unified":
         write_file(project_dir / "hls_config.cfg", _unified_config(project_dir, top))
-        place = ["--mode", "hls", "--config", "hls_config.cfg", "--work_dir", _WORK.format(top=top)]
+        place = ["--mode", "hls", "--config", "hls_config.cfg", "--work_dir", f"{top}_prj"]
         if step == "synth":
             return [tools.programs[0], "-c", *place]
         return [tools.programs[1], *place, {"csim": "--csim", "cosim": "--cosim", "export": "--package"}[step]]
-    flags = {name: int(name == step) for name in STEPS} | {"reset": 0, "validation": 0, "fifo_opt": 0}
+    flags = {name: int(name == step) for name in ("csim", "synth", "cosim", "export", "vsynth")}
+    flags |= {"reset": 0, "validation": 0, "fifo_opt": 0}
     if tools.kind == "vivado_hls":
         return [tools.programs[0], "-f", "build_prj.tcl", " ".join(f"{k}={v}" for k, v in flags.items())]
     options = "".join(f"    {name} {value}\n" for name, value in flags.items())
@@ -144,16 +172,42 @@ def _arguments(tools: Toolset, project_dir: Path, top: str, step: str) -> list[s
     return [tools.programs[0], "-f", "build_prj.tcl"]
 
 
-def _vsynth() -> list[str]:
-    return [process.find("vivado", "NMP_VIVADO", _REMEDY), "-mode", "batch", "-source", "vivado_synth.tcl"]
+def _vivado_script(tools: Toolset, project_dir: Path, top: str, step: str) -> str:
+    """Out of context: the core alone, without the pins its wide ports would need, against the project's clock."""
+    settings, rtl = _settings(project_dir), f"{tools.solution(top)}/syn/verilog"
+    if step == "vsynth":
+        write_file(
+            project_dir / "vivado_ooc.xdc",
+            f"create_clock -name ap_clk -period {settings['clock_period']} [get_ports ap_clk]\n",
+        )
+        lines = [
+            f"read_verilog -sv [glob {rtl}/*.v]",
+            f"foreach memory [glob -nocomplain {rtl}/*.dat] {{ add_files -norecurse $memory }}",
+            "read_xdc vivado_ooc.xdc",
+            f"synth_design -top {top} -part {settings['part']} -mode out_of_context",
+        ]
+    else:
+        lines = ["open_checkpoint vivado_synth.dcp", "opt_design", "place_design", "phys_opt_design", "route_design"]
+    name = "vivado_synth" if step == "vsynth" else "vivado_impl"
+    lines += [
+        f"write_checkpoint -force {name}.dcp",
+        f"report_utilization -file {name}.rpt",
+        f"report_timing_summary -file {name}_timing.rpt",
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def _unified_config(project_dir: Path, top: str) -> str:
+def _settings(project_dir: Path) -> dict[str, str]:
     settings = {}
     for line in (project_dir / "project.tcl").read_text().splitlines():
         words = line.split(maxsplit=2)
         if len(words) == 3 and words[0] == "set":
             settings[words[1]] = words[2].strip('"')
+    return settings
+
+
+def _unified_config(project_dir: Path, top: str) -> str:
+    settings = _settings(project_dir)
     lines = [
         f"part={settings['part']}",
         "[hls]",
@@ -165,6 +219,7 @@ def _unified_config(project_dir: Path, top: str) -> str:
         f"syn.file=firmware/{top}.cpp",
         "syn.cflags=-std=c++14",
         f"tb.file={top}_test.cpp",
+        "tb.file=firmware/weights",
         "tb.file=tb_data",
         "tb.cflags=-std=c++14",
     ]
