@@ -51,3 +51,22 @@ def report(name: str = "nmp", layer: str = "dense", **changes: Any) -> dict[str,
     }  # fmt: skip
     data["layers"][0]["name"] = layer
     return json.loads(json.dumps({**data, **changes}))
+
+
+def sweep_page() -> str:
+    """The page of a sweep of six trials, one of which failed."""
+    from flow.explore.page import front_page
+    from flow.explore.space import Settings
+
+    settings = Settings("digits", "0", "xc7z020clg400-1", "split", None, 10.0, "lut", ("16", "32-16"), ("default",),
+                        (1e-6, 1e-3), None, ("parallel",), (), 60, 0, "classification")  # fmt: skip
+    names = ("metric", "ff", "dsp", "bram18", "fmax_mhz", "latency_cycles", "initiation_interval", "weight_bits")
+    entries = [
+        {"trial": n, "state": "done", "attempts": 1, "hidden": "32-16", "bit_set": "default", "beta": 2e-5,
+         "lut_budget": None, "architecture": "parallel", "val": 0.8 + 0.02 * n, "test": 0.8, "lut": 90 * 3**n,
+         **dict(zip(names, ("accuracy", 80, 0, 0, 110.0, 4, 1, 2.5), strict=True)), "engines": "integer keras",
+         "verified": "yes", "build": "../cache/builds/0/build", "error": None}
+        for n in range(5)
+    ]  # fmt: skip
+    failed = {**entries[0], "trial": 5, "state": "failed", "error": "no model came under 90 LUTs"}
+    return front_page("digits", settings, [*entries, failed], entries[1:])

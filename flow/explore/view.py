@@ -67,6 +67,8 @@ class View:
 
 def progress_line(rows: Sequence[Row], state: Mapping[str, Any], elapsed_s: float) -> str:
     """Done, running, failed, repeated, workers, time so far and left, in one line."""
+    if not state:
+        return "starting the workers"
     count = {name: sum(row.state == name for row in rows) for name in ("failed", "repeat")}
     retried = sum(max(row.attempts - 1, 0) for row in rows)
     words = [f"{state.get('phase', 'trials')}: {state.get('ended', 0)} of {state.get('wanted', 0)} ended",
