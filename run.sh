@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Sets everything up, then runs: ./run.sh demo | test | lint | setup
+# Sets everything up, then runs: ./run.sh demo | test | lint | docs | notebook | setup
 #   demo   train on bundled data, build verified hardware for xc7z020, write demo/build/report.json
 #   test   linters, types and all tests
 #   lint   linters and types only
+#   docs   build the documentation in site/
+#   notebook   run docs/example.ipynb again and keep its output
 #   setup  only the set-up
 # The environment is .venv in this folder (NMP_VENV names another); a second run finds it ready.
 set -euo pipefail
@@ -66,16 +68,40 @@ lint() {
     mypy
 }
 
+docs() {
+    python -m mkdocs build --strict -q
+    echo "the documentation is in site/index.html"
+}
+
+notebook() {
+    local work
+    work=$(mktemp -d)
+    PYTHONPATH=$PWD python - "$work" <<'PYTHON'
+import sys
+import nbformat
+from nbclient import NotebookClient
+
+notebook = nbformat.read("docs/example.ipynb", as_version=4)
+NotebookClient(notebook, timeout=900, resources={"metadata": {"path": sys.argv[1]}}).execute()
+for cell in notebook.cells:
+    cell.metadata.pop("execution", None)  # times, which change with every run
+nbformat.write(notebook, "docs/example.ipynb")
+PYTHON
+    rm -r "$work"
+}
+
 command=${1:-help}
 case "$command" in
-    demo | test | lint | setup) ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$command" = help ] && exit 0 || exit 2 ;;
+    demo | test | lint | docs | notebook | setup) ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; [ "$command" = help ] && exit 0 || exit 2 ;;
 esac
 system_packages
 environment
 case "$command" in
     demo) demo ;;
     lint) lint ;;
+    docs) docs ;;
+    notebook) notebook ;;
     test) lint; shift; python -m pytest -n 2 "$@" ;;
     setup) echo "ready: source $VENV/bin/activate" ;;
 esac
