@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,13 @@ import yaml
 from test_build import command, one_error_line
 from test_hls_project import small_design
 
+from flow.emit.hls_schedule import Schedule, choices, resolved
+from flow.errors import UsageError
 from flow.hls import design_config
+from flow.hls_choices import from_options
 from flow.ir import to_json
+from flow.parts import resolve
+from flow.pipeline import Options
 
 
 @pytest.fixture
@@ -62,12 +68,29 @@ def test_wrong_options_end_in_one_line(
     ("content", "message"),
     [
         ("a: [", "not YAML"),
+        ("HLSConfig: {}", "HLSConfig is not known; known: LayerName, LayerType, Model"),
+        ("Model: {PipelineStyle: dataflow}", "Model: PipelineStyle is not known"),
         ("[1, 2]", "expected names with values, found [1, 2]"),
         ("Model: 3", "expected names with values, found 3"),
         ("LayerName: {hidden: {Groups: [{WeightBits: 3}]}}", "no group with WeightBits 3; the layer has 0, 1, 1.58, 4"),
     ],
 )
-def test_wrong_files_end_in_one_line(content: str, message: str, design_file: Path, tmp_path: Path) -> None:
+def test_wrong_files_are_told(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "hls.yml").write_text(content)
-    done = command("flow.build", "--model", design_file, "--out", tmp_path / "b", "--hls-config", tmp_path / "hls.yml")
-    assert message in one_error_line(done, done.returncode) and done.returncode in (1, 2)
+    options = Options(Path("m.h5"), resolve("xc7z020"), tmp_path, hls_config=tmp_path / "hls.yml")
+    with pytest.raises(UsageError, match=re.escape(message)):
+        resolved(small_design(), from_options(options))
+
+
+def test_what_is_nearer_to_the_group_wins() -> None:
+    config = {
+        "Model": {"Strategy": "Latency", "ReuseFactor": 8},
+        "LayerType": {"NMPGroupedDense": {"ReuseFactor": 4}},
+        "LayerName": {"logits": {"ReuseFactor": 2, "Groups": [{"WeightBits": 4, "Strategy": "Latency"}]}},
+    }
+    assert choices("stream", None, None, config).default == Schedule("latency", 4)
+    chosen, notes = resolved(small_design(), choices("stream", "resource", 1, config))
+    assert chosen.io_type == "io_stream" and not notes
+    found = {name: [(g["Strategy"], g["ReuseFactor"]) for g in e["Groups"]] for name, e in chosen.layers.items()}
+    assert found["hidden"] == [("Resource", 1)] * 4
+    assert found["logits"] == [("Resource", 2), ("Resource", 2), ("Latency", 2)]

@@ -7,7 +7,7 @@ multiplier; Resource builds every sum in ``ReuseFactor`` steps from weights in a
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from flow.passes.group import layer_groups
 
 STRATEGIES = ("latency", "resource")
 IO_TYPES = ("io_parallel", "io_stream")
+LAYER_TYPE = "NMPGroupedDense"  # hls4ml's name of our layers
+_MODEL_KEYS = frozenset({"Strategy", "ReuseFactor", "Precision"})
 _LAYER_KEYS = frozenset({"Strategy", "ReuseFactor", "Groups", "Precision", "Trace"})
 _GROUP_KEYS = frozenset({"WeightBits", "Neurons", "Strategy", "ReuseFactor"})
 
@@ -54,20 +56,25 @@ DEFAULT = HlsChoices()
 
 
 def choices(io: str, strategy: str | None, reuse: int | None, config: Any, where: str = "the HLS config") -> HlsChoices:
-    """Options and the content of a configuration file (None without one) as choices; options win over ``Model``.
+    """Options and the content of a configuration file (None without one) as choices; options win over ``Model`` and
+    ``LayerType``, and those of a layer over both.
 
     Raises UsageError naming what is unknown.
     """
-    config = {} if config is None else config
-    model, layers = _mapping(config, where).get("Model") or {}, config.get("LayerName") or {}
-    default = overridden(UNROLLED, _mapping(model, f"{where}, Model"), f"{where}, Model")
+    config = _mapping({} if config is None else config, where)
+    _only(config, ("Model", "LayerType", "LayerName"), where)
+    model, types, layers = (_mapping(config.get(k) or {}, f"{where}, {k}") for k in ("Model", "LayerType", "LayerName"))
+    _only(model, _MODEL_KEYS, f"{where}, Model")
+    _only(types, ("Input", LAYER_TYPE), f"{where}, LayerType")
+    default = overridden(UNROLLED, model, f"{where}, Model")
+    own = _mapping(types.get(LAYER_TYPE) or {}, f"{where}, LayerType {LAYER_TYPE}")
+    default = overridden(default, own, f"{where}, LayerType {LAYER_TYPE}")
     given = {"Strategy": strategy, "ReuseFactor": reuse}
     default = overridden(default, {k: v for k, v in given.items() if v is not None}, "the options")
     io = io if io.startswith("io_") else f"io_{io}"
     if io not in IO_TYPES:
         raise UsageError(f"HLS interface {io} is not known; choose {' or '.join(IO_TYPES)}")
-    entries = _mapping(layers, f"{where}, LayerName")
-    return HlsChoices(io, default, {str(k): _mapping(v, f"{where}, layer {k}") for k, v in entries.items()})
+    return HlsChoices(io, default, {str(k): _mapping(v, f"{where}, layer {k}") for k, v in layers.items()})
 
 
 def resolved(design: Design, chosen: HlsChoices) -> tuple[HlsChoices, tuple[str, ...]]:
@@ -83,8 +90,7 @@ def resolved(design: Design, chosen: HlsChoices) -> tuple[HlsChoices, tuple[str,
     layers: dict[str, dict[str, Any]] = {}
     for layer in design.layers:
         entry, where = chosen.layers.get(layer.name, {}), f"HLS config, layer {layer.name}"
-        if unknown := sorted(map(str, set(entry) - _LAYER_KEYS)):
-            raise UsageError(f"{where}: {unknown[0]} is not known")
+        _only(entry, _LAYER_KEYS, where)
         found, replaced = schedules(layer, overridden(chosen.default, entry, where), entry.get("Groups") or ())
         layers[layer.name] = {"Groups": annotated(layer, found)}
         notes += replaced
@@ -138,8 +144,7 @@ def _entries(layer: str, groups: Sequence[Group], entries: Any) -> dict[float, M
     for entry in entries:
         where = f"HLS config, layer {layer}, Groups"
         bits = _mapping(entry, where).get("WeightBits")
-        if unknown := sorted(map(str, set(entry) - _GROUP_KEYS)):
-            raise UsageError(f"{where}: {unknown[0]} is not known")
+        _only(entry, _GROUP_KEYS, where)
         group = known.get(bits) if isinstance(bits, (int, float)) else None
         if group is None:
             widths = ", ".join(f"{b:g}" for b in known)
@@ -172,3 +177,8 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise UsageError(f"{where}: expected names with values, found {value!r:.40}")
     return value
+
+
+def _only(entry: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    if unknown := sorted(map(str, set(entry) - set(known))):
+        raise UsageError(f"{where}: {unknown[0]} is not known; known: {', '.join(sorted(known))}")
