@@ -176,19 +176,20 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     plan.write_file(folder / "token.json", json.dumps(token))
     limit = run["timeout_minutes"]
     deadline = None if limit is None else time.monotonic() + 60 * limit
-    with cluster.connected(run["scheduler"], run["workers"]) as client:
-        link = client.dashboard_link if cluster.has_dashboard() else ""
-        with View(console, settings.objective, link) as view:
-            sweep = Sweep(folder, run["cache"].resolve(), token, settings, study, client, view, run["trials"],
-                          run["engines"], deadline, lambda: write_tables(folder, study),
-                          _interrupted.is_set)  # fmt: skip
-            try:
-                sweep.search()
-                if run["front_engines"] != "none":
-                    sweep.verify(run["front_engines"])
-            finally:
-                sweep.abandon()
-                write_tables(folder, study)
+    with (
+        cluster.connected(run["scheduler"], run["workers"]) as client,
+        View(console, settings.objective, cluster.dashboard(client)) as view,
+    ):
+        sweep = Sweep(folder, run["cache"].resolve(), token, settings, study, client, view, run["trials"],
+                      run["engines"], deadline, lambda: write_tables(folder, study),
+                      _interrupted.is_set)  # fmt: skip
+        try:
+            sweep.search()
+            if run["front_engines"] != "none":
+                sweep.verify(run["front_engines"])
+        finally:
+            sweep.abandon()
+            write_tables(folder, study)
     rows = study.rows()
     front = study.front(rows)
     verdicts = {row.number: study.verified(row.number) for row in front}

@@ -36,7 +36,8 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
     """
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said by the sweep itself
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said by the sweep itself
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if scheduler is None or scheduler in _BATCH_SYSTEMS:
@@ -94,6 +95,12 @@ def _batch(system: str, jobs: int) -> Any:
 def has_dashboard() -> bool:
     """Whether Dask can serve its dashboard here."""
     return importlib.util.find_spec("bokeh") is not None
+
+
+def dashboard(client: Any) -> str:
+    """The address of the scheduler's dashboard, empty where it serves none."""
+    served = "dashboard" in client.scheduler_info().get("services", {})
+    return str(client.dashboard_link) if served and has_dashboard() else ""
 
 
 def slots(client: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -81,8 +82,11 @@ class Sweep:
 
     def abandon(self) -> None:
         """Let go of what is running; it is taken up again on the next start."""
-        for future in self._futures.values():
-            future.cancel()
+        from distributed.client import ClosedClientError
+
+        with contextlib.suppress(ClosedClientError, OSError):  # the scheduler went first
+            for future in self._futures.values():
+                future.cancel()
         self._futures.clear()
 
     def _new_trial(self) -> tuple[int, dict[str, Any]] | None:
