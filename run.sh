@@ -69,7 +69,7 @@ lint() {
 }
 
 docs() {
-    python -m mkdocs build --strict -q
+    NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict -q
     echo "the documentation is in site/index.html"
 }
 

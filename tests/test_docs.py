@@ -63,7 +63,8 @@ def test_the_examples_of_a_page_run(page, tmp_path):
 
 def test_the_site_builds_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # about the future of mkdocs itself
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr[-3000:]
     pages = list((tmp_path / "site").rglob("*.html"))
     assert len(pages) > len(PAGES) - 1
@@ -77,7 +78,7 @@ def test_the_notebook_runs(tmp_path):
 
     stored = nbformat.read(ROOT / "docs" / "example.ipynb", as_version=4)
     cells = [c for c in stored.cells if c.cell_type == "code"]
-    assert all(c.outputs for c in cells if "print" in c.source or "plot" in c.source), "run ./run.sh notebook"
+    assert all(c.outputs for c in cells[1:]), "run ./run.sh notebook"  # the first one prepares
     text = (ROOT / "docs" / "example.ipynb").read_text()
     assert len(text) < 500_000 and str(ROOT) not in text
     NotebookClient(stored, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
