@@ -26,7 +26,7 @@ from flow.tools.hls_compile import self_check, simulate
 
 def test_random_designs_equal_the_integer_model(tmp_path: Path) -> None:
     """Any saturation range, and both heads: the bench finds the index of the largest logit."""
-    designs = [random_design(seed, name=f"r{seed}") for seed in range(1, 13)]
+    designs = [random_design(seed, name=f"r{seed}") for seed in (*range(1, 11), 64, 75)]
     assert {d.head for d in designs} == {"argmax", "logits"} and any(clipped(d) for d in designs)
     batch = [(d, vectors(d, 100, seed=i)) for i, d in enumerate(designs)]
     plans = [emit_hls_stock(d, PART, vectors=x) for d, x in batch]
