@@ -21,6 +21,7 @@ ENGINES = {
     "native": "Verilog in Verilator, bulk vectors",
     "netlist": "synthesized netlist in Icarus, cocotb bench",
     "xls": "Verilog of the XLS compiler in Icarus, cocotb bench",
+    "vendor_rtl": "Verilog of AMD's HLS in Icarus, cocotb bench",
     "xls_jit": "DSLX compiled to machine code by XLS",
 }
 RESOURCES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}

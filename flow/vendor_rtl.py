@@ -27,6 +27,8 @@ def run_rtl(
     """
     if design.head == "argmax":
         raise DesignError("vendor RTL is simulated for the head logits only")
+    if not report.is_file():
+        raise DesignError(f"there is no {report.name}, which lists the ports of the RTL")
     content = report.read_text()
     stated = read_report(report)
     if stated.latency_max_cycles is None or stated.interval_max is None:
