@@ -80,7 +80,16 @@ class Engine:
         self.rates = optimizer.rates(model.trainable_variables)
         self._prepare(X, y)
 
+    def restart(self, seed: int) -> None:
+        """As if new, with what is compiled kept; the model's weights are the caller's to set."""
+        self.random = np.random.default_rng(seed)
+        self.steps_done = 0
+        self._forget()
+
     def _prepare(self, X: np.ndarray, y: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def _forget(self) -> None:
         raise NotImplementedError
 
     def _run(self, indices: np.ndarray, learning_rate: float, beta: float) -> float:
@@ -111,11 +120,15 @@ class JaxEngine(Engine):
         import jax.numpy as jnp
 
         self._X, self._y = jnp.asarray(X), jnp.asarray(y)
-        variables = self.model.trainable_variables
-        self._moments = [(jnp.zeros(v.shape), jnp.zeros(v.shape)) for v in variables]
+        self._forget()
         self._betas = _beta_positions(self.model)
         self._compiled = jax.jit(self._epoch)
         self._forward = jax.jit(lambda t, n, x: self.model.stateless_call(t, n, x, training=False)[0])
+
+    def _forget(self) -> None:
+        import jax.numpy as jnp
+
+        self._moments = [(jnp.zeros(v.shape), jnp.zeros(v.shape)) for v in self.model.trainable_variables]
 
     def _epoch(self, state: Any, X: Tensor, y: Tensor, indices: Tensor, learning_rate: Tensor, beta: Tensor) -> Any:
         import jax
@@ -176,6 +189,13 @@ class TensorFlowEngine(Engine):
         self._step = tf.function(self._one_step, jit_compile=True)
         self._compiled = tf.function(self._epoch)
         self._forward = tf.function(lambda x: self.model(x, training=False))
+
+    def _forget(self) -> None:
+        import tensorflow as tf
+
+        for pair in self._moments:
+            for moment in pair:
+                moment.assign(tf.zeros(moment.shape))
 
     def _one_step(self, index: Tensor, learning_rate: Tensor, count: Tensor) -> Tensor:
         import tensorflow as tf

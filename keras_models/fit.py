@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .engine import OptimizerConfig, make_engine
+from .engine import Engine, OptimizerConfig, make_engine
 from .methods import Method
 from .pareto import ParetoSet, Snapshot
 from .schedule import SETTLED, BudgetController, cosine_rate, rising_beta
@@ -69,17 +69,20 @@ def fit(
     task: str,
     config: FitConfig,
     on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    engine: Engine | None = None,
 ) -> FitResult:
     """Train ``model`` on ``parts["train"]``, judging by ``parts["val"]``; the best model's weights are left in it.
 
     The model kept is the one of best validation score: under a LUT budget among those within 5 % below it (else the
     largest below it), with a cost weight among the epochs after the weight has settled.
+    ``engine``: one from `engine_for` with the same model, parts and settings, to save compiling it again.
     Raises ValueError when no epoch gave a finite score, or none came under the budget.
     """
     started = time.perf_counter()
-    strength_rate = config.strength_rate if method.learns_bits else 0.0
-    optimizer = OptimizerConfig(config.optimizer, strength_rate, config.range_rate)
-    engine = make_engine(model, *parts["train"], task, optimizer, config.batch_size, config.seed)
+    if engine is None:
+        engine = engine_for(model, method, parts, task, config)
+    else:
+        engine.restart(config.seed)
     stage = Stage(model, engine, parts, task, config.epochs, config.learning_rate, config.seed, config.method_settings)
     run = _Run(config, task, FitResult(found=method.search(stage)))
     for epoch in range(config.epochs):
@@ -104,6 +107,15 @@ def fit(
     run.result.best = replace(run.result.best, statistics=method.describe(model)[1])
     run.result.seconds = time.perf_counter() - started
     return run.result
+
+
+def engine_for(
+    model: keras.Model, method: Method, parts: dict[str, tuple[np.ndarray, np.ndarray]], task: str, config: FitConfig
+) -> Engine:
+    """The engine that `fit` trains a model with."""
+    strength_rate = config.strength_rate if method.learns_bits else 0.0
+    optimizer = OptimizerConfig(config.optimizer, strength_rate, config.range_rate)
+    return make_engine(model, *parts["train"], task, optimizer, config.batch_size, config.seed)
 
 
 @dataclass

@@ -18,17 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .choice import (
-    DEFAULT_BITS,
-    UsageError,
-    add_options,
-    bits_of,
-    check_model,
-    deployment,
-    method_and_spec,
-    method_settings,
-    sizes_of,
-)  # fmt: skip
+from . import choice
+from .choice import UsageError, sizes_of
 from .data import DataError, Dataset, load_dataset
 from .preprocess import Preprocessing, attach
 
@@ -53,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m keras_models.train", description=__doc__.splitlines()[0])
     p.add_argument("--data", required=True, metavar="NAME|FILE", help="a known set or an .npz with X, y and split")
     p.add_argument("--out", required=True, type=Path, metavar="m.h5", help="model to write, .h5 or .keras")
-    add_options(p)
+    choice.add_options(p)
     p.add_argument("--method", choices=METHOD_NAMES, default="nmp")
     p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp")
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
@@ -95,7 +86,7 @@ def check(options: argparse.Namespace) -> None:
     """Raise `UsageError` for values that cannot work."""
     if options.out.suffix not in (".h5", ".keras"):
         raise UsageError(f"--out {options.out}: the name must end in .h5 or .keras")
-    check_model(options)
+    choice.check_model(options)
     positive = {"--epochs": options.epochs, "--batch-size": options.batch_size, "--patience": options.patience,
                 "--learning-rate": options.learning_rate, "--lut-budget": options.lut_budget}  # fmt: skip
     for name, value in positive.items():
@@ -164,7 +155,7 @@ def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
         front=options.front,
         patience=given(options.patience, 20 if paper else None),
         seed=options.seed,
-        method_settings=method_settings(options),
+        method_settings=choice.method_settings(options),
     )
 
 
@@ -183,7 +174,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
         inputs = preprocessing.apply(X.reshape(-1, X.shape[-1])).reshape(*X.shape[:-1], -1)
         parts[name] = (inputs, preprocessing.apply_targets(y))
     keras.utils.set_random_seed(options.seed)
-    method, spec = method_and_spec(options, dataset.outputs, preprocessing, parts["train"][0])
+    method, spec = choice.method_and_spec(options, dataset.outputs, preprocessing, parts["train"][0])
     model = method.build(spec)
     config = fit_config(options, len(parts["train"][0]))
     if options.quiet:
@@ -218,7 +209,7 @@ def summary(
         **{name: score_of(dataset.task, outputs[name], parts[name][1]) for name in ("test", "val")},
         **best.statistics,
         **result.found,
-        **deployment(options.model, method),
+        **choice.deployment(options.model, method),
         "estimated_luts": best.luts or None,
         "epoch": best.epoch,
         "epochs": len(result.history),
@@ -232,7 +223,7 @@ def summary(
         "hidden": list(sizes_of(options)),
         "window": options.window,
         "weights_only": options.weights_only,
-        "bits": bits_of(options) if options.method in DEFAULT_BITS else None,
+        "bits": choice.bits_of(options) if options.method in choice.DEFAULT_BITS else None,
         "weight_bits": options.weight_bits,
         "activation_bits": options.activation_bits,
         "beta": result.history[best.epoch - 1]["beta"],

@@ -1,0 +1,117 @@
+"""Methods x data sets x seeds: ``python benchmarks/methods.py [SET ...]``.
+
+Trains every method on every set with every seed, counts the LUTs of what can become hardware (first seed), and writes
+table, verdicts and plots. Every finished run is one JSON file under ``--work``; a rerun does only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+
+from methods_report import write_report
+from methods_runs import METHODS, SETS, Runner, hardware, slug
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LIBRARIES = {  # for the workers: one thread each, and what one process compiled is there for the others
+    "KERAS_BACKEND": "jax",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "OMP_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+Task = tuple[Callable[..., None], tuple[object, ...]]
+
+
+def train_seeds(name: str, method: str, seeds: Sequence[int], work: Path) -> None:
+    """Train the seeds, one JSON file each, written whole."""
+    runner = Runner(name, method)
+    for seed in seeds:
+        save(work / f"{slug(name, method, seed)}.json", runner.measure(seed, work))
+
+
+def count_luts(design: Path) -> None:
+    """``X.luts.json`` beside ``X.design.json``."""
+    save(design.with_name(design.name.replace(".design.", ".luts.")), hardware(design))
+
+
+def save(path: Path, content: object) -> None:
+    """Write JSON, whole or not at all."""
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def missing_training(options: argparse.Namespace) -> list[Task]:
+    """The training still to do: a set's methods together, since part of a table is of use."""
+    tasks: list[Task] = []
+    for name in options.names:
+        for method in METHODS:
+            seeds = [s for s in options.seeds if not (options.work / f"{slug(name, method, s)}.json").is_file()]
+            if seeds:
+                tasks.append((train_seeds, (name, method, seeds, options.work)))
+    return tasks
+
+
+def missing_luts(options: argparse.Namespace) -> list[Task]:
+    """The first seed's designs whose LUTs are not counted yet, small ones first."""
+    designs = [
+        design
+        for name in options.names
+        for method in METHODS
+        for design in options.work.glob(f"{slug(name, method, options.seeds[0])}-*.design.json")
+        if not design.with_name(design.name.replace(".design.", ".luts.")).is_file()
+    ]
+    designs = [d for d in designs if d.stat().st_size <= options.largest * 1024]
+    return [(count_luts, (design,)) for design in sorted(designs, key=lambda d: d.stat().st_size)]
+
+
+def run_all(tasks: list[Task], what: str, options: argparse.Namespace, deadline: float) -> bool:
+    """Run tasks in ``options.workers`` processes with a progress bar; whether all were done in time."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True))  # fmt: skip
+    waiting, running, failures = list(tasks), set[Future[None]](), []
+    context = multiprocessing.get_context("spawn")
+    with Progress(*columns) as progress, ProcessPoolExecutor(options.workers, context) as pool:
+        bar = progress.add_task(what, total=len(tasks))
+        while running or (waiting and time.monotonic() < deadline):
+            while waiting and len(running) < options.workers and time.monotonic() < deadline:
+                function, arguments = waiting.pop(0)
+                running.add(pool.submit(function, *arguments))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            failures += [str(future.exception()) for future in done if future.exception()]
+            progress.advance(bar, len(done))
+    for failure in failures:
+        print(f"error: {failure.splitlines()[0] if failure else 'a run failed'}")
+    return not waiting and not failures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=list(SETS), metavar="SET", help=f"from {', '.join(SETS)}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so many")
+    parser.add_argument("--largest", type=int, default=600, metavar="KB", help="design whose LUTs are still counted")
+    parser.add_argument("--report-only", action="store_true", help="write table and plots of what is there")
+    parser.add_argument("--work", type=Path, default=Path(__file__).with_name("work") / "methods")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    cache = {"JAX_COMPILATION_CACHE_DIR": str((options.work / "compiled").resolve()),
+             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}  # fmt: skip
+    os.environ.update({key: os.environ.get(key, value) for key, value in {**LIBRARIES, **cache}.items()})
+    deadline = time.monotonic() + 60 * options.minutes
+    finished = options.report_only or run_all(missing_training(options), "training", options, deadline)
+    if not options.report_only:
+        finished &= run_all(missing_luts(options), "LUTs", options, deadline)
+    write_report(options.work, options.names, options.seeds)
+    raise SystemExit(0 if finished else "not finished: run the same command again")
+
+
+if __name__ == "__main__":
+    main()

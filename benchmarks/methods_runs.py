@@ -1,0 +1,155 @@
+"""Training runs of the methods benchmark, in this process; what they measured, as dictionaries for JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FRONT_POINTS = 12
+ROWS, VALIDATION_ROWS = 6000, 4000  # of the training and validation parts; the test part is whole
+SETS = {
+    "qoe_poqemon": ("--hidden", "32-32", "--batch-size", "64"),
+    "kth_vod": ("--hidden", "32-32", "--batch-size", "64"),
+    "kth_mesh": (
+        "--hidden",
+        "32-32",
+    ),
+    "rss_5g": (
+        "--hidden",
+        "32-32",
+    ),
+    "unsw_nb15": ("--hidden", "32-32", "--split-key", "split_dedup"),
+    "higgs_23k": (
+        "--hidden",
+        "32-32",
+    ),
+    "covertype_93k": (
+        "--hidden",
+        "32-32",
+    ),
+    "mnist": (
+        "--hidden",
+        "32-32",
+    ),
+}
+_COMMON = ("--epochs", "60", "--batch-size", "128", "--learning-rate", "0.005", "--optimizer", "adam",
+           "--patience", "1000", "--out", "unused.h5")  # fmt: skip
+METHODS = {
+    "float": ("--method", "float"),
+    "uniform 8": ("--method", "uniform", "--bits", "8"),
+    "uniform 4": ("--method", "uniform", "--bits", "4"),
+    "uniform 2": ("--method", "uniform", "--bits", "2"),
+    "uniform 1.58": ("--method", "uniform", "--bits", "1.58"),
+    "uniform 1": ("--method", "uniform", "--bits", "1"),
+    "layer-wise learned": ("--method", "layerwise", "--beta", "2e-5"),
+    "ADQ": ("--method", "adq", "--bits", "3"),
+    "SigmaQuant": ("--method", "sigmaquant", "--size-share", "0.5", "--max-loss", "0.01"),
+    "ReLeQ": ("--method", "releq", "--episodes", "16"),
+    "CMPQ": ("--method", "cmpq", "--bits", "3"),
+    "NMP paper": ("--mode", "paper", "--epochs", "100"),
+    "NMP hardware": ("--front", "--weight-bits", "0-1-1.58-2-3-4-6-8", "--epochs", "160"),
+    "NMP hardware to 2 bits": ("--front", "--weight-bits", "0-1-1.58-2", "--epochs", "160"),
+}
+OURS = ("NMP paper", "NMP hardware", "NMP hardware to 2 bits")
+
+
+class Runner:
+    """Trains one method on one set with any number of seeds; what is compiled for the first serves them all."""
+
+    def __init__(self, name: str, method: str) -> None:
+        from keras_models import choice, train
+        from keras_models.data import load_dataset
+        from keras_models.preprocess import Preprocessing
+
+        self.name, self.method_name = name, method
+        self.options = train.parser().parse_args(["--data", name, *_COMMON, *SETS[name], *METHODS[method]])
+        train.check(self.options)
+        dataset = load_dataset(name, self.options.split_key)
+        self.task = dataset.task
+        preprocessing = Preprocessing.fit(dataset)
+        self.parts = {part: _sample(dataset.part(part), preprocessing, part) for part in ("train", "val", "test")}
+        inputs = self.parts["train"][0]
+        self.method, self.spec = choice.method_and_spec(self.options, dataset.outputs, preprocessing, inputs)
+        self.config = train.fit_config(self.options, len(inputs))
+        self.model: Any = None
+        self.engine: Any = None
+
+    def measure(self, seed: int, designs: Path) -> dict[str, Any]:
+        """Train and score with a seed; designs of the models that can become hardware go to ``designs``.
+
+        ``points`` are the models: one, or the Pareto set of a run with ``--front``.
+        """
+        import keras
+
+        from keras_models.fit import engine_for, fit
+
+        keras.utils.set_random_seed(seed)
+        fresh = self.method.build(dataclasses.replace(self.spec, seed=seed))
+        if self.model is None:
+            self.model = fresh
+            self.engine = engine_for(fresh, self.method, self.parts, self.task, self.config)
+        else:
+            self.model.set_weights(fresh.get_weights())
+        config = dataclasses.replace(self.config, seed=seed)
+        result = fit(self.model, self.method, self.parts, self.task, config, engine=self.engine)
+        best = dataclasses.replace(result.best, weights=self.model.get_weights())
+        points = []
+        for number, snapshot in enumerate(result.front.spread(FRONT_POINTS) or [best]):
+            self.model.set_weights(list(snapshot.weights))
+            points.append(self._point(designs / f"{slug(self.name, self.method_name, seed)}-{number}.design.json"))
+        return {
+            "set": self.name, "method": self.method_name, "seed": seed, "task": self.task,
+            "rows": len(self.parts["train"][0]), "epochs": len(result.history), "seconds": round(result.seconds, 2),
+            "found": result.found, "obstacle": self.method.obstacle or None, "points": points,
+        }  # fmt: skip
+
+    def _point(self, design: Path) -> dict[str, Any]:
+        from flow.extract.design import extract
+        from flow.ir import to_json
+        from flow.pipeline import finish
+        from keras_models.fit import score_of
+
+        luts, statistics = self.method.describe(self.model)
+        point = {
+            **{
+                k: score_of(self.task, self.engine.predict(self.parts[k][0]), self.parts[k][1]) for k in ("val", "test")
+            },
+            **{k: statistics[k] for k in ("mean_weight_bits", "mean_activation_bits", "model_bytes")},
+            "luts_estimate": luts,
+        }
+        if not self.method.obstacle:
+            design.write_text(to_json(finish(extract(self.model))))
+            point["design"] = design.name
+        return point
+
+
+def _sample(part: tuple[np.ndarray, np.ndarray], preprocessing: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    X, y = part
+    limit = {"train": ROWS, "val": VALIDATION_ROWS}.get(name, len(X))
+    if len(X) > limit:
+        rows = np.sort(np.random.default_rng(0).permutation(len(X))[:limit])
+        X, y = X[rows], y[rows]
+    return preprocessing.apply(X), preprocessing.apply_targets(y)
+
+
+def hardware(design: Path) -> dict[str, Any]:
+    """LUTs, adders and energy per result of a design's generated adder graphs."""
+    from flow.adders import build_graphs
+    from flow.cost import graph_adders, graph_luts
+    from flow.ir import from_json
+
+    graphs = build_graphs(from_json(design.read_text()))
+    adders = [graph_adders(graph) for graph in graphs]
+    return {
+        "luts": sum(graph_luts(graph) for graph in graphs),
+        "adders": sum(count for count, _ in adders),
+        "energy_pj": round(sum(energy for _, energy in adders), 2),
+    }
+
+
+def slug(name: str, method: str, seed: int) -> str:
+    """The stem of a run's files."""
+    return f"{name}-{method.replace(' ', '_')}-{seed}"
