@@ -138,15 +138,14 @@ def _sample(part: tuple[np.ndarray, np.ndarray], preprocessing: Any, name: str) 
 def hardware(design: Path) -> dict[str, Any]:
     """LUTs, adders and energy per result of a design's generated adder graphs."""
     from flow.adders import build_graphs
-    from flow.cost import graph_adders, graph_luts
+    from flow.cost import graph_energy_pj, graph_luts
     from flow.ir import from_json
 
     graphs = build_graphs(from_json(design.read_text()))
-    adders = [graph_adders(graph) for graph in graphs]
     return {
         "luts": sum(graph_luts(graph) for graph in graphs),
-        "adders": sum(count for count, _ in adders),
-        "energy_pj": round(sum(energy for _, energy in adders), 2),
+        "adders": sum(graph.adders for graph in graphs),
+        "energy_pj": round(sum(graph_energy_pj(graph) for graph in graphs), 2),
     }
 
 

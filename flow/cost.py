@@ -14,18 +14,12 @@ def graph_luts(graph: LayerGraph) -> int:
     return sum(node_luts(node, graph) for node in graph.nodes)
 
 
-def graph_adders(graph: LayerGraph) -> tuple[int, float]:
-    """Carry chains of a layer and the energy of one result in them, in pJ, wires and registers not included.
+def graph_energy_pj(graph: LayerGraph) -> float:
+    """Estimated energy of one result in a layer's carry chains, in pJ; wires, tables and registers not included.
 
-    The energy per added bit is that of a 32-bit integer addition in 45 nm, 0.1 pJ (Horowitz, ISSCC 2014).
+    An added bit counts as in a 32-bit integer addition in 45 nm, which takes 0.1 pJ (Horowitz, ISSCC 2014).
     """
-    bits = [node_luts(node, graph) for node in graph.nodes if node.kind in ("row", "sum")]
-    chains = sum(
-        max(len(node.terms) + bool(node.constant) - 1, 0) if node.kind == "sum" else 1
-        for node in graph.nodes
-        if node.kind in ("row", "sum") and node.low != node.high
-    )
-    return chains, sum(bits) * ENERGY_PER_BIT_PJ
+    return ENERGY_PER_BIT_PJ * sum(node_luts(node, graph) for node in graph.nodes if node.kind in ("row", "sum"))
 
 
 def node_luts(node: Node, graph: LayerGraph) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -185,6 +186,38 @@ def test_adq_thresholds_map_to_even_levels_and_learn() -> None:
     model.fit(values, np.zeros((1, 6), np.float32), epochs=1, verbose=0)
     after = to_numpy(layer.thresholds())
     assert (np.diff(after) > 0).all() and after[0] > before[0] and float(layer.log_step) < 0
+
+
+def test_an_engine_used_again_trains_like_a_new_one() -> None:
+    from keras_models.fit import FitConfig, engine_for, fit
+    from keras_models.methods import METHODS, ModelSpec
+
+    random = np.random.default_rng(0)
+    X = random.normal(size=(64, 3)).astype(np.float32)
+    parts = {part: (X, (X[:, 0] > 0).astype(np.int64)) for part in ("train", "val")}
+    config = FitConfig(epochs=3, batch_size=16, beta=0.0, seed=2)
+    method, spec = METHODS["float"], ModelSpec(3, (4,), 2, seed=2)
+    fresh = method.build(spec)
+    expected = fit(fresh, method, parts, "classification", config).history
+    used = method.build(spec)
+    start = used.get_weights()
+    engine = engine_for(used, method, parts, "classification", config)
+    for seed in (1, 2):
+        used.set_weights(start)
+        again = fit(
+            used, method, parts, "classification", dataclasses.replace(config, seed=seed), engine=engine
+        ).history
+        assert (again == expected) == (seed == 2)
+
+
+def test_energy_is_that_of_the_bits_added() -> None:
+    from flow.cost import ENERGY_PER_BIT_PJ, graph_energy_pj
+    from flow.graph import LayerGraph, Node, Term
+
+    nodes = (Node("input", 0, 15, element=0), Node("input", 0, 15, element=1))
+    total = Node("sum", 0, 30, terms=(Term(0, 0), Term(1, 0)))
+    assert graph_energy_pj(LayerGraph("wires", nodes, (0,), "")) == 0
+    assert graph_energy_pj(LayerGraph("sum", (*nodes, total), (2,), "")) == pytest.approx(4 * ENERGY_PER_BIT_PJ)
 
 
 def test_kmeans_of_one_dimension() -> None:
