@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 _interrupted = threading.Event()
-_DEFAULT_ENGINES = "integer,hls,icarus,verilator,netlist"
 
 
 @app.command()
@@ -49,8 +48,12 @@ def main(
         float | None, typer.Option(min=1.0, help="Folded: at least so many results per second, as small as possible.")
     ] = None,
     engines: Annotated[
-        str, typer.Option(help="Engines to compare, separated by commas; xls is one more than the default.")
-    ] = _DEFAULT_ENGINES,
+        str | None,
+        typer.Option(
+            help="Engines to compare, separated by commas, of integer,hls,icarus,verilator,netlist,xls: each must run."
+            " By default all but xls that the design's size allows."
+        ),
+    ] = None,
     rtl_engine: Annotated[str, typer.Option(help="What makes the Verilog: own, or the xls HLS compiler.")] = "own",
     backend: Annotated[str, typer.Option(help="hls4ml back end of the HLS project: Vitis or Vivado.")] = "Vitis",
     hls_io: Annotated[str, typer.Option(help="Layers of the HLS project: io_parallel or io_stream.")] = "io_parallel",
@@ -82,8 +85,8 @@ def main(
 ) -> None:
     """Build verified hardware from a trained model.
 
-    Exit status: 0 when every engine agrees on every vector, 1 for an error you can mend, 2 for wrong usage, 3 for a
-    mismatch.
+    Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can mend, 2 for wrong
+    usage, 3 for a mismatch.
     """
     settings: dict[str, Any] = {
         "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
@@ -108,13 +111,15 @@ def main(
     raise typer.Exit(status)
 
 
-def _build(settings: dict[str, Any], part_name: str, engines: str, backend: str, layer: str | None) -> int:
+def _build(settings: dict[str, Any], part_name: str, engines: str | None, backend: str, layer: str | None) -> int:
     from flow import hls_choices, parts, pipeline  # after the arguments are parsed: --help stays instant
     from flow.shell import check_options
     from flow.tools import vendor_hls
 
     part = parts.resolve(part_name)
-    chosen = _choose_engines(engines, pipeline.ENGINES + pipeline.OPTIONAL_ENGINES)
+    known = pipeline.ENGINES + pipeline.OPTIONAL_ENGINES
+    chosen = pipeline.ENGINES if engines is None else _choose_engines(engines, known)
+    settings["engines_named"] = engines is not None
     if settings["head"] not in ("logits", "argmax"):
         raise UsageError(f"--head {settings['head']} is not known; choose logits or argmax")
     if settings["rtl_engine"] not in pipeline.RTL_ENGINES:

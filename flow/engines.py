@@ -21,7 +21,7 @@ from flow.emit.testbench import describe
 from flow.errors import UsageError
 from flow.ir import layer_output_formats, to_json
 from flow.netlist import read_netlist
-from flow.pipeline import Build, record
+from flow.pipeline import Build, leave_out, record
 from flow.routing import require_route, run_route
 from flow.steps import digest_of
 from flow.tools import icarus, process, verilator, xls, yosys
@@ -142,7 +142,7 @@ def _jobs(build: Build, bench: Bench, rtl_digest: str) -> list[Callable[[], None
     if "hls" in engines:
         weights = sum(int(np.count_nonzero(layer.matrix)) for layer in build.design.layers)
         if weights > _HLS_WEIGHTS:
-            build.skipped["hls"] = f"{weights} unrolled weights are too many for a C++ compiler"
+            leave_out(build, "hls", f"{weights} unrolled weights are too many for a C++ compiler")
         else:
             jobs.append(lambda: _hls(build))
     if "xls" in engines:
@@ -253,7 +253,7 @@ def _netlist_vectors(build: Build, bench: Bench) -> int:
     bench_alone = 9 * bench.latency_cycles + 8 * bench.initiation_interval  # the bench's cycles without vectors
     fewest = bench_alone + 12 * bench.initiation_interval
     if cells * fewest > _NETLIST_LIMIT:
-        build.skipped["netlist"] = f"{cells} cells for {fewest} cycles and more would take hours to simulate"
+        leave_out(build, "netlist", f"{cells} cells for {fewest} cycles and more would take hours to simulate")
         return 0
     return min(referee, max(4, (_NETLIST_WORK // cells - bench_alone) // (3 * bench.initiation_interval)))
 

@@ -49,6 +49,7 @@ class Options:
     initiation_interval: int | None = None
     results_per_second: float | None = None
     engines: tuple[str, ...] = ENGINES
+    engines_named: bool = False  # by the user: then one that cannot run is an error
     backend: str = "Vitis"
     head: str = "logits"
     input_format: str | None = None
@@ -210,6 +211,13 @@ def _keras(build: Build, model: ModelFile) -> None:
         build.skipped["keras"] = result["skipped"]
         return
     record(build, "keras", result)
+
+
+def leave_out(build: Build, engine: str, reason: str) -> None:
+    """Note that an engine of the default choice does not run; raises DesignError where the user named it."""
+    if build.options.engines_named:
+        raise DesignError(f"engine {engine} cannot run: {reason}; leave it out of --engines")
+    build.skipped[engine] = reason
 
 
 def record(build: Build, engine: str, result: dict[str, Any]) -> None:

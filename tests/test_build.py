@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from flow.ir import from_json, to_json
+from flow.pipeline import leave_out
 
 ROOT = Path(__file__).resolve().parents[1]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
@@ -235,6 +237,18 @@ def test_a_missing_simulator_is_named_with_its_remedy(design_file, tmp_path):
 )
 def test_wrong_usage_is_status_2(design_file, tmp_path, arguments):
     assert command(*fast(design_file, tmp_path / "b", *arguments)).returncode == 2
+
+
+def test_an_engine_that_was_named_runs_or_the_build_fails(design_file, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import flow.engines\nflow.engines._HLS_WEIGHTS = 0\n")
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    named = command("flow.build", "--model", design_file, "--vectors", 8, "--out", tmp_path / "named",
+                    "--engines", "integer,hls", env=path)  # fmt: skip
+    assert "engine hls cannot run" in one_error_line(named)
+    assert json.loads((tmp_path / "named" / "report.json").read_text())["status"] == "failed"
+    by_size = SimpleNamespace(options=SimpleNamespace(engines_named=False), skipped={})
+    leave_out(by_size, "hls", "too many weights")
+    assert by_size.skipped == {"hls": "too many weights"}
 
 
 def test_data_that_does_not_fit(design_file, tmp_path):
