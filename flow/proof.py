@@ -4,12 +4,14 @@ Going forward, every value of the graph gets its exact affine form over the inpu
 expanding backwards: what a node contributes is a coefficient for each of its bits; where these are the weights of its
 value, the node is replaced by its form or, if it is a partial row, by its own bits. This holds modulo ``2**bits`` of
 the row; the form whose range over the inputs fits the row's range is then the row's value itself, since residues are
-unique there. The forms that reach the quantizers are compared with the weights; a quantizer acts on one value and is
-monotone, so its parameters are compared. Neurons made of tables are compared for every combination of their inputs.
+unique there (``_fitting``). The forms that reach the quantizers are compared with the weights; a quantizer acts on one
+value and is monotone, so its parameters are compared. Neurons made of tables are compared for every combination of
+their inputs.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 
 import numpy as np
@@ -20,6 +22,7 @@ from flow.fixed import Ints
 from flow.graph import LayerGraph, Node, evaluate_node
 from flow.ir import Design, Neuron
 
+_MOST_CHOICES = 12
 _MOST_COMBINATIONS = 1 << 20  # of a table's inputs, all of which are tried
 Form = tuple[Ints, int]  # coefficients of the input mantissas, constant
 
@@ -44,9 +47,10 @@ def prove(design: Design, index: int, graph: LayerGraph) -> None:
             _prove_quantizer(neuron, node, graph, where)
             source, shift = node.terms[0].node, node.terms[0].shift
         form, constant = forms.shifted(source, shift)
-        if [0 if r == (0, 0) else c for c, r in zip(form.tolist(), ranges, strict=True)] != expected:
+        fixed = sum(w * low for w, (low, high) in zip(expected, ranges, strict=True) if low == high)
+        if form.tolist() != [0 if low == high else w for w, (low, high) in zip(expected, ranges, strict=True)]:
             raise DesignError(f"{where} weighs the inputs differently")
-        if constant != aligned_bias(neuron) + rounding_constant(neuron.output, accumulator.frac):
+        if constant != aligned_bias(neuron) + rounding_constant(neuron.output, accumulator.frac) + fixed:
             raise DesignError(f"{where} adds another constant")
 
 
@@ -139,7 +143,9 @@ class _Forms:
         if node.kind == "row":
             return self._row_form(i, node)
         form, constant = np.zeros(self.inputs, np.int64), node.constant
-        if node.kind == "input":
+        if node.kind == "input" and self.lows[node.element] == self.highs[node.element]:
+            constant += int(self.lows[node.element])  # an input of one value is a constant
+        elif node.kind == "input":
             form[node.element] = 1
         for term in node.terms:
             part, offset = self.shifted(term.node, term.shift)
@@ -166,8 +172,27 @@ class _Forms:
                 constant += _add_columns(source, weight, bits)
             else:
                 raise DesignError(f"layer {self.layer}: node {i} of the graph reads a value that is no sum")
-        low, _ = self._range((form, constant))
-        return form, constant + node.low + (low - node.low) % modulus - low
+        return self._fitting(form, constant, node)
+
+    def _fitting(self, form: Ints, constant: int, node: Node) -> Form:
+        """The form, known modulo ``2**bits`` of the row, whose range lies within the row's; at most one does.
+
+        A coefficient times its input's span is less than the modulus, so only inputs of two values leave a choice.
+        """
+        modulus, most = 1 << node.bits, node.high - node.low
+        spans = self.highs - self.lows
+        least = (form + modulus // 2) % modulus - modulus // 2
+        other = np.where(least < 0, least + modulus, least - modulus)
+        open_ones = np.flatnonzero((spans == 1) & (np.abs(other) <= most))
+        open_ones = open_ones[np.argsort(np.abs(other[open_ones]), kind="stable")][:_MOST_CHOICES]
+        for choice in itertools.product((False, True), repeat=len(open_ones)):
+            taken = least.copy()
+            taken[open_ones] = np.where(choice, other[open_ones], least[open_ones])
+            low, high = self._range((taken, constant))
+            lowest = node.low + (low - node.low) % modulus
+            if lowest + high - low <= node.high:
+                return taken, constant + lowest - low
+        return least, constant
 
     def _value_weight(self, reader: int, i: int, node: Node, weights: dict[int, int], modulus: int) -> int:
         """The weight of a node's value that the weights of its bits amount to, modulo ``modulus``."""

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from strategies import random_design
 
-from flow.adders import alkaid_graph
+from flow.adders import alkaid_graph, build_graphs
 from flow.errors import DesignError
 from flow.fixed import Fixed, Quantizer
 from flow.graph import ONE, Bit
 from flow.ir import Design, Layer, Neuron
 from flow.lowbit import lowbit_graph
 from flow.passes.widths import widths
+from flow.pipeline import finish
 from flow.proof import prove
 
 
@@ -120,3 +121,9 @@ def test_every_entry_of_a_table_matters():
         assert len(tables) > 1  # a number of a class that does not occur
     refused(the_design, changed(graph, tables[-1], columns=last.columns[::-1]))
     refused(the_design, changed(graph, tables[-1], high=last.high - 1))
+
+
+@pytest.mark.parametrize("seed", [322, 772, 958])
+def test_inputs_of_one_or_two_values_leave_a_coefficient_open_modulo_the_row(seed):
+    """Found by random designs: rows that were right were not proved, and the build was refused."""
+    build_graphs(finish(random_design(seed, max_layers=6, max_size=6)))
