@@ -180,6 +180,8 @@ class _Offset:
 def _saturates(quantizer: Quantizer) -> bool:
     """Whether a type of the HLS libraries has exactly this range."""
     form = Fixed.holding(quantizer.low, quantizer.high, quantizer.format.frac)
+    if form.bits < 2:
+        return False  # hls4ml gives the ac_fixed types of one bit a second one, below the point
     symmetric = form.signed and quantizer.low == -quantizer.high
     return symmetric or (quantizer.low, quantizer.high) == (form.low, form.high)
 
@@ -201,7 +203,7 @@ def _clip_steps(layer: Layer, part: _Part) -> list[tuple[_Offset, str]]:
     if part.constant or quantizer is None or _saturates(quantizer):
         return []
     low, high, frac = quantizer.low, quantizer.high, quantizer.format.frac
-    inside = Fixed.holding(0, high - low, frac)
+    inside = Fixed(False, max((high - low).bit_length(), 2), frac)
     over = inside.high - (high - low)
     steps = [(_Offset(-low, frac), _cast(inside, "TRN", "AP_SAT"))]
     if over:
@@ -219,8 +221,8 @@ def _adds(name: str, source: str, count: int, offset: _Offset) -> dict[str, Any]
 
 
 def _cast(form: Fixed, rounding: str, saturation: str) -> str:
-    sign = "" if form.signed else "u"
-    return f"ap_{sign}fixed<{form.bits},{form.bits - form.frac},{CAST[rounding]},{saturation}>"
+    sign, bits = "" if form.signed else "u", max(form.bits, 2)
+    return f"ap_{sign}fixed<{bits},{bits - form.frac},{CAST[rounding]},{saturation}>"
 
 
 def _sums(neurons: Sequence[Neuron]) -> list[Fixed]:
@@ -234,7 +236,9 @@ def _result(neuron: Neuron) -> Fixed:
 
 
 def _plain(form: Container) -> str:
-    return f"ap_{'' if form.signed else 'u'}fixed<{form.bits},{form.integer_bits}>"
+    """A type that holds the container, of two bits at least."""
+    sign, bits = "" if form.signed else "u", max(form.bits, 2)
+    return f"ap_{sign}fixed<{bits},{bits - form.frac}>"
 
 
 def _types(**precisions: str) -> dict[str, Any]:
