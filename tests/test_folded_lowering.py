@@ -51,6 +51,49 @@ def test_every_weight_lies_where_the_hardware_looks_for_it():
             assert layer.drain <= layer.words
 
 
+def _decoded(word, g):
+    """The weights of a memory word as ``folded_layer`` and ``folded_pe`` read it, element by element."""
+    count = g.pe * g.simd
+    if g.coding.kind == "binary":
+        return [1 - 2 * (word >> i & 1) for i in range(count)]
+    if g.coding.kind == "ternary":
+        whole = count // 3
+        trits = [(word >> 5 * (i // 3) & 31) // 3 ** (i % 3) % 3 for i in range(3 * whole)]
+        rest = [word >> 5 * whole + 2 * i & 3 for i in range(count % 3)]
+        return [(0, 1, -1)[t] for t in trits] + [(0, 1, None, -1)[r] for r in rest]
+    fields = [word >> g.coding.bits * i & (1 << g.coding.bits) - 1 for i in range(count)]
+    return [f - (f >> g.coding.bits - 1 << g.coding.bits) for f in fields]
+
+
+def _read_back(layer, g, words):
+    """The matrix columns of a group, walked in the sequencer's order; empty places of the buffer hold zeros."""
+    matrix = np.zeros((len(layer.layer.inputs), len(g.units)), np.int64)
+    for step, word in enumerate(words):
+        turn, place = divmod(step, layer.words)
+        for k, weight in enumerate(_decoded(word, g)):
+            unit, element = turn * g.pe + k // g.simd, layer.order[place * layer.simd + k % g.simd]
+            if unit < len(g.units) and element >= 0:
+                matrix[element, unit] += weight
+    return matrix
+
+
+def test_memories_read_as_the_hardware_reads_them_are_the_matrix():
+    damaged = caught = 0
+    for seed in range(40):
+        try:
+            folding = fold(lower(folded_design(seed, max_size=12)), 40, WEIGHTS)
+        except DesignError:
+            continue
+        for layer in folding.layers:
+            for g in layer.groups:
+                columns = layer.layer.weights[:, [u.column for u in g.units]]
+                words = weight_words(layer, g)
+                assert (_read_back(layer, g, words) == columns).all(), seed
+                damaged += len(words) > 1 and words[0] != words[-1]
+                caught += (_read_back(layer, g, words[::-1]) != columns).any()
+    assert damaged > 20 and caught > 20
+
+
 def test_codes_can_be_read_back():
     rng = np.random.default_rng(1)
     signs = rng.choice([-1, 1], (20, 7))
