@@ -27,6 +27,8 @@ _EXPORTS = {
     "TokenAttention": "tokens",
     "load_dataset": "data",
     "DataError": "data",
+    "ParetoFront": "callbacks",
+    "PrecisionPictures": "callbacks",
     "Preprocessing": "preprocess",
 }
 

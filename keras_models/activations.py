@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from .base import PrecisionLayer
+from .base import SignalLayer
 from .cost import LUT_PER_ACTIVATION_BIT
 from .layers import DEFAULTS
 from .precision import BitLadder
@@ -19,7 +19,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_models")
-class NMPActivation(PrecisionLayer):
+class NMPActivation(SignalLayer):
     """A per-feature quantizer, after a ReLU (unsigned) or after nothing (signed).
 
     Args:
@@ -64,21 +64,9 @@ class NMPActivation(PrecisionLayer):
         self.add_hardware_loss(training)
         return self.quantizer(inputs, bool(training))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape of the outputs."""
-        return input_shape
-
-    def output_bits(self) -> Tensor:
-        """(features,) differentiable widths of the outputs."""
-        return self.quantizer.soft_bits()
-
     def hardware_cost(self) -> Tensor:
         """LUTs of ReLU and saturation."""
         return LUT_PER_ACTIVATION_BIT * ops.sum(self.quantizer.soft_bits())
-
-    def get_quantizers(self) -> list[Any]:
-        """[quantizer]."""
-        return [self.quantizer]
 
     def get_quantization_config(self) -> dict[str, str]:
         """The quantizer as text under ``activation``."""
@@ -101,7 +89,7 @@ class NMPActivation(PrecisionLayer):
 
 
 @keras.saving.register_keras_serializable(package="keras_models")
-class NMPInputQuantizer(PrecisionLayer):
+class NMPInputQuantizer(SignalLayer):
     """Quantizes model inputs; every feature learns its width down to 0 (not used) and its power-of-two range.
 
     `adapt` reads signs and ranges off training data; without it all features are signed with range 2^``input_range``.
@@ -147,21 +135,9 @@ class NMPInputQuantizer(PrecisionLayer):
         """Quantized inputs of the same shape."""
         return self.quantizer(inputs, bool(training))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The shape of the outputs."""
-        return input_shape
-
-    def output_bits(self) -> Tensor:
-        """(features,) differentiable widths of the outputs."""
-        return self.quantizer.soft_bits()
-
     def hardware_cost(self) -> Tensor:
         """Zero: inputs are wires; the layers that use them charge their width."""
         return ops.zeros(())
-
-    def get_quantizers(self) -> list[Any]:
-        """[quantizer]."""
-        return [self.quantizer]
 
     def get_quantization_config(self) -> dict[str, str]:
         """The quantizer as text under ``activation``."""

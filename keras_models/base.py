@@ -93,6 +93,24 @@ class PrecisionLayer(keras.layers.Layer):
             self.add_loss(self.beta * self.hardware_cost())
 
 
+class SignalLayer(PrecisionLayer):
+    """Base of the layers that are one quantizer of signals, ``quantizer``, and keep the input's shape."""
+
+    quantizer: Any
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of the outputs."""
+        return input_shape
+
+    def output_bits(self) -> Tensor:
+        """(features,) differentiable widths of the outputs."""
+        return self.quantizer.soft_bits()
+
+    def get_quantizers(self) -> list[Any]:
+        """[quantizer]."""
+        return [self.quantizer]
+
+
 def find_upstream(tensor: Any) -> PrecisionLayer | None:
     """The quantizing layer whose output a symbolic tensor carries, through layers that change nothing."""
     history = getattr(tensor, "_keras_history", None)

@@ -99,6 +99,14 @@ class Engine:
         """Model outputs, of the variables as they are now."""
         raise NotImplementedError
 
+    def moments(self) -> list[np.ndarray]:
+        """The optimizer's state, first and second moment of each trainable variable in turn."""
+        raise NotImplementedError
+
+    def set_moments(self, moments: Sequence[np.ndarray]) -> None:
+        """Put back what `moments` gave."""
+        raise NotImplementedError
+
     def epoch(self, learning_rate: float, beta: float) -> float:
         """One pass over the shuffled rows; returns the mean loss (cost included)."""
         steps = self.rows // self.batch_size
@@ -170,6 +178,17 @@ class JaxEngine(Engine):
             variable.assign(value)
         return float(losses.mean())
 
+    def moments(self) -> list[np.ndarray]:
+        """The optimizer's state, first and second moment of each trainable variable in turn."""
+        return [np.asarray(value) for pair in self._moments for value in pair]
+
+    def set_moments(self, moments: Sequence[np.ndarray]) -> None:
+        """Put back what `moments` gave."""
+        import jax.numpy as jnp
+
+        pairs = zip(moments[::2], moments[1::2], strict=True)
+        self._moments = [(jnp.asarray(first), jnp.asarray(second)) for first, second in pairs]
+
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Model outputs, of the variables as they are now."""
         parts = [self._forward(*self._values(), X[i : i + PREDICT_ROWS]) for i in range(0, len(X), PREDICT_ROWS)]
@@ -232,6 +251,15 @@ class TensorFlowEngine(Engine):
             variable.assign(beta)
         scalars = (tf.constant(learning_rate, tf.float32), tf.constant(self.steps_done + 1, tf.float32))
         return float(self._compiled(tf.constant(indices), *scalars))
+
+    def moments(self) -> list[np.ndarray]:
+        """The optimizer's state, first and second moment of each trainable variable in turn."""
+        return [value.numpy() for pair in self._moments for value in pair]
+
+    def set_moments(self, moments: Sequence[np.ndarray]) -> None:
+        """Put back what `moments` gave."""
+        for variable, value in zip([v for pair in self._moments for v in pair], moments, strict=True):
+            variable.assign(value)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Model outputs, of the variables as they are now."""

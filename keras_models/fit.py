@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from .checkpoint import Checkpoint, identity
 from .engine import Engine, OptimizerConfig, make_engine
 from .methods import Method
 from .pareto import ParetoSet, Snapshot
 from .schedule import SETTLED, BudgetController, cosine_rate, rising_beta
 from .stage import Stage
+from .widths import Histogram, width_histograms
 
 BUDGET_SLACK = 0.05  # a model under a budget should use at least 95 % of it
 FRONT_FROM = 0.05  # share of the epochs before models enter the front
@@ -45,7 +47,7 @@ class FitConfig:
 class FitResult:
     """What a run leaves: per-epoch rows, the chosen model's snapshot (already in the model) and the Pareto set.
 
-    ``found`` is what the method's own search says about itself.
+    ``found`` is what the method's own search says about itself; ``widths`` are the neurons by width after each epoch.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -53,6 +55,7 @@ class FitResult:
     front: ParetoSet = field(default_factory=ParetoSet)
     seconds: float = 0.0
     found: dict[str, Any] = field(default_factory=dict)
+    widths: list[dict[str, Histogram]] = field(default_factory=list)
 
 
 def score_of(task: str, outputs: np.ndarray, targets: np.ndarray) -> float:
@@ -68,44 +71,41 @@ def fit(
     parts: dict[str, tuple[np.ndarray, np.ndarray]],
     task: str,
     config: FitConfig,
-    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    on_epoch: Callable[[dict[str, float], dict[str, Histogram]], None] = lambda row, widths: None,
     engine: Engine | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train ``model`` on ``parts["train"]``, judging by ``parts["val"]``; the best model's weights are left in it.
 
     The model kept is the one of best validation score: under a LUT budget among those within 5 % below it (else the
-    largest below it), with a cost weight among the epochs after the weight has settled.
+    largest below it), with a cost weight among the epochs after the weight has settled. ``on_epoch`` gets each epoch's
+    metrics and neurons by width. A run continued from its ``checkpoint`` ends in the model of one that never stopped.
     ``engine``: one from `engine_for` with the same model, parts and settings, to save compiling it again.
     Raises ValueError when no epoch gave a finite score, or none came under the budget.
     """
-    started = time.perf_counter()
+    run = RunState(config, task, FitResult())
     if engine is None:
         engine = engine_for(model, method, parts, task, config)
     else:
         engine.restart(config.seed)
     stage = Stage(model, engine, parts, task, config.epochs, config.learning_rate, config.seed, config.method_settings)
-    run = _Run(config, task, FitResult(found=method.search(stage)))
-    for epoch in range(config.epochs):
-        progress = epoch / config.epochs
-        rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
-        beta = run.beta(progress) if method.learns_bits else 0.0
-        loss = engine.epoch(rate, beta)
-        score = score_of(task, engine.predict(parts["val"][0]), parts["val"][1])
-        luts, statistics = method.describe(model)
-        row = {"epoch": epoch + 1, "loss": loss, "val": score, "beta": beta, "learning_rate": rate,
-               "mean_weight_bits": statistics["mean_weight_bits"],
-               "mean_activation_bits": statistics["mean_activation_bits"] or math.nan,
-               "estimated_luts": math.nan if luts is None else luts}  # fmt: skip
-        run.record(model, row, statistics)
-        on_epoch(row)
+    done = 0 if checkpoint is None else checkpoint.begin(identity(model, parts, task, config), model, engine, run)
+    if not done:
+        run.result.found = method.search(stage)
+    for epoch in range(done, config.epochs):
         if config.patience is not None and run.epochs_since_best() >= config.patience:
             break
+        row, statistics = _one_epoch(engine, method, model, parts["val"], run, epoch)
+        run.record(model, row, statistics)
+        on_epoch(row, run.result.widths[-1])
+        if checkpoint is not None:
+            checkpoint.epoch(model, engine, run)
     if run.result.best is None:
         raise ValueError(run.why_nothing())
     model.set_weights(list(run.result.best.weights))
     run.result.found |= method.finish(stage, run.result.found)
     run.result.best = replace(run.result.best, statistics=method.describe(model)[1])
-    run.result.seconds = time.perf_counter() - started
+    run.result.seconds = run.elapsed()
     return run.result
 
 
@@ -118,18 +118,51 @@ def engine_for(
     return make_engine(model, *parts["train"], task, optimizer, config.batch_size, config.seed)
 
 
+def _one_epoch(
+    engine: Engine, method: Method, model: keras.Model, val: tuple[np.ndarray, np.ndarray], run: RunState, epoch: int
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Train one epoch; its metrics and the model's statistics."""
+    config = run.config
+    progress = epoch / config.epochs
+    rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
+    beta = run.beta(progress) if method.learns_bits else 0.0
+    loss = engine.epoch(rate, beta)
+    score = score_of(run.task, engine.predict(val[0]), val[1])
+    luts, statistics = method.describe(model)
+    row = {"epoch": epoch + 1, "loss": loss, "val": score, "beta": beta, "learning_rate": rate,
+           "mean_weight_bits": statistics["mean_weight_bits"],
+           "mean_activation_bits": statistics["mean_activation_bits"] or math.nan,
+           "estimated_luts": math.nan if luts is None else luts}  # fmt: skip
+    return row, statistics
+
+
 @dataclass
-class _Run:
-    """The state of one run that decides what is kept."""
+class RunState:
+    """The state of one run that decides what is kept; ``earlier_seconds`` were spent before a kill."""
 
     config: FitConfig
     task: str
     result: FitResult
     luts: float = math.inf
+    earlier_seconds: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
         budget = self.config.lut_budget
         self.controller = None if budget is None else BudgetController(budget, self.config.beta_start)
+
+    def elapsed(self) -> float:
+        """Seconds spent on the run."""
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+    def state(self) -> dict[str, Any]:
+        """What the next epoch depends on besides the result so far, as JSON data."""
+        return {"luts": self.luts, "controller": None if self.controller is None else asdict(self.controller)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what `state` gave."""
+        self.luts = state["luts"]
+        self.controller = None if state["controller"] is None else BudgetController(**state["controller"])
 
     def beta(self, progress: float) -> float:
         """The cost weight of the coming epoch."""
@@ -141,6 +174,7 @@ class _Run:
     def record(self, model: keras.Model, row: dict[str, float], statistics: dict[str, Any]) -> None:
         """Note an epoch and keep its weights when they are the best so far or on the front."""
         self.result.history.append(row)
+        self.result.widths.append(width_histograms(model))
         merit = row["val"] if self.task == "classification" else -row["val"]
         self.luts = row["estimated_luts"] if math.isfinite(row["estimated_luts"]) else 0.0
         if not math.isfinite(merit):

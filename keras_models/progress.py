@@ -29,9 +29,9 @@ class EpochProgress:
     ) -> None:
         self.bar.stop()
 
-    def __call__(self, row: dict[str, float]) -> None:
-        """Advance by one epoch and show its figures."""
+    def __call__(self, row: dict[str, float], widths: object = None) -> None:
+        """Advance to the end of an epoch and show its figures."""
         figures = f"val {self.metric} {row['val']:.4f}, {row['mean_weight_bits']:.2f} weight bits"
         if math.isfinite(row["estimated_luts"]):
             figures += f", {row['estimated_luts']:.0f} LUTs"
-        self.bar.update(self.task, advance=1, figures=figures)
+        self.bar.update(self.task, completed=row["epoch"], figures=figures)

@@ -1,27 +1,25 @@
 """Train a model: ``python -m keras_models.train --data NAME|FILE --out m.h5``; see ``--help``.
 
 Writes the model (``.h5`` or ``.keras``, with its preprocessing inside), ``m.train.json`` (scores and widths),
-``m.history.csv`` (metrics per epoch) and, with ``--front``, ``m.front/`` (the Pareto set of the run).
+``m.history.csv`` (metrics per epoch) and, with ``--front``, ``m.front/`` (the Pareto set of the run); with
+``--pictures`` ``m.pictures/``. With ``--resume`` a killed run leaves ``m.checkpoint.npz`` and the same command goes on from it.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import choice
 from .choice import UsageError, sizes_of
 from .data import DataError, Dataset, load_dataset
-from .preprocess import Preprocessing, attach
+from .output import write, write_run_pictures
+from .preprocess import Preprocessing
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +34,7 @@ MODE_DEFAULTS: dict[str, dict[str, Any]] = {
     "paper": {"epochs": 100, "learning_rate": 1e-3, "beta": 0.0},
 }
 FRONT_BETA = 1e-3
-FRONT_POINTS = 12
+CONTINUABLE = ("nmp", "layerwise", "uniform", "float", "cmpq")  # methods without a search of their own before training
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,6 +53,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--beta", type=float, help="final weight of the hardware cost, loss per LUT")
     p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that estimated LUTs end just below N")
     p.add_argument("--front", action="store_true", help="keep the Pareto set of a run with rising beta in m.front/")
+    p.add_argument("--resume", action="store_true", help="keep the run's state in m.checkpoint.npz while "
+                   "it trains, and go on from there after a kill, to the same model")  # fmt: skip
+    p.add_argument("--pictures", action="store_true", help="draw widths, front and neurons in m.pictures/")
+    p.add_argument("--tensorboard", type=Path, metavar="DIR", help="write metrics, widths and pictures for TensorBoard")
     p.add_argument("--split-key", default="split", metavar="K")
     p.add_argument("--target-columns", metavar="0,1", help="columns of y to learn")
     p.add_argument("--seed", type=int, default=0)
@@ -98,6 +100,8 @@ def check(options: argparse.Namespace) -> None:
     if learned and options.method not in LEARNING:
         raise UsageError(f"fronts, budgets and bit sets need learned widths (--method {' or '.join(LEARNING)}), "
                          f"not {options.method}")  # fmt: skip
+    if options.resume and options.method not in CONTINUABLE:
+        raise UsageError(f"--resume: the search of --method {options.method} cannot be continued; leave it out")
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")
 
@@ -163,6 +167,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     """Preprocess, build, fit, write; returns the content of ``m.train.json``."""
     import keras
 
+    from .checkpoint import Checkpoint
     from .fit import fit
 
     preprocessing = Preprocessing.fit(dataset)
@@ -177,15 +182,25 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     method, spec = choice.method_and_spec(options, dataset.outputs, preprocessing, parts["train"][0])
     model = method.build(spec)
     config = fit_config(options, len(parts["train"][0]))
-    if options.quiet:
-        result = fit(model, method, parts, dataset.task, config)
-    else:
-        from .progress import EpochProgress
+    checkpoint = Checkpoint(options.out.with_suffix(".checkpoint.npz")) if options.resume else None
+    with ExitStack() as stack:
+        listeners: list[Any] = []
+        if not options.quiet:
+            from .progress import EpochProgress
 
-        with EpochProgress(config.epochs, dataset.task) as progress:
-            result = fit(model, method, parts, dataset.task, config, progress)
+            listeners.append(stack.enter_context(EpochProgress(config.epochs, dataset.task)))
+        if options.tensorboard is not None:
+            from .summaries import Summaries
+
+            listeners.append(stack.enter_context(Summaries(options.tensorboard)).epoch)
+        result = fit(model, method, parts, dataset.task, config,
+                     lambda row, widths: [listen(row, widths) for listen in listeners], checkpoint)  # fmt: skip
     report = summary(options, dataset, preprocessing, method, model, parts, result)
     write(options.out, model, preprocessing, report, result)
+    write_run_pictures(options.out.with_suffix(".pictures") if options.pictures else None, options.tensorboard,
+                       model, result, dataset.task == "classification")  # fmt: skip
+    if checkpoint is not None:
+        checkpoint.remove()
     print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
           + (f", about {report['estimated_luts']:.0f} LUTs" if report["estimated_luts"] else "")
           + f", {report['seconds']:.0f} s: {options.out}")  # fmt: skip
@@ -234,59 +249,6 @@ def summary(
         predicted = preprocessing.restore_targets(outputs["test"])
         report["test_raw"] = float(((predicted - dataset.part("test")[1]) ** 2).mean())
     return report
-
-
-def write(out: Path, model: keras.Model, preprocessing: Preprocessing, report: Any, result: FitResult) -> None:
-    """Write all files of a run, each one whole or not at all."""
-    if result.front.members:
-        _write_front(out, model, preprocessing, result)
-    table = io.StringIO()
-    rows = csv.DictWriter(table, fieldnames=list(result.history[0]), lineterminator="\n")
-    rows.writeheader()
-    rows.writerows(result.history)
-    _replace_text(out.with_suffix(".history.csv"), table.getvalue())
-    save_model(out, model, preprocessing)
-    _replace_text(out.with_suffix(".train.json"), json.dumps(report, indent=1) + "\n")
-
-
-def save_model(out: Path, model: keras.Model, preprocessing: Preprocessing) -> None:
-    """Save a model with its preprocessing, replacing ``out`` in one step."""
-    import logging
-
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Keras advises against .h5 on every save; it is asked for here
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        temporary = Path(folder) / out.name
-        model.save(temporary)
-        attach(temporary, preprocessing)
-        temporary.replace(out)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        temporary = Path(folder) / path.name
-        temporary.write_text(text)
-        temporary.replace(path)
-
-
-def _write_front(out: Path, model: keras.Model, preprocessing: Preprocessing, result: FitResult) -> None:
-    """``m.front/``: models spread over the run's Pareto set and ``front.json`` that lists them."""
-    chosen = model.get_weights()
-    folder = out.with_suffix(".front")
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{folder.name}.") as name:
-        fresh = Path(name) / "front"
-        fresh.mkdir()
-        entries = []
-        for snapshot in result.front.spread(FRONT_POINTS):
-            model.set_weights(list(snapshot.weights))
-            file = fresh / f"luts_{snapshot.luts:06.0f}{out.suffix}"
-            save_model(file, model, preprocessing)
-            entries.append({"file": file.name, "val": abs(snapshot.merit), "estimated_luts": snapshot.luts,
-                            "epoch": snapshot.epoch, **snapshot.statistics})  # fmt: skip
-        (fresh / "front.json").write_text(json.dumps(entries, indent=1) + "\n")
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.replace(folder)
-    model.set_weights(chosen)
 
 
 if __name__ == "__main__":

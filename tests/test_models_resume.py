@@ -1,0 +1,128 @@
+"""A killed training run goes on to the same model; pictures and summaries of a run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+
+from keras_models import build_mlp, checkpoint, train
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+PNG = b"\x89PNG\r\n"
+
+
+class Stopped(BaseException):
+    """Stands for a kill that leaves no time for anything."""
+
+
+def options(out: Path, *more: object) -> list[str]:
+    given = ["--data", "breast_cancer", "--hidden", "4", "--epochs", 30, "--seed", 5, "--lut-budget", 400, "--quiet"]
+    return [str(value) for value in [*given, "--out", out, *more]]
+
+
+def arrays(path: Path) -> list[np.ndarray]:
+    from keras_models.models import load_model
+
+    return load_model(path).get_weights()
+
+
+def same_run(one: Path, other: Path) -> None:
+    for a, b in zip(arrays(one), arrays(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert one.with_suffix(".history.csv").read_bytes() == other.with_suffix(".history.csv").read_bytes()
+
+
+def test_stopped_at_random_epochs_ends_in_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint.Checkpoint, "__init__", _eager(checkpoint.Checkpoint.__init__))
+    assert train.main(options(tmp_path / "whole.h5")) == 0
+    stops = set(np.random.default_rng().choice(np.arange(2, 30), 2, replace=False).tolist())
+    write = checkpoint.Checkpoint.epoch
+
+    def stopping(self: object, model: object, engine: object, run: object) -> None:
+        write(self, model, engine, run)
+        if len(run.result.history) in stops:
+            stops.remove(len(run.result.history))
+            raise Stopped
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "epoch", stopping)
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            train.main(options(tmp_path / "m.h5", "--resume"))
+        assert (tmp_path / "m.checkpoint.npz").is_file() and not (tmp_path / "m.h5").exists()
+    assert train.main(options(tmp_path / "m.h5", "--resume")) == 0
+    same_run(tmp_path / "whole.h5", tmp_path / "m.h5")
+    assert not list(tmp_path.glob("*checkpoint*"))
+
+
+def _eager(original: object) -> object:
+    return lambda self, path: original(self, path, 0.0)
+
+
+def test_kill_9_ends_in_the_same_model(tmp_path: Path) -> None:
+    more = ("--resume", "--epochs", 4000, "--patience", 200)
+    command = [sys.executable, "-m", "keras_models.train", *options(tmp_path / "m.h5", *more)]
+    process = subprocess.Popen(command)
+    try:
+        while not (tmp_path / "m.checkpoint.npz").exists() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(float(np.random.default_rng().uniform(0, 1)))
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert train.main(options(tmp_path / "m.h5", *more)) == 0
+    assert train.main(options(tmp_path / "whole.h5", *more[1:])) == 0
+    same_run(tmp_path / "whole.h5", tmp_path / "m.h5")
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for content, word in ((b"no archive", "not a checkpoint"), (None, "other data or settings")):
+        file = tmp_path / "m.checkpoint.npz"
+        if content is None:
+            np.savez(file, state=np.asarray('{"key": "another"}'))
+        else:
+            file.write_bytes(content)
+        assert train.main(options(tmp_path / "m.h5", "--resume")) == 1
+        assert word in capsys.readouterr().err and not (tmp_path / "m.h5").exists()
+    assert train.main([*options(tmp_path / "m.h5", "--resume", "--method", "releq")]) == 1
+
+
+def test_callbacks_in_plain_fit(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from keras_models import ParetoFront, PrecisionPictures
+
+    random = np.random.default_rng(0)
+    X = random.normal(size=(256, 5)).astype(np.float32)
+    model = build_mlp(5, (6,), 1, seed=1)
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    front = ParetoFront()
+    pictures = PrecisionPictures(tmp_path / "pictures", tmp_path / "tb")
+    model.fit(X, X[:, :1], validation_data=(X, X[:, :1]), epochs=3, verbose=0, callbacks=[front, pictures])
+    assert 1 <= len(front.front.members) <= 3
+    for name in ("front", "widths", "neurons"):
+        assert (tmp_path / "pictures" / f"{name}.png").read_bytes().startswith(PNG)
+    events = EventAccumulator(str(tmp_path / "tb")).Reload()
+    tags = events.Tags()
+    assert len(events.Scalars("val")) == 3 and "widths/dense_0/weights" in tags["histograms"]
+    assert events.Images("pictures/neurons")[0].encoded_image_string.startswith(PNG)
+    assert sum(events.Histograms("widths/dense_0/weights")[0].histogram_value.bucket) == 6
+
+
+def test_the_front_line_is_the_undominated_set() -> None:
+    from keras_models.pictures import front_of
+
+    points = [(3.0, 1.0), (1.0, 5.0), (2.0, 6.0), (2.0, 4.0), (4.0, 2.0)]
+    assert front_of(points, False) == [(1.0, 5.0), (2.0, 4.0), (3.0, 1.0)]
+    assert front_of(points, True) == [(1.0, 5.0), (2.0, 6.0)]
