@@ -2,7 +2,8 @@
 
 Writes the model (``.h5`` or ``.keras``, with its preprocessing inside), ``m.train.json`` (scores and widths),
 ``m.history.csv`` (metrics per epoch) and, with ``--front``, ``m.front/`` (the Pareto set of the run); with
-``--pictures`` ``m.pictures/``. With ``--resume`` a killed run leaves ``m.checkpoint.npz`` and the same command goes on from it.
+``--pictures`` ``m.pictures/``. With ``--resume`` a killed run leaves ``m.checkpoint.npz``, from which the same command
+goes on.
 """
 
 from __future__ import annotations
@@ -193,8 +194,8 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
             from .summaries import Summaries
 
             listeners.append(stack.enter_context(Summaries(options.tensorboard)).epoch)
-        result = fit(model, method, parts, dataset.task, config,
-                     lambda row, widths: [listen(row, widths) for listen in listeners], checkpoint)  # fmt: skip
+        result = fit(model, method, parts, dataset.task, config, checkpoint=checkpoint,
+                     on_epoch=lambda row, widths: [listen(row, widths) for listen in listeners])  # fmt: skip
     report = summary(options, dataset, preprocessing, method, model, parts, result)
     write(options.out, model, preprocessing, report, result)
     write_run_pictures(options.out.with_suffix(".pictures") if options.pictures else None, options.tensorboard,

@@ -28,7 +28,7 @@ class Stopped(BaseException):
 
 
 def options(out: Path, *more: object) -> list[str]:
-    given = ["--data", "breast_cancer", "--hidden", "4", "--epochs", 30, "--seed", 5, "--lut-budget", 400, "--quiet"]
+    given = ["--data", "breast_cancer", "--hidden", "4", "--epochs", 12, "--seed", 5, "--lut-budget", 2000, "--quiet"]
     return [str(value) for value in [*given, "--out", out, *more]]
 
 
@@ -47,7 +47,7 @@ def same_run(one: Path, other: Path) -> None:
 def test_stopped_at_random_epochs_ends_in_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint.Checkpoint, "__init__", _eager(checkpoint.Checkpoint.__init__))
     assert train.main(options(tmp_path / "whole.h5")) == 0
-    stops = set(np.random.default_rng().choice(np.arange(2, 30), 2, replace=False).tolist())
+    stops = set(np.random.default_rng().choice(np.arange(2, 12), 2, replace=False).tolist())
     write = checkpoint.Checkpoint.epoch
 
     def stopping(self: object, model: object, engine: object, run: object) -> None:
@@ -71,7 +71,7 @@ def _eager(original: object) -> object:
 
 
 def test_kill_9_ends_in_the_same_model(tmp_path: Path) -> None:
-    more = ("--resume", "--epochs", 4000, "--patience", 200)
+    more = ("--resume", "--epochs", 300)
     command = [sys.executable, "-m", "keras_models.train", *options(tmp_path / "m.h5", *more)]
     process = subprocess.Popen(command)
     try:
