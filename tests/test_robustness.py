@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flow import plan, simulate
+from flow.emit.testbench import describe
 
 
 @pytest.mark.parametrize(("architecture", "seeds"), [("parallel", range(2000, 2006)), ("folded", range(2000, 2002))])
@@ -39,3 +40,12 @@ def test_designs_out_of_step_are_told(tmp_path):
     inputs, expected = (batch.side_by_side([getattr(c, side) for c in cases]) for side in ("inputs", "expected"))
     result = simulate.run_cocotb("icarus", made.bench, tmp_path, inputs, expected, tmp_path / "sim")
     assert not result.agrees
+
+
+def test_an_input_of_one_value_may_be_anything_between_vectors(tmp_path):
+    """Found by random designs: such an input was read undelayed, whatever lay on the port."""
+    case = batch.make_case(455, "parallel", 64)
+    bench = describe(case.design, case.hardware.rtl)
+    plan.mirror(dict(case.hardware.rtl.files), tmp_path / "rtl")
+    result = simulate.run_cocotb("icarus", bench, tmp_path, case.inputs, case.expected, tmp_path / "sim")
+    assert result.agrees, result.message

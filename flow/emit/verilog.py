@@ -176,7 +176,9 @@ def _layer_module(design: Design, index: int, graph: LayerGraph, plan: Schedule,
         if node.kind != "input" or node.element != i:
             raise DesignError(f"layer {layer.name}: the graph's inputs are not in order")
         if node.bits and i in used:
-            writer.body.append(f"wire [{node.bits - 1}:0] x{i} = {part(packed, offset, node.bits)};")
+            # An input of one value is that value, whatever lies on the port between vectors: it gets no register.
+            bits = literal(node.low, node.bits) if node.low == node.high else part(packed, offset, node.bits)
+            writer.body.append(f"wire [{node.bits - 1}:0] x{i} = {bits};")
         offset += fmt.bits
     for i, node in enumerate(graph.nodes):
         if node.kind != "input":
