@@ -51,9 +51,10 @@ METHODS = {
     "CMPQ": ("--method", "cmpq", "--bits", "3"),
     "NMP paper": ("--mode", "paper", "--epochs", "100"),
     "NMP hardware": ("--front", "--weight-bits", "0-1-1.58-2-3-4-6-8", "--epochs", "160"),
-    "NMP hardware to 2 bits": ("--front", "--weight-bits", "0-1-1.58-2", "--epochs", "160"),
+    "NMP hardware 0-1-1.58": ("--front", "--weight-bits", "0-1-1.58", "--epochs", "160"),
+    "NMP hardware 0-1": ("--front", "--weight-bits", "0-1", "--epochs", "160"),
 }
-OURS = ("NMP paper", "NMP hardware", "NMP hardware to 2 bits")
+OURS = ("NMP paper", "NMP hardware", "NMP hardware 0-1-1.58", "NMP hardware 0-1")
 
 
 class Runner:
