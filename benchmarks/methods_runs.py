@@ -51,10 +51,11 @@ METHODS = {
     "CMPQ": ("--method", "cmpq", "--bits", "3"),
     "NMP paper": ("--mode", "paper", "--epochs", "100"),
     "NMP hardware": ("--front", "--weight-bits", "0-1-1.58-2-3-4-6-8", "--epochs", "160"),
+    "NMP hardware, little cost": ("--beta", "1e-7", "--epochs", "100"),
     "NMP hardware 0-1-1.58": ("--front", "--weight-bits", "0-1-1.58", "--epochs", "160"),
     "NMP hardware 0-1": ("--front", "--weight-bits", "0-1", "--epochs", "160"),
 }
-OURS = ("NMP paper", "NMP hardware", "NMP hardware 0-1-1.58", "NMP hardware 0-1")
+OURS = tuple(method for method in METHODS if method.startswith("NMP"))
 
 
 class Runner:
@@ -152,4 +153,4 @@ def hardware(design: Path) -> dict[str, Any]:
 
 def slug(name: str, method: str, seed: int) -> str:
     """The stem of a run's files."""
-    return f"{name}-{method.replace(' ', '_')}-{seed}"
+    return f"{name}-{method.replace(',', '').replace(' ', '_')}-{seed}"
