@@ -50,10 +50,11 @@ METHODS = {
     "ReLeQ": ("--method", "releq", "--episodes", "16"),
     "CMPQ": ("--method", "cmpq", "--bits", "3"),
     "NMP paper": ("--mode", "paper", "--epochs", "100"),
-    "NMP hardware": ("--front", "--weight-bits", "0-1-1.58-2-3-4-6-8", "--epochs", "160"),
-    "NMP hardware, little cost": ("--beta", "1e-7", "--epochs", "100"),
-    "NMP hardware 0-1-1.58": ("--front", "--weight-bits", "0-1-1.58", "--epochs", "160"),
-    "NMP hardware 0-1": ("--front", "--weight-bits", "0-1", "--epochs", "160"),
+    "NMP hardware, fewest LUTs": ("--front", "--weight-bits", "0-1-1.58-2-3-4-6-8", "--epochs", "160"),
+    "NMP hardware to 8 bits": ("--front", "--beta", "1e-5", "--epochs", "100"),
+    "NMP hardware to 3 bits": ("--front", "--beta", "1e-5", "--epochs", "100", "--weight-bits", "0-1.58-2-3"),
+    "NMP hardware to 1.58 bits": ("--front", "--beta", "1e-5", "--epochs", "100", "--weight-bits", "0-1-1.58"),
+    "NMP hardware to 1 bit": ("--front", "--beta", "1e-5", "--epochs", "100", "--weight-bits", "0-1"),
 }
 OURS = tuple(method for method in METHODS if method.startswith("NMP"))
 
