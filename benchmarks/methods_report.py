@@ -198,8 +198,9 @@ def _paper(name: str, runs: Runs) -> str:
 NOTES = f"""
 
 Scores: accuracy in % or MSE on standardised targets, mean +- standard deviation over the seeds, test part whole. At
-most {ROWS:,} training rows of each set (a fixed sample), MLP 32-32, Adam, 60 epochs (NMP: 100, or 160 for
-the front down to the fewest LUTs; SigmaQuant, ReLeQ and ADQ train longer than 60 by their search, which the seconds include). These are small
+most {ROWS:,} training rows of each set (a fixed sample), MLP 32-32, Adam, 60 epochs (NMP: 100, or 160 for the front
+down to the fewest LUTs; SigmaQuant, ReLeQ and ADQ train longer than 60 by their search, which the seconds include).
+These are small
 networks on samples: rankings of methods, not the best scores of the sets; the paper's Covertype and Higgs figures are
 of 581,012 and 11,000,000 rows and 4 x 512 networks. Paper mode is trained by Adam like the others; the paper's SGD
 gives less in so few epochs. Of a front the rows show the model of best validation score, overall and among those at
