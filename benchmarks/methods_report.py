@@ -180,10 +180,12 @@ def _verdicts(everything: dict[str, Runs], count: int) -> str:
     head = (
         f"NMP-QAT is on or above the front of every baseline on {good} of the {len(complete)} sets that are finished."
     )
+    if not complete:
+        head = "No set is finished yet."
     partial = ", ".join(name for name in everything if name not in complete)
     head += f" Not finished, so without a verdict: {partial}." if partial else ""
     columns = ["set", "on or above all", "above", "on (within the standard error)", "below", "beside the paper"]
-    return f"{head}\n\n{table(columns, lines)}"
+    return f"{head}\n\n{table(columns, lines)}" if lines else head
 
 
 def _paper(name: str, runs: Runs) -> str:
