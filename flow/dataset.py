@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.errors import DataError
+from flow import modelfile
+from flow.errors import DataError, ModelError
 from flow.ir import Design
 from keras_models import data as loaders
-from keras_models.preprocess import Preprocessing, read
+from keras_models.preprocess import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,20 @@ def _without_prefix(message: str, name: str) -> str:
     return message if name in message else f"data {name}: {message}"
 
 
+def stored_preprocessing(model: Path) -> Preprocessing | None:
+    """The preprocessing that training saved with a model file; None for a design or a model without one.
+
+    Raises ModelError for a damaged file.
+    """
+    if model.suffix not in (".h5", ".keras"):
+        return None
+    text = modelfile.read(model).preprocessing
+    try:
+        return None if text is None else Preprocessing.from_json(text)
+    except ValueError as exc:
+        raise ModelError(f"{model}: {exc}; save or train the model again") from None
+
+
 def fit_test_part(dataset: loaders.Dataset, model: Path, design: Design) -> TestPart:
     """The test part of a data set, preprocessed as the model was trained.
 
@@ -80,7 +95,7 @@ def fit_test_part(dataset: loaders.Dataset, model: Path, design: Design) -> Test
     name = dataset.name
     try:
         X, y = dataset.part("test")
-        preprocessing = (read(model) if model.suffix in (".h5", ".keras") else None) or Preprocessing.fit(dataset)
+        preprocessing = stored_preprocessing(model) or Preprocessing.fit(dataset)
         inputs = preprocessing.apply(X)
         targets = preprocessing.apply_targets(y)
     except (ValueError, OSError) as exc:

@@ -28,6 +28,7 @@ class StoredModel:
     weights: dict[str, tuple[Array, ...]]
     format: str  # "h5" or "keras"
     keras_version: str
+    preprocessing: str | None  # JSON that training attached
 
 
 def read(path: Path | str) -> StoredModel:
@@ -70,4 +71,4 @@ def _collect(path: Path, folder: Path) -> StoredModel:
         for index, (layer, _) in enumerate(names):
             weights[layer].append(arrays[f"a{index}"])
     frozen = {name: tuple(found) for name, found in weights.items()}
-    return StoredModel(path, facts["config"], frozen, facts["format"], facts["keras_version"])
+    return StoredModel(path, facts["config"], frozen, facts["format"], facts["keras_version"], facts["preprocessing"])

@@ -27,6 +27,7 @@ MAX_LAYERS = 1024
 MAX_RATIO = 1000
 MAX_MEMORY = 6 << 30
 MAX_SECONDS = 15  # of computing; a damaged file can send the HDF5 library round in circles
+_PREPROCESSING = "nmp_preprocessing"  # as training names it, in archives with .json behind
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 
 
@@ -94,7 +95,18 @@ def _read_h5(file: Any) -> tuple[dict[str, Any], dict[str, list[Any]], dict[str,
         if _has(root, name):
             group = _child(root, name, h5py.Group)
             weights[name] = [budget.array(_walk(group, n)) for n in _names(group)]
-    return config, weights, {"format": "h5", "keras_version": _text(file.attrs.get("keras_version", ""))[:32]}
+    return config, weights, {
+        "format": "h5", "keras_version": _text(file.attrs.get("keras_version", ""))[:32],
+        "preprocessing": _h5_preprocessing(file),
+    }  # fmt: skip
+
+
+def _h5_preprocessing(file: Any) -> str | None:
+    if _PREPROCESSING not in file.attrs:
+        return None
+    if file.attrs.get_id(_PREPROCESSING).get_storage_size() > MAX_CONFIG:
+        raise Refused("has preprocessing of more than 16 MiB; save the model again")
+    return _text(file.attrs[_PREPROCESSING])
 
 
 def _names(group: Any) -> list[str]:
@@ -113,10 +125,13 @@ def _read_keras(path: Path) -> tuple[dict[str, Any], dict[str, list[Any]], dict[
                 raise Refused(f"is a zip archive without one {needed}, so no Keras model; save it with model.save()")
         config = _parse(_unpack(archive, "config.json", MAX_CONFIG))
         metadata = _parse(_unpack(archive, "metadata.json", 1 << 16)) if "metadata.json" in names else {}
+        entry = f"{_PREPROCESSING}.json"
+        preprocessing = _text(_unpack(archive, entry, MAX_CONFIG)) if entry in names else None
         stored = io.BytesIO(_unpack(archive, "model.weights.h5", MAX_FILE))
     with h5py.File(stored, "r") as file:
         return config, _keras_weights(file, config), {
             "format": "keras", "keras_version": str(metadata.get("keras_version", ""))[:32],
+            "preprocessing": preprocessing,
         }  # fmt: skip
 
 

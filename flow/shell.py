@@ -11,6 +11,7 @@ from typing import Any
 
 from flow import plan
 from flow.bench import Bench
+from flow.dataset import stored_preprocessing
 from flow.emit.axis import MAGIC, VERSION, Shell, emit_axis
 from flow.emit.pynq import FILES, PART, emit_pynq
 from flow.emit.verilog import Rtl
@@ -23,7 +24,6 @@ from flow.pipeline import Build, record
 from flow.simulate import Difference, EngineResult, entry
 from flow.steps import digest_of
 from flow.tools import cocotb, icarus, yosys
-from keras_models.preprocess import read
 
 PHASES = ("registers", "full rate", "stalls", "held output", "malformed", "resets")
 SHELLS = ("none", "axis", "pynq")
@@ -87,7 +87,7 @@ def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[
 def _pynq(build: Build, shell: Shell, bench: Bench) -> dict[str, str]:
     """The board's files; written over old ones, since bitstreams that the user made lie beside them."""
     options, vectors = build.options, build.vectors
-    found = read(options.model) if options.model.suffix in (".h5", ".keras") else None
+    found = stored_preprocessing(options.model)
     preprocessing = json.loads(found.to_json()) if found else None
     rows = slice(0, min(_SELF_TEST, vectors.referee))
     return emit_pynq(

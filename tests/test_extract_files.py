@@ -250,3 +250,20 @@ def test_the_reader_bounds_its_own_memory(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode and "MemoryError" in done.stderr
+
+
+def test_preprocessing_is_read_with_the_same_care(tmp_path):
+    from flow.dataset import stored_preprocessing
+    from keras_models import preprocess
+
+    assert (modelread._PREPROCESSING, f"{modelread._PREPROCESSING}.json") == (preprocess.ATTRIBUTE, preprocess.ENTRY)
+    path = tmp_path / "model.h5"
+    path.write_bytes(OLD.read_bytes())
+    assert stored_preprocessing(path) is None
+    with h5py.File(path, "a") as file:
+        file.attrs[preprocess.ATTRIBUTE] = "[1, 2"
+    with pytest.raises(ModelError, match="preprocessing"):
+        stored_preprocessing(path)
+    bomb = tmp_path / "model.keras"
+    bomb.write_bytes(keras_archive(stored_config(), **{preprocess.ENTRY: b" " * (1 << 25)}))
+    assert "too many for its size" in refused(bomb)
