@@ -185,6 +185,6 @@ def _python(arguments: list[str], cwd: Path, log: Path) -> None:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
     environment: Mapping[str, str] = {**dict.fromkeys(_THREADS, "1"), "PYTHONPATH": path, "XLA_FLAGS": flags}
     try:
-        process.run([sys.executable, "-m", *arguments], cwd, log, _TIMEOUT_S, environment, tied=True)
+        process.run([sys.executable, "-m", *arguments], cwd, log, _TIMEOUT_S, environment)
     except ToolFailed as exc:
         raise ToolFailed(re.sub(r"ended with exit status \d+: error: ", "failed: ", str(exc))) from exc

@@ -81,13 +81,12 @@ def run(
     log: Path,
     timeout_s: float,
     env: Mapping[str, str] | None = None,
-    tied: bool = False,
 ) -> Completed:
     """Run a program to its end with stdout and stderr in ``log``.
 
-    The program gets its own process group; a timeout or an interrupt ends the whole group. ``tied``: it also ends when
-    this process is killed, where util-linux's setpriv is installed. Raises ToolFailed with the
-    last line of the log and the log's path on a non-zero exit or timeout, ToolNotFound if it cannot be started.
+    The program gets its own process group; a timeout or an interrupt ends the whole group, and so does the end of this
+    process, however it comes. Raises ToolFailed with the last line of the log and the log's path on a non-zero exit or
+    timeout, ToolNotFound if it cannot be started.
     """
     if _stopping.is_set():
         raise ToolFailed(f"{_name(arguments)} was not started: the build is being stopped")
@@ -98,7 +97,7 @@ def run(
     with stream:
         try:
             process = subprocess.Popen(
-                [*(_tie() if tied else ()), *arguments],
+                list(arguments),
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
@@ -156,12 +155,6 @@ def end_all() -> None:
     _stopping.set()
     for process in list(_live):
         _end(process)
-
-
-def _tie() -> list[str]:
-    """What to put before a program's arguments so that it is told to end when the thread that started it is gone."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
