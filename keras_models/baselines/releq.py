@@ -15,7 +15,7 @@ import numpy as np
 
 from ..exact import to_numpy
 from ..stage import Stage, relative_score
-from .layerwise import dense_layers, layer_sizes, set_widths
+from .layerwise import dense_layers, layer_sizes, set_widths, train_reference
 from .ppo import Agent, Step
 
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)
@@ -44,9 +44,7 @@ class Search:
     def __post_init__(self) -> None:
         stage = self.stage
         self.sizes = layer_sizes(stage.model)
-        set_widths(stage.model, [8] * len(self.sizes))
-        stage.train(max(1, round(0.3 * stage.epochs)))
-        self.start, self.reference = stage.weights(), stage.score()
+        self.start, self.reference = train_reference(stage)
         self.spread = [float(np.std(to_numpy(layer.kernel))) for layer in dense_layers(stage.model)]
         self.seen: dict[tuple[int, ...], float] = {}
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..exact import to_numpy
 from ..stage import Stage, relative_score
 from .kmeans import kmeans
-from .layerwise import dense_layers, layer_sizes, set_widths, widths_of
+from .layerwise import dense_layers, layer_sizes, set_widths, train_reference, widths_of
 
 WIDTHS = (2, 4, 6, 8)
 ROUNDS = 12
@@ -55,9 +55,7 @@ class Search:
         stage = self.stage
         self.sizes = layer_sizes(stage.model)
         self.share, self.max_loss = stage.settings["size_share"], stage.settings["max_loss"]
-        set_widths(stage.model, [8] * len(self.sizes))
-        stage.train(max(1, round(0.3 * stage.epochs)))
-        self.start, self.reference = stage.weights(), stage.score()
+        self.start, self.reference = train_reference(stage)
         self.cycle = max(1, round(0.03 * stage.epochs))
 
     def size(self, widths: list[int]) -> float:
