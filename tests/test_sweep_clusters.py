@@ -51,10 +51,12 @@ def test_hosts_script_skips_with_a_reason_or_passes_its_arguments():
 
 
 def test_a_sweep_on_jobs_of_a_batch_system(tmp_path):
-    """A stand-in for sbatch runs the job script in the background, as Slurm would on another host."""
+    """A stand-in for sbatch keeps a copy of the job script, as Slurm does (the submitter deletes its own at once), and
+    runs it in the background, as Slurm would on another host."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, text in (("sbatch", f'setsid bash "$1" > {tmp_path}/job.log 2>&1 & echo "Submitted batch job 7"'),
+    for name, text in (("sbatch", f'cp "$1" {tmp_path}/job.sh; setsid bash {tmp_path}/job.sh > {tmp_path}/job.log'
+                        ' 2>&1 & echo "Submitted batch job 7"'),
                        ("scancel", "exit 0")):  # fmt: skip
         (programs / name).write_text(f"#!/bin/bash\n{text}\n")
         (programs / name).chmod(0o755 | stat.S_IXUSR)
