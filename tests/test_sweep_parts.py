@@ -4,11 +4,12 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from flow.errors import DataError, UsageError
-from flow.explore import cluster, settings, space, tables
+from flow.explore import cluster, run, settings, space, tables
 from flow.explore.study import Study
 from flow.explore.trial import Job, run_trial
 from flow.sweep import _DEFAULTS
@@ -154,3 +155,16 @@ def test_a_worker_that_does_not_see_the_folder_stops_the_sweep(tmp_path: Path):
         outcome = run_trial(replace(job, folder=place))
         assert outcome.fatal and "all hosts share" in outcome.error
     assert not (tmp_path / "trials").exists() and not (tmp_path / "nowhere").exists()
+
+
+def test_a_sweep_without_workers_says_once_what_it_waits_for(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(run, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(run, "_COUNT_S", 0.0)
+    chosen = settle(hidden="8", beta="1e-4:1e-3")
+    said = []
+    with cluster.connected(None, 0) as client:
+        sweep = run.Sweep(tmp_path, tmp_path, "", chosen, None, client, SimpleNamespace(say=said.append), 1, "integer",
+                          None, lambda: None, lambda: False)  # fmt: skip
+        for _ in range(5):
+            sweep._count_workers()
+    assert len(said) == 1 and "no worker" in said[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from flow.explore.view import View, trial_line
 
 _POLL_S = 0.1
 _COUNT_S = 1.0  # between looks at how many workers there are
+_PATIENCE_S = 30.0  # without a worker before the sweep says what it waits for
 _RESUBMISSIONS = 2  # of a trial whose workers died; Dask itself tries each submission several times
 
 
@@ -44,6 +46,7 @@ class Sweep:
     _workers: int = 0
     _counted: float = 0.0
     _shown: float = 0.0
+    _alone: float | None = None
     _durations: list[float] = field(default_factory=list)
     mismatch: bool = False
 
@@ -117,6 +120,18 @@ class Sweep:
                 self._workers = slots(self.client)
             except (OSError, TimeoutError, RuntimeError):
                 self._require_scheduler()
+            self._say_when_alone()
+
+    def _say_when_alone(self) -> None:
+        """One line where no worker is there for long: queued jobs look like a sweep that hangs."""
+        now = time.monotonic()
+        if self._workers:
+            self._alone = None
+        elif self._alone is None:
+            self._alone = now
+        elif now - self._alone > _PATIENCE_S:
+            self._alone = math.inf
+            self.view.say("no worker is there; the sweep goes on as soon as one comes (are its jobs queued or dead?)")
 
     def _require_scheduler(self) -> None:
         if self.client.status not in ("running", "connecting"):

@@ -115,7 +115,7 @@ def _trained(job: Job, outcome: Outcome) -> tuple[Path, dict[str, Any]]:
 
     def work() -> dict[str, Any]:
         arguments = ["keras_models.train", *job.train, "--out", str(place / "m.h5")]
-        _python(arguments, place, place / "train.log")
+        _python(arguments, place, place / "train.log", job.cache)
         found: dict[str, Any] = json.loads((place / "m.train.json").read_text())
         return found
 
@@ -134,7 +134,7 @@ def _built(job: Job, model: Path, outcome: Outcome) -> dict[str, Any]:
     def work() -> dict[str, Any]:
         arguments = ["flow.build", "--model", str(model), *job.build, "--engines", job.engines, "--out", str(out)]
         try:
-            _python(arguments, place, place / "build.log")
+            _python(arguments, place, place / "build.log", job.cache)
         except ToolFailed as exc:
             report = _report(out)
             if report.get("status") == "mismatch":
@@ -179,11 +179,21 @@ def _turn(place: Path) -> Iterator[None]:
         yield
 
 
-def _python(arguments: list[str], cwd: Path, log: Path) -> None:
-    """Run a Python module with one thread, in a process that ends with this worker."""
+def _python(arguments: list[str], cwd: Path, log: Path, cache: Path) -> None:
+    """Run a Python module with one thread, in a process that ends with this worker.
+
+    Networks of one shape compile once per host: half the time of a short training (for each host apart, since compiled
+    code is for one kind of processor).
+    """
     path = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
-    environment: Mapping[str, str] = {**dict.fromkeys(_THREADS, "1"), "PYTHONPATH": path, "XLA_FLAGS": flags}
+    environment: Mapping[str, str] = {
+        **dict.fromkeys(_THREADS, "1"),
+        "PYTHONPATH": path,
+        "XLA_FLAGS": flags,
+        "JAX_COMPILATION_CACHE_DIR": str(cache / "compiled" / socket.gethostname()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     try:
         process.run([sys.executable, "-m", *arguments], cwd, log, _TIMEOUT_S, environment)
     except ToolFailed as exc:
