@@ -3,7 +3,8 @@
 The top module has the ports ``clk``, ``rst`` (synchronous, active high), ``in_valid``, ``in_data``, ``out_valid``,
 ``out_data`` and, with ``ready``, ``in_ready`` and ``out_ready``. A data port is the concatenation of its elements'
 mantissas, element 0 in the least significant bits, each at its own width; a port without bits is one ignored bit.
-A result is sampled ``latency_cycles`` clock edges after the edge that took its vector.
+A result is sampled ``latency_cycles`` clock edges after the edge that took its vector; without ``timed`` latency and
+interval are only a guess at how long to wait, and what was seen is noted, not judged.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Bench:
     latency_cycles: int
     initiation_interval: int = 1
     ready: bool = False
+    timed: bool = True
 
     def __post_init__(self) -> None:
         if self.latency_cycles < 0 or self.initiation_interval < 1:
@@ -70,6 +72,8 @@ class Bench:
                 f"{self.top}: latency {self.latency_cycles} and initiation interval {self.initiation_interval} are not"
                 " a timing (latency from 0, interval from 1)"
             )
+        if not self.timed and not self.ready:
+            raise DesignError(f"{self.top}: results at any time need the ready ports")
         if self.initiation_interval > 1 and not self.ready:
             raise DesignError(f"{self.top}: an initiation interval above 1 needs the ready ports")
         for source in self.sources:
@@ -112,6 +116,7 @@ def from_json(text: str, where: str = "bench.json") -> Bench:
             latency_cycles=int(data["latency_cycles"]),
             initiation_interval=int(data["initiation_interval"]),
             ready=bool(data["ready"]),
+            timed=bool(data["timed"]),
         )
     except KeyError as exc:
         raise DesignError(f"{where}: field {exc} is missing; rebuild it") from None

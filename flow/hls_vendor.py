@@ -7,11 +7,12 @@ from typing import Any
 
 from flow import simulate
 from flow.errors import DesignError, ReportError, ToolNotFound
+from flow.ir import to_json
 from flow.pipeline import Build, record
 from flow.reports import read_report
 from flow.steps import digest_of
 from flow.tools import vendor_hls
-from flow.vendor_rtl import run_rtl
+from flow.vendor_rtl import rtl_digest, run_rtl
 
 _VECTORS = 500  # for the bench, in Icarus
 _SECTION = {"synth": "csynth", "cosim": "cosim", "vsynth": "vivado_synthesis", "impl": "implementation"}
@@ -45,7 +46,7 @@ def run_vendor(build: Build, top: str, project_digest: str) -> None:
             found[_SECTION[step]] = entry["figures"]
     build.facts["vendor"] = found
     if "synth" in found["steps"]:
-        _simulate(build, tools, top, key)
+        _simulate(build, tools, top)
     status = found.get("cosim", {}).get("status")
     if status is not None and status.lower() != "pass":
         build.differences.append(f"vendor cosimulation: {status}")
@@ -69,20 +70,21 @@ def _step(build: Build, tools: vendor_hls.Toolset, top: str, step: str, before: 
     return key, build.steps.run(f"vendor_{step}", key, work, kept)
 
 
-def _simulate(build: Build, tools: vendor_hls.Toolset, top: str, key: str) -> None:
+def _simulate(build: Build, tools: vendor_hls.Toolset, top: str) -> None:
     """Engine ``vendor_rtl`` where the RTL has ports that the bench can serve; otherwise note why not."""
     syn, vectors = build.options.out / "hls" / tools.solution(top) / "syn", build.vectors
+    report, rtl = syn / "report" / f"{top}_csynth.xml", syn / "verilog"
     rows = slice(0, min(vectors.referee, _VECTORS))
 
     def work() -> dict[str, Any]:
-        report = syn / "report" / f"{top}_csynth.xml"
         inputs, expected = vectors.inputs[rows], vectors.expected[rows]
         folder = build.options.out / "sim" / "vendor_rtl"
-        return simulate.entry(run_rtl(build.design, inputs, expected, report, syn / "verilog", top, folder))
+        return simulate.entry(run_rtl(build.design, inputs, expected, report, rtl, top, folder))
 
-    data = digest_of(key, "rtl 1", vectors.inputs[rows].tobytes(), vectors.expected[rows].tobytes())
+    data = (array[rows].tobytes() for array in (vectors.inputs, vectors.expected))
+    key = digest_of("rtl 2", rtl_digest(report, rtl), to_json(build.design), *data)
     try:
-        record(build, "vendor_rtl", build.steps.run("vendor_rtl", data, work))
+        record(build, "vendor_rtl", build.steps.run("vendor_rtl", key, work))
     except DesignError as exc:
         build.skipped["vendor_rtl"] = str(exc)
 

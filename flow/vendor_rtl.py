@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from flow import plan, simulate
-from flow.bench import Bench, Element, total_bits
+from flow.bench import Bench, Element
 from flow.emit.hls_layer import container
-from flow.emit.vendor_wrapper import NAME, wrapper
+from flow.emit.vendor_wrapper import NAME, Timing, is_stream, wrapper
 from flow.errors import DesignError
-from flow.fixed import Fixed, Ints
+from flow.fixed import Fixed, Ints, bits_for
 from flow.ir import Design
 from flow.reports import read_report
+from flow.reports.model import Report
 from flow.reports.rtl_ports import rtl_ports
+from flow.steps import digest_of
+
+_MEMORY = re.compile(r'(\$readmem[bh]\s*\(\s*")([^"]+)(")')
+_UNSTATED = 4096  # cycles to wait for a result where the report has no figure
+_DATAFLOW_SLACK = 16  # vectors inside a dataflow region beyond latency / interval: its processes have buffers
 
 
 def run_rtl(
@@ -22,26 +29,67 @@ def run_rtl(
 ) -> simulate.EngineResult:
     """Simulate the RTL in ``rtl`` with the ports that ``report`` (csynth.xml) lists, in an emptied ``work``.
 
-    A vector is accepted with ap_ready, which comes interval - 1 cycles after ap_start, so the latency the report
-    states is shorter by that. Raises DesignError for ports or formats that cannot be simulated.
+    Latency and interval are judged where the report states them for one pipeline with parallel ports; those of dataflow
+    and streams are estimates, so only what was seen is told. Raises DesignError for ports or formats that cannot be
+    simulated.
     """
-    if design.head == "argmax":
-        raise DesignError("vendor RTL is simulated for the head logits only")
     if not report.is_file():
         raise DesignError(f"there is no {report.name}, which lists the ports of the RTL")
-    content = report.read_text()
-    stated = read_report(report)
-    if stated.latency_max_cycles is None or stated.interval_max is None:
-        raise DesignError(f"{report.name} states no fixed latency")
+    ports, stated = rtl_ports(report.read_text(errors="replace")), read_report(report)
     ins, x = _tensor(design.input_formats, inputs, "input")
     outs, y = _tensor(design.output_formats, expected, "output")
-    latency, interval = max(stated.latency_max_cycles - stated.interval_max + 1, 0), max(stated.interval_max, 1)
-    text = wrapper(rtl_ports(content), top, total_bits(ins), total_bits(outs), latency // interval + 4)
+    if design.head == "argmax":
+        index = Fixed(False, max(bits_for(0, len(design.output_formats) - 1)[1], 1), 0)
+        outs, y = (Element.of(index, "class index"),), expected
+    exact, timing = _timing(stated, is_stream(ports))
+    # Vivado HLS puts a stream's elements side by side, Vitis HLS (from 2020.2) each into bytes of its own.
+    text = wrapper(ports, top, ins, outs, timing, packed=_version(stated) < (2020, 2))
     plan.fresh_folder(work)
-    plan.write_file(work / f"{NAME}.v", text)
-    bench = Bench(NAME, (), ins, outs, latency, interval, ready=True)
-    sources = [work / f"{NAME}.v", *sorted(rtl.glob("*.v"))]
+    sources = [work / f"{NAME}.v", *_sources(rtl, work / "rtl")]
+    plan.write_file(sources[0], text)
+    bench = Bench(NAME, (), ins, outs, timing.latency, timing.interval, ready=True, timed=exact)
     return simulate.run_cocotb(engine, bench, work, x, y, work / "bench", sources=sources)
+
+
+def rtl_digest(report: Path, rtl: Path) -> str:
+    """SHA-256 over the RTL, its memories and its report: all that a result stands for, wherever they came from."""
+    files = sorted(p for p in (report, *rtl.rglob("*")) if p.is_file())
+    return digest_of(*(part for p in files for part in (p.name, p.read_bytes())))
+
+
+def _timing(stated: Report, stream: bool) -> tuple[bool, Timing]:
+    """Whether the figures are promises, and cycles from accepting a vector to its result and between vectors.
+
+    A vector is accepted with ap_ready, interval - 1 cycles after ap_start, so the latency a report states is longer by
+    that.
+    """
+    latency, interval = stated.latency_max_cycles, stated.interval_max
+    if latency is None or interval is None:
+        return False, Timing(_UNSTATED, 1, _DATAFLOW_SLACK)
+    fixed = (latency, interval) == (stated.latency_min_cycles, stated.interval_min)
+    interval = max(interval, 1)
+    if stream or not fixed or stated.details.get("pipeline_type") == "dataflow":
+        return False, Timing(latency, interval, latency // interval + _DATAFLOW_SLACK)
+    latency = max(latency - interval + 1, 0)
+    return True, Timing(latency, interval, latency // interval + 4)
+
+
+def _version(stated: Report) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", stated.version or "")[:2]) or (9999,)
+
+
+def _sources(rtl: Path, work: Path) -> list[Path]:
+    """Copies whose memories are read from where the files lie: a simulator looks for them in its own folder."""
+
+    def place(found: re.Match[str]) -> str:
+        file = rtl / found[2]
+        if not file.is_file():
+            raise DesignError(f"the RTL reads {found[2]}, which is not in {rtl}; run the synthesis step again")
+        return found[1] + file.resolve().as_posix() + found[3]
+
+    files = {p.name: _MEMORY.sub(place, p.read_text(errors="replace")) for p in sorted(rtl.glob("*.v"))}
+    plan.mirror(files, work)
+    return [work / name for name in files]
 
 
 def _tensor(formats: tuple[Fixed, ...], values: Ints, what: str) -> tuple[tuple[Element, ...], Ints]:

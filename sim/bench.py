@@ -41,6 +41,7 @@ class Bench:
         self.latency = int(self.about["latency_cycles"])
         self.interval = int(self.about["initiation_interval"])
         self.ready = bool(self.about["ready"])
+        self.timed = bool(self.about["timed"])
         self.outcome = Outcome(self.about["outputs"])
         self.patience = 2 * self.latency + 4 * self.interval + 64  # cycles without a result before it counts as lost
         assert self.inputs, "no vectors"
@@ -237,7 +238,7 @@ async def latency(dut: Any) -> None:
                 BENCH.outcome.latency_seen = seen
             if seen is None:
                 BENCH.outcome.problem(f"no result within {BENCH.patience} cycles of a lone vector")
-            elif seen != BENCH.latency:
+            elif BENCH.timed and seen != BENCH.latency:
                 BENCH.outcome.problem(f"latency {seen} seen, {BENCH.latency} stated")
 
     await _phase("latency", body)
@@ -273,7 +274,7 @@ async def back_to_back(dut: Any) -> None:
         intervals = [b - a for a, b in itertools.pairwise(steady)]
         if intervals:
             BENCH.outcome.interval_seen = max(intervals)
-        for wrong in sorted({i for i in intervals if i != BENCH.interval}):
+        for wrong in sorted({i for i in intervals if BENCH.timed and i != BENCH.interval}):
             BENCH.outcome.problem(f"initiation interval {wrong} seen, {BENCH.interval} stated")
 
     await _phase("back to back", body)

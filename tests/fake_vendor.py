@@ -12,7 +12,7 @@ from report_samples import Figures, cosim_rpt, csynth_rpt, csynth_xml, timing_rp
 
 FIGURES = Figures(latency=(6, 6), interval=(1, 1), lut=431, ff=207, dsp=0, tiles_x2=0, uram=0, slack=1.234)
 PROGRAM = """#!/bin/sh
-name=$(basename "$0"); samples=$(dirname "$0")/samples; top=small
+name=$(basename "$0"); samples=$(dirname "$0")/samples; top=tiny
 steps=""
 case "$name $*" in
     *vivado_vsynth.tcl) steps=vsynth;;
@@ -70,7 +70,7 @@ def install(folder: Path, *names: str, xml: str = "", rtl: dict[str, str] | None
     }
     for name, content in text.items():
         (samples / name).write_text(content)
-    for name, content in (rtl or {"small.v": "module small; endmodule\n"}).items():
+    for name, content in (rtl or {"tiny.v": "module tiny; endmodule\n"}).items():
         (samples / "rtl" / name).write_text(content)
     for name in names:
         (folder / name).write_text(PROGRAM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from strategies import random_choices, random_design, vectors
 
-from flow.emit.hls4ml_project import emit_hls, model_graph
+from flow.emit.hls4ml_project import emit_hls, model_graph, top_name
 from flow.emit.hls_bench import expected_columns
 from flow.emit.hls_schedule import HlsChoices, Schedule
 from flow.errors import DesignError, ToolFailed, UsageError
@@ -42,7 +43,7 @@ def small_design(head: str = "logits") -> Design:
         Neuron((7, -5, 3, 2), 3, 4.0, 0, 0, relu),
     )
     out = (Neuron((1, 1, 1, 1), 0, 1.0), Neuron((3, -2, 7, -6), 2, 4.0, -3, 1), Neuron((1, 0, -1, 1), 0, 1.58))
-    return group(widths(Design("small", inputs, (Layer("hidden", hidden), Layer("logits", out)), head)))
+    return group(widths(Design("tiny", inputs, (Layer("hidden", hidden), Layer("logits", out)), head)))
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +71,8 @@ def test_random_designs_equal_the_integer_model(tmp_path: Path) -> None:
 def test_the_project_is_standard_and_reproducible(backend: str) -> None:
     plan = emit_hls(small_design(), PART, backend, 4.0)
     assert {
-        "build_prj.tcl", "project.tcl", "firmware/small.cpp", "firmware/small.h", "firmware/parameters.h",
-        "firmware/defines.h", "firmware/nnet_utils/nmp_grouped_dense.h", "small_test.cpp", "small_bridge.cpp",
+        "build_prj.tcl", "project.tcl", "firmware/tiny.cpp", "firmware/tiny.h", "firmware/parameters.h",
+        "firmware/defines.h", "firmware/nnet_utils/nmp_grouped_dense.h", "tiny_test.cpp", "tiny_bridge.cpp",
     } <= set(plan)  # fmt: skip
     assert plan == emit_hls(small_design(), PART, backend, 4.0)
     project_tcl = text(plan, "project.tcl")
@@ -121,8 +122,8 @@ def test_resource_strategy_builds_the_same_sums_in_steps(tmp_path: Path) -> None
         plans = [emit_hls(design, PART, backend, vectors=x, chosen=RESOURCE) for backend in ("Vitis", "Vivado")]
     code = text(plans[0], "firmware/parameters.h")  # 3 does not divide 4 inputs, 2 does
     assert "r < 2" in code and "ARRAY_RESHAPE variable=hidden_w4 block factor=2 dim=2" in code
-    assert "#pragma HLS DATAFLOW" in text(plans[0], "firmware/small.cpp")
-    binary = compile_batch([("small", plan) for plan in plans], tmp_path)
+    assert "#pragma HLS DATAFLOW" in text(plans[0], "firmware/tiny.cpp")
+    binary = compile_batch([("tiny", plan) for plan in plans], tmp_path)
     for index in range(2):
         assert "PASS 64 vectors" in self_check(binary, tmp_path / str(index), select=index).text
 
@@ -147,7 +148,7 @@ def test_pragmas_carry_the_values_of_each_group(backend: str) -> None:
 
 def test_one_pipeline_has_the_interval_of_its_slowest_group() -> None:
     plan = emit_hls(small_design(), PART, chosen=HlsChoices(layers={"logits": MIXED["logits"]}))
-    assert "#pragma HLS PIPELINE II=3\n" in text(plan, "firmware/small.cpp")
+    assert "#pragma HLS PIPELINE II=3\n" in text(plan, "firmware/tiny.cpp")
 
 
 def test_streams_carry_whole_vectors(tmp_path: Path) -> None:
@@ -155,10 +156,10 @@ def test_streams_carry_whole_vectors(tmp_path: Path) -> None:
     x = vectors(designs[0], 64)
     chosen = [HlsChoices("io_stream"), HlsChoices("io_stream", layers=MIXED)]
     plans = [emit_hls(d, PART, vectors=x, chosen=c) for d, c in zip(designs, chosen, strict=True)]
-    code = text(plans[0], "firmware/small.cpp")
+    code = text(plans[0], "firmware/tiny.cpp")
     assert "hls::stream<input_t> &network_input" in code and "INTERFACE axis port=network_input" in code
     assert "nmp_hidden<input_t, layer2_t>(network_input, layer2_out)" in code
-    binary = compile_batch([("small", plan) for plan in plans], tmp_path)
+    binary = compile_batch([("tiny", plan) for plan in plans], tmp_path)
     for index in range(2):
         assert "PASS 64 vectors" in self_check(binary, tmp_path / str(index), select=index).text
 
@@ -198,7 +199,7 @@ def test_unknown_backend_is_refused() -> None:
 def test_missing_vectors_do_not_pass(project: Path, tmp_path: Path) -> None:
     write(emit_hls(small_design(), PART), tmp_path)
     with pytest.raises(ToolFailed, match="no vectors"):
-        self_check(compile_bench(tmp_path, "small"), tmp_path)
+        self_check(compile_bench(tmp_path, "tiny"), tmp_path)
 
 
 def swap_hidden_neurons(code: str) -> str:
@@ -229,7 +230,7 @@ def test_planted_faults_are_caught_and_named(tmp_path: Path) -> None:
         code = text(good, "firmware/parameters.h")
         broken = change(code)
         assert broken != code
-        projects.append(("small", {**good, "firmware/parameters.h": broken}))
+        projects.append(("tiny", {**good, "firmware/parameters.h": broken}))
     binary = compile_batch(projects, tmp_path)
     for index, (fault, (_, named)) in enumerate(FAULTS.items()):
         with pytest.raises(ToolFailed, match=f"exit status 1: ERROR: mismatch at vector [0-9]+, {named}"):
@@ -251,3 +252,10 @@ def test_wide_spread_of_formats_is_exact(tmp_path: Path) -> None:
     x = vectors(design, 64)
     found = run_hls_batch([(design, x)], tmp_path)[0]
     assert np.array_equal(found, np.stack([3 * x[:, 0], 1 - 8 * x[:, 1], 0 * x[:, 0]], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "top"), [("small", "small_top"), ("Entity", "Entity_top"), ("int", "int_top"), ("net", "net")]
+)
+def test_the_top_function_is_no_word_of_any_language_the_tools_write(name: str, top: str) -> None:
+    assert top_name(replace(small_design(), name=name)) == top

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from fake_vendor import calls, install
 from test_hls_project import PART, small_design, vectors
+from vendor_core import Kind, fabricate
 
 from flow.emit.hls4ml_project import emit_hls
 from flow.errors import FlowError, ReportError, ToolFailed, ToolNotFound, UsageError
@@ -60,11 +62,12 @@ def vendor(out: Path, steps: str = "csim,synth,cosim,export,vsynth,impl", backen
         facts={},
         skipped={},
         differences=[],
+        verification={},
         states=states,
         design=small_design(),
         vectors=Vectors(X, evaluate(small_design(), X), 20, 0),
     )
-    run_vendor(build, "small", "digest of the project")  # type: ignore[arg-type]
+    run_vendor(build, "tiny", "digest of the project")  # type: ignore[arg-type]
     return build
 
 
@@ -114,8 +117,8 @@ def test_vitis_hls_and_vivado_run_every_step_and_their_figures_are_read(out: Pat
     assert found["vivado_synthesis"]["resources"]["lut"] == 431
     assert found["implementation"]["resources"]["lut"] == 400 and found["implementation"]["wns_ns"] == 1.234
     script = (out / "hls" / "vivado_vsynth.tcl").read_text()
-    assert f"synth_design -top small -part {PART} -mode out_of_context" in script
-    assert "small_prj/solution1/syn/verilog/*.v" in script
+    assert f"synth_design -top tiny -part {PART} -mode out_of_context" in script
+    assert "tiny_prj/solution1/syn/verilog/*.v" in script
     assert "-period 5.0" in (out / "hls" / "vivado_ooc.xdc").read_text()
 
 
@@ -131,16 +134,16 @@ def test_unified_tools_get_a_configuration(out: Path, tools: Path, monkeypatch: 
     install(tools, "v++", "my-vitis-run", "vivado")
     monkeypatch.setenv("NMP_VITIS_RUN", str(tools / "my-vitis-run"))
     build = vendor(out)
-    place = "--mode hls --config hls_config.cfg --work_dir small_prj"
+    place = "--mode hls --config hls_config.cfg --work_dir tiny_prj"
     assert calls(out / "hls")[:4] == [
         f"csim: my-vitis-run {place} --csim", f"synth: v++ -c {place}",
         f"cosim: my-vitis-run {place} --cosim", f"export: my-vitis-run {place} --package",
     ]  # fmt: skip
     assert build.facts["vendor"]["tool"] == "unified" and tuple(build.facts["vendor"]["steps"]) == vendor_hls.STEPS
-    assert build.facts["vendor"]["steps"]["synth"]["reports"][0] == "small_prj/hls/syn/report/small_csynth.xml"
+    assert build.facts["vendor"]["steps"]["synth"]["reports"][0] == "tiny_prj/hls/syn/report/tiny_csynth.xml"
     config = (out / "hls" / "hls_config.cfg").read_text()
-    assert f"part={PART}" in config and "clock=5.0ns" in config and "syn.top=small" in config
-    assert "small_prj/hls/syn/verilog" in (out / "hls" / "vivado_vsynth.tcl").read_text()
+    assert f"part={PART}" in config and "clock=5.0ns" in config and "syn.top=tiny" in config
+    assert "tiny_prj/hls/syn/verilog" in (out / "hls" / "vivado_vsynth.tcl").read_text()
 
 
 @pytest.mark.parametrize("step", vendor_hls.STEPS)
@@ -156,7 +159,7 @@ def test_a_failing_step_is_believed_and_leaves_no_report(
     with pytest.raises(ToolFailed, match=told):
         vendor(out)
     tools_found = vendor_hls.find_toolset("Vitis")
-    assert not [n for n in vendor_hls.products(tools_found, "small", step) if (out / "hls" / n).exists()]
+    assert not [n for n in vendor_hls.products(tools_found, "tiny", step) if (out / "hls" / n).exists()]
     assert (out / "hls" / f"vendor_{step}.log").is_file()
 
 
@@ -178,7 +181,7 @@ def test_finished_steps_do_not_start_a_tool_again(out: Path, tools: Path, monkey
 def test_a_report_that_was_touched_is_not_believed(out: Path, tools: Path) -> None:
     install(tools, "vitis_hls")
     vendor(out, "synth")
-    report = out / "hls" / "small_prj" / "solution1" / "syn" / "report" / "small_csynth.xml"
+    report = out / "hls" / "tiny_prj" / "solution1" / "syn" / "report" / "tiny_csynth.xml"
     report.write_text(report.read_text().replace("431", "1"))
     assert vendor(out, "synth").facts["vendor"]["csynth"]["resources"]["lut"] == 431
     assert len(calls(out / "hls")) == 2
@@ -189,7 +192,7 @@ def test_a_killed_tool_leaves_no_half_report(out: Path, tools: Path, monkeypatch
     misbehave(monkeypatch, "synth", "killed")
     with pytest.raises(ToolFailed, match="signal 9"):
         vendor(out, "synth")
-    assert not (out / "hls" / "small_prj" / "solution1" / "syn").exists()
+    assert not (out / "hls" / "tiny_prj" / "solution1" / "syn").exists()
     monkeypatch.delenv("FAKE_STEP")
     assert vendor(out, "synth").states["vendor_synth"] == "done"
 
@@ -208,6 +211,23 @@ def test_a_failed_cosimulation_is_a_difference(out: Path, tools: Path, monkeypat
     build = vendor(out, "cosim")
     assert build.differences == ["vendor cosimulation: Fail"]
     assert build.facts["vendor"]["cosim"]["status"] == "Fail"
+
+
+def test_rtl_of_a_run_is_simulated_and_again_when_it_changes(out: Path, tools: Path) -> None:
+    def leave(folder: str, kind: Kind) -> None:
+        report, rtl = fabricate(tools / folder, small_design(), kind, "tiny")
+        install(tools, "vitis_hls", xml=report.read_text(), rtl={f.name: f.read_text() for f in rtl.iterdir()})
+
+    streams = Kind("axis", dataflow=True, active_low=True)
+    leave("right", streams)
+    first = vendor(out, "synth")
+    assert first.verification["vendor_rtl"]["mismatches"] == 0 and first.verification["vendor_rtl"]["vectors"] == 20
+    assert vendor(out, "synth").states["vendor_rtl"] == "cached" and not first.skipped
+    leave("wrong", replace(streams, bug="value"))
+    (out / ".state" / "vendor_synth.json").unlink()
+    second = vendor(out, "synth")
+    assert second.states["vendor_rtl"] == "done" and second.verification["vendor_rtl"]["mismatches"] >= 20
+    assert "vendor_rtl" in second.differences[0]
 
 
 def test_real_reports_give_their_true_figures(out: Path, tools: Path) -> None:

@@ -21,6 +21,7 @@ from flow.emit import hls_extension
 from flow.emit.hls_bench import bench, vectors_files
 from flow.emit.hls_layer import Container, LayerInput, container
 from flow.emit.hls_schedule import DEFAULT, HlsChoices, resolved
+from flow.emit.keywords import RESERVED, VHDL
 from flow.errors import DesignError
 from flow.fixed import Ints
 from flow.ir import Design, to_json
@@ -63,8 +64,9 @@ def emit_hls(
 
 
 def top_name(design: Design) -> str:
-    """The project's name and its top function: the design's, unless C++ knows that word."""
-    return f"{design.name}_top" if design.name in _NOT_A_FUNCTION else design.name
+    """The project's name and its top function: the design's, unless C++, Verilog or VHDL knows that word."""
+    taken = design.name in _NOT_A_FUNCTION | RESERVED or design.name.lower() in VHDL
+    return f"{design.name}_top" if taken else design.name
 
 
 def model_graph(

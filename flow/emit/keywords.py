@@ -1,4 +1,4 @@
-"""Words that cannot name a module: keywords of Verilog-2005 and SystemVerilog."""
+"""Words that cannot name a module: keywords of Verilog-2005 and SystemVerilog, and of VHDL."""
 
 RESERVED = frozenset(
     """
@@ -13,5 +13,18 @@ RESERVED = frozenset(
     showcancelled signed small specify specparam string strong0 strong1 struct supply0 supply1 table task this
     time tran tranif0 tranif1 tri tri0 tri1 triand trior trireg type typedef union unique unsigned use uwire var
     vectored virtual void wait wand weak0 weak1 while wire with within wor xnor xor
+    """.split()
+)
+
+# HLS tools write VHDL beside Verilog. Small letters; VHDL does not tell cases apart.
+VHDL = frozenset(
+    """
+    abs access after alias all and architecture array assert attribute begin block body buffer bus case component
+    configuration constant context cover default disconnect downto else elsif end entity exit fairness file for force
+    function generate generic group guarded if impure in inertial inout is label library linkage literal loop map mod
+    nand new next nor not null of on open or others out package parameter port postponed procedure process property
+    protected pure range record register reject release rem report restrict return rol ror select sequence severity
+    shared signal sla sll sra srl strong subtype then to transport type unaffected units until use variable vmode
+    vprop vunit wait when while with xnor xor
     """.split()
 )
