@@ -44,7 +44,7 @@ def clipped(design: Design) -> bool:
 def test_no_layer_of_ours_is_used() -> None:
     kinds = {layer["class_name"] for layer in stock_model(small_design()).layers}
     assert kinds == {"InputLayer", "Dense", "Concatenate"}
-    code = emit_hls_stock(small_design(), PART)["firmware/small.cpp"]
+    code = emit_hls_stock(small_design(), PART)["firmware/tiny.cpp"]
     assert isinstance(code, bytes) and b"nnet::dense" in code and b"nmp" not in code
 
 
