@@ -1,9 +1,11 @@
 """The folding of a design: how many processing elements and inputs per cycle each weight group gets, and why.
 
 A layer reads ``simd`` elements per cycle, the same ones for all its groups, and walks ``words`` such words once per
-fold; a group of ``pe`` processing elements computes ``pe`` neurons per fold. All groups of a layer run the same number
-of folds at most, so they finish together; a layer takes ``words * folds`` cycles per vector, the design as many as its
-slowest layer. Layers work on different vectors at the same time.
+fold. A group of ``pe`` processing elements computes ``pe`` neurons per fold, or, where it needs less, a part of them:
+it takes a part of every word in one fold, the next part in the next one, so it has fewer inputs per cycle than the
+layer without reading anything itself. All groups of a layer run the same number of folds at most, so they finish
+together; a layer takes ``words * folds`` cycles per vector, the design as many as its slowest layer. Layers work on
+different vectors at the same time.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from flow.errors import DesignError
-from flow.folds import Cost, Folding, GroupFold, LayerFold, Memory, Weights, layer_cost, word_bits
+from flow.folds import Cost, Folding, GroupFold, LayerFold, Memory, Weights, group_cost, layer_cost, word_bits
 from flow.lowered import Coding, Lowered, LoweredLayer, Unit
 
 _SIMD_CHOICES = 24
@@ -100,17 +102,35 @@ def _layer_fold(
     layer: LoweredLayer, before: LayerFold | None, simd: int, banks: tuple[int, ...], words: int, folds: int,
     weights: Weights, dsp: bool,
 ) -> LayerFold | None:  # fmt: skip
-    groups = []
-    for coding, units in _groups(layer).items():
-        pe = math.ceil(len(units) / folds)
-        width = word_bits(coding, pe * simd)
-        memory = _memory(math.ceil(len(units) / pe) * words, width, weights)
-        groups.append(GroupFold(coding, tuple(units), pe, simd, memory, dsp and coding.kind == "signed"))
+    groups = [
+        min(
+            (_group_fold(coding, units, simd, words, folds, n, weights, dsp) for n in _slices(len(units), simd, folds)),
+            key=lambda g: weights.of(group_cost(g, layer)),
+        )
+        for coding, units in _groups(layer).items()
+    ]
     elements = [(g, p) for g, group in enumerate(groups) for p in range(group.pe)]
     count = math.ceil(len(elements) / words)
     folds = max(g.folds for g in groups)
     lanes = tuple(tuple(elements[k::count]) for k in range(count))
     return LayerFold(layer, simd, words, folds, tuple(groups), lanes, (), banks if before else ())
+
+
+def _slices(neurons: int, simd: int, folds: int) -> list[int]:
+    """Into how many parts a group may divide the words: one, or so many that it needs fewer products per cycle."""
+    whole = math.ceil(neurons / folds) * simd
+    parts = [n for n in range(2, min(simd, folds) + 1) if simd % n == 0]
+    return [1, *(n for n in parts if math.ceil(neurons / (folds // n)) * (simd // n) < whole)]
+
+
+def _group_fold(
+    coding: Coding, units: Sequence[Unit], simd: int, words: int, folds: int, slices: int, weights: Weights, dsp: bool
+) -> GroupFold:
+    """The fewest elements that compute the units in so many folds, ``slices`` of them per unit."""
+    pe = math.ceil(len(units) / (folds // slices))
+    depth = math.ceil(len(units) / pe) * slices * words
+    memory = _memory(depth, word_bits(coding, pe * (simd // slices)), weights)
+    return GroupFold(coding, tuple(units), pe, simd // slices, memory, dsp and coding.kind == "signed", slices)
 
 
 def _memory(depth: int, width: int, weights: Weights) -> Memory:

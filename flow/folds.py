@@ -45,7 +45,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class GroupFold:
-    """One weight group: unit ``i`` is computed by element ``i % pe`` in fold ``i // pe``."""
+    """One weight group: ``simd`` of the inputs that the layer reads per cycle, in ``slices`` folds per neuron.
+
+    In each of these folds a processing element takes another part of every word. Unit ``i`` is computed by element
+    ``i % pe``, and finished in fold ``(i // pe + 1) * slices - 1``.
+    """
 
     coding: Coding
     units: tuple[Unit, ...]
@@ -53,11 +57,23 @@ class GroupFold:
     simd: int
     memory: Memory
     dsp: bool = False
+    slices: int = 1
 
     @property
     def folds(self) -> int:
         """Folds this group needs."""
-        return math.ceil(len(self.units) / self.pe)
+        return math.ceil(len(self.units) / self.pe) * self.slices
+
+    @property
+    def product_stage(self) -> int:
+        """1 where products get a register of their own."""
+        return int(self.coding.kind == "signed")
+
+    @property
+    def sum_cycles(self) -> int:
+        """From a step to the sum that includes it: memory, word register, products, tree, accumulator."""
+        levels = (self.simd - 1).bit_length()
+        return 3 + self.product_stage + max(levels - 1, 0) // TREE_STAGE
 
     @property
     def sum_bits(self) -> int:
@@ -100,15 +116,9 @@ class LayerFold:
         return max(len(lane) for lane in self.lanes)
 
     @property
-    def product_stage(self) -> int:
-        """1 where products get a register of their own."""
-        return int(any(g.coding.kind == "signed" for g in self.groups))
-
-    @property
     def sum_cycles(self) -> int:
-        """From a step to the sum that includes it: memory, word register, products, tree, accumulator."""
-        levels = (self.simd - 1).bit_length()
-        return 3 + self.product_stage + max(levels - 1, 0) // TREE_STAGE
+        """From a step to the sums that include it; quicker groups start later."""
+        return max(g.sum_cycles for g in self.groups)
 
     @property
     def first_write(self) -> int:
@@ -126,10 +136,11 @@ class LayerFold:
             for place in range(self.drain):
                 unit = None
                 if place < len(self.lanes[lane]):
-                    group, pe = self.lanes[lane][place]
-                    index = fold * self.groups[group].pe + pe
-                    units = self.groups[group].units
-                    unit = units[index] if fold < self.groups[group].folds and index < len(units) else None
+                    number, pe = self.lanes[lane][place]
+                    group = self.groups[number]
+                    turn, part = divmod(fold, group.slices)
+                    index = turn * group.pe + pe
+                    unit = group.units[index] if part == group.slices - 1 and index < len(group.units) else None
                 yield unit
 
 
@@ -189,17 +200,21 @@ def word_bits(coding: Coding, weights: int) -> int:
 def layer_cost(fold: LayerFold) -> Cost:
     """Estimated resources of one layer, with the buffer it reads from."""
     total = Cost(60.0 + 130.0 * len(fold.lanes))  # sequencer and output units
-    x_bits = fold.layer.lane.bits + (not fold.layer.lane.signed)
     for group in fold.groups:
-        total += Cost(group.memory.lut, group.memory.bram18)
-        total += Cost(group.pe * _element_luts(group, x_bits), 0, group.pe * fold.simd if group.dsp else 0)
-    widest = max(g.sum_bits for g in fold.groups)
-    elements = sum(g.pe for g in fold.groups)
-    total += Cost(widest * elements / 4)  # choosing among finished sums
+        total += group_cost(group, fold.layer)
     depth = fold.words * fold.slots if fold.banks else fold.words
     rows = math.ceil(depth / 64) * (4 / 3) if fold.banks else depth / 4
     total += Cost(fold.simd * fold.layer.lane.bits * rows)
     return replace(total, lut=total.lut * _LUT_FACTOR)
+
+
+def group_cost(group: GroupFold, layer: LoweredLayer) -> Cost:
+    """Resources of a group's memory and elements, of choosing its parts of the words and its finished sums."""
+    luts = group.memory.lut + group.pe * (_element_luts(group, layer.lane.bits + (not layer.lane.signed)))
+    luts += group.pe * group.sum_bits / 4
+    if group.slices > 1:
+        luts += group.simd * layer.lane.bits * math.ceil((group.slices - 1) / 3) + 6
+    return Cost(luts, group.memory.bram18, group.pe * group.simd if group.dsp else 0)
 
 
 def _element_luts(group: GroupFold, x_bits: int) -> float:

@@ -1,5 +1,7 @@
 """The lowered arithmetic, and what the solver and the memories make of it, without any simulator."""
 
+import itertools
+
 import numpy as np
 import pytest
 import strategies
@@ -8,8 +10,10 @@ from flow import parts
 from flow.emit.folded_memory import weight_code, weight_words
 from flow.errors import DesignError
 from flow.evaluate import argmax, evaluate
+from flow.fixed import Fixed, Quantizer
 from flow.folding import fold
 from flow.folds import Memory, Weights, word_bits
+from flow.ir import Design, Layer, Neuron
 from flow.lowered import BINARY, TERNARY, Coding, evaluate_lowered, lower
 from flow.passes.group import group
 from flow.passes.prune import prune
@@ -21,6 +25,24 @@ WEIGHTS = Weights(1 / 53200, 1 / 280, 1 / 220)
 
 def folded_design(seed, **limits):
     return group(widths(prune(strategies.random_design(seed, **limits))))
+
+
+def mixed_groups(seed, neurons, inputs=24):
+    """Many binary neurons, few wider ones: groups that gain from fewer inputs per cycle than their layer's."""
+    rng = np.random.default_rng(seed)
+    layers = []
+    for index, (fan_in, count) in enumerate(itertools.pairwise((inputs, *neurons))):
+        columns = []
+        for j in range(count):
+            bits = (1.0, 1.0, 1.0, 1.0, 1.58, 3.0, 4.0)[j % 7 if j > count // 2 else 0]
+            limit = 1 << int(bits) - 1
+            choices = [-1, 1] if bits == 1 else [-1, 0, 1] if bits == 1.58 else list(range(-limit, limit))
+            output = Quantizer.saturating(Fixed(False, 4, 2), "RND_CONV", relu=True) if index == 0 else None
+            weights = tuple(int(w) for w in rng.choice(choices, fan_in))
+            columns.append(Neuron(weights, 3, bits, int(rng.integers(-20, 20)), 4, output))
+        layers.append(Layer(f"dense_{index}", tuple(columns)))
+    inputs_at = tuple(Quantizer.saturating(Fixed(bool(seed % 2), 5, 2)) for _ in range(inputs))
+    return group(widths(prune(Design("mixed", inputs_at, tuple(layers)))))
 
 
 @pytest.mark.parametrize("first", range(0, 400, 50))
@@ -71,7 +93,8 @@ def _read_back(layer, g, words):
     for step, word in enumerate(words):
         turn, place = divmod(step, layer.words)
         for k, weight in enumerate(_decoded(word, g)):
-            unit, element = turn * g.pe + k // g.simd, layer.order[place * layer.simd + k % g.simd]
+            within = turn % g.slices * g.simd + k % g.simd
+            unit, element = turn // g.slices * g.pe + k // g.simd, layer.order[place * layer.simd + within]
             if unit < len(g.units) and element >= 0:
                 matrix[element, unit] += weight
     return matrix
@@ -79,19 +102,22 @@ def _read_back(layer, g, words):
 
 def test_memories_read_as_the_hardware_reads_them_are_the_matrix():
     damaged = caught = 0
-    for seed in range(40):
+    sliced = 0
+    for seed in range(44):
+        design = folded_design(seed, max_size=12) if seed < 40 else mixed_groups(seed, (20, 6))
         try:
-            folding = fold(lower(folded_design(seed, max_size=12)), 40, WEIGHTS)
+            folding = fold(lower(design), 40 if seed < 40 else 20, WEIGHTS)
         except DesignError:
             continue
         for layer in folding.layers:
             for g in layer.groups:
+                sliced += g.slices > 1
                 columns = layer.layer.weights[:, [u.column for u in g.units]]
                 words = weight_words(layer, g)
                 assert (_read_back(layer, g, words) == columns).all(), seed
                 damaged += len(words) > 1 and words[0] != words[-1]
                 caught += (_read_back(layer, g, words[::-1]) != columns).any()
-    assert damaged > 20 and caught > 20
+    assert damaged > 20 and caught > 20 and sliced >= 4
 
 
 def test_codes_can_be_read_back():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import strategies
-from test_folded_lowering import WEIGHTS, folded_design
+from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
 
 from flow import plan, simulate
 from flow.emit.cells import cell_models
@@ -88,3 +88,26 @@ def test_memories_become_block_ram_and_the_netlist_agrees(tmp_path):
 def test_emission_is_a_pure_function(tmp_path):
     design = folded_design(5, max_size=14)
     assert build(design, 100, tmp_path)[0] == build(design, 100, tmp_path)[0]
+
+
+@pytest.mark.parametrize(("neurons", "interval"), [((20, 6), 18), ((20, 6), 20), ((14, 7), 20)])
+def test_groups_with_inputs_per_cycle_of_their_own_agree(neurons, interval, tmp_path):
+    design = mixed_groups(interval, neurons)
+    folding = fold(lower(design), interval, WEIGHTS)
+    groups = [(g, la) for la in folding.layers for g in la.groups if g.slices > 1]
+    assert groups, "the solver gives some group a part of the words"
+    assert all(g.simd * g.slices == la.simd and g.folds <= la.folds for g, la in groups)
+    rtl, bench = build(design, interval, tmp_path)
+    result = run(design, bench, tmp_path, 12)
+    assert result.agrees, result.message
+    assert result.latency_seen == rtl.latency_cycles
+
+
+def test_a_part_that_is_not_reset_between_vectors_is_found(tmp_path):
+    design = mixed_groups(0, (20, 6))
+    folding = fold(lower(design), 18, WEIGHTS)
+    assert any(la.folds % g.slices for la in folding.layers for g in la.groups)
+    _, bench = build(design, 18, tmp_path)
+    counter = tmp_path / "rtl" / "folded_slices.v"
+    counter.write_text(counter.read_text().replace("rst || vector_end", "rst"))
+    assert not run(design, bench, tmp_path, 12).agrees

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import strategies
-from test_folded_lowering import WEIGHTS, folded_design
+from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
 
 from flow import plan
 from flow.adders import build_graphs
@@ -55,10 +55,10 @@ def test_parallel_cores(seed, tmp_path):
     assert warnings(tmp_path, write(tmp_path, rtl), rtl.top) == []
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(9))
 def test_folded_cores(seed, tmp_path):
-    design = with_head(folded_design(seed, max_size=14), seed)
-    for interval in (400, 30):
+    design = with_head(folded_design(seed, max_size=14) if seed < 7 else mixed_groups(seed, (14, 7)), seed)
+    for interval in (400, 30, 20):
         try:
             rtl = emit_folded(fold(lower(design), interval, WEIGHTS, bool(seed % 3)), 10.0)
         except DesignError:

@@ -24,6 +24,7 @@ from flow.ir import Design
 from flow.timing import XC7, Delays
 
 _STATIC = ("product", "pe", "trits", "threshold", "buffer", "tokens", "control", "results")
+_SLICES = "slices"  # only where a group takes its words in parts
 _BLOCK = 16  # input words that one table of look-up tables and wide multiplexers chooses from
 _KINDS = {"binary": 1, "ternary": 2, "signed": 3}
 
@@ -32,7 +33,9 @@ def emit_folded(folding: Folding, clock_period_ns: float, delays: Delays = XC7) 
     """Verilog of a folded design."""
     design = folding.lowered.design
     top = design.name if design.name not in RESERVED else f"{design.name}_top"
-    files = {f"folded_{name}.v": (FOLDER / f"folded_{name}.v").read_text() for name in _STATIC}
+    sliced = any(g.slices > 1 for la in folding.layers for g in la.groups)
+    static = [*_STATIC, *([_SLICES] if sliced else [])]
+    files = {f"folded_{name}.v": (FOLDER / f"folded_{name}.v").read_text() for name in static}
     head = None
     if not folding.layers:
         files = {}
@@ -115,7 +118,9 @@ def _layer_files(folding: Folding, index: int, module: str, out_bits: int, place
         out_bits=out_bits,
         flags=stages,
         groups=groups,
-        delayed=any(g["late"] for g in groups),
+        x_late=max(g["late"] - g["sliced"] for g in groups),
+        step_late=max(g["late"] for g in groups),
+        sliced=any(g["sliced"] for g in groups),
         lanes=lanes,
         tree_stage=TREE_STAGE,
     )
@@ -123,14 +128,18 @@ def _layer_files(folding: Folding, index: int, module: str, out_bits: int, place
 
 
 def _group(layer: LayerFold, group: Any, rom: str) -> dict[str, Any]:
-    signed = group.coding.kind == "signed"
     weights = group.pe * group.simd
+    late, sliced = layer.sum_cycles - group.sum_cycles, group.slices > 1
     return {
         "name": group.coding.label,
         "kind": _KINDS[group.coding.kind],
         "neurons": len(group.units),
         "pe": group.pe,
         "folds": group.folds,
+        "simd": group.simd,
+        "slices": group.slices,
+        "sliced": sliced,
+        "slice_bits": address_bits(group.slices),
         "weights": weights,
         "triples": weights // 3,
         "word": group.memory.width,
@@ -140,8 +149,9 @@ def _group(layer: LayerFold, group: Any, rom: str) -> dict[str, Any]:
         "memory": f"{group.memory.depth} x {group.memory.width} bits in {group.memory.kind} memory",
         "rom": rom,
         "address_bits": address_bits(group.memory.depth),
-        "product_stage": int(signed),
-        "late": bool(layer.product_stage) and not signed,
+        "product_stage": group.product_stage,
+        "late": late,
+        "operand": f"{group.coding.label}_x" if sliced else f"x_late{late}" if late else "x",
         "dsp": int(group.dsp),
     }
 
@@ -257,7 +267,7 @@ def _critical_path_ns(folding: Folding, delays: Delays) -> float:
     longest = 0.0
     for layer in folding.layers:
         for group in layer.groups:
-            levels = min(TREE_STAGE, (layer.simd - 1).bit_length())
+            levels = min(TREE_STAGE, (group.simd - 1).bit_length())
             chain = delays.adder(group.sum_bits) * (1 + levels)
             if group.coding.kind == "signed":
                 chain = max(chain, (group.coding.bits - 1) * delays.adder(layer.layer.lane.bits + group.coding.bits))

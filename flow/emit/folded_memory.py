@@ -24,8 +24,10 @@ def weight_rom(module: str, layer: LayerFold, group: GroupFold) -> str:
     words = weight_words(layer, group)
     notes = {}
     for fold in range(group.folds):
-        neurons = " ".join(str(u.neuron) for u in group.units[fold * group.pe : (fold + 1) * group.pe])
-        notes[fold * layer.words] = f"fold {fold}: neurons {neurons}"
+        turn, part = divmod(fold, group.slices)
+        neurons = " ".join(str(u.neuron) for u in group.units[turn * group.pe : (turn + 1) * group.pe])
+        which = f", part {part} of the words" if group.slices > 1 else ""
+        notes[fold * layer.words] = f"fold {fold}{which}: neurons {neurons}"
     title = (
         f"Weights of layer {layer.layer.name}, group {group.coding.label}: {len(group.units)} neurons,"
         f" {group.pe} elements x {group.simd} inputs per word"
@@ -55,12 +57,13 @@ def address_bits(depth: int) -> int:
 def weight_words(layer: LayerFold, group: GroupFold) -> list[int]:
     """The words of a group's weight memory, step by step."""
     order = np.array(layer.order, np.int64)
-    table = np.zeros((group.folds * group.pe, len(order)), np.int64)
+    turns = group.folds // group.slices
+    table = np.zeros((turns * group.pe, len(order)), np.int64)
     columns = [u.column for u in group.units]
     table[: len(columns)] = np.where(order[None, :] >= 0, layer.layer.weights[order][:, columns].T, 0)
-    steps = table.reshape(group.folds, group.pe, layer.words, layer.simd).transpose(0, 2, 1, 3)
-    bits = weight_code(steps.reshape(group.folds * layer.words, group.pe * layer.simd), group.coding.kind,
-                       group.coding.bits)  # fmt: skip
+    parts = table.reshape(turns, group.pe, layer.words, group.slices, group.simd).transpose(0, 3, 2, 1, 4)
+    steps = parts.reshape(group.folds * layer.words, group.pe * group.simd)
+    bits = weight_code(steps, group.coding.kind, group.coding.bits)
     assert bits.shape == (group.memory.depth, group.memory.width)
     packed = np.packbits(bits, axis=1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
