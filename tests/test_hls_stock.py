@@ -26,7 +26,7 @@ from flow.tools.hls_compile import self_check, simulate
 
 def test_random_designs_equal_the_integer_model(tmp_path: Path) -> None:
     """Any saturation range, and both heads: the bench finds the index of the largest logit."""
-    designs = [random_design(seed, name=f"r{seed}") for seed in (*range(1, 11), 64, 75)]
+    designs = [*(random_design(seed, name=f"r{seed}") for seed in (*range(1, 11), 64, 75)), odd_ranges()]
     assert {d.head for d in designs} == {"argmax", "logits"} and any(clipped(d) for d in designs)
     batch = [(d, vectors(d, 100, seed=i)) for i, d in enumerate(designs)]
     plans = [emit_hls_stock(d, PART, vectors=x) for d, x in batch]
@@ -49,17 +49,21 @@ def test_no_layer_of_ours_is_used() -> None:
 
 
 def odd_ranges() -> Design:
-    """One range the types of the HLS libraries do not have, off zero, rounded to even, and reached at both ends."""
+    """Two ranges that no type of the HLS libraries has, off zero, rounded to even, and reached at both ends, and one
+    of a single bit, to which hls4ml gives a second one below the point where types are ac_fixed.
+    """
     design = small_design()
     layer = design.layers[0]
     odd = [Quantizer(Fixed(True, 6, 1), "RND_CONV", -3, 17), Quantizer(Fixed(True, 6, -1), "RND_CONV", 2, 4)]
-    neurons = (*layer.neurons[:2], replace(layer.neurons[2], output=odd[0]), replace(layer.neurons[3], output=odd[1]))
+    bit = replace(layer.neurons[0], output=Quantizer.saturating(Fixed(False, 1, 0), "RND"))
+    odd_ones = (replace(n, output=o) for n, o in zip(layer.neurons[2:], odd, strict=True))
+    neurons = (bit, layer.neurons[1], *odd_ones)
     return group(widths(replace(design, layers=(Layer("hidden", neurons), design.layers[1]))))
 
 
 def test_ranges_that_no_type_has_take_steps() -> None:
     steps = [layer for layer in stock_model(odd_ranges()).layers if layer["class_name"] == "BatchNormalization"]
-    assert [layer["bias_data"][0] for layer in steps] == [1.5, 5.5, -7, -4, 2, 2]
+    assert [layer["bias_data"][0] for layer in steps] == [2, -2, 1.5, 5.5, -7, -4, 2, 2]
 
 
 @pytest.mark.parametrize("backend", ["Quartus", "Catapult"])

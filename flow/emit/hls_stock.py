@@ -189,6 +189,8 @@ def _saturates(quantizer: Quantizer) -> bool:
 def _quantized(quantizer: Quantizer, neurons: Sequence[Neuron]) -> str:
     """The type whose conversion is the quantizer, or its rounding alone where the range needs steps of its own."""
     low, high, frac = quantizer.low, quantizer.high, quantizer.format.frac
+    if not _saturates(quantizer) and low == 0:
+        return _cast(_inside(quantizer), quantizer.rounding, "AP_SAT")
     if not _saturates(quantizer):
         ends = [rounded(m, t.frac - frac, quantizer.rounding) for t in _sums(neurons) for m in (t.low, t.high)]
         low, high = min([-1, *ends]), max([0, *ends])
@@ -198,17 +200,24 @@ def _quantized(quantizer: Quantizer, neurons: Sequence[Neuron]) -> str:
 
 
 def _clip_steps(layer: Layer, part: _Part) -> list[tuple[_Offset, str]]:
-    """What the steps to an unusual range add, and the types they add it into."""
+    """What the steps to an unusual range add, and the types they add it into.
+
+    None adds 0: hls4ml takes such a layer out, whatever its type does. Where low is 0 the sum's own type cuts there.
+    """
     quantizer = layer.neurons[part.neurons[0]].output
     if part.constant or quantizer is None or _saturates(quantizer):
         return []
     low, high, frac = quantizer.low, quantizer.high, quantizer.format.frac
-    inside = Fixed(False, max((high - low).bit_length(), 2), frac)
+    inside = _inside(quantizer)
     over = inside.high - (high - low)
-    steps = [(_Offset(-low, frac), _cast(inside, "TRN", "AP_SAT"))]
-    if over:
-        steps.append((_Offset(over, frac), _cast(inside, "TRN", "AP_SAT")))
-    return [*steps, (_Offset(low - over, frac), _cast(Fixed.holding(low, high, frac), "TRN", "AP_WRAP"))]
+    steps = [(_Offset(offset, frac), _cast(inside, "TRN", "AP_SAT")) for offset in (-low, over)]
+    steps.append((_Offset(low - over, frac), _cast(Fixed.holding(low, high, frac), "TRN", "AP_WRAP")))
+    return [step for step in steps if step[0].mantissa]
+
+
+def _inside(quantizer: Quantizer) -> Fixed:
+    """The unsigned format, of at least two bits, in which a range that starts at 0 has its ends cut off."""
+    return Fixed(False, max((quantizer.high - quantizer.low).bit_length(), 2), quantizer.format.frac)
 
 
 def _adds(name: str, source: str, count: int, offset: _Offset) -> dict[str, Any]:
