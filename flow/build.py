@@ -173,7 +173,7 @@ def _run(options: Options) -> int:
 
     try:
         with progress:
-            build = pipeline.run_build(options, observe, run_engines)
+            build = pipeline.run_build(options, observe, run_engines, progress.tell)
     except FlowError as exc:
         if (options.out / ".state").is_dir() and type(exc).__name__ != "BuildLocked":
             failed = results.failed_report(options.part, str(exc))

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 TITLES = {
     "model": "model to integer design",
@@ -23,7 +24,16 @@ TITLES = {
     "netlist": "netlist in Icarus, cocotb",
     "xls_compile": "XLS, DSLX to Verilog",
     "xls": "XLS Verilog in Icarus, cocotb; DSLX as software",
+    "vendor_csim": "AMD HLS, C simulation",
+    "vendor_synth": "AMD HLS, synthesis",
+    "vendor_cosim": "AMD HLS, co-simulation",
+    "vendor_export": "AMD HLS, IP export",
+    "vendor_vsynth": "Vivado synthesis",
+    "vendor_impl": "Vivado place and route",
+    "vendor_rtl": "Verilog of AMD's HLS in Icarus, cocotb",
 }
+_TELL_WIDTH = 60
+_TELL_S = 30.0  # between two lines about one running step, where lines cannot be shown in place
 _MARKS = {"running": "[cyan]…[/]", "done": "[green]✓[/]", "cached": "[green]=[/]", "failed": "[red]✗[/]"}
 
 
@@ -33,6 +43,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.states: dict[str, tuple[str, float, float]] = {}
+        self.told: dict[str, tuple[str, float]] = {}
         self.guard = threading.Lock()
         self.live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=True)
 
@@ -56,14 +67,26 @@ class Progress:
             word = {"done": "done", "cached": "unchanged", "failed": "failed"}[state]
             self.console.print(f"{TITLES.get(step, step)}: {word} ({now - start:.1f} s)")
 
+    def tell(self, step: str, what: str) -> None:
+        """Show what a running step is doing; called from several threads. Not on a terminal: now and then a line."""
+        now = time.monotonic()
+        with self.guard:
+            start = self.states[step][1] if step in self.states else now
+            due = now - self.told.get(step, ("", start))[1] >= _TELL_S
+            if self.console.is_terminal or due:
+                self.told[step] = (what, now)
+        if due and not self.console.is_terminal:
+            self.console.print(f"{TITLES.get(step, step)}: {now - start:.0f} s, {what}", markup=False)
+
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))
         with self.guard:
-            states = dict(self.states)
+            states, told = dict(self.states), dict(self.told)
         for step, (state, start, last) in states.items():
             end = time.monotonic() if state == "running" else last
             note = "unchanged" if state == "cached" else f"{end - start:.1f} s"
-            table.add_row(_MARKS[state], TITLES.get(step, step), f"[dim]{note}[/]")
+            what = told[step][0] if state == "running" and step in told else ""
+            table.add_row(_MARKS[state], TITLES.get(step, step), f"[dim]{note}[/]", Text(what[:_TELL_WIDTH], "dim"))
         return table
 
 

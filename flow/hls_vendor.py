@@ -59,7 +59,8 @@ def _step(build: Build, tools: vendor_hls.Toolset, top: str, step: str, before: 
     key = digest_of(before, step, vivado)
 
     def work() -> dict[str, Any]:
-        done = vendor_hls.run_step(tools, project, top, step)
+        name = f"vendor_{step}"
+        done = vendor_hls.run_step(tools, project, top, step, lambda what: build.steps.teller(name, what))
         return {
             "seconds": round(done.seconds, 3),
             "reports": list(done.reports),

@@ -135,8 +135,14 @@ def finish(design: Design) -> Design:
     return design
 
 
-def run_build(options: Options, observer: Callable[[str, str], None], engines: Callable[[Build], None]) -> Build:
-    """Run every step; ``engines`` runs what comes after the design and its vectors are known.
+def run_build(
+    options: Options,
+    observer: Callable[[str, str], None],
+    engines: Callable[[Build], None],
+    teller: Callable[[str, str], None] = lambda step, what: None,
+) -> Build:
+    """Run every step; ``engines`` runs what comes after the design and its vectors are known. ``observer`` hears every
+    step's states, ``teller`` what a long step is doing just now.
 
     Raises FlowError for what the user can mend; a model that cannot become a design leaves no output folder behind.
     Mismatches do not raise: they are in the result.
@@ -148,7 +154,7 @@ def run_build(options: Options, observer: Callable[[str, str], None], engines: C
         try:
             plan.remove(options.out / "report.json")
             plan.remove(options.out / "report.html")
-            steps = Steps(options.out, observer)
+            steps = Steps(options.out, observer, teller)
             dataset = None
             if options.data:  # before the model: a wrong name is told at once
                 with steps.timed("data"):

@@ -40,6 +40,7 @@ class Steps:
 
     out: Path
     observer: Callable[[str, str], None]  # (step, "running" | "done" | "cached" | "failed")
+    teller: Callable[[str, str], None] = lambda step, what: None  # (step, what it is doing just now)
     seconds: dict[str, float] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fake_vendor import calls, install
+from report_samples import Figures, cosim_rpt, csynth_xml, utilization_rpt
 from test_hls_project import PART, small_design, vectors
 from vendor_core import Kind, fabricate
 
@@ -55,10 +56,12 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def vendor(out: Path, steps: str = "csim,synth,cosim,export,vsynth,impl", backend: str = "Vitis") -> Any:
     """One build's vendor steps: its facts, reasons and differences, and what became of every step."""
     states: dict[str, str] = {}
+    told: list[str] = []
     options = SimpleNamespace(out=out, backend=backend, vendor_steps=vendor_hls.chosen(steps))
     build = SimpleNamespace(
         options=options,
-        steps=Steps(out, states.__setitem__),
+        steps=Steps(out, states.__setitem__, lambda step, what: told.append(f"{step}: {what}")),
+        told=told,
         facts={},
         skipped={},
         differences=[],
@@ -120,6 +123,61 @@ def test_vitis_hls_and_vivado_run_every_step_and_their_figures_are_read(out: Pat
     assert f"synth_design -top tiny -part {PART} -mode out_of_context" in script
     assert "tiny_prj/solution1/syn/verilog/*.v" in script
     assert "-period 5.0" in (out / "hls" / "vivado_ooc.xdc").read_text()
+
+
+def test_what_a_tool_does_is_told_while_it_runs(out: Path, tools: Path) -> None:
+    install(tools, "vitis_hls", "vivado")
+    assert vendor(out, "vsynth").told == ["vendor_synth: Running 'vitis_hls'", "vendor_vsynth: Running 'vivado'"]
+    assert vendor(out, "vsynth").told == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("INFO: [HLS 200-42] -- Implementing module 'tiny' ", "Implementing module 'tiny'"),
+        ("INFO: [SCHED 204-11] Starting scheduling ...", "Starting scheduling"),
+        ("***** C/RTL SYNTHESIS *****", "C/RTL SYNTHESIS"),
+        ('// RTL Simulation : 3 / 10 [n/a] @ "235000"', 'RTL Simulation : 3 / 10 [n/a] @ "235000"'),
+        ("Phase 1.1 Placer Initialization Netlist Sorting", "Phase 1.1 Placer Initialization Netlist Sorting"),
+        ("WARNING: [HLS 200-40] Starting to worry", None),
+        ("INFO: [HLS 200-10] ----------------", None),
+        ("| Slice LUTs* |  431 |", None),
+    ],
+)
+def test_stages_are_told_and_nothing_else(line: str, told: str | None) -> None:
+    assert vendor_hls.stage(line) == told
+
+
+def test_a_planted_report_is_never_read(out: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports that lie there from elsewhere, newer than anything and of every step."""
+    install(tools, "vitis_hls", "vivado")
+    found = vendor_hls.find_toolset("Vitis")
+    stale = {
+        "tiny_prj/solution1/syn/report/tiny_csynth.xml": csynth_xml(Figures(lut=7)),
+        "tiny_prj/solution1/syn/report/csynth.xml": csynth_xml(Figures(lut=7)),
+        "tiny_prj/solution1/syn/verilog/old.v": "module old; endmodule\n",
+        "tiny_prj/solution1/sim/report/tiny_cosim.rpt": cosim_rpt(Figures(latency=(99, 99))),
+        "vivado_synth.rpt": utilization_rpt(Figures(lut=7)),
+        "vivado_impl.rpt": utilization_rpt(Figures(lut=7)),
+    }
+
+    def plant() -> None:
+        for name, content in stale.items():
+            (out / "hls" / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / "hls" / name).write_text(content)
+            os.utime(out / "hls" / name, (4e9, 4e9))
+
+    plant()
+    facts = vendor(out).facts["vendor"]
+    assert {s: facts[s]["resources"]["lut"] for s in ("csynth", "vivado_synthesis", "implementation")} == {
+        "csynth": 431, "vivado_synthesis": 431, "implementation": 400}  # fmt: skip
+    assert facts["cosim"]["latency_max_cycles"] == 6
+    assert not (out / "hls" / "tiny_prj" / "solution1" / "syn" / "verilog" / "old.v").exists()
+    for step in ("synth", "cosim", "vsynth", "impl"):
+        plant()
+        misbehave(monkeypatch, step, "silent")
+        with pytest.raises(ToolFailed, match="without a report"):
+            vendor_hls.run_step(found, out / "hls", "tiny", step)
 
 
 def test_vivado_hls_gets_its_options_as_an_argument(out: Path, tools: Path, emitted: dict[str, Any]) -> None:

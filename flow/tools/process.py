@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from flow.errors import ToolFailed, ToolNotFound
 from flow.plan import readable_errors
 
 _COUNT = re.compile(r"\b\d+ errors?$")  # a summary, which says nothing
+_FOLLOW_S = 0.5  # between two looks at the log of a program that is followed
 _live: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
 
@@ -81,8 +82,9 @@ def run(
     log: Path,
     timeout_s: float,
     env: Mapping[str, str] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Completed:
-    """Run a program to its end with stdout and stderr in ``log``.
+    """Run a program to its end with stdout and stderr in ``log``; ``tell`` hears every line of it meanwhile.
 
     The program gets its own process group; a timeout or an interrupt ends the whole group, and so does the end of this
     process, however it comes. Raises ToolFailed with the last line of the log and the log's path on a non-zero exit or
@@ -110,7 +112,7 @@ def run(
         _live.add(process)
         _watch("+", process.pid)
         try:
-            status = process.wait(timeout=timeout_s)
+            status = process.wait(timeout=timeout_s) if tell is None else _follow(process, log, timeout_s, tell)
         except subprocess.TimeoutExpired:
             _end(process)
             raise ToolFailed(f"{_name(arguments)} was stopped after {timeout_s:g} s; see {log}") from None
@@ -126,6 +128,24 @@ def run(
         how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
         raise ToolFailed(f"{_name(arguments)} {how}: {_last_line(log)}; see {log}")
     return Completed(log, time.monotonic() - start)
+
+
+def _follow(process: subprocess.Popen[bytes], log: Path, timeout_s: float, tell: Callable[[str], None]) -> int:
+    """Wait as ``Popen.wait`` does, and pass on every line as soon as it is complete."""
+    end, rest = time.monotonic() + timeout_s, b""
+    with log.open("rb") as lines:
+        while True:
+            try:
+                status = process.wait(timeout=max(min(_FOLLOW_S, end - time.monotonic()), 0))
+            except subprocess.TimeoutExpired:
+                status = None
+            *complete, rest = (rest + lines.read()).split(b"\n")
+            for line in complete if status is None else [*complete, rest]:
+                tell(line.decode(errors="replace").rstrip())
+            if status is not None:
+                return status
+            if time.monotonic() >= end:
+                raise subprocess.TimeoutExpired(process.args, timeout_s)
 
 
 def _watch(sign: str, group: int) -> None:

@@ -9,7 +9,7 @@ there afterwards is its own; a step that fails leaves none.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,14 @@ _NEEDS = {"cosim": ("synth",), "export": ("synth",), "vsynth": ("synth",), "impl
 TIMEOUT_S = 24 * 3600.0
 _REMEDY = "install AMD's tools and source their settings64.sh"
 _ERROR = re.compile(r"^(ERROR: |ERROR \[|@E |FATAL[ :])")  # the tools exit 0 after some of these
+
+
+# What the tools are at, without their message numbers: stages of HLS and Vivado, modules, progress of a simulation.
+_STAGE = re.compile(
+    r"^\s*(?:INFO: \[[A-Z]+ [\d-]+\] )?(?:-+ |\*+ |// )?"
+    r"((?:Start|Implement|Creat|Analyz|Compil|Perform|Generat|Validat|Running|Setting up|Using XSIM|Finish|Phase \d"
+    r"|RTL Simulation|C(?:/RTL)? S|EXPORT|VIVADO)[^\n]*?)[\s*.-]*$"
+)
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,22 @@ def products(tools: Toolset, top: str, step: str) -> tuple[str, ...]:
     }[step]
 
 
-def run_step(tools: Toolset, project_dir: Path, top: str, step: str, timeout_s: float = TIMEOUT_S) -> StepRun:
-    """Run one step on the project; its log is ``vendor_<step>.log`` there, written while it runs.
+def stage(line: str) -> str | None:
+    """What a line of a log says the tool is doing; None for every other line."""
+    found = _STAGE.match(line)
+    return found[1] if found else None
+
+
+def run_step(
+    tools: Toolset,
+    project_dir: Path,
+    top: str,
+    step: str,
+    tell: Callable[[str], None] = lambda what: None,
+    timeout_s: float = TIMEOUT_S,
+) -> StepRun:
+    """Run one step on the project; its log is ``vendor_<step>.log`` there, written while it runs. ``tell`` hears what
+    the tool is doing.
 
     Raises ToolNotFound without Vivado where the step is Vivado's; ToolFailed when the tool fails, prints an error in
     spite of exit status 0, or leaves no report.
@@ -112,7 +134,7 @@ def run_step(tools: Toolset, project_dir: Path, top: str, step: str, timeout_s: 
         remove(project_dir / name)
     arguments = _arguments(tools, project_dir, top, step)
     try:
-        done = process.run(arguments, project_dir, log, timeout_s)
+        done = process.run(arguments, project_dir, log, timeout_s, tell=lambda line: _pass_on(line, tell))
         program = Path(arguments[0]).name
         errors = [line.strip() for line in done.text.splitlines() if _ERROR.match(line)]
         if errors:
@@ -125,6 +147,11 @@ def run_step(tools: Toolset, project_dir: Path, top: str, step: str, timeout_s: 
             remove(project_dir / name)
         raise
     return StepRun(step, tuple(p.relative_to(project_dir).as_posix() for p in found), done.seconds)
+
+
+def _pass_on(line: str, tell: Callable[[str], None]) -> None:
+    if (what := stage(line)) is not None:
+        tell(what)
 
 
 def _evidence(tools: Toolset, project_dir: Path, top: str, step: str) -> list[Path]:
