@@ -113,6 +113,8 @@ def _capture(model: keras.Model, engine: Engine, run: RunState) -> tuple[dict[st
     snapshots = {f"front_{k}": s for k, s in enumerate(run.result.front.members)}
     if run.result.best is not None:
         snapshots["best"] = run.result.best
+    if run.budget is not None:
+        snapshots |= {f"budget_{k}": s for k, s in enumerate(run.budget.shortlist)}
     for name, snapshot in snapshots.items():
         arrays |= {f"{name}_{i}": np.asarray(w) for i, w in enumerate(snapshot.weights)}
     state = {
@@ -150,4 +152,6 @@ def _restore(
         weights: Sequence[np.ndarray] = [arrays[f"{name}_{i}"] for i in range(item["count"])]
         snapshots[name] = Snapshot(item["merit"], item["luts"], item["epoch"], weights, item["statistics"])
     result.best = snapshots.pop("best", None)
+    if run.budget is not None:
+        run.budget.shortlist = [snapshots.pop(name) for name in list(snapshots) if name.startswith("budget_")]
     result.front.members = list(snapshots.values())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from .budget import COUNTS, can_count
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -38,6 +40,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--window", type=int, default=1, metavar="N", help="of a tabformer: rows in time order per input")
     p.add_argument("--heads", type=int, default=2, help="of a tabformer")
     p.add_argument("--blocks", type=int, default=1, help="of a tabformer: encoder blocks over columns, and over rows")
+    p.add_argument("--count-luts", choices=COUNTS, help="what counts for --lut-budget: synthesis (default with flow "
+                   "installed; some seconds to minutes), the adder graphs, or training's own estimate")  # fmt: skip
     p.add_argument("--weights-only", action="store_true", help="of a tabformer: activations stay float")
 
 
@@ -45,6 +49,8 @@ def check_model(options: argparse.Namespace) -> None:
     """Raise `UsageError` for a model that cannot be."""
     sizes = sizes_of(options)
     _check_method(options)
+    if options.count_luts not in (None, "estimate") and (options.model != "mlp" or not options.lut_budget):
+        raise UsageError(f"--count-luts {options.count_luts} is for --model mlp with --lut-budget")
     if options.model != "tabformer":
         if (options.window, options.heads, options.blocks, options.weights_only) != (1, 2, 1, False):
             raise UsageError("--window, --heads, --blocks and --weights-only are for --model tabformer")
@@ -84,6 +90,15 @@ def deployment(model: str, method: Method) -> dict[str, Any]:
     """Whether ``flow.build`` takes the trained model, and if not why, for ``m.train.json``."""
     obstacle = "embeddings, norms and softmax stay float; only its projections export" if model == "tabformer" else ""
     return {"deployable": not (obstacle or method.obstacle), "obstacle": obstacle or method.obstacle or None}
+
+
+def count_of(options: argparse.Namespace) -> str:
+    """What counts for a LUT budget: what was asked for, else synthesis where the model can become hardware here."""
+    if not options.lut_budget:
+        return "estimate"
+    if options.count_luts is not None:
+        return str(options.count_luts)
+    return "synthesis" if options.model == "mlp" and can_count() else "estimate"
 
 
 def method_settings(options: argparse.Namespace) -> dict[str, float]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from .budget import Budget, counters_of
 from .checkpoint import Checkpoint, identity
 from .engine import Engine, OptimizerConfig, make_engine
 from .methods import Method
@@ -19,13 +20,15 @@ from .schedule import SETTLED, BudgetController, cosine_rate, rising_beta
 from .stage import Stage
 from .widths import Histogram, width_histograms
 
-BUDGET_SLACK = 0.05  # a model under a budget should use at least 95 % of it
 FRONT_FROM = 0.05  # share of the epochs before models enter the front
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How to train; ``beta`` is the final weight of the hardware cost and ``beta_start`` where its rise begins."""
+    """How to train; ``beta`` is the final weight of the hardware cost and ``beta_start`` where its rise begins.
+
+    ``count_luts`` says what counts for ``lut_budget``: one of `budget.COUNTS`.
+    """
 
     epochs: int = 400
     batch_size: int = 512
@@ -37,6 +40,7 @@ class FitConfig:
     beta: float = 2e-5
     beta_start: float = 4e-7
     lut_budget: float | None = None
+    count_luts: str = "estimate"
     front: bool = False
     patience: int | None = None
     seed: int = 0
@@ -100,6 +104,7 @@ def fit(
         on_epoch(row, run.result.widths[-1])
         if checkpoint is not None:
             checkpoint.epoch(model, engine, run)
+    run.settle(model)
     if run.result.best is None:
         raise ValueError(run.why_nothing())
     model.set_weights(list(run.result.best.weights))
@@ -148,8 +153,11 @@ class RunState:
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        budget = self.config.lut_budget
-        self.controller = None if budget is None else BudgetController(budget, self.config.beta_start)
+        limit = self.config.lut_budget
+        controller = None if limit is None else BudgetController(limit, self.config.beta_start)
+        self.budget = (
+            None if controller is None else Budget(controller.budget, controller, counters_of(self.config.count_luts))
+        )
 
     def elapsed(self) -> float:
         """Seconds spent on the run."""
@@ -157,17 +165,18 @@ class RunState:
 
     def state(self) -> dict[str, Any]:
         """What the next epoch depends on besides the result so far, as JSON data."""
-        return {"luts": self.luts, "controller": None if self.controller is None else asdict(self.controller)}
+        return {"luts": self.luts, "budget": None if self.budget is None else self.budget.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put back what `state` gave."""
         self.luts = state["luts"]
-        self.controller = None if state["controller"] is None else BudgetController(**state["controller"])
+        if self.budget is not None:
+            self.budget.restore(state["budget"])
 
     def beta(self, progress: float) -> float:
         """The cost weight of the coming epoch."""
-        if self.controller is not None:
-            return self.controller.next(self.luts, progress)
+        if self.budget is not None:
+            return self.budget.controller.next(self.luts, progress)
         settled = 1.0 if self.config.front else SETTLED
         return rising_beta(self.config.beta_start, self.config.beta, progress, settled)
 
@@ -177,33 +186,33 @@ class RunState:
         self.result.widths.append(width_histograms(model))
         merit = row["val"] if self.task == "classification" else -row["val"]
         self.luts = row["estimated_luts"] if math.isfinite(row["estimated_luts"]) else 0.0
+        progress = (row["epoch"] - 1) / self.config.epochs
+        if self.budget is not None:
+            self.budget.correct(model, self.luts, progress, row["epoch"] / self.config.epochs)
+            self.luts *= self.budget.correction
         if not math.isfinite(merit):
             return
-        progress = (row["epoch"] - 1) / self.config.epochs
-        better = self._better(merit, progress)
+        better = self._better(merit, progress) if self.budget is None else self.budget.admits(merit, self.luts)
         enters = self.config.front and progress >= FRONT_FROM and self.result.front.admits(merit, self.luts)
         if not better and not enters:
             return
         snapshot = Snapshot(merit, self.luts, int(row["epoch"]), model.get_weights(), statistics)
         if better:
-            self.result.best = snapshot
+            self.result.best = snapshot if self.budget is None else self.budget.add(snapshot)
         if enters:
             self.result.front.add(snapshot)
 
     def _better(self, merit: float, progress: float) -> bool:
         best = self.result.best
-        budget = self.config.lut_budget
-        if budget is not None:
-            if self.luts > budget:
-                return False
-            tight = self.luts >= (1 - BUDGET_SLACK) * budget
-            best_tight = best is not None and best.luts >= (1 - BUDGET_SLACK) * budget
-            if tight != best_tight or not tight:
-                return best is None or (tight if tight != best_tight else self.luts > best.luts)
         last = len(self.result.history) == self.config.epochs
-        free = self.config.beta <= 0 or self.config.front or budget is not None
+        free = self.config.beta <= 0 or self.config.front
         settled = free or progress >= SETTLED or last
         return settled and (best is None or merit > best.merit)
+
+    def settle(self, model: keras.Model) -> None:
+        """Under a budget, choose among the models kept; their cost is then what was counted, where something counts."""
+        if self.budget is not None:
+            self.result.best = self.budget.choose(model)
 
     def epochs_since_best(self) -> int:
         """Epochs since the kept model was found (0 while there is none)."""

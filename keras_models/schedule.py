@@ -43,7 +43,7 @@ class BudgetController:
 
     def next(self, luts: float, progress: float) -> float:
         """Beta for the coming epoch, from the estimate after the last one."""
-        if progress < WARM_UP:
+        if progress < WARM_UP or not math.isfinite(self._start):  # before the first epoch nothing is known
             self._start = self._previous = luts
             return self.beta
         target = self.aim * self.budget
@@ -56,3 +56,8 @@ class BudgetController:
         change = min(0.5, max(-0.5, self.gain * error + self.damping * trend))
         self.beta = min(self.high, max(self.low, self.beta * math.exp(change)))
         return self.beta
+
+    def rescale(self, ratio: float) -> None:
+        """LUTs are from now on counted as ``ratio`` times what they were: no growth of the cost."""
+        self._start *= ratio
+        self._previous *= ratio

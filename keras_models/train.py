@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--optimizer", choices=["adam", "sgd"], help="default adam, paper mode sgd")
     p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; paper mode 20")
     p.add_argument("--beta", type=float, help="final weight of the hardware cost, loss per LUT")
-    p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that estimated LUTs end just below N")
+    p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that the LUTs end just below N")
     p.add_argument("--front", action="store_true", help="keep the Pareto set of a run with rising beta in m.front/")
     p.add_argument("--resume", action="store_true", help="keep the run's state in m.checkpoint.npz while "
                    "it trains, and go on from there after a kill, to the same model")  # fmt: skip
@@ -157,6 +157,7 @@ def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
         if options.method in LEARNING
         else 0.0,
         lut_budget=options.lut_budget,
+        count_luts=choice.count_of(options),
         front=options.front,
         patience=given(options.patience, 20 if paper else None),
         seed=options.seed,
@@ -203,7 +204,8 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     if checkpoint is not None:
         checkpoint.remove()
     print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
-          + (f", about {report['estimated_luts']:.0f} LUTs" if report["estimated_luts"] else "")
+          + (f", {report['counted_luts']:.0f} LUTs" if report["counted_luts"] else
+             f", about {report['estimated_luts']:.0f} LUTs" if report["estimated_luts"] else "")
           + f", {report['seconds']:.0f} s: {options.out}")  # fmt: skip
     return report
 
@@ -226,7 +228,8 @@ def summary(
         **best.statistics,
         **result.found,
         **choice.deployment(options.model, method),
-        "estimated_luts": best.luts or None,
+        "estimated_luts": method.describe(model)[0] or None,
+        "counted_luts": best.luts if choice.count_of(options) != "estimate" else None,
         "epoch": best.epoch,
         "epochs": len(result.history),
         "seconds": round(result.seconds, 3),

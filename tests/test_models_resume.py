@@ -28,7 +28,21 @@ class Stopped(BaseException):
 
 
 def options(out: Path, *more: object) -> list[str]:
-    given = ["--data", "breast_cancer", "--hidden", "4", "--epochs", 12, "--seed", 5, "--lut-budget", 2000, "--quiet"]
+    given = [
+        "--data",
+        "breast_cancer",
+        "--hidden",
+        "4",
+        "--epochs",
+        12,
+        "--seed",
+        5,
+        "--lut-budget",
+        2000,
+        "--count-luts",
+        "estimate",
+        "--quiet",
+    ]
     return [str(value) for value in [*given, "--out", out, *more]]
 
 

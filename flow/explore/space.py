@@ -97,7 +97,7 @@ def train_arguments(settings: Settings, parameters: Mapping[str, Any]) -> list[s
         weights, _, activations = parameters["bit_set"].partition("/")
         words += ["--weight-bits", weights, *(["--activation-bits", activations] if activations else [])]
     if "lut_budget" in parameters:
-        return [*words, "--lut-budget", f"{parameters['lut_budget']:g}"]
+        return [*words, "--lut-budget", f"{parameters['lut_budget']:g}", "--count-luts", "estimate"]
     return [*words, "--beta", f"{parameters['beta']:g}"]
 
 

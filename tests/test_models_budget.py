@@ -1,0 +1,101 @@
+"""A LUT budget is met by what synthesis counts, not by an estimate alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from keras_models import budget, train
+from keras_models.budget import Budget, Counters
+from keras_models.pareto import Snapshot
+from keras_models.schedule import BudgetController
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+class Plant:
+    """A model whose only weight is its cost."""
+
+    cost = 0.0
+
+    def set_weights(self, weights: list[float]) -> None:
+        self.cost = weights[0]
+
+
+def offered(candidates: list[tuple[float, float, float]], counters: Counters | None) -> Budget:
+    """A budget of 100 LUTs that was offered (score, estimate, real cost), each when it would have been in training."""
+    kept = Budget(100.0, BudgetController(100.0), counters)
+    for epoch, (merit, estimate, cost) in enumerate(candidates):
+        if kept.admits(merit, estimate):
+            kept.add(Snapshot(merit, estimate, epoch, [cost], {}))
+    return kept
+
+
+COUNT = Counters(lambda model: model.cost, lambda model: model.cost)
+
+
+def test_the_best_model_within_the_slack_by_count_is_chosen() -> None:
+    candidates = [(0.9, 99, 103), (0.8, 98, 94), (0.7, 97, 96), (0.6, 96, 99), (0.95, 101, 98), (0.99, 80, 78)]
+    plant = Plant()
+    assert offered(candidates, COUNT).choose(plant).merit == 0.7
+    assert offered(candidates, None).choose(plant).merit == 0.9
+    assert offered(candidates[:2], COUNT).choose(plant).luts == 94
+    assert offered([*candidates[:1], candidates[-1]], COUNT).choose(plant).luts == 78
+    assert offered(candidates[:1], COUNT).choose(plant) is None
+
+
+def test_few_models_are_kept_and_they_are_the_best() -> None:
+    scores = np.random.default_rng(0).permutation(40) / 40
+    kept = offered([*((s, 97, 97) for s in scores), *((s, 90 * s, 0) for s in scores)], None)
+    assert [s.merit for s in kept.shortlist if kept.tight(s.luts)] == sorted(scores, reverse=True)[:8]
+    assert [s.luts for s in kept.shortlist if not kept.tight(s.luts)] == [90 * 39 / 40, 90 * 38 / 40]
+
+
+def test_the_estimate_is_corrected_at_the_marks_and_the_controller_sees_no_jump() -> None:
+    plant, controller = Plant(), BudgetController(1000.0, 1e-6)
+    kept = Budget(1000.0, controller, COUNT)
+    plant.cost = 1200.0
+    luts, betas = 2000.0, []
+    for epoch in range(100):
+        kept.correct(plant, 1000.0, epoch / 100, (epoch + 1) / 100)
+        assert kept.correction == (1.0 if (epoch + 1) / 100 < budget.RECOUNTS[0] else 1.2)
+        betas.append(controller.next(luts * kept.correction, epoch / 100))
+        luts *= 0.99
+    steps = np.diff(np.log(betas))
+    mark = int(100 * budget.RECOUNTS[0])
+    assert abs(steps[mark - 1] - steps[mark - 3]) < 0.15  # unscaled, the trend of 20 % alone would add 0.36
+
+
+def test_a_trained_model_has_the_luts_that_its_build_reports(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(1500, 6)).astype(np.float32)
+    y = np.stack([np.abs(X[:, 0]) + X[:, 1], X[:, 2] * 3 + 40], axis=1).astype(np.float32)
+    np.savez(tmp_path / "problem.npz", X=X, y=y, split=np.arange(1500) % 3)
+    out = tmp_path / "m.h5"
+    options = ["--data", tmp_path / "problem.npz", "--hidden", 12, "--epochs", 80, "--batch-size", 32, "--quiet"]
+    assert train.main([*map(str, options), "--lut-budget", "250", "--out", str(out)]) == 0
+    counted = json.loads(out.with_suffix(".train.json").read_text())["counted_luts"]
+    assert 0.95 * 250 <= counted <= 250
+    command = [sys.executable, "-m", "flow.build", "--model", out, "--engines", "integer", "--out", tmp_path / "build"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert json.loads((tmp_path / "build" / "report.json").read_text())["synthesis"]["lut"] == counted
+
+
+def test_without_the_package_that_builds_hardware_the_estimate_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(budget, "_MODULE", "no_such_package.counting")
+    options = ["--data", "breast_cancer", "--hidden", "4", "--epochs", "3", "--lut-budget", "9000", "--quiet"]
+    assert train.main([*options, "--out", str(tmp_path / "m.h5")]) == 0
+    assert json.loads((tmp_path / "m.train.json").read_text())["counted_luts"] is None
+    assert train.main([*options, "--out", str(tmp_path / "n.h5"), "--count-luts", "adders"]) == 1
+    assert "the package flow is not installed" in capsys.readouterr().err
