@@ -26,6 +26,7 @@ from flow.routing import require_route, run_route
 from flow.steps import digest_of
 from flow.tools import icarus, process, verilator, xls, yosys
 from flow.usage import lut_usage
+from flow.usage_folded import folded_usage
 
 _SYNTHESIS_TIMEOUT_S = 3600.0
 _SIMULATION_TIMEOUT_S = 3600.0
@@ -210,20 +211,28 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
         plan.fresh_folder(out / "synth")
         yosys.synthesize(out / "synth", script, _SYNTHESIS_TIMEOUT_S)
         found = read_netlist(out / "synth" / "netlist.json", bench.top)
-        outputs = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
-        rtl = {Path(s).name: (out / s).read_text() for s in bench.sources}
-        # XLS merges layers and folding shares elements: neither's logic can be traced to neurons.
-        own = build.options.rtl_engine == "own" and parallel
-        usage = lut_usage(out / "synth" / "netlist.json", bench.top, outputs, rtl) if own else {}
-        return {**asdict(found.resources), "path": asdict(found.longest_path), "usage": usage}
+        return {**asdict(found.resources), "path": asdict(found.longest_path), "usage": _usage(build, bench)}
 
     found = build.steps.run(
-        "synthesis", digest_of("synthesis 6", rtl_digest, script, yosys.version()), work, ("synth",)
+        "synthesis", digest_of("synthesis 7", rtl_digest, script, yosys.version()), work, ("synth",)
     )
     build.synthesis.update(found)
     if "netlist" in build.options.engines:
         _netlist(build, bench, key)
     run_route(build, bench)
+
+
+def _usage(build: Build, bench: Bench) -> dict[str, Any]:
+    """The netlist's LUTs by neuron or, folded, by group. XLS merges layers: nothing can be told of its logic."""
+    out = build.options.out
+    netlist = out / "synth" / "netlist.json"
+    if build.options.rtl_engine != "own":
+        return {}
+    if build.facts["architecture"] == "folded":
+        layers = build.facts["folding"]["layers"]
+        return folded_usage(netlist, bench.top, {la["name"]: [g["coding"] for g in la["groups"]] for la in layers})
+    outputs = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
+    return lut_usage(netlist, bench.top, outputs, {Path(s).name: (out / s).read_text() for s in bench.sources})
 
 
 def _netlist(build: Build, bench: Bench, key: str) -> None:

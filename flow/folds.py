@@ -12,7 +12,7 @@ from flow.lowered import Coding, Lowered, LoweredLayer, Unit
 THRESHOLD_CYCLES = 4  # from a finished sum to the write of its output
 TREE_STAGE = 2  # adder levels between registers
 _BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-_LUT_FACTOR = 1.8  # LUTs after synthesis by Yosys over the counts below, from 1.4 (small) to 1.9 (4 x 512 neurons)
+LUT_FACTOR = 1.8  # LUTs after synthesis by Yosys over the counts below, from 1.4 (small) to 1.9 (4 x 512 neurons)
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def layer_cost(fold: LayerFold) -> Cost:
     depth = fold.words * fold.slots if fold.banks else fold.words
     rows = math.ceil(depth / 64) * (4 / 3) if fold.banks else depth / 4
     total += Cost(fold.simd * fold.layer.lane.bits * rows)
-    return replace(total, lut=total.lut * _LUT_FACTOR)
+    return replace(total, lut=total.lut * LUT_FACTOR)
 
 
 def group_cost(group: GroupFold, layer: LoweredLayer) -> Cost:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flow.console import TITLES
+from flow.html_folded import folding
 from flow.html_format import DASH, bits, finite, number, percent, ratio, seconds, step, table, width
 from flow.html_heat import heat
 from flow.html_luts import luts
@@ -44,6 +45,7 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "tiles": tiles(report),
         "heat": heat(report),
         "groups": [groups(layer, widest(report)) for layer in report.get("layers", [])],
+        "folding": folding(report),
         "resources": resources(report),
         "fits": table(report, "synthesis").get("fits"),
         "synthesis": table(report, "synthesis"),
@@ -173,21 +175,24 @@ def timing(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def waterfall(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Each layer's cycles, one after the other."""
+    """Each layer's cycles, one after the other; of a folded layer also those in which it reads and multiplies."""
     layers, total = table(report, "layer_latency_cycles"), report.get("latency_cycles")
     if not layers or not total:
         return None
     period = finite(report.get("clock_period_ns")) or 0.0
     order = [la["name"] for la in report.get("layers", []) if la["name"] in layers]
     order += [name for name in layers if name not in order]
+    works = {la["name"]: la["cycles"] for la in table(report, "folding").get("layers", [])}
     start, rows = 0, []
     for name in order:
         cycles = layers[name]
+        work = min(works.get(name, cycles), cycles)
         rows.append({"name": name, "cycles": number(cycles), "from": number(start), "to": number(start + cycles),
-                     "left": width(start / total), "width": width(cycles / total),
-                     "ns": f"{cycles * period:.1f}"})  # fmt: skip
+                     "left": width(start / total), "width": width(work / total), "work": number(work),
+                     "rest": width((cycles - work) / total), "ns": f"{cycles * period:.1f}"})  # fmt: skip
         start += cycles
-    return {"rows": rows, "total": number(total), "ns": f"{total * period:.1f}", "ticks": _ticks(total)}
+    return {"rows": rows, "total": number(total), "ns": f"{total * period:.1f}", "ticks": _ticks(total),
+            "folded": bool(works), "interval": number(report.get("initiation_interval"))}  # fmt: skip
 
 
 def _ticks(total: int) -> list[tuple[str, str]]:

@@ -45,11 +45,13 @@ def _real(low: int, high: int, frac: int) -> list[float]:
     return [low * 2.0**-frac, high * 2.0**-frac]
 
 
-def layer_luts(layer: Layer, usage: dict[str, Any]) -> dict[str, int] | None:
-    """LUTs of a layer: in all, and those that several neurons share; None where synthesis did not tell."""
+def layer_luts(layer: Layer, usage: dict[str, Any]) -> dict[str, Any] | None:
+    """LUTs of a layer: in all, and those that several neurons, folded: several parts, share; None where unknown."""
     entry = usage.get("layers", {}).get(layer.name)
     if entry is None:
         return None
+    if "parts" in entry:
+        return {"total": sum(entry["parts"].values()) + entry["shared"], **entry}
     return {"total": sum(entry["neurons"].values()) + entry["shared"], "shared": entry["shared"]}
 
 

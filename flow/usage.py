@@ -59,14 +59,14 @@ def cell_namer(
     return name
 
 
-def _tracer(netlist: Path, top: str, layers: Mapping[str, Sequence[int]], rtl: Mapping[str, str]) -> _Tracer:
+def _tracer(netlist: Path, top: str, layers: Mapping[str, Sequence[int]], rtl: Mapping[str, str]) -> Tracer:
     module = json.loads(netlist.read_text())["modules"][top]
     cells = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
     known = {**_output_nets(module["netnames"], layers), **_named_nets(module["netnames"], list(layers))}
-    return _Tracer(cells, known, _Lines(top, list(layers), rtl))
+    return Tracer(cells, known, _Lines(top, list(layers), rtl))
 
 
-def _by_layer(tracer: _Tracer, cells: Mapping[str, Any], layers: Sequence[str]) -> dict[str, Any]:
+def _by_layer(tracer: Tracer, cells: Mapping[str, Any], layers: Sequence[str]) -> dict[str, Any]:
     found: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     other = 0
     for name, cell in cells.items():
@@ -130,10 +130,10 @@ class _Lines:
         return None
 
 
-class _Tracer:
+class Tracer:
     """Finds the owner of every cell; answers are kept, since one cell is asked for by many."""
 
-    def __init__(self, cells: Mapping[str, Any], nets: Mapping[int, Owner], lines: _Lines) -> None:
+    def __init__(self, cells: Mapping[str, Any], nets: Mapping[int, Owner], lines: _Lines | None) -> None:
         self.cells, self.nets, self.lines = cells, nets, lines
         self.users: dict[int, list[str]] = defaultdict(list)
         for name, cell in cells.items():
@@ -174,7 +174,7 @@ class _Tracer:
 
     def _direct(self, cell: str) -> Owner | None:
         """By Verilog line, then by net name."""
-        line = self.lines.owner(self.cells[cell].get("attributes", {}).get("src", ""))
+        line = self.lines.owner(self.cells[cell].get("attributes", {}).get("src", "")) if self.lines else None
         if line and line[1] != SHARED:
             return line
         return _common(self.nets.get(b) for b in self._driven(cell)) or line

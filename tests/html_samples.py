@@ -5,9 +5,14 @@ from typing import Any
 
 from flow import results
 from flow.fixed import Fixed, Quantizer
+from flow.folding import fold
+from flow.folds import Weights
 from flow.ir import Design, Layer, Neuron
+from flow.lowered import lower
+from flow.parts import resolve
 from flow.pipeline import finish
 from flow.results_detail import input_columns
+from flow.solver import explain
 
 HOSTILE = "<script>alert('x')</script>\"&'; onfocus="
 
@@ -51,6 +56,24 @@ def report(name: str = "nmp", layer: str = "dense", **changes: Any) -> dict[str,
     }  # fmt: skip
     data["layers"][0]["name"] = layer
     return json.loads(json.dumps({**data, **changes}))
+
+
+def folded_report() -> dict[str, Any]:
+    """A report of the same design, folded."""
+    made = design()
+    folding = fold(lower(made), 90, Weights(1.0, 1e3, 1e3))
+    told = explain(folding, resolve("xc7z020"), 10.0)
+    usage = {"layers": {la["name"]: {"parts": {g["coding"]: 30 for g in la["groups"]} | {"sequence": 4}, "shared": 2}
+                        for la in told["layers"]}, "other": 5}  # fmt: skip
+    found = sum(sum(la["parts"].values()) + la["shared"] for la in usage["layers"].values()) + 5
+    changes = {
+        "architecture": "folded", "folding": told, "layers": results.layer_rows(made, usage),
+        "initiation_interval": folding.interval, "latency_cycles": sum(la.latency for la in folding.layers),
+        "layer_latency_cycles": {la.layer.name: la.latency for la in folding.layers},
+    }  # fmt: skip
+    data = report(**changes)
+    data["synthesis"]["lut"] = found
+    return json.loads(json.dumps(data))
 
 
 def sweep_page() -> str:

@@ -1,6 +1,7 @@
 """The lowered arithmetic, and what the solver and the memories make of it, without any simulator."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -158,6 +159,16 @@ def test_intervals_are_kept_and_shorter_ones_cost_more():
     told = explain(quick, part, 10.0)
     assert told["results_per_second"] == pytest.approx(1e8 / quick.interval, rel=1e-3)
     assert all(g["busy"] <= 1 for layer in told["layers"] for g in layer["groups"])
+
+
+def test_a_group_of_few_products_says_why():
+    part = parts.resolve("xc7z020")
+    told = explain(smallest(lower(mixed_groups(20, (20, 6))), part, 20), part, 10.0)
+    layer = told["layers"][0]
+    narrow = [g for g in layer["groups"] if g["simd"] < layer["inputs_per_cycle"]]
+    assert narrow and all(re.search(r"turns? of \d folds.* products? per cycle", g["why"][0]) for g in narrow)
+    assert all(g["cycles"] == g["folds"] * layer["words"] <= layer["cycles"] for g in layer["groups"])
+    assert sum(g["lut"] for g in layer["groups"]) < layer["lut"]
 
 
 def test_impossible_wishes_are_told():

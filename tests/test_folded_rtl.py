@@ -10,11 +10,13 @@ from flow import plan, simulate
 from flow.emit.cells import cell_models
 from flow.emit.folded import emit_folded
 from flow.emit.testbench import describe
-from flow.errors import DesignError
+from flow.errors import DesignError, ReportError
 from flow.evaluate import evaluate
 from flow.folding import fold
 from flow.lowered import lower
+from flow.netlist import read_netlist
 from flow.tools import yosys
+from flow.usage_folded import SEQUENCE, folded_usage
 
 
 def build(design, interval, folder, weights=WEIGHTS, dsp=False):
@@ -74,15 +76,31 @@ def test_constant_designs_answer_every_vector(tmp_path):
 
 def test_memories_become_block_ram_and_the_netlist_agrees(tmp_path):
     design = folded_design(7, max_size=14)
-    rtl, bench = build(design, 100, tmp_path, weights=replace(WEIGHTS, lut=1.0))
+    weights = replace(WEIGHTS, lut=1.0)
+    rtl, bench = build(design, 100, tmp_path, weights=weights)
     sources = [f"../rtl/{name}" for name in rtl.files]
     yosys.synthesize(plan.folder(tmp_path / "synth"), yosys.synthesis_script(sources, rtl.top, "xc7", dsp=True), 600.0)
     netlist = tmp_path / "synth" / "netlist.v"
     assert "RAMB18E1" in netlist.read_text()
+    assert_luts_are_traced(tmp_path / "synth" / "netlist.json", rtl.top, fold(lower(design), 100, weights))
     cells = tmp_path / "cells.v"
     cells.write_text(cell_models(yosys.cell_library().read_text()))
     result = run(design, bench, tmp_path, count=6, engine="netlist", sources=[netlist, cells])
     assert result.agrees, result.message
+
+
+def assert_luts_are_traced(netlist, top, folding):
+    """Every LUT has one owner, and nearly all lie in a part of a layer."""
+    usage = folded_usage(netlist, top, {la.layer.name: [g.coding.label for g in la.groups] for la in folding.layers})
+    inside = [sum(found["parts"].values()) + found["shared"] for found in usage["layers"].values()]
+    assert sum(inside) + usage["other"] == read_netlist(netlist, top).resources.lut
+    assert sum(inside) > 0.8 * (sum(inside) + usage["other"])
+    for layer in folding.layers:
+        found = usage["layers"][layer.layer.name]["parts"]
+        assert all(found.get(g.coding.label, 0) for g in layer.groups if g.sum_bits > 6)
+        assert found[SEQUENCE]
+    with pytest.raises(ReportError, match="synthesize again"):
+        folded_usage(netlist, "other", {})
 
 
 def test_emission_is_a_pure_function(tmp_path):

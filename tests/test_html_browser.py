@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from html_samples import report, sweep_page
+from html_samples import folded_report, report, sweep_page
 
 from flow import html
 
@@ -70,13 +70,14 @@ def pages(tmp_path: Path) -> dict[str, str]:
     return {
         "sweep": sweep_page(),
         "build": html.page(report()),
+        "folded": html.page(folded_report()),
         "mismatch": html.page(report(status="mismatch", verification=wrong, differences=["engine hls: vector 3"])),
         "comparison": html.compare(tmp_path / "a.json", tmp_path / "b.json"),
     }
 
 
 @pytest.mark.parametrize("scheme", _SCHEMES)
-@pytest.mark.parametrize("kind", ["build", "mismatch", "comparison", "sweep"])
+@pytest.mark.parametrize("kind", ["build", "folded", "mismatch", "comparison", "sweep"])
 def test_axe_finds_nothing(chromium, axe, tmp_path, kind, scheme):
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", pages(tmp_path)[kind])  # lets axe in
     scripts = "".join(f"<script>{code}</script>" for code in (axe.replace("</script", r"<\/script"), _RUN_AXE))

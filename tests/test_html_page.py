@@ -4,7 +4,7 @@ import json
 from html.parser import HTMLParser
 
 import pytest
-from html_samples import HOSTILE, report
+from html_samples import HOSTILE, folded_report, report
 from typer.testing import CliRunner
 
 from flow import html
@@ -133,6 +133,24 @@ def test_luts_add_up():
     assert [row["luts"] for row in luts["rows"]] == ["36", "3"]
     assert luts["other"]["luts"] == "2"
     assert [(row["layer"], row["neuron"]) for row in luts["top"]] == [("dense", "0"), ("dense", "3"), ("output", "0")]
+
+
+def test_page_of_a_folded_build_tells_every_choice_and_its_reason():
+    data = folded_report()
+    page = Page(html.page(data))
+    said = " ".join(page.texts)
+    groups = [g for layer in data["folding"]["layers"] for g in layer["groups"]]
+    assert len(groups) == 4
+    assert all(line in said for g in groups for line in g["why"])
+    assert len(page.all("caption")) == len(page.all("table")) - len(
+        [a for a in page.all("table") if a.get("role") == "grid"]
+    )
+    shown = view(data)
+    assert [len(layer["groups"]) for layer in shown["folding"]["layers"]] == [2, 2]
+    assert sum(int(row["luts"]) for row in shown["luts"]["parts"]) + 5 == data["synthesis"]["lut"]
+    fall = shown["waterfall"]
+    assert fall["folded"] and all(int(row["work"]) < int(row["cycles"]) for row in fall["rows"])
+    assert view(report())["folding"] is None
 
 
 def test_page_of_a_failed_build():

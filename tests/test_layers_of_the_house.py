@@ -49,7 +49,7 @@ ORDER = [
     ["flow.passes"],
     ["flow.adders", "flow.vectors", "flow.sta", "flow.slices", "flow.parts"],
     ["flow.netlist"],
-    ["flow.usage"],
+    ["flow.usage", "flow.usage_folded"],
     ["flow.emit"],
     ["flow.simulate", "flow.route"],
     ["flow.pipeline"],
