@@ -149,6 +149,24 @@ def test_pragmas_carry_the_values_of_each_group(backend: str) -> None:
 def test_one_pipeline_has_the_interval_of_its_slowest_group() -> None:
     plan = emit_hls(small_design(), PART, chosen=HlsChoices(layers={"logits": MIXED["logits"]}))
     assert "#pragma HLS PIPELINE II=3\n" in text(plan, "firmware/tiny.cpp")
+    # Where cycles are to spare, HLS must not share multipliers between widths, in any layer of the pipeline.
+    code = text(plan, "firmware/parameters.h")
+    wide = group_function(code, "hidden_w4")
+    assert "INLINE off" in wide and "PIPELINE II=1\n" in wide and "ALLOCATION operation instances=mul limit=4\n" in wide
+    assert "nmp_hidden_w1(" not in code  # has no multipliers
+    assert "INLINE off" not in text(emit_hls(small_design(), PART), "firmware/parameters.h")  # nothing could be shared
+
+
+@pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
+def test_a_group_keeps_its_multipliers_beside_one_that_shares(io_type: str, tmp_path: Path) -> None:
+    """Layers as processes of their own: only the neighbours within a layer count."""
+    beside = {"hidden": {"Groups": [{"WeightBits": 1, "Strategy": "Resource", "ReuseFactor": 4}]}}
+    x = vectors(small_design(), 64)
+    plan = emit_hls(small_design(), PART, vectors=x, chosen=HlsChoices(io_type, layers=beside))
+    code = text(plan, "firmware/parameters.h")
+    assert "ALLOCATION operation instances=mul limit=4\n" in group_function(code, "hidden_w4")
+    assert "void nmp_logits_w4(" not in code
+    assert "PASS 64 vectors" in self_check(compile_batch([("tiny", plan)], tmp_path), tmp_path / "0", select=0).text
 
 
 def test_streams_carry_whole_vectors(tmp_path: Path) -> None:

@@ -182,7 +182,9 @@ def node_code(node: Any) -> LayerCode:
     """The generated code of one of our nodes."""
     if node.class_name == "NMPQuantize":
         return quantizer_code(node.get_attr("nmp_name"), node.get_attr("nmp_quantizers"), node.get_attr("nmp_input"))
-    return layer_code(node.get_attr("nmp_layer"), node.get_attr("nmp_input"), node.get_attr("nmp_schedules"))
+    config = node.model.config
+    interval = int(config.pipeline_ii or 1) if config.pipeline_style == "pipeline" else 1
+    return layer_code(node.get_attr("nmp_layer"), node.get_attr("nmp_input"), node.get_attr("nmp_schedules"), interval)
 
 
 def precision(form: Container) -> FixedPrecisionType:

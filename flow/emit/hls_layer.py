@@ -59,8 +59,8 @@ class NeuronCode:
 class GroupCode:
     """One width group: its weight array (rows of neurons that need one) and its neurons.
 
-    A group that shares multipliers (``scheduled``) is a function of its own, within which ``multipliers`` limits the
-    products of more than two weight bits; 0 where there are none.
+    A group that shares multipliers, or stands beside one that does (``apart``), is a function of its own, so that HLS
+    shares nothing between widths; ``multipliers`` limits its products of more than two weight bits, 0 if it has none.
     """
 
     summary: str
@@ -72,11 +72,12 @@ class GroupCode:
     neurons: tuple[NeuronCode, ...]
     schedule: Schedule = UNROLLED
     multipliers: int = 0
+    apart: bool = False
 
     @property
     def scheduled(self) -> bool:
         """Whether the group's statements stand in a function of their own."""
-        return bool(self.rows) and not self.schedule.unrolled
+        return bool(self.rows) and (not self.schedule.unrolled or (self.apart and self.multipliers > 0))
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,6 @@ class LayerCode:
     x_type: str
     takes: tuple[str, ...]
     groups: tuple[GroupCode, ...]
-
-    @property
-    def scheduled(self) -> bool:
-        """Whether any group shares multipliers."""
-        return any(g.scheduled for g in self.groups)
 
     @property
     def interval(self) -> int:
@@ -117,16 +113,20 @@ def container(formats: tuple[Fixed, ...], where: str) -> Container:
     return Container(signed, bits, frac)
 
 
-def layer_code(layer: Layer, entering: LayerInput, schedules: tuple[Schedule, ...] = ()) -> LayerCode:
-    """Constants, types and statements of one layer. The ``widths`` pass must have run.
+def layer_code(
+    layer: Layer, entering: LayerInput, schedules: tuple[Schedule, ...] = (), interval: int = 1
+) -> LayerCode:
+    """Constants, types and statements of one layer; ``schedules``, one valid schedule per group, default to unrolled.
 
-    ``schedules``, one valid schedule per group, default to unrolled sums. With strategy ``resource`` every sum of the
-    group is built in a loop, each step over a slice of the inputs, with its weights in a memory of the group's width.
+    With strategy ``resource`` every sum of the group is built in a loop, each step over a slice of the inputs, with its
+    weights in a memory of the group's width. The ``widths`` pass must have run.
+    ``interval`` is that of the pipeline the layer becomes part of: above 1 HLS may share what it finds side by side.
     """
     grid = container(entering.formats, f"inputs of layer {layer.name}")
     out = container(layer_output_formats(layer), f"layer {layer.name}")
     x_type = f"ap_int<{grid.bits + (not grid.signed)}>"
     groups = layer.groups or layer_groups(layer)
+    apart = interval > 1 or not all(s.unrolled for s in schedules)
     return LayerCode(
         name=layer.name,
         function=f"nmp_{layer.name}",
@@ -136,7 +136,7 @@ def layer_code(layer: Layer, entering: LayerInput, schedules: tuple[Schedule, ..
         x_type=x_type,
         takes=tuple(_take(i, f, grid, x_type) for i, f in enumerate(entering.formats)),
         groups=tuple(
-            _group(layer, g.weight_bits, g.neurons, entering, grid, out, schedule)
+            _group(layer, g.weight_bits, g.neurons, entering, grid, out, schedule, apart)
             for g, schedule in zip(groups, schedules or (UNROLLED,) * len(groups), strict=True)
         ),
     )
@@ -191,6 +191,7 @@ def _group(
     grid: Container,
     out: Container,
     schedule: Schedule,
+    apart: bool,
 ) -> GroupCode:
     live = [low != 0 or high != 0 for low, high in entering.ranges]
     weights = {j: tuple(w if on else 0 for w, on in zip(layer.neurons[j].weights, live, strict=True)) for j in members}
@@ -216,9 +217,9 @@ def _group(
         columns=layer.inputs,
         rows=tuple(rows.items()),
         neurons=tuple(neurons),
-        schedule=schedule,
+        schedule=schedule, apart=apart,
         multipliers=0 if binary or bits <= 2 else _multipliers(list(rows.values()), schedule),
-    )
+    )  # fmt: skip
 
 
 def _multipliers(rows: list[tuple[int, ...]], schedule: Schedule) -> int:
