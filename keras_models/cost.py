@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
+from .exact import only_gradient
 from .export import export_integer, precision_layers
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ Tensor = Any
 LUT_PER_BIT = 0.407  # of a digit's adder, per bit of the input it adds
 LUT_PER_DIGIT = 0.061  # of a digit's adder, whatever the input's width: carries and growth
 LUT_PER_ACTIVATION_BIT = 3.5  # rounding, ReLU and saturation
+# A neuron with few input bits becomes tables where these cost less.
+_TABLE_BITS = 13
+_LUT_PER_TABLE_BIT = 1.82  # per bit of the result, while all inputs fit one LUT
+_TABLE_GROWTH = 0.355  # of log2 of that, per input bit beyond what one LUT takes
+_LUT_INPUTS = 6
 _TABLE_SIZE = 1 << 8
 
 
@@ -43,17 +49,35 @@ def soft_digits(magnitude: Tensor, scale: Tensor = 1.0) -> Tensor:
     ``log2(1 + m)``: it draws small weights to zero. ``scale`` (equal to 1) carries a gradient to what all mantissas of
     a column are divided by; only the logarithm passes it on, since the table's slope is local to one weight.
     """
+    return _soft_and_hard_digits(magnitude, scale)[0]
+
+
+def _soft_and_hard_digits(magnitude: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """`soft_digits`, and the digits of the nearest integers."""
     low = ops.minimum(ops.floor(ops.stop_gradient(magnitude)), float(_TABLE_SIZE))
     index, table = ops.cast(low, "int32"), ops.convert_to_tensor(_DIGITS)
     at_low, at_high = ops.take(table, index, axis=0), ops.take(table, index + 1, axis=0)
     interpolated = at_low + (magnitude - low) * (at_high - at_low)
-    return 0.5 * interpolated + 0.5 * ops.log1p(magnitude * scale) * np.float32(1 / np.log(2.0))
+    soft = 0.5 * interpolated + 0.5 * ops.log1p(magnitude * scale) * np.float32(1 / np.log(2.0))
+    return soft, ops.where(magnitude - low >= 0.5, at_high, at_low)
+
+
+def _adder_width(input_bits: Tensor) -> Tensor:
+    return ops.expand_dims(LUT_PER_BIT * input_bits + LUT_PER_DIGIT * ops.minimum(input_bits, 1.0), -1)
+
+
+def soft_adder_cost(magnitude: Tensor, input_bits: Tensor, scale: Tensor = 1.0) -> Tensor:
+    """(..., units) LUTs of a dense layer's adders, from mantissas (..., inputs, units) and input widths (inputs,)."""
+    return ops.sum(soft_digits(magnitude, scale) * _adder_width(input_bits), axis=-2)
 
 
 def adder_cost(magnitude: Tensor, input_bits: Tensor, scale: Tensor = 1.0) -> Tensor:
-    """(..., units) LUTs of a dense layer's adders, from mantissas (..., inputs, units) and input widths (inputs,)."""
-    width = LUT_PER_BIT * input_bits + LUT_PER_DIGIT * ops.minimum(input_bits, 1.0)
-    return ops.sum(soft_digits(magnitude, scale) * ops.expand_dims(width, -1), axis=-2)
+    """(units,) LUTs of a dense layer's adders: the value of `layer_luts` with the gradient of `soft_adder_cost`."""
+    soft, hard = _soft_and_hard_digits(magnitude, scale)
+    width = _adder_width(input_bits)
+    total = ops.sum(hard * ops.cast(width > 0, "float32"), axis=-2)
+    counted = ops.sum(hard * width, axis=-2) * ops.maximum(total - 1.0, 0.0) / ops.maximum(total, 1.0)
+    return ops.stop_gradient(counted) + only_gradient(ops.sum(soft * width, axis=-2))
 
 
 def hardware_cost(model: keras.Model) -> Tensor:
@@ -77,8 +101,21 @@ def layer_luts(weights: np.ndarray, input_bits: np.ndarray, output_bits: np.ndar
     total = digits.sum(axis=0)
     cost = (digits * width[:, None]).sum(axis=0)
     cost = cost * np.maximum(total - 1, 0) / np.maximum(total, 1)  # the first digit of a neuron needs no adder
-    activation = 0.0 if output_bits is None else LUT_PER_ACTIVATION_BIT * float(np.sum(output_bits * (total > 0)))
-    return float(cost.sum()) + activation
+    if output_bits is not None:
+        cost = cost + LUT_PER_ACTIVATION_BIT * np.asarray(output_bits) * (total > 0)
+    return float(np.minimum(cost, _table_luts(weights, digits, input_bits, output_bits)).sum())
+
+
+def _table_luts(
+    weights: np.ndarray, digits: np.ndarray, input_bits: np.ndarray, output_bits: np.ndarray | None
+) -> np.ndarray:
+    """(units,) estimated LUTs of each neuron as tables; infinite where it has too many input bits for that."""
+    if output_bits is None:
+        sums = (np.abs(weights) * (digits > 0) * np.ldexp(1.0, input_bits.astype(int))[:, None]).sum(axis=0)
+        output_bits = np.log2(np.maximum(sums, 1.0)) + 1
+    bits = ((digits > 0) * input_bits[:, None]).sum(axis=0)
+    tables = _LUT_PER_TABLE_BIT * np.asarray(output_bits) * 2.0 ** (_TABLE_GROWTH * np.maximum(bits - _LUT_INPUTS, 0))
+    return np.where(bits <= _TABLE_BITS, tables, np.inf)
 
 
 def luts_of_export(description: Sequence[dict[str, Any]], input_bits: int = 8) -> float:

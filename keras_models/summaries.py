@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
@@ -18,10 +18,15 @@ PNG_SIZE = slice(16, 24)  # width and height in a PNG's first chunk
 
 
 class Summaries:
-    """Context manager that writes one event file in ``folder``; steps are epochs."""
+    """Context manager that writes one event file in ``folder``; steps are epochs.
+
+    The first epoch written takes back all that earlier files of the folder hold from that epoch on, so a run that goes
+    on after a kill shows every epoch once.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.writer = EventFileWriter(str(folder))
+        self._started = False
 
     def __enter__(self) -> Summaries:
         return self
@@ -31,6 +36,10 @@ class Summaries:
 
     def epoch(self, row: Mapping[str, float], widths: Mapping[str, Histogram]) -> None:
         """An epoch's metrics as scalars and the neurons by width as histograms."""
+        if not self._started:
+            start = SessionLog(status=SessionLog.START)
+            self.writer.add_event(Event(wall_time=time.time(), step=int(row["epoch"]), session_log=start))
+            self._started = True
         values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()
                   if name != "epoch" and math.isfinite(value)]  # fmt: skip
         values += [Summary.Value(tag=f"widths/{name}", histo=_proto(counts)) for name, counts in widths.items()]

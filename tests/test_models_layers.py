@@ -17,7 +17,7 @@ import keras
 from keras import ops
 
 from keras_models.activations import NMPActivation, NMPInputQuantizer
-from keras_models.cost import estimated_luts, hardware_cost, set_beta, signed_digits, soft_digits
+from keras_models.cost import estimated_luts, hardware_cost, layer_luts, set_beta, signed_digits, soft_digits
 from keras_models.exact import to_numpy
 from keras_models.export import export_integer
 from keras_models.layers import NMPDense
@@ -251,6 +251,19 @@ def test_costs_fall_with_width_and_pruned_neurons_are_free() -> None:
     layer.activation_quantizer.strength.assign(np.zeros(8))
     model.layers[2].kernel_quantizer_internal.strength.assign(np.zeros(2))
     assert estimated_luts(model) == 0
+
+
+def test_the_cost_in_the_loss_has_the_estimates_value() -> None:
+    model = build_mlp(12, (8,), 2)
+    layer = model.layers[1]
+    layer.kernel_quantizer_internal.strength.assign(np.linspace(0.2, 1, 8))
+    layer.activation_quantizer.strength.assign(np.linspace(0.2, 1, 8))
+    assert float(hardware_cost(model)) == pytest.approx(estimated_luts(model), rel=1e-4)
+
+
+def test_a_neuron_of_few_input_bits_costs_no_more_than_its_tables() -> None:
+    weights, bits = np.array([[3], [5], [-3]]), np.array([2, 2, 2])
+    assert layer_luts(weights, bits, np.array([1])) < 4 < layer_luts(weights, 3 * bits, np.array([1]))
 
 
 def test_bit_statistics() -> None:

@@ -20,6 +20,7 @@ import keras
 from keras_models import build_mlp, checkpoint, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+STOPS = 2 if os.environ["KERAS_BACKEND"] == "jax" else 1
 PNG = b"\x89PNG\r\n"
 
 
@@ -61,7 +62,7 @@ def same_run(one: Path, other: Path) -> None:
 def test_stopped_at_random_epochs_ends_in_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint.Checkpoint, "__init__", _eager(checkpoint.Checkpoint.__init__))
     assert train.main(options(tmp_path / "whole.h5")) == 0
-    stops = set(np.random.default_rng().choice(np.arange(2, 12), 2, replace=False).tolist())
+    stops = set(np.random.default_rng().choice(np.arange(2, 12), STOPS, replace=False).tolist())
     write = checkpoint.Checkpoint.epoch
 
     def stopping(self: object, model: object, engine: object, run: object) -> None:
@@ -71,13 +72,22 @@ def test_stopped_at_random_epochs_ends_in_the_same_model(tmp_path: Path, monkeyp
             raise Stopped
 
     monkeypatch.setattr(checkpoint.Checkpoint, "epoch", stopping)
-    for _ in range(2):
+    for _ in range(STOPS):
         with pytest.raises(Stopped):
             train.main(options(tmp_path / "m.h5", "--resume"))
         assert (tmp_path / "m.checkpoint.npz").is_file() and not (tmp_path / "m.h5").exists()
     assert train.main(options(tmp_path / "m.h5", "--resume")) == 0
     same_run(tmp_path / "whole.h5", tmp_path / "m.h5")
     assert not list(tmp_path.glob("*checkpoint*"))
+
+
+def test_stopped_on_tensorflow_ends_in_the_same_model() -> None:
+    test = f"{__file__}::test_stopped_at_random_epochs_ends_in_the_same_model"
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", test]
+    done = subprocess.run(
+        command, env={**os.environ, "KERAS_BACKEND": "tensorflow"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
 
 
 def _eager(original: object) -> object:
@@ -132,6 +142,28 @@ def test_callbacks_in_plain_fit(tmp_path: Path) -> None:
     assert len(events.Scalars("val")) == 3 and "widths/dense_0/weights" in tags["histograms"]
     assert events.Images("pictures/neurons")[0].encoded_image_string.startswith(PNG)
     assert sum(events.Histograms("widths/dense_0/weights")[0].histogram_value.bucket) == 6
+
+
+def test_summaries_of_a_run_that_went_on_hold_every_epoch_once(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from keras_models.summaries import Summaries
+
+    for epochs in (range(1, 6), range(4, 8)):  # killed after the fifth epoch, the last checkpoint was of the third
+        with Summaries(tmp_path) as summaries:
+            for epoch in epochs:
+                summaries.epoch({"epoch": epoch, "val": epoch + len(epochs)}, {"dense": {"2": epoch}})
+    events = EventAccumulator(str(tmp_path), size_guidance={"histograms": 0}).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("val")] == [
+        (1, 6),
+        (2, 7),
+        (3, 8),
+        (4, 8),
+        (5, 9),
+        (6, 10),
+        (7, 11),
+    ]
+    assert [e.step for e in events.Histograms("widths/dense")] == list(range(1, 8))
 
 
 def test_the_front_line_is_the_undominated_set() -> None:
