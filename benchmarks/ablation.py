@@ -57,7 +57,7 @@ def trained(name: str, method_name: str, settings: dict[str, Any], layers: dict[
         parts[part] = (preprocessing.apply(X), preprocessing.apply_targets(y))
     keras.utils.set_random_seed(seed)
     X = parts["train"][0]
-    spec = ModelSpec(X.shape[1], HIDDEN, dataset.outputs, "paper", 8, seed, X, widths=layers)
+    spec = ModelSpec(X.shape[1], HIDDEN, dataset.outputs, "paper", 8, seed, X, dense=layers)
     method = METHODS[method_name]
     model = method.build(spec)
     config = FitConfig(epochs=epochs, batch_size=128, seed=seed, **{"beta": 0.0, **settings})

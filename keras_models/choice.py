@@ -37,6 +37,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--hidden", metavar="64-32", help="hidden layer sizes; of a tabformer: token and row width")
     p.add_argument("--weight-bits", metavar="0-1.58-4", help="widths a neuron's weights may take")
     p.add_argument("--activation-bits", metavar="0-2-4", help="widths a neuron's activation may take")
+    p.add_argument("--cost", choices=("luts", "bits"), default="luts", help="what --beta weighs: estimated LUTs, or "
+                   "bits that store the weights (and a tenth as much the activations' bits)")  # fmt: skip
     p.add_argument("--window", type=int, default=1, metavar="N", help="of a tabformer: rows in time order per input")
     p.add_argument("--heads", type=int, default=2, help="of a tabformer")
     p.add_argument("--blocks", type=int, default=1, help="of a tabformer: encoder blocks over columns, and over rows")
@@ -55,8 +57,8 @@ def check_model(options: argparse.Namespace) -> None:
         if (options.window, options.heads, options.blocks, options.weights_only) != (1, 2, 1, False):
             raise UsageError("--window, --heads, --blocks and --weights-only are for --model tabformer")
         return
-    if options.weight_bits or options.activation_bits:
-        raise UsageError("--weight-bits and --activation-bits are for --model mlp")
+    if options.weight_bits or options.activation_bits or options.cost == "bits":
+        raise UsageError("--weight-bits, --activation-bits and --cost bits are for --model mlp")
     if options.method not in TABFORMER_METHODS:
         raise UsageError(f"--model tabformer trains by {', '.join(TABFORMER_METHODS)}, not {options.method}")
     for name in ("window", "heads", "blocks"):
@@ -132,7 +134,7 @@ def method_and_spec(
     common = (X.shape[-1], sizes_of(options), outputs, options.mode, bits_of(options), options.seed, X)
     if options.model == "mlp":
         return methods.METHODS[options.method], methods.ModelSpec(
-            *common, widths=methods.bit_sets(options.weight_bits, options.activation_bits)
+            *common, dense=methods.bit_sets(options.weight_bits, options.activation_bits) | {"cost": options.cost}
         )
     from . import tabformer
 

@@ -16,6 +16,7 @@ from keras import ops
 
 Tensor = Any
 PREDICT_ROWS = 8192
+FORMAT_ROLES = ("strength", "log2_range")
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class OptimizerConfig:
 
     def rates(self, variables: Sequence[Any]) -> list[float]:
         """The learning-rate multiplier of each variable, by its role."""
-        roles = (("strength", self.strength_rate), ("log2_range", self.range_rate))
+        roles = tuple(zip(FORMAT_ROLES, (self.strength_rate, self.range_rate), strict=True))
         return [next((rate for role, rate in roles if v.name.endswith(role)), 1.0) for v in variables]
 
 
 def optimizer_step(
     config: OptimizerConfig,
-    rates: Sequence[float],
+    rates: Sequence[Any],
     learning_rate: Tensor,
     step: Tensor,
     values: Sequence[Tensor],
@@ -78,6 +79,7 @@ class Engine:
         self.random = np.random.default_rng(seed)
         self.steps_done = 0
         self.rates = optimizer.rates(model.trainable_variables)
+        self.of_formats = [v.name.endswith(FORMAT_ROLES) for v in model.trainable_variables]
         self._prepare(X, y)
 
     def restart(self, seed: int) -> None:
@@ -92,7 +94,11 @@ class Engine:
     def _forget(self) -> None:
         raise NotImplementedError
 
-    def _run(self, indices: np.ndarray, learning_rate: float, beta: float) -> float:
+    def _rates(self, formats: Tensor) -> list[Any]:
+        """The multiplier of each variable, those of strengths and ranges times ``formats``."""
+        return [rate * formats if part else rate for rate, part in zip(self.rates, self.of_formats, strict=True)]
+
+    def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
         raise NotImplementedError
 
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -107,11 +113,14 @@ class Engine:
         """Put back what `moments` gave."""
         raise NotImplementedError
 
-    def epoch(self, learning_rate: float, beta: float) -> float:
-        """One pass over the shuffled rows; returns the mean loss (cost included)."""
+    def epoch(self, learning_rate: float, beta: float, formats: float = 1.0) -> float:
+        """One pass over the shuffled rows; returns the mean loss (cost included).
+
+        ``formats`` multiplies the learning rate of strengths and ranges: 0 keeps every width and range as it is.
+        """
         steps = self.rows // self.batch_size
         indices = self.random.permutation(self.rows)[: steps * self.batch_size].reshape(steps, self.batch_size)
-        loss = self._run(indices.astype(np.int32), learning_rate, beta)
+        loss = self._run(indices.astype(np.int32), learning_rate, beta, formats)
         self.steps_done += steps
         return loss
 
@@ -138,11 +147,14 @@ class JaxEngine(Engine):
 
         self._moments = [(jnp.zeros(v.shape), jnp.zeros(v.shape)) for v in self.model.trainable_variables]
 
-    def _epoch(self, state: Any, X: Tensor, y: Tensor, indices: Tensor, learning_rate: Tensor, beta: Tensor) -> Any:
+    def _epoch(
+        self, state: Any, X: Tensor, y: Tensor, indices: Tensor, learning_rate: Tensor, beta: Tensor, formats: Tensor
+    ) -> Any:
         import jax
         import jax.numpy as jnp
 
         constraints = [v.constraint for v in self.model.trainable_variables]
+        rates = self._rates(formats)
 
         def loss_of(trainable: Any, fixed: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Any]:
             out, fixed, losses = self.model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
@@ -153,7 +165,7 @@ class JaxEngine(Engine):
             batch = (jnp.take(X, index, axis=0), jnp.take(y, index, axis=0))
             (loss, fixed), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, fixed, *batch)
             trainable, moments = optimizer_step(
-                self.optimizer, self.rates, learning_rate, count, trainable, gradients, moments
+                self.optimizer, rates, learning_rate, count, trainable, gradients, moments
             )
             trainable = [v if c is None else c(v) for v, c in zip(trainable, constraints, strict=True)]
             return (trainable, fixed, moments, count + 1.0), loss
@@ -168,8 +180,8 @@ class JaxEngine(Engine):
             [v.value for v in self.model.non_trainable_variables],
         )
 
-    def _run(self, indices: np.ndarray, learning_rate: float, beta: float) -> float:
-        scalars = (np.float32(learning_rate), np.float32(beta))
+    def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
+        scalars = (np.float32(learning_rate), np.float32(beta), np.float32(formats))
         state = (*self._values(), self._moments, np.float32(self.steps_done + 1))
         (trainable, fixed, self._moments, _), losses = self._compiled(state, self._X, self._y, indices, *scalars)
         for variable, value in zip(self.model.trainable_variables, trainable, strict=True):
@@ -216,7 +228,7 @@ class TensorFlowEngine(Engine):
             for moment in pair:
                 moment.assign(tf.zeros(moment.shape))
 
-    def _one_step(self, index: Tensor, learning_rate: Tensor, count: Tensor) -> Tensor:
+    def _one_step(self, index: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
         import tensorflow as tf
 
         variables = self.model.trainable_variables
@@ -227,8 +239,9 @@ class TensorFlowEngine(Engine):
         gradients = [tf.zeros(v.shape) if g is None else g for g, v in zip(found, variables, strict=True)]
         moments = [(a.value(), b.value()) for a, b in self._moments]
         values, moments = optimizer_step(
-            self.optimizer, self.rates, learning_rate, count, [v.value for v in variables], gradients, moments
-        )
+            self.optimizer, self._rates(formats), learning_rate, count,
+            [v.value for v in variables], gradients, moments,
+        )  # fmt: skip
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value if variable.constraint is None else variable.constraint(value))
         for (first, second), (new_first, new_second) in zip(self._moments, moments, strict=True):
@@ -236,20 +249,20 @@ class TensorFlowEngine(Engine):
             second.assign(new_second)
         return loss
 
-    def _epoch(self, indices: Tensor, learning_rate: Tensor, count: Tensor) -> Tensor:
+    def _epoch(self, indices: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
         import tensorflow as tf
 
         total = tf.constant(0.0)
         for i in tf.range(tf.shape(indices)[0]):
-            total += self._step(indices[i], learning_rate, count + tf.cast(i, tf.float32))
+            total += self._step(indices[i], learning_rate, formats, count + tf.cast(i, tf.float32))
         return total / tf.cast(tf.shape(indices)[0], tf.float32)
 
-    def _run(self, indices: np.ndarray, learning_rate: float, beta: float) -> float:
+    def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
         import tensorflow as tf
 
         for variable in self._betas:
             variable.assign(beta)
-        scalars = (tf.constant(learning_rate, tf.float32), tf.constant(self.steps_done + 1, tf.float32))
+        scalars = [tf.constant(s, tf.float32) for s in (learning_rate, formats, self.steps_done + 1)]
         return float(self._compiled(tf.constant(indices), *scalars))
 
     def moments(self) -> list[np.ndarray]:

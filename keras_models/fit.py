@@ -28,6 +28,7 @@ class FitConfig:
     """How to train; ``beta`` is the final weight of the hardware cost and ``beta_start`` where its rise begins.
 
     ``count_luts`` says what counts for ``lut_budget``: one of `budget.COUNTS`.
+    With ``settle`` widths and ranges stay as they are for the last 30 % of the epochs.
     """
 
     epochs: int = 400
@@ -42,6 +43,7 @@ class FitConfig:
     lut_budget: float | None = None
     count_luts: str = "estimate"
     front: bool = False
+    settle: bool = False
     patience: int | None = None
     seed: int = 0
     method_settings: Mapping[str, float] = field(default_factory=dict)
@@ -131,7 +133,7 @@ def _one_epoch(
     progress = epoch / config.epochs
     rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
     beta = run.beta(progress) if method.learns_bits else 0.0
-    loss = engine.epoch(rate, beta)
+    loss = engine.epoch(rate, beta, 0.0 if config.settle and progress >= SETTLED else 1.0)
     score = score_of(run.task, engine.predict(val[0]), val[1])
     luts, statistics = method.describe(model)
     row = {"epoch": epoch + 1, "loss": loss, "val": score, "beta": beta, "learning_rate": rate,

@@ -23,6 +23,8 @@ DEFAULTS: dict[str, tuple[tuple[float, ...], float, tuple[int, ...], int]] = {
     "hardware": ((0, TERNARY, 3, 4, 5, 6, 8), 8, (0, 1, 2, 3, 4, 5, 6, 8), 8),
     "paper": ((1, 2, 4, 8), 1, (4, 8, 16), 4),
 }
+COSTS = ("luts", "bits")
+ACTIVATION_SHARE = 0.1  # of an activation's bit, beside a bit of each weight of its neuron, in the cost in bits
 MAX_BIAS = 2**15 - 1
 EXACT_FLOAT_BITS = 25  # sign and the 24 bits of a float32 significand
 
@@ -49,7 +51,8 @@ class NMPDense(PrecisionLayer):
         activation_range: initial log2 of the activations' clip range.
         bias_frac: fraction bits of the bias.
         input_bits: width assumed for inputs of unknown origin, in the hardware cost only.
-        beta: initial weight of the hardware cost in the loss.
+        beta: initial weight of the cost in the loss.
+        cost: what ``beta`` weighs: "luts", or "bits" of stored weights (see `hardware_cost`).
         kernel_initializer, bias_initializer: as in Keras.
         kernel_quantizer, bias_quantizer: QKeras quantizers (string, config or object) that replace the learned ones.
     """
@@ -73,6 +76,7 @@ class NMPDense(PrecisionLayer):
         bias_frac: int = 8,
         input_bits: int = 8,
         beta: float = 0.0,
+        cost: str = "luts",
         kernel_initializer: Any = "he_normal",
         bias_initializer: Any = "zeros",
         kernel_quantizer: Any = None,
@@ -83,6 +87,9 @@ class NMPDense(PrecisionLayer):
         if units < 1 or activation not in (None, "linear", "relu") or mode not in DEFAULTS:
             raise ValueError(f"units >= 1, activation relu or linear, mode {' or '.join(DEFAULTS)} expected; "
                              f"got {units}, {activation!r}, {mode!r}")  # fmt: skip
+        if cost not in COSTS:
+            raise ValueError(f"cost {' or '.join(COSTS)} expected, got {cost!r}")
+        self.cost = cost
         self.units, self.activation, self.mode, self.use_bias = int(units), activation or "linear", mode, use_bias
         self.weight_ladder, self.activation_ladder = _ladders(
             mode,
@@ -146,7 +153,13 @@ class NMPDense(PrecisionLayer):
         return None if self.activation_quantizer is None else self.activation_quantizer.soft_bits()
 
     def hardware_cost(self) -> Tensor:
-        """LUTs of the adders (by learned widths, weights and input widths) and of the activations."""
+        """LUTs of the adders (by learned widths, weights and input widths) and of the activations.
+
+        With ``cost="bits"``: the bits that store the weights, and as many times ACTIVATION_SHARE of an activation's
+        width as its neuron has weights.
+        """
+        if self.cost == "bits":
+            return self._stored_bits()
         total: Tensor = 0.0
         if self.learned:
             bits = self.upstream.output_bits() if self.upstream is not None else None
@@ -156,6 +169,15 @@ class NMPDense(PrecisionLayer):
         if self.activation_quantizer is not None:
             total = total + LUT_PER_ACTIVATION_BIT * ops.sum(self.activation_quantizer.soft_bits())
         return ops.convert_to_tensor(total, dtype="float32")
+
+    def _stored_bits(self) -> Tensor:
+        """Scalar, with gradients to the strengths."""
+        bits: Tensor = ops.zeros((self.units,))
+        if self.learned:
+            bits = bits + self.kernel_quantizer_internal.soft_bits()
+        if self.activation_quantizer is not None:
+            bits = bits + ACTIVATION_SHARE * self.activation_quantizer.soft_bits()
+        return float(self.kernel.shape[0]) * ops.sum(bits)
 
     def _adder_cost(self, input_bits: Tensor) -> Tensor:
         """(units,) cost at the current widths, with gradients to kernel, range, strength and input widths."""
@@ -196,6 +218,7 @@ class NMPDense(PrecisionLayer):
             "bias_frac": self.bias_frac,
             "input_bits": self.input_bits,
             "beta": self._beta_start,
+            "cost": self.cost,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_quantizer": None if self.learned else qkeras_bridge.serialize(self.kernel_quantizer_internal),

@@ -19,7 +19,7 @@ from .stage import Stage
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a method needs to know to build a model; ``widths`` are arguments of `NMPDense`, see `bit_sets`."""
+    """What a method needs to know to build a model; ``dense`` are arguments of `NMPDense`, see `bit_sets`."""
 
     inputs: int
     hidden: tuple[int, ...]
@@ -28,7 +28,7 @@ class ModelSpec:
     bits: float = 8
     seed: int = 0
     calibration: np.ndarray = field(default_factory=lambda: np.zeros((1, 1), np.float32))
-    widths: dict[str, tuple[float, ...]] = field(default_factory=dict, kw_only=True)
+    dense: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Method:
     obstacle: str = ""
 
 
-def bit_sets(weights: str | None, activations: str | None) -> dict[str, tuple[float, ...]]:
+def bit_sets(weights: str | None, activations: str | None) -> dict[str, Any]:
     """``{"weight_bits": (0, 1.58, 4), ...}`` of texts like "0-1.58-4"; None leaves the mode's own widths.
 
     Raises ValueError, here for what is no list of numbers, in `BitLadder` for widths that do not exist.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name, text in (("weight_bits", weights), ("activation_bits", activations)):
         try:
             found.update({name: tuple(float(part) for part in text.split("-"))} if text is not None else {})
@@ -62,7 +62,7 @@ def bit_sets(weights: str | None, activations: str | None) -> dict[str, tuple[fl
 
 
 def _build_nmp(spec: ModelSpec) -> keras.Model:
-    model = build_mlp(spec.inputs, spec.hidden, spec.outputs, spec.mode, spec.seed, dense=spec.widths)
+    model = build_mlp(spec.inputs, spec.hidden, spec.outputs, spec.mode, spec.seed, dense=spec.dense)
     model.get_layer("quantize_inputs").adapt(spec.calibration)
     return model
 
@@ -176,7 +176,7 @@ def _describe_uniform(model: keras.Model) -> tuple[float | None, dict[str, Any]]
 def _tied(**dense: Any) -> Callable[[ModelSpec], keras.Model]:
     """A builder of models with one width per layer; ``dense`` are arguments of `NMPDense`."""
     return lambda spec: layerwise.build_tied(
-        spec.inputs, spec.hidden, spec.outputs, spec.seed, spec.calibration, **{**dense, **spec.widths}
+        spec.inputs, spec.hidden, spec.outputs, spec.seed, spec.calibration, **{**dense, **spec.dense}
     )
 
 

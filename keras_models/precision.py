@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from .exact import only_gradient
+
 Tensor = Any
 
 TERNARY = 1.58
@@ -90,6 +92,11 @@ class BitLadder:
         middle = [1] * (len(values.shape) - 2)
         transitions = ops.reshape(transitions, (len(self.thresholds), *middle, strength.shape[0]))
         return values[0] + ops.sum(transitions * (values[1:] - values[:-1]), axis=0)
+
+    def soft_bits(self, strength: Tensor) -> Tensor:
+        """(neurons,) widths: the hard ones, with the surrogate's gradient to the strength."""
+        widths = ops.convert_to_tensor(np.asarray(self.bits, np.float32)[:, None])
+        return ops.stop_gradient(self.hard_bits(strength)) + only_gradient(self.surrogate(strength, widths))
 
     def each(self, dimensions: int) -> np.ndarray:
         """Every index into `bits` as (widths, 1, ..., 1), to broadcast against a tensor of so many dimensions."""

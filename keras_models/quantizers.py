@@ -80,6 +80,10 @@ class WeightQuantizer:
         magnitude = ops.abs(kernel) * power_of_two(shift - range_exponent(self.log2_range))
         return ops.minimum(magnitude, self.ladder.select(self._limit, index))
 
+    def soft_bits(self) -> Tensor:
+        """(units,) widths: the hard ones, with the surrogate's gradient to the strength."""
+        return self.ladder.soft_bits(self.strength)
+
     def integers(self, kernel: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mantissas int64 (inputs, units), fraction bits int (units,) and width labels float (units,)."""
         index, exponent = self.ladder.index_numpy(to_numpy(self.strength)), range_exponent_numpy(self.log2_range)
@@ -150,9 +154,7 @@ class ActivationQuantizer:
 
     def soft_bits(self) -> Tensor:
         """(features,) widths: the hard ones, with the surrogate's gradient to the strength."""
-        hard = ops.stop_gradient(self.ladder.hard_bits(self.strength))
-        widths = ops.convert_to_tensor(np.asarray(self.ladder.bits, np.float32)[:, None])
-        return hard + only_gradient(self.ladder.surrogate(self.strength, widths))
+        return self.ladder.soft_bits(self.strength)
 
     def export(self, relu: bool) -> dict[str, Any]:
         """The integer description of this quantizer."""

@@ -50,8 +50,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
     p.add_argument("--learning-rate", type=float, help="default 0.007, paper mode 0.001")
     p.add_argument("--optimizer", choices=["adam", "sgd"], help="default adam, paper mode sgd")
+    p.add_argument("--schedule", choices=["cosine", "constant"], help="of the learning rate; default cosine, paper "
+                   "mode constant")  # fmt: skip
+    p.add_argument("--strength-rate", type=float, metavar="X", help="learning rate of the widths' strengths as a share "
+                   "of --learning-rate; default 0.2, paper mode 1")  # fmt: skip
     p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; paper mode 20")
-    p.add_argument("--beta", type=float, help="final weight of the hardware cost, loss per LUT")
+    p.add_argument("--beta", type=float, help="final weight of the cost, loss per LUT (or bit)")
+    p.add_argument("--settle", action="store_true", help="keep widths and ranges for the last 30 %% of the epochs")
     p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that the LUTs end just below N")
     p.add_argument("--front", action="store_true", help="keep the Pareto set of a run with rising beta in m.front/")
     p.add_argument("--resume", action="store_true", help="keep the run's state in m.checkpoint.npz while "
@@ -91,7 +96,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--out {options.out}: the name must end in .h5 or .keras")
     choice.check_model(options)
     positive = {"--epochs": options.epochs, "--batch-size": options.batch_size, "--patience": options.patience,
-                "--learning-rate": options.learning_rate, "--lut-budget": options.lut_budget}  # fmt: skip
+                "--learning-rate": options.learning_rate, "--strength-rate": options.strength_rate,
+                "--lut-budget": options.lut_budget}  # fmt: skip
     for name, value in positive.items():
         if value is not None and not value > 0:
             raise UsageError(f"{name} must be positive, got {value:g}")
@@ -103,6 +109,10 @@ def check(options: argparse.Namespace) -> None:
                          f"not {options.method}")  # fmt: skip
     if options.resume and options.method not in CONTINUABLE:
         raise UsageError(f"--resume: the search of --method {options.method} cannot be continued; leave it out")
+    if options.cost == "bits" and (options.front or options.lut_budget or options.method not in LEARNING):
+        raise UsageError("--cost bits needs learned widths, and excludes --front and --lut-budget: both count LUTs")
+    if options.settle and options.method not in LEARNING:
+        raise UsageError(f"--settle needs learned widths (--method {' or '.join(LEARNING)}), not {options.method}")
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")
 
@@ -146,19 +156,21 @@ def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
     def given(value: Any, fallback: Any) -> Any:
         return fallback if value is None else value
 
+    beta = given(options.beta, FRONT_BETA if options.front else default["beta"])
+    beta = beta if options.method in LEARNING else 0.0
     return FitConfig(
         epochs=given(options.epochs, default["epochs"]),
         batch_size=given(options.batch_size, 512 if rows > 20000 else 128),
         learning_rate=given(options.learning_rate, default["learning_rate"]),
         optimizer=given(options.optimizer, "sgd" if paper else "adam"),
-        constant_rate=paper,
-        strength_rate=1.0 if paper else FitConfig.strength_rate,
-        beta=given(options.beta, FRONT_BETA if options.front else default["beta"])
-        if options.method in LEARNING
-        else 0.0,
+        constant_rate=given(options.schedule, "constant" if paper else "cosine") == "constant",
+        strength_rate=given(options.strength_rate, 1.0 if paper else FitConfig.strength_rate),
+        beta=beta,
+        beta_start=beta / 100 if options.cost == "bits" else FitConfig.beta_start,
         lut_budget=options.lut_budget,
         count_luts=choice.count_of(options),
         front=options.front,
+        settle=options.settle,
         patience=given(options.patience, 20 if paper else None),
         seed=options.seed,
         method_settings=choice.method_settings(options),

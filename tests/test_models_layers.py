@@ -18,9 +18,10 @@ from keras import ops
 
 from keras_models.activations import NMPActivation, NMPInputQuantizer
 from keras_models.cost import estimated_luts, hardware_cost, layer_luts, set_beta, signed_digits, soft_digits
+from keras_models.engine import OptimizerConfig, make_engine
 from keras_models.exact import to_numpy
 from keras_models.export import export_integer
-from keras_models.layers import NMPDense
+from keras_models.layers import ACTIVATION_SHARE, NMPDense
 from keras_models.models import bit_statistics, build_mlp, load_model
 from keras_models.precision import BitLadder
 
@@ -253,6 +254,7 @@ def test_costs_fall_with_width_and_pruned_neurons_are_free() -> None:
     assert estimated_luts(model) == 0
 
 
+<<<<<<< HEAD
 def test_the_cost_in_the_loss_has_the_estimates_value() -> None:
     model = build_mlp(12, (8,), 2)
     layer = model.layers[1]
@@ -264,6 +266,40 @@ def test_the_cost_in_the_loss_has_the_estimates_value() -> None:
 def test_a_neuron_of_few_input_bits_costs_no_more_than_its_tables() -> None:
     weights, bits = np.array([[3], [5], [-3]]), np.array([2, 2, 2])
     assert layer_luts(weights, bits, np.array([1])) < 4 < layer_luts(weights, 3 * bits, np.array([1]))
+=======
+def test_cost_in_bits_counts_stored_weights_and_pulls_only_at_widths() -> None:
+    import jax
+
+    model = build_mlp(12, (8,), 2, dense={"cost": "bits"})
+    layer = model.layers[1]
+    layer.kernel_quantizer_internal.strength.assign(np.full(8, layer.weight_ladder.strength_of(3)))
+    activations = ACTIVATION_SHARE * 8
+    assert float(layer.hardware_cost()) == pytest.approx(12 * 8 * (3 + activations))
+    assert float(hardware_cost(model)) == pytest.approx(12 * 8 * (3 + activations) + 8 * 2 * 8)
+
+    def cost(values: list) -> object:
+        with keras.StatelessScope(state_mapping=list(zip(model.trainable_variables, values, strict=True))):
+            return hardware_cost(model)
+
+    gradients = jax.grad(cost)([v.value for v in model.trainable_variables])
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        pulled = variable.name in ("weight_strength", "activation_strength")
+        assert (np.asarray(gradient) > 0).all() if pulled else (np.asarray(gradient) == 0).all(), variable.path
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="one backend's engine is enough, the other's is compared")
+def test_formats_can_be_kept_while_weights_train() -> None:
+    model = build_mlp(12, (8,), 1)
+    X = inputs(256)
+    y = np.abs(X[:, :1])
+    engine = make_engine(model, X, y, "regression", OptimizerConfig(), 64, 0)
+    for formats, moves in ((0.0, False), (1.0, True)):
+        before = {v.path: to_numpy(v).copy() for v in model.trainable_variables}
+        engine.epoch(0.01, 1e-3, formats)
+        moved = {v.path for v in model.trainable_variables if (to_numpy(v) != before[v.path]).any()}
+        assert any(path.endswith("kernel") for path in moved)
+        assert any(path.endswith(("strength", "log2_range")) for path in moved) is moves
+>>>>>>> ff08123 (Training can weigh the bits that store the weights instead of LUTs, and let widths settle before the end)
 
 
 def test_bit_statistics() -> None:

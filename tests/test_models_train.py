@@ -138,6 +138,10 @@ def test_paper_mode_and_float(regression: str, tmp_path: Path) -> None:
         ("--weight-bits", "4-2"),
         ("--model", "tabformer", "--weight-bits", "0-4"),
         ("--activation-bits", "2-x"),
+        ("--cost", "bits", "--front"),
+        ("--method", "uniform", "--cost", "bits"),
+        ("--method", "uniform", "--settle"),
+        ("--strength-rate", "0"),
     ],
 )
 def test_one_error_line_and_status_1(
@@ -155,6 +159,20 @@ def test_neurons_take_only_the_widths_of_a_bit_set(regression: str, tmp_path: Pa
     report = json.loads((tmp_path / "m.train.json").read_text())
     assert set(report["weight_bits_histogram"]) <= {"0", "1.58", "4"} and report["weight_bits"] == "0-1.58-4"
     assert report["mean_activation_bits"] <= 4
+
+
+def test_cost_in_bits_narrows_weights_and_settled_widths_stay(regression: str, tmp_path: Path) -> None:
+    common = ("--data", regression, "--hidden", "8", "--epochs", 20, "--batch-size", 16)
+    common = (*common, "--learning-rate", 0.02, "--cost", "bits", "--settle")
+    found = {}
+    for beta in (0, 0.01):
+        out = tmp_path / f"m{beta}.h5"
+        assert run(*common, "--beta", beta, "--out", out) == 0
+        found[beta] = json.loads(out.with_suffix(".train.json").read_text())["mean_weight_bits"]
+        history = list(csv.DictReader(out.with_suffix(".history.csv").read_text().splitlines()))
+        assert len({row["mean_weight_bits"] for row in history[14:]}) == 1
+        assert beta == 0 or len({row["mean_weight_bits"] for row in history[:14]}) > 1
+    assert found[0.01] < found[0] - 1
 
 
 def test_schedules() -> None:
