@@ -37,6 +37,10 @@ SETS = {
 }
 _COMMON = ("--epochs", "60", "--batch-size", "128", "--learning-rate", "0.005", "--optimizer", "adam",
            "--patience", "1000", "--out", "unused.h5")  # fmt: skip
+_LEARNED = (
+    "--epochs",
+    "78",
+)  # as ADQ, SigmaQuant and ReLeQ train: 0.3 x 60 epochs before their widths are found, then 60
 METHODS = {
     "float": ("--method", "float"),
     "uniform 8": ("--method", "uniform", "--bits", "8"),
@@ -44,17 +48,19 @@ METHODS = {
     "uniform 2": ("--method", "uniform", "--bits", "2"),
     "uniform 1.58": ("--method", "uniform", "--bits", "1.58"),
     "uniform 1": ("--method", "uniform", "--bits", "1"),
-    "layer-wise learned": ("--method", "layerwise", "--beta", "2e-5"),
+    "layer-wise learned": ("--method", "layerwise", "--beta", "2e-5", *_LEARNED),
     "ADQ": ("--method", "adq", "--bits", "3"),
     "SigmaQuant": ("--method", "sigmaquant", "--size-share", "0.5", "--max-loss", "0.01"),
     "ReLeQ": ("--method", "releq", "--episodes", "16"),
     "CMPQ": ("--method", "cmpq", "--bits", "3"),
-    "NMP paper": ("--mode", "paper", "--epochs", "100"),
-    "NMP hardware, fewest LUTs": ("--front", "--weight-bits", "0-1-1.58-2-3-4-6-8", "--epochs", "160"),
-    "NMP hardware to 8 bits": ("--front", "--beta", "1e-5", "--epochs", "100"),
-    "NMP hardware to 3 bits": ("--front", "--beta", "1e-5", "--epochs", "100", "--weight-bits", "0-1.58-2-3"),
-    "NMP hardware to 1.58 bits": ("--front", "--beta", "1e-5", "--epochs", "100", "--weight-bits", "0-1-1.58"),
-    "NMP hardware to 1 bit": ("--front", "--beta", "1e-5", "--epochs", "100", "--weight-bits", "0-1"),
+    "NMP paper": ("--mode", "paper", "--cost", "bits", "--settle", "--schedule", "cosine", "--strength-rate", "0.5",
+                  *_LEARNED),
+    "NMP hardware, LUTs": ("--front", "--weight-bits", "0-1-1.58-2-3-4-6-8", *_LEARNED),
+    "NMP hardware, bits": ("--cost", "bits", "--settle", *_LEARNED),
+}  # fmt: skip
+PER_MEAN_BIT = {  # weights of the cost in bits: loss per bit of the mean weight width; one training each
+    "NMP paper": (0.003,),
+    "NMP hardware, bits": (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0),
 }
 OURS = tuple(method for method in METHODS if method.startswith("NMP"))
 
@@ -83,8 +89,25 @@ class Runner:
     def measure(self, seed: int, designs: Path) -> dict[str, Any]:
         """Train and score with a seed; designs of the models that can become hardware go to ``designs``.
 
-        ``points`` are the models: one, or the Pareto set of a run with ``--front``.
+        ``points`` are the models: one per weight of the cost, or the Pareto set of a run with ``--front``.
         """
+        points, seconds, found = [], 0.0, {}
+        for per_bit in PER_MEAN_BIT.get(self.method_name, (None,)):
+            result = self._train(seed, per_bit)
+            seconds, found = seconds + result.seconds, result.found
+            best = dataclasses.replace(result.best, weights=self.model.get_weights())
+            for snapshot in result.front.spread(FRONT_POINTS) or [best]:
+                self.model.set_weights(list(snapshot.weights))
+                name = f"{slug(self.name, self.method_name, seed)}-{len(points)}.design.json"
+                points.append({**self._point(designs / name), "loss_per_mean_bit": per_bit})
+        return {
+            "set": self.name, "method": self.method_name, "seed": seed, "task": self.task,
+            "rows": len(self.parts["train"][0]), "epochs": self.config.epochs, "seconds": round(seconds, 2),
+            "found": found, "obstacle": self.method.obstacle or None, "points": points,
+        }  # fmt: skip
+
+    def _train(self, seed: int, per_bit: float | None) -> Any:
+        """A run's result, with a weight of the cost in bits or the options' own."""
         import keras
 
         from keras_models.fit import engine_for, fit
@@ -97,17 +120,12 @@ class Runner:
         else:
             self.model.set_weights(fresh.get_weights())
         config = dataclasses.replace(self.config, seed=seed)
-        result = fit(self.model, self.method, self.parts, self.task, config, engine=self.engine)
-        best = dataclasses.replace(result.best, weights=self.model.get_weights())
-        points = []
-        for number, snapshot in enumerate(result.front.spread(FRONT_POINTS) or [best]):
-            self.model.set_weights(list(snapshot.weights))
-            points.append(self._point(designs / f"{slug(self.name, self.method_name, seed)}-{number}.design.json"))
-        return {
-            "set": self.name, "method": self.method_name, "seed": seed, "task": self.task,
-            "rows": len(self.parts["train"][0]), "epochs": len(result.history), "seconds": round(result.seconds, 2),
-            "found": result.found, "obstacle": self.method.obstacle or None, "points": points,
-        }  # fmt: skip
+        if per_bit is not None:
+            weights = sum(
+                layer.kernel.shape[0] * layer.units for layer in self.model.layers if hasattr(layer, "kernel")
+            )
+            config = dataclasses.replace(config, beta=per_bit / weights, beta_start=per_bit / weights / 100)
+        return fit(self.model, self.method, self.parts, self.task, config, engine=self.engine)
 
     def _point(self, design: Path) -> dict[str, Any]:
         from flow.extract.design import extract
