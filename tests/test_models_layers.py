@@ -254,7 +254,6 @@ def test_costs_fall_with_width_and_pruned_neurons_are_free() -> None:
     assert estimated_luts(model) == 0
 
 
-<<<<<<< HEAD
 def test_the_cost_in_the_loss_has_the_estimates_value() -> None:
     model = build_mlp(12, (8,), 2)
     layer = model.layers[1]
@@ -266,7 +265,8 @@ def test_the_cost_in_the_loss_has_the_estimates_value() -> None:
 def test_a_neuron_of_few_input_bits_costs_no_more_than_its_tables() -> None:
     weights, bits = np.array([[3], [5], [-3]]), np.array([2, 2, 2])
     assert layer_luts(weights, bits, np.array([1])) < 4 < layer_luts(weights, 3 * bits, np.array([1]))
-=======
+
+
 def test_cost_in_bits_counts_stored_weights_and_pulls_only_at_widths() -> None:
     import jax
 
@@ -299,7 +299,6 @@ def test_formats_can_be_kept_while_weights_train() -> None:
         moved = {v.path for v in model.trainable_variables if (to_numpy(v) != before[v.path]).any()}
         assert any(path.endswith("kernel") for path in moved)
         assert any(path.endswith(("strength", "log2_range")) for path in moved) is moves
->>>>>>> ff08123 (Training can weigh the bits that store the weights instead of LUTs, and let widths settle before the end)
 
 
 def test_bit_statistics() -> None:
