@@ -158,7 +158,7 @@ def _with_slots(layers: Sequence[LayerFold], interval: int) -> list[LayerFold]:
     result = [replace(layer) for layer in layers]
     for index in range(1, len(result)):
         before, layer = result[index - 1], result[index]
-        release = max(0, layer.cycles - 2 - before.first_write)
+        release = max(0, layer.cycles - 1 - before.first_write)  # a word is read one cycle after its step
         slots = max(2, math.ceil((release + before.latency + 2) / interval))
         result[index] = replace(layer, slots=slots, release=release)
     return result

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from flow.fixed import bits_for
 from flow.lowered import Coding, Lowered, LoweredLayer, Unit
 
-THRESHOLD_CYCLES = 4  # from a finished sum to the write of its output
+THRESHOLD_CYCLES = 5  # from a finished sum to the write of its output
 TREE_STAGE = 2  # adder levels between registers
 _BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 LUT_FACTOR = 1.8  # LUTs after synthesis by Yosys over the counts below, from 1.4 (small) to 1.9 (4 x 512 neurons)
@@ -71,9 +71,9 @@ class GroupFold:
 
     @property
     def sum_cycles(self) -> int:
-        """From a step to the sum that includes it: memory, word register, products, tree, accumulator."""
+        """From a step to the sum that includes it: address, memory, word, products, tree, accumulator."""
         levels = (self.simd - 1).bit_length()
-        return 3 + self.product_stage + max(levels - 1, 0) // TREE_STAGE
+        return 4 + self.product_stage + max(levels - 1, 0) // TREE_STAGE
 
     @property
     def sum_bits(self) -> int:

@@ -21,7 +21,7 @@ INPUT, OUTPUT, SEQUENCE = "input words", "output units", "sequence"
 _PARTS = (  # of a layer's nets, beside the groups' own
     (INPUT, r"(buffer\d+|banks|held|block\d+|chosen|x_q|x|x_late\d+|fetched)\b"),
     (OUTPUT, r"(threshold|sum|parameters?|format|fields|used)\d+|place|turn|turn_q|draining|draining_q|out_\w+"),
-    (SEQUENCE, r"(control|rooms|vectors|pause|step_late\d+|valid_q|last_q|end_q|close_q|running|step)\b"),
+    (SEQUENCE, r"(control|rooms|vectors|pause|read_at|step_late\d+|valid_q|last_q|end_q|close_q|running|step)\b"),
 )
 
 
