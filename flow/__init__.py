@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """``flow.hls4ml_config``: hls4ml is imported only when it is asked for."""
-    if name == "hls4ml_config":
-        from flow.hls import hls4ml_config
-
-        return hls4ml_config
+    """``flow.hls`` and ``flow.hls4ml_config``: hls4ml is imported only when one of them is asked for."""
+    if name in ("hls", "hls4ml_config"):
+        hls = import_module("flow.hls")
+        return hls if name == "hls" else hls.hls4ml_config
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -44,8 +44,8 @@ def hls4ml_config(
     """The ``hls_config`` of a Keras model with our layers, also written as YAML to ``save``.
 
     The input gets a precision from which every element's quantizer rounds exactly as from the real number. Each layer
-    lists its groups, whose ``Strategy`` and ``ReuseFactor`` may be edited one by one; hls4ml takes the numbers
-    themselves from the layers. Raises ModelError, UsageError for an unknown strategy.
+    lists its groups with the types of their weights and results; ``Strategy`` and ``ReuseFactor`` may be edited one by
+    one, the rest is the model's. Raises ModelError, UsageError for an unknown strategy.
     """
     return design_config(extract(model), save, strategy, reuse_factor)
 
@@ -64,20 +64,14 @@ def design_config(
     layers = {la.name: {"Groups": annotated(la, schedules(la, start, ())[0])} for la in design.layers}
     config: dict[str, Any] = {"Model": model, "LayerType": types, "LayerName": layers}
     if save is not None:
-        write_file(Path(save), yaml.safe_dump(config, sort_keys=False))
+        write_file(Path(save), yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=120))
     return config
 
 
 def input_precision(design: Design) -> str:
-    """A saturating type for raw inputs, fine enough that quantizing from it rounds as quantizing the real number.
-
-    Cutting off bits below half a step changes no TRN or RND result; a range one step beyond every quantizer's saturates
-    alike. Ties of RND_CONV need the exact input: eight more bits make a wrong tie rare, not impossible.
-    """
-    used = [q for q in design.inputs if q.format.bits] or [design.inputs[0]]
-    frac = max(q.format.frac + (9 if q.rounding == "RND_CONV" else 1) for q in used)
-    integer = max(max(abs(q.low), abs(q.high)).bit_length() + 2 - q.format.frac for q in used)
-    return f"ap_fixed<{max(integer + frac, 2)},{max(integer, 2 - frac)},AP_TRN,AP_SAT>"
+    """The type of raw inputs from which every element's quantizer rounds as from the real number, in hls4ml's words."""
+    form = hls_extension.raw_input(design.inputs)
+    return f"ap_fixed<{form.bits},{form.integer_bits},AP_TRN,AP_SAT>"
 
 
 def _convert(layer: Any, in_tensors: Any, out_tensors: Any) -> tuple[dict[str, Any], ...]:
@@ -92,7 +86,7 @@ def _convert(layer: Any, in_tensors: Any, out_tensors: Any) -> tuple[dict[str, A
 def _node(name: str, steps: list[Step]) -> dict[str, Any]:
     first, *rest = steps
     if isinstance(first, Quant) and not rest:
-        return {"class_name": "NMPQuantize", "nmp_name": name, "nmp_quantizers": first.quantizers}
+        return {"class_name": "NMPQuantize", "nmp_name": name, "nmp_elements": first.quantizers}
     if isinstance(first, Dense) and (not rest or (isinstance(rest[0], Quant) and len(rest) == 1)):
         quantizers = rest[0].quantizers if rest and isinstance(rest[0], Quant) else (None,) * len(first.bias)
         return {"class_name": "NMPGroupedDense", "nmp_layer": _layer(name, first, quantizers)}

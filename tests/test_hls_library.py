@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import flow
 import flow.hls
-from flow.errors import ModelError
+from flow.emit.hls_schedule import UNROLLED, schedules
+from flow.errors import ModelError, UsageError
 from flow.evaluate import evaluate, quantize_inputs, to_float
 from flow.extract import extract
 from flow.passes.widths import widths
@@ -107,6 +109,79 @@ def test_the_configuration_lists_groups_of_every_layer(model: Any) -> None:
     for layer in extract(model).layers:
         neurons = [j for group in config["LayerName"][layer.name]["Groups"] for j in group["Neurons"]]
         assert sorted(neurons) == list(range(len(layer.neurons)))
+
+
+def test_groups_are_annotated_with_the_types_of_their_numbers(model: Any) -> None:
+    """Narrow enough that one bit less does not hold them; a changed one is refused, not ignored."""
+    for layer in extract(model).layers:
+        for group in flow.hls4ml_config(model)["LayerName"][layer.name]["Groups"]:
+            neurons = [layer.neurons[j] for j in group["Neurons"]]
+            weights = [w * 2.0**-n.weight_frac for n in neurons for w in n.weights]
+            if not any(weights):
+                assert "weight" not in group["Precision"]
+                continue
+            sign, width, integer = re.fullmatch(r"ap_(u?)fixed<(\d+),(-?\d+)>", group["Precision"]["weight"]).groups()
+            step, bits = 2.0 ** (int(integer) - int(width)), int(width) - (not sign)
+            assert all((w / step).is_integer() for w in weights)
+            assert not all((w / step / 2).is_integer() for w in weights)
+            low, high = min(weights) / step, max(weights) / step
+            assert (0 if sign else -(2**bits)) <= low and high <= 2**bits - 1
+            assert (not sign and low < -(2 ** (bits - 1))) or high > 2 ** (bits - 1) - 1
+    groups = [{**group, "Precision": {"weight": "ap_fixed<2,1>"}}]
+    with pytest.raises(UsageError, match="is the model's own"):
+        schedules(layer, UNROLLED, groups)
+
+
+def test_a_configuration_of_hls4mls_own_will_do(model: Any, tmp_path: Path) -> None:
+    """With ``auto`` the input gets the type that no quantizer notices."""
+    import hls4ml
+
+    assert flow.__getattr__("hls") is flow.hls
+    flow.hls.register()
+    x = np.random.default_rng(2).normal(0, 3, (50, 5))
+    config = hls4ml.utils.config_from_keras_model(model, granularity="name", backend="Vitis")
+    project = hls4ml.converters.convert_from_keras_model(
+        model, output_dir=str(tmp_path / "p"), backend="Vitis", hls_config=config
+    )
+    assert (
+        str(project.get_input_variables()[0].type.precision)
+        .replace("fixed", "ap_fixed")
+        .startswith(flow.hls4ml_config(model)["LayerType"]["Input"]["Precision"]["result"].split(",AP")[0])
+    )
+    project.compile()
+    assert np.array_equal(project.predict(x), np.asarray(model(x), np.float64))
+    for granularity in ("type", "model"):
+        hls4ml.utils.config_from_keras_model(model, granularity=granularity, backend="Vivado")
+
+
+# hls4ml leaves files of this back end open.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_dropout_between_layers_leaves_no_trace(tmp_path: Path) -> None:
+    import hls4ml
+    import keras
+
+    from keras_models import NMPDense, NMPInputQuantizer
+
+    flow.hls.register()
+    layers = [NMPInputQuantizer(), NMPDense(3, activation="relu"), keras.layers.Dropout(0.2), NMPDense(2)]
+    project = hls4ml.converters.convert_from_keras_model(
+        (model := keras.Sequential([keras.Input((4,)), *layers])), output_dir=str(tmp_path / "p"),
+        backend="VivadoAccelerator", part="xc7z020clg400-1", hls_config=flow.hls4ml_config(model),
+    )  # fmt: skip
+    assert [n.class_name for n in project.get_layers()] == ["Input", "NMPQuantize", *["NMPGroupedDense"] * 2]
+    project.compile()
+    x = np.random.default_rng(3).normal(0, 3, (50, 4))
+    assert np.array_equal(project.predict(x), np.asarray(model(x), np.float64))
+
+
+@pytest.mark.parametrize("backend", ["Quartus", "Catapult", "oneAPI"])
+def test_a_back_end_without_our_templates_is_refused_with_the_way_out(model: Any, tmp_path: Path, backend: str) -> None:
+    """hls4ml itself would write a project without these layers, and say nothing."""
+    import hls4ml
+
+    flow.hls.register()
+    with pytest.raises(ModelError, match=f"not for {backend}; python -m flow.hls_stock --backend {backend}"):
+        hls4ml.converters.convert_from_keras_model(model, output_dir=str(tmp_path / "p"), backend=backend)
 
 
 def test_a_grouped_layer_after_a_foreign_one_is_refused(tmp_path: Path) -> None:

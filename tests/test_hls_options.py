@@ -40,7 +40,8 @@ def test_a_build_between_streams_with_a_schedule_per_group(design_file: Path, tm
     report = json.loads((tmp_path / "b" / "report.json").read_text())
     assert report["verification"]["hls"]["mismatches"] == 0 and report["hls_project"]["io_type"] == "io_stream"
     assert report["hls_project"]["layers"]["hidden"][3] == {
-        "WeightBits": 4.0, "Neurons": [3], "Strategy": "Resource", "ReuseFactor": 2,
+        "WeightBits": 4.0, "Neurons": [3], "Precision": {"weight": "ap_fixed<4,1>", "result": "ap_ufixed<6,5>"},
+        "Strategy": "Resource", "ReuseFactor": 2,
     }  # fmt: skip
     assert "Invalid ReuseFactor=3 in layer hidden, group of 4-bit weights" in done.stdout
     assert "Warning" not in done.stderr

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,18 +16,25 @@ from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 from hls4ml.model.attributes import Attribute
 from hls4ml.model.layers import Layer as HlsLayer
 from hls4ml.model.layers import layer_map, register_layer
-from hls4ml.model.types import FixedPrecisionType, IntegerPrecisionType
+from hls4ml.model.types import (
+    FixedPrecisionType,
+    IntegerPrecisionType,
+    RoundingMode,
+    SaturationMode,
+    UnspecifiedPrecisionType,
+)
 
 from flow.emit.hls_layer import Container, LayerCode, LayerInput, container, layer_code, quantizer_code
 from flow.emit.hls_schedule import UNROLLED, Schedule, overridden, schedules
 from flow.emit.templates import FOLDER, render
 from flow.errors import ModelError
-from flow.fixed import Fixed
+from flow.fixed import Fixed, Quantizer
 from flow.ir import Layer, Neuron, layer_output_formats
 from flow.passes.group import layer_groups
 from flow.passes.widths import accumulator_format
 
 BACKENDS = ("Vitis", "Vivado")
+_SERVED = (*BACKENDS, "VivadoAccelerator")  # which takes Vivado's templates
 HEADER = "nmp_grouped_dense.h"
 _INCLUDES = [f"nnet_utils/{HEADER}"]
 
@@ -42,6 +50,7 @@ class NMPGroupedDense(HlsLayer):  # type: ignore[misc]
 
     def initialize(self) -> None:
         """Make the output variable, in the container of all neurons."""
+        check_backend(self)
         layer, entering = self.get_attr("nmp_layer"), self.get_attr("nmp_input")
         if entering is None:
             entering = above(self)
@@ -57,13 +66,18 @@ class NMPGroupedDense(HlsLayer):  # type: ignore[misc]
 
 
 class NMPQuantize(HlsLayer):  # type: ignore[misc]
-    """A quantizer per element. Attributes: ``nmp_name`` and ``nmp_quantizers`` (tuple of flow.fixed.Quantizer)."""
+    """A quantizer per element. Attributes: ``nmp_name`` and ``nmp_elements`` (tuple of flow.fixed.Quantizer)."""
 
-    _expected_attributes = [Attribute("nmp_name", value_type=str), Attribute("nmp_quantizers", value_type=tuple)]  # noqa: RUF012
+    _expected_attributes = [Attribute("nmp_name", value_type=str), Attribute("nmp_elements", value_type=tuple)]  # noqa: RUF012
 
     def initialize(self) -> None:
         """Make the output variable, in the container of all elements."""
-        quantizers = self.get_attr("nmp_quantizers")
+        check_backend(self)
+        quantizers = self.get_attr("nmp_elements")
+        source = self.get_input_variable().type
+        if isinstance(source.precision, UnspecifiedPrecisionType):  # "auto" in a configuration of hls4ml's
+            form, modes = raw_input(quantizers), (RoundingMode.TRN, SaturationMode.SAT)
+            source.precision = FixedPrecisionType(form.bits, form.integer_bits, True, *modes)
         self.set_attr("nmp_input", above(self))
         formats = tuple(q.format for q in quantizers)
         self.set_attr("nmp_output", LayerInput(formats, tuple((q.low, q.high) for q in quantizers)))
@@ -90,10 +104,20 @@ def scheduled(node: Any) -> tuple[Schedule, ...]:
     return found
 
 
+def check_backend(node: Any) -> None:
+    """Raises ModelError for back ends without our templates: hls4ml would leave the layer out and say nothing."""
+    backend = node.model.config.backend.name
+    if backend not in _SERVED:
+        raise ModelError(f"layer {node.name}: grouped layers are for {', '.join(_SERVED)}, not for {backend}; python -m"
+                         f" flow.hls_stock --backend {backend} writes the same numbers in stock layers")  # fmt: skip
+
+
 def above(node: Any) -> LayerInput:
     """Formats of the elements that enter a node. Raises ModelError where a layer between is not one of ours."""
     source = node.get_input_node()
-    while source is not None and source.class_name == "Reshape":
+    while source is not None and (source.class_name == "Reshape" or source.get_attr("activation") == "linear"):
+        if source.class_name != "Reshape":  # dropout: with the type of what enters it hls4ml takes it out
+            source.get_output_variable().type.precision = source.get_input_variable().type.precision
         source = source.get_input_node()
     known = None if source is None else source.get_attr("nmp_output")
     if isinstance(known, LayerInput):
@@ -132,6 +156,7 @@ class NMPArgmax(HlsLayer):  # type: ignore[misc]
 
     def initialize(self) -> None:
         """Make the output variable: one unsigned integer."""
+        check_backend(self)
         count = self.get_input_variable().shape[0]
         bits = max((count - 1).bit_length(), 1)
         self.add_output_variable([1], precision=IntegerPrecisionType(bits, signed=False))
@@ -181,10 +206,22 @@ class ArgmaxCall(FunctionCallTemplate):  # type: ignore[misc]
 def node_code(node: Any) -> LayerCode:
     """The generated code of one of our nodes."""
     if node.class_name == "NMPQuantize":
-        return quantizer_code(node.get_attr("nmp_name"), node.get_attr("nmp_quantizers"), node.get_attr("nmp_input"))
+        return quantizer_code(node.get_attr("nmp_name"), node.get_attr("nmp_elements"), node.get_attr("nmp_input"))
     config = node.model.config
     interval = int(config.pipeline_ii or 1) if config.pipeline_style == "pipeline" else 1
     return layer_code(node.get_attr("nmp_layer"), node.get_attr("nmp_input"), node.get_attr("nmp_schedules"), interval)
+
+
+def raw_input(quantizers: Sequence[Quantizer]) -> Container:
+    """A saturating type for raw inputs, fine enough that quantizing from it rounds as quantizing the real number.
+
+    Cutting off bits below half a step changes no TRN or RND result; a range one step beyond every quantizer's saturates
+    alike. Ties of RND_CONV need the exact input: eight more bits make a wrong tie rare, not impossible.
+    """
+    used = [q for q in quantizers if q.format.bits] or [quantizers[0]]
+    frac = max(q.format.frac + (9 if q.rounding == "RND_CONV" else 1) for q in used)
+    integer = max(max(abs(q.low), abs(q.high)).bit_length() + 2 - q.format.frac for q in used)
+    return Container(True, max(integer + frac, 2), frac)
 
 
 def precision(form: Container) -> FixedPrecisionType:
@@ -198,7 +235,7 @@ def register() -> None:
     for name, layer in (("NMPGroupedDense", NMPGroupedDense), ("NMPQuantize", NMPQuantize), ("NMPArgmax", NMPArgmax)):
         if name not in layer_map:
             register_layer(name, layer)
-    for name in BACKENDS:
+    for name in _SERVED:
         backend = hls4ml.backends.get_backend(name)
         backend.register_source(FOLDER / HEADER)
         for template in (GroupedDenseConfig, GroupedDenseCall, ArgmaxCall):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flow.errors import UsageError
+from flow.fixed import Fixed
 from flow.ir import Design, Group, Layer
 from flow.passes.group import layer_groups
 
@@ -20,7 +21,7 @@ IO_TYPES = ("io_parallel", "io_stream")
 LAYER_TYPE = "NMPGroupedDense"  # hls4ml's name of our layers
 _MODEL_KEYS = frozenset({"Strategy", "ReuseFactor", "Precision"})
 _LAYER_KEYS = frozenset({"Strategy", "ReuseFactor", "Groups", "Precision", "Trace"})
-_GROUP_KEYS = frozenset({"WeightBits", "Neurons", "Strategy", "ReuseFactor"})
+_GROUP_KEYS = frozenset({"WeightBits", "Neurons", "Precision", "Strategy", "ReuseFactor"})
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,31 @@ def annotated(layer: Layer, found: Sequence[Schedule]) -> list[dict[str, Any]]:
         {
             "WeightBits": group.weight_bits,
             "Neurons": list(group.neurons),
+            "Precision": group_precision(layer, group),
             "Strategy": schedule.strategy.capitalize(),
             "ReuseFactor": schedule.reuse,
         }
         for group, schedule in zip(layer.groups or layer_groups(layer), found, strict=True)
     ]
+
+
+def group_precision(layer: Layer, group: Group) -> dict[str, str]:
+    """The narrowest types of hls4ml that hold every weight and every quantized result of a group; none for constants.
+
+    A neuron whose result is its exact sum has no type here: it depends on what enters the layer.
+    """
+    neurons = [layer.neurons[j] for j in group.neurons]
+    weights = [Fixed.holding(min(n.weights), max(n.weights), n.weight_frac) for n in neurons if any(n.weights)]
+    results = [n.output.format for n in neurons if n.output is not None]
+    found = {"weight": weights, "result": results if len(results) == len(neurons) else []}
+    return {name: _type(forms) for name, forms in found.items() if any(f.bits for f in forms)}
+
+
+def _type(forms: Sequence[Fixed]) -> str:
+    used = [f for f in forms if f.bits]
+    frac, signed = max(f.frac for f in used), any(f.signed for f in used)
+    integer = max(f.bits - f.frac + (signed and not f.signed) for f in used)
+    return f"ap_{'' if signed else 'u'}fixed<{integer + frac},{integer}>"
 
 
 def schedules(layer: Layer, default: Schedule, entries: Any) -> tuple[tuple[Schedule, ...], tuple[str, ...]]:
@@ -116,7 +137,7 @@ def schedules(layer: Layer, default: Schedule, entries: Any) -> tuple[tuple[Sche
     ``entries`` is the configuration's ``Groups``. Raises UsageError where it does not fit the layer.
     """
     groups = layer.groups or layer_groups(layer)
-    own = _entries(layer.name, groups, entries)
+    own = _entries(layer, groups, entries)
     found, notes = [], []
     for group in groups:
         where = f"layer {layer.name}, group of {group.weight_bits:g}-bit weights"
@@ -136,13 +157,13 @@ def valid_reuse_factors(layer: Layer) -> tuple[int, ...]:
     return tuple(r for r in range(1, layer.inputs + 1) if layer.inputs % r == 0)
 
 
-def _entries(layer: str, groups: Sequence[Group], entries: Any) -> dict[float, Mapping[str, Any]]:
+def _entries(layer: Layer, groups: Sequence[Group], entries: Any) -> dict[float, Mapping[str, Any]]:
     if not isinstance(entries, Sequence) or isinstance(entries, str):
-        raise UsageError(f"HLS config, layer {layer}: Groups must be a list of entries with WeightBits")
+        raise UsageError(f"HLS config, layer {layer.name}: Groups must be a list of entries with WeightBits")
     known = {g.weight_bits: g for g in groups}
     own: dict[float, Mapping[str, Any]] = {}
     for entry in entries:
-        where = f"HLS config, layer {layer}, Groups"
+        where = f"HLS config, layer {layer.name}, Groups"
         bits = _mapping(entry, where).get("WeightBits")
         _only(entry, _GROUP_KEYS, where)
         group = known.get(bits) if isinstance(bits, (int, float)) else None
@@ -151,6 +172,10 @@ def _entries(layer: str, groups: Sequence[Group], entries: Any) -> dict[float, M
             raise UsageError(f"{where}: there is no group with WeightBits {bits}; the layer has {widths}")
         if "Neurons" in entry and entry["Neurons"] != list(group.neurons):
             raise UsageError(f"{where}: the neurons of WeightBits {bits} are not this model's; write the config again")
+        if "Precision" in entry and entry["Precision"] != group_precision(layer, group):
+            raise UsageError(
+                f"{where}: the Precision of WeightBits {bits} is the model's own; leave it as it was written"
+            )
         own[group.weight_bits] = entry
     return own
 
