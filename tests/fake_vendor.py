@@ -29,6 +29,7 @@ at=${top}_prj/solution1
 put() { mkdir -p "$(dirname "$2")"; cp "$samples/$1" "$2"; }
 for step in $steps; do
     echo "$step: $name $*" >> calls.txt
+    [ -e hls_config.cfg ] && cp hls_config.cfg config_of_$step
     echo "INFO: [HLS 200-10] Running '$name'"
     how=; [ "$step" = "$FAKE_STEP" ] && how=$FAKE_HOW
     case $how in

@@ -199,6 +199,8 @@ def test_unified_tools_get_a_configuration(out: Path, tools: Path, monkeypatch: 
     ]  # fmt: skip
     assert build.facts["vendor"]["tool"] == "unified" and tuple(build.facts["vendor"]["steps"]) == vendor_hls.STEPS
     assert build.facts["vendor"]["steps"]["synth"]["reports"][0] == "tiny_prj/hls/syn/report/tiny_csynth.xml"
+    assert "tb.cflags=-std=c++14 -DRTL_SIM\n" in (out / "hls" / "config_of_cosim").read_text()
+    assert "tb.cflags=-std=c++14\n" in (out / "hls" / "config_of_csim").read_text()
     config = (out / "hls" / "hls_config.cfg").read_text()
     assert f"part={PART}" in config and "clock=5.0ns" in config and "syn.top=tiny" in config
     assert "tiny_prj/hls/syn/verilog" in (out / "hls" / "vivado_vsynth.tcl").read_text()

@@ -185,7 +185,7 @@ def _arguments(tools: Toolset, project_dir: Path, top: str, step: str) -> list[s
         write_file(project_dir / f"vivado_{step}.tcl", _vivado_script(tools, project_dir, top, step))
         return [vivado, "-mode", "batch", "-nojournal", "-notrace", "-source", f"vivado_{step}.tcl"]
     if tools.kind == "unified":
-        write_file(project_dir / "hls_config.cfg", _unified_config(project_dir, top))
+        write_file(project_dir / "hls_config.cfg", _unified_config(project_dir, top, step))
         place = ["--mode", "hls", "--config", "hls_config.cfg", "--work_dir", f"{top}_prj"]
         if step == "synth":
             return [tools.programs[0], "-c", *place]
@@ -233,8 +233,9 @@ def _settings(project_dir: Path) -> dict[str, str]:
     return settings
 
 
-def _unified_config(project_dir: Path, top: str) -> str:
-    settings = _settings(project_dir)
+def _unified_config(project_dir: Path, top: str, step: str) -> str:
+    """What hls4ml's script says to the older tools; the bench must know that it runs against the RTL."""
+    settings, bench = _settings(project_dir), "-std=c++14" + " -DRTL_SIM" * (step == "cosim")
     lines = [
         f"part={settings['part']}",
         "[hls]",
@@ -245,9 +246,11 @@ def _unified_config(project_dir: Path, top: str) -> str:
         f"syn.top={top}",
         f"syn.file=firmware/{top}.cpp",
         "syn.cflags=-std=c++14",
+        "syn.compile.name_max_length=80",
+        "syn.schedule.enable_dsp_full_reg=0",
         f"tb.file={top}_test.cpp",
         "tb.file=firmware/weights",
         "tb.file=tb_data",
-        "tb.cflags=-std=c++14",
+        f"tb.cflags={bench}",
     ]
     return "\n".join(lines) + "\n"
