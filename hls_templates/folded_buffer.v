@@ -43,8 +43,31 @@ module folded_buffer #(
             integer i;
             initial for (i = 0; i < SLOTS * DEPTH; i = i + 1) memory[i] = 0;
             always @(posedge clk) if (write && bank[b]) memory[address] <= data;
+`ifndef FORMAL
             assign word[b*BITS+:BITS] = memory[read_address];
+`endif
         end
     endgenerate
+
+`ifdef FORMAL
+    // Element n of a vector goes to bank n % BANKS, word n / BANKS, of the slot whose turn it is.
+    reg [31:0] number, bank_number, word_number, slot;
+    always @* assume (!write || number < BANKS * DEPTH);
+    always @(posedge clk) begin
+        if (rst || close) begin
+            {number, bank_number, word_number} <= 96'd0;
+            slot <= rst || slot == SLOTS - 1 ? 0 : slot + 1;
+        end else if (write) begin
+            number <= number + 1;
+            bank_number <= bank_number == BANKS - 1 ? 0 : bank_number + 1;
+            word_number <= bank_number == BANKS - 1 ? word_number + 1 : word_number;
+        end
+    end
+    always @* begin
+        assert (slot < SLOTS && bank_number < BANKS && number == word_number * BANKS + bank_number);
+        assert ({32'd0, base} == slot * DEPTH && bank == 1 << bank_number);
+        if (number < BANKS * DEPTH) assert ({32'd0, address} == slot * DEPTH + word_number);
+    end
+`endif
 endmodule
 `default_nettype wire

@@ -49,5 +49,32 @@ module folded_control #(
             next_base <= 0;
         end
     end
+
+`ifdef FORMAL
+    // What the sequence is meant to be, counted apart: word by word, fold by fold, slot by slot.
+    reg [31:0] word = 0, fold = 0, slot = 0, next_slot = 0;
+    always @* assume (!start || ready);
+    always @(posedge clk) begin
+        if (start) begin
+            {word, fold} <= 64'd0;
+            slot <= next_slot;
+            next_slot <= next_slot == SLOTS - 1 ? 0 : next_slot + 1;
+        end else if (running) begin
+            word <= word == WORDS - 1 ? 0 : word + 1;
+            fold <= word == WORDS - 1 ? fold + 1 : fold;
+        end
+        if (rst) next_slot <= 0;
+    end
+    always @* begin
+        assert (next_slot < SLOTS && {32'd0, next_base} == next_slot * WORDS);
+        if (running) begin
+            assert (word < WORDS && fold < FOLDS && slot < SLOTS);
+            assert ({32'd0, step} == fold * WORDS + word);
+            assert ({32'd0, base} == slot * WORDS && {32'd0, read_address} == slot * WORDS + word);
+            assert (last_word == (word == WORDS - 1));
+        end else assert (!last_word);
+        assert (ready == (!running || (fold == FOLDS - 1 && word == WORDS - 1)));
+    end
+`endif
 endmodule
 `default_nettype wire

@@ -37,6 +37,11 @@ module folded_pe #(
             wire [COUNT*BITS-1:0] sum_out;
             wire [COUNT-1:0] one_out;
             for (i = 0; i < COUNT; i = i + 1) begin : node
+`ifdef FORMAL
+                wire signed [BITS+1:0] found = $signed(sum[i*BITS+:BITS]) + $signed({1'b0, one[i]});
+                wire signed [BITS+1:0] exact;
+                always @* assert (found == exact);
+`endif
                 if (l == 0) begin : leaf
                     wire [X_BITS-1:0] xi = x[i*X_BITS+:X_BITS];
                     wire [WEIGHT_BITS-1:0] wi = w[i*WEIGHT_BITS+:WEIGHT_BITS];
@@ -58,6 +63,18 @@ module folded_pe #(
                         );
                         assign one[i] = 1'b0;
                     end
+`ifdef FORMAL
+                    wire signed [1:0] sign = KIND == 2 && !wi[0] ? 2'sd0 : wi[KIND==2] ? -2'sd1 : 2'sd1;
+                    wire signed [X_BITS:0] element = {(X_SIGNED != 0) && xi[X_BITS-1], xi};
+                    if (KIND == 3) begin : product_defined
+                        assign exact = element * $signed(wi);
+                    end else begin : sign_defined
+                        assign exact = element * sign;
+                        if (KIND == 2) begin : no_such_code
+                            always @* assume (wi != 2'b10);
+                        end
+                    end
+`endif
                 end else if (2 * i + 1 < BEFORE) begin : add
                     wire [BITS-2:0] a = level[l-1].sum_out[2*i*(BITS-1)+:BITS-1];
                     wire [BITS-2:0] b = level[l-1].sum_out[(2*i+1)*(BITS-1)+:BITS-1];
@@ -66,12 +83,25 @@ module folded_pe #(
                     wire unused = &{1'b0, total[0]};
                     assign sum[i*BITS+:BITS] = total[BITS:1];
                     assign one[i] = level[l-1].one_out[2*i+1];
+`ifdef FORMAL
+                    assign exact = $signed(a) + $signed(b) + $signed({1'b0, carry}) + $signed({1'b0, one[i]});
+`endif
                 end else begin : pass
                     wire [BITS-2:0] a = level[l-1].sum_out[2*i*(BITS-1)+:BITS-1];
                     assign sum[i*BITS+:BITS] = {a[BITS-2], a};
                     assign one[i] = level[l-1].one_out[2*i];
+`ifdef FORMAL
+                    assign exact = $signed(a) + $signed({1'b0, one[i]});
+`endif
                 end
             end
+`ifdef FORMAL
+            // Every level is proved by itself, for whatever the level before it gives.
+            (* anyseq *) wire [COUNT*BITS-1:0] any_sum;
+            (* anyseq *) wire [COUNT-1:0] any_one;
+            assign sum_out = any_sum;
+            assign one_out = any_one;
+`else
             if (STAGE != 0) begin : stage
                 reg [COUNT*BITS-1:0] sum_q;
                 reg [COUNT-1:0] one_q;
@@ -85,6 +115,7 @@ module folded_pe #(
                 assign sum_out = sum;
                 assign one_out = one;
             end
+`endif
         end
     endgenerate
 
@@ -103,5 +134,21 @@ module folded_pe #(
         if (clear || (valid && last)) accumulator <= 0;
         if (valid && last) result <= total[SUM_BITS:1];
     end
+
+`ifdef FORMAL
+    wire signed [WIDE-1:0] tree_value = $signed(tree);
+    wire [SUM_BITS-1:0] next = accumulator + tree_value[SUM_BITS-1:0] + one;
+    reg [SUM_BITS-1:0] was_accumulator, was_next;
+    reg was_clear, was_valid, was_last;
+    always @(posedge clk) begin
+        was_accumulator <= accumulator;
+        was_next <= next;
+        {was_clear, was_valid, was_last} <= {clear, valid, last};
+    end
+    always @* begin
+        assert (accumulator == (was_clear || (was_valid && was_last) ? 0 : was_valid ? was_next : was_accumulator));
+        if (was_valid && was_last) assert (result == was_next);
+    end
+`endif
 endmodule
 `default_nettype wire

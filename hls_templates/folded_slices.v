@@ -17,5 +17,14 @@ module folded_slices #(
         if (fold_end) slice <= last ? 0 : slice + 1'b1;
         if (rst || vector_end) slice <= 0;
     end
+
+`ifdef FORMAL
+    reg [31:0] counted;
+    always @(posedge clk) begin
+        if (fold_end) counted <= counted == SLICES - 1 ? 0 : counted + 1;
+        if (rst || vector_end) counted <= 0;
+    end
+    always @* assert (counted < SLICES && slice == counted && last == (counted == SLICES - 1));
+`endif
 endmodule
 `default_nettype wire

@@ -62,5 +62,23 @@ module folded_threshold #(
 
         out_data <= aligned[OUT_BITS-1:0];
     end
+
+`ifdef FORMAL
+    // The definition in wide numbers, three cycles later, for sums and biases that fit VALUE_BITS together.
+    localparam integer BIG = WIDE + PRE_SHIFT + SUM_BITS + 4;
+    wire signed [BIG-1:0] biased = ($signed(sum) <<< PRE_SHIFT) + $signed(bias);
+    wire signed [BIG-1:0] floored = biased >>> shift;
+    wire tie = (HALF_EVEN != 0) && even && (biased & ~({BIG{1'b1}} << shift)) == 0;
+    wire signed [BIG-1:0] nearest = tie && floored[0] ? floored - 1 : floored;
+    wire signed [BIG-1:0] least = (CLIP_LOW != 0) && nearest < $signed(low) ? $signed(low) : nearest;
+    wire signed [BIG-1:0] most = (CLIP_HIGH != 0) && least > $signed(high) ? $signed(high) : least;
+    wire [BIG-1:0] placed = most << align;
+    reg [OUT_BITS-1:0] due1, due2, due3;
+    always @(posedge clk) {due3, due2, due1} <= {due2, due1, placed[OUT_BITS-1:0]};
+    always @* begin
+        assume (biased >= -(1 <<< VALUE_BITS - 1) && biased < 1 <<< VALUE_BITS - 1 && low <= high);
+        assert (out_data == due3);
+    end
+`endif
 endmodule
 `default_nettype wire

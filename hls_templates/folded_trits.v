@@ -36,5 +36,15 @@ module folded_trits (
             5'd26: trits = 6'b11_11_11;
             default: trits = 6'b00_00_00;
         endcase
+
+`ifdef FORMAL
+    genvar t;
+    generate
+        for (t = 0; t < 3; t = t + 1) begin : defined
+            wire [1:0] trit = (t == 0 ? code : t == 1 ? code / 3 : code / 9) % 3;
+            always @* if (code < 27) assert (trits[2*t+:2] == (trit == 2 ? 2'b11 : trit));
+        end
+    endgenerate
+`endif
 endmodule
 `default_nettype wire
