@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from flow.adders import build_graphs
@@ -13,6 +13,7 @@ from flow.emit.verilog import Rtl, emit_parallel
 from flow.errors import DesignError, UsageError
 from flow.evaluate import argmax
 from flow.fixed import Ints
+from flow.folded_proof import Block, prove_folded
 from flow.folds import Folding
 from flow.graph import LayerGraph, evaluate_graph
 from flow.ir import Design
@@ -28,12 +29,16 @@ _PARALLEL_SHARE = 0.4
 
 @dataclass(frozen=True)
 class Hardware:
-    """Emitted RTL, what a report says of it, and its arithmetic as integers (engine ``integer``)."""
+    """Emitted RTL, what a report says of it, and its arithmetic as integers (engine ``integer``).
+
+    ``blocks`` are, by layer, the modules that are still to be proved for its proof to hold.
+    """
 
     architecture: str
     rtl: Rtl
     facts: dict[str, Any]
     evaluate: Callable[[Ints], Ints]
+    blocks: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
 
 
 def choose(
@@ -103,6 +108,7 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
         raise DesignError("the design has no outputs")
     folding: Folding = fastest(lowered, part) if interval is None else smallest(lowered, part, interval)
     rtl = emit_folded(folding, clock_period_ns)
+    blocks = prove_folded(folding, rtl.files, rtl.top)
 
     def evaluate(values: Ints) -> Ints:
         logits = evaluate_lowered(lowered, values)
@@ -110,4 +116,4 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
 
     facts = {"architecture_reason": why, "folding": explain(folding, part, clock_period_ns)}
     facts["proof"] = {layer.name: "tested" for layer in design.layers}
-    return Hardware("folded", rtl, facts, evaluate)
+    return Hardware("folded", rtl, facts, evaluate, blocks)

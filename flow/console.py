@@ -20,6 +20,7 @@ TITLES = {
     "hls": "hls4ml project, g++",
     "icarus": "Icarus, cocotb",
     "verilator": "Verilator, cocotb and native",
+    "proof": "proof of the folded blocks",
     "synthesis": "Yosys synthesis",
     "netlist": "netlist in Icarus, cocotb",
     "xls_compile": "XLS, DSLX to Verilog",

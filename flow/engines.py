@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flow import hls_choices, hls_vendor, plan, shell, simulate, xls_engine
+from flow import folded_engine, hls_choices, hls_vendor, plan, shell, simulate, xls_engine
 from flow.architecture import Hardware, choose
 from flow.bench import Bench
 from flow.bench import to_json as bench_json
@@ -56,6 +56,8 @@ def run_engines(build: Build) -> None:
         _integer(build, hardware)
     rtl_digest = plan.digest(rtl.files)
     jobs = _jobs(build, bench, rtl_digest)
+    if hardware.blocks:
+        jobs.insert(1, lambda: folded_engine.prove_blocks(build, hardware.blocks, rtl_digest))
     jobs += shell.shell_jobs(build, rtl, bench, digest_of(rtl_digest, bench_json(bench), _vector_digest(build)))
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:

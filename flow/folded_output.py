@@ -63,7 +63,7 @@ class Output:
             return self._differing_sum(neuron, scale, constant, sums)
         # Clipping is known by what it does to both ends of what can be reached.
         for end in sums:
-            if self.sent(end) != _quantized(neuron, scale, constant, end):
+            if self.sent(end) != quantized(neuron, scale, constant, end):
                 return "saturates differently"
         return ""
 
@@ -84,7 +84,7 @@ class Output:
         step = 1 << max(-scale, 0)
         if high - low < _FEW * step:
             for s in range(low, high + 1, step):
-                if self.sent(s) != _quantized(neuron, scale, constant, s):
+                if self.sent(s) != quantized(neuron, scale, constant, s):
                     return f"rounds differently at a sum of {s}"
             return ""
         return "rounds differently"
@@ -94,7 +94,7 @@ def _power(exponent: int) -> Fraction:
     return Fraction(1 << exponent) if exponent >= 0 else Fraction(1, 1 << -exponent)
 
 
-def _quantized(neuron: Neuron, scale: int, constant: int, total: int) -> int:
+def quantized(neuron: Neuron, scale: int, constant: int, total: int) -> int:
     """The neuron's output mantissa for a sum, by the quantizer itself."""
     assert neuron.accumulator is not None
     value = total * _power(scale) + constant

@@ -23,10 +23,10 @@ _PE = re.compile(
 _BUFFER = re.compile(
     rf"folded_buffer #\({_PARAMETERS}\) buffer\d+ \(\s*\.clk\(clk\), \.rst\(rst\), \.write\(in_write\[(\d+)\]\),"
     r" \.data\(in_data\[(\d+)\+:(\d+)\]\), \.close\(in_close\),\s*"
-    r"\.read_address\(read_address\), \.word\(fetched\[(\d+)\+:(\d+)\]\)"
+    r"\.read_address\(read_at\w*\), \.word\(fetched\[(\d+)\+:(\d+)\]\)"
 )
 _THRESHOLD = re.compile(
-    rf"folded_threshold #\({_PARAMETERS}\) threshold(\d+) \(\s*\.clk\(clk\), \.sum\(sum\2_q\),"
+    rf"folded_threshold #\({_PARAMETERS}\) threshold(\d+) \(\s*\.clk\(clk\), \.sum\(sum\2_q\d*\),"
     r" \.bias\(parameter\2\[(\d+):(\d+)\]\),\s*\.low\(fields\2\[(\d+):0\]\), \.high\(fields\2\[(\d+)\+:(\d+)\]\),\s*"
     r"\.shift\(fields\2\[(\d+)\+:(\d+)\]\), \.align\(fields\2\[(\d+)\+:(\d+)\]\),\s*"
     r"\.even\(fields\2\[(\d+)\]\), \.out_data\(out_data\[(\d+)\+:(\d+)\]\)"

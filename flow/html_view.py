@@ -137,7 +137,7 @@ def groups(layer: Mapping[str, Any], most: float = 0.0) -> dict[str, Any]:
     return {
         "name": layer["name"], "inputs": number(layer["inputs"]), "neurons": number(layer["neurons"]), "rows": rows,
         "mean": f"{layer['mean_weight_bits']:.2f}", "output": bits(layer["mean_activation_bits"]),
-        "sum": f"{low}" if low == high else f"{low} to {high}",
+        "sum": f"{low}" if low == high else f"{low} to {high}", "proved": layer.get("proof") == "proved",
     }  # fmt: skip
 
 

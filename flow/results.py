@@ -28,7 +28,7 @@ def report(build: Build) -> dict[str, Any]:
         "clock_period_ns": options.clock_period_ns,
         **facts,
         "inputs": input_columns(build.design),
-        "layers": layer_rows(build.design, build.synthesis.get("usage", {})),
+        "layers": _proved(layer_rows(build.design, build.synthesis.get("usage", {})), facts.get("proof", {})),
         "verification": build.verification,
         "synthesis": synthesis_entry(build),
         "skipped": build.skipped,
@@ -41,6 +41,11 @@ def report(build: Build) -> dict[str, Any]:
         "versions": versions(),
         "seconds": build.steps.seconds,
     }
+
+
+def _proved(rows: list[dict[str, Any]], proof: dict[str, str]) -> list[dict[str, Any]]:
+    """Every layer's entry with ``proof``: whether its arithmetic is proved equal to the design's, or tested."""
+    return [{**row, "proof": proof.get(row["name"], "tested")} for row in rows]
 
 
 def failed_report(part: Part, message: str) -> dict[str, Any]:
