@@ -30,7 +30,6 @@ _TABLE_BITS = 13
 _LUT_PER_TABLE_BIT = 1.82  # per bit of the result, while all inputs fit one LUT
 _TABLE_GROWTH = 0.355  # of log2 of that, per input bit beyond what one LUT takes
 _LUT_INPUTS = 6
-_TABLE_SIZE = 1 << 8
 
 
 def signed_digits(integers: np.ndarray) -> np.ndarray:
@@ -39,7 +38,14 @@ def signed_digits(integers: np.ndarray) -> np.ndarray:
     return np.bitwise_count(magnitude ^ (magnitude * np.uint64(3))).astype(np.int64)
 
 
-_DIGITS = signed_digits(np.arange(_TABLE_SIZE + 2)).astype(np.float32)
+def _count_digits(integers: Tensor) -> Tensor:
+    """`signed_digits` of int32 tensors up to 2^29, as float32: a population count in vector operations, no table."""
+    x = ops.bitwise_xor(integers, integers * 3)
+    x = x - ops.bitwise_and(ops.right_shift(x, 1), 0x55555555)
+    x = ops.bitwise_and(x, 0x33333333) + ops.bitwise_and(ops.right_shift(x, 2), 0x33333333)
+    x = ops.bitwise_and(x + ops.right_shift(x, 4), 0x0F0F0F0F)
+    x = x + ops.right_shift(x, 8)
+    return ops.cast(ops.bitwise_and(x + ops.right_shift(x, 16), 0x3F), "float32")
 
 
 def soft_digits(magnitude: Tensor, scale: Tensor = 1.0) -> Tensor:
@@ -54,11 +60,11 @@ def soft_digits(magnitude: Tensor, scale: Tensor = 1.0) -> Tensor:
 
 def _soft_and_hard_digits(magnitude: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """`soft_digits`, and the digits of the nearest integers."""
-    low = ops.minimum(ops.floor(ops.stop_gradient(magnitude)), float(_TABLE_SIZE))
-    index, table = ops.cast(low, "int32"), ops.convert_to_tensor(_DIGITS)
-    at_low, at_high = ops.take(table, index, axis=0), ops.take(table, index + 1, axis=0)
+    low = ops.floor(ops.stop_gradient(magnitude))
+    integer = ops.cast(low, "int32")
+    at_low, at_high = _count_digits(integer), _count_digits(integer + 1)
     interpolated = at_low + (magnitude - low) * (at_high - at_low)
-    soft = 0.5 * interpolated + 0.5 * ops.log1p(magnitude * scale) * np.float32(1 / np.log(2.0))
+    soft = 0.5 * interpolated + 0.5 * ops.log(1.0 + magnitude * scale) * np.float32(1 / np.log(2.0))
     return soft, ops.where(magnitude - low >= 0.5, at_high, at_low)
 
 
@@ -66,18 +72,18 @@ def _adder_width(input_bits: Tensor) -> Tensor:
     return ops.expand_dims(LUT_PER_BIT * input_bits + LUT_PER_DIGIT * ops.minimum(input_bits, 1.0), -1)
 
 
-def soft_adder_cost(magnitude: Tensor, input_bits: Tensor, scale: Tensor = 1.0) -> Tensor:
-    """(..., units) LUTs of a dense layer's adders, from mantissas (..., inputs, units) and input widths (inputs,)."""
-    return ops.sum(soft_digits(magnitude, scale) * _adder_width(input_bits), axis=-2)
+def digits_cost(digits: Tensor, input_bits: Tensor) -> Tensor:
+    """(units,) LUTs of adders for so many digits (inputs, units) at input widths (inputs,)."""
+    return ops.sum(digits * _adder_width(input_bits), axis=-2)
 
 
 def adder_cost(magnitude: Tensor, input_bits: Tensor, scale: Tensor = 1.0) -> Tensor:
-    """(units,) LUTs of a dense layer's adders: the value of `layer_luts` with the gradient of `soft_adder_cost`."""
+    """(units,) LUTs of a dense layer's adders: the value of `layer_luts` with the gradient of soft digits."""
     soft, hard = _soft_and_hard_digits(magnitude, scale)
     width = _adder_width(input_bits)
     total = ops.sum(hard * ops.cast(width > 0, "float32"), axis=-2)
     counted = ops.sum(hard * width, axis=-2) * ops.maximum(total - 1.0, 0.0) / ops.maximum(total, 1.0)
-    return ops.stop_gradient(counted) + only_gradient(ops.sum(soft * width, axis=-2))
+    return ops.stop_gradient(counted) + only_gradient(digits_cost(soft, input_bits))
 
 
 def hardware_cost(model: keras.Model) -> Tensor:

@@ -11,7 +11,7 @@ from keras import ops
 
 from . import qkeras_bridge
 from .base import PrecisionLayer
-from .cost import LUT_PER_ACTIVATION_BIT, adder_cost, soft_adder_cost
+from .cost import LUT_PER_ACTIVATION_BIT, adder_cost, digits_cost, soft_digits
 from .exact import only_gradient, round_half_up, to_numpy
 from .precision import TERNARY, BitLadder
 from .quantizers import ActivationQuantizer, WeightQuantizer
@@ -186,8 +186,9 @@ class NMPDense(PrecisionLayer):
         chosen = quantizer.scaled(self.kernel, ladder.index(quantizer.strength))
         shrink = 1.0 - only_gradient(quantizer.log2_range) * np.float32(np.log(2.0))
         hard = adder_cost(chosen, input_bits, shrink)
-        levels = soft_adder_cost(quantizer.scaled(self.kernel, ladder.each(2)), input_bits)
-        return hard + only_gradient(ladder.surrogate(quantizer.strength, levels))
+        digits = [soft_digits(magnitude) for magnitude in quantizer.scaled_levels(self.kernel)]
+        slope = digits_cost(ladder.slope(quantizer.strength, digits), ops.stop_gradient(input_bits))
+        return hard + only_gradient(quantizer.strength) * slope
 
     def get_quantizers(self) -> list[Any]:
         """[kernel quantizer, bias quantizer or None], as QKeras layers answer it."""

@@ -98,18 +98,29 @@ class BitLadder:
         widths = ops.convert_to_tensor(np.asarray(self.bits, np.float32)[:, None])
         return ops.stop_gradient(self.hard_bits(strength)) + only_gradient(self.surrogate(strength, widths))
 
-    def each(self, dimensions: int) -> np.ndarray:
-        """Every index into `bits` as (widths, 1, ..., 1), to broadcast against a tensor of so many dimensions."""
-        return np.arange(len(self.bits), dtype=np.int32).reshape(-1, *([1] * dimensions))
+    def slope(self, strength: Tensor, values: Sequence[Tensor]) -> Tensor:
+        """The surrogate's slope to ``s``, one value per width, each broadcasting with (..., neurons); itself constant.
+
+        ``only_gradient(s) * slope`` has the gradient of `surrogate` in one pass: no array of all widths is made.
+        """
+        total, inverse = ops.zeros(strength.shape), np.float32(1 / self.temperature)
+        for threshold, (low, high) in zip(self.thresholds, pairwise(values), strict=True):
+            total = total + self._bump((strength - np.float32(threshold)) * inverse) * (high - low)
+        return ops.stop_gradient(total)
+
+    def _bump(self, distance: Tensor) -> Tensor:
+        """Slope of a transition at so many temperatures from its threshold."""
+        transition = ops.sigmoid(distance)
+        return transition * (1.0 - transition) * np.float32(1 / self.temperature)
 
     def slopes(self, strength: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The transitions just below and just above the current width (zero where there is none)."""
+        """The slopes of the transitions just below and just above the current width (zero where there is none)."""
         count = len(self.bits)
         padded = np.asarray([-1e3, *self.thresholds, 1e3], np.float32)  # far away: sigmoid is flat there
         table = ops.convert_to_tensor(padded)
         inverse = np.float32(1.0 / self.temperature)
-        below = ops.sigmoid((strength - ops.take(table, index, axis=0)) * inverse)
-        above = ops.sigmoid((strength - ops.take(table, ops.minimum(index + 1, count), axis=0)) * inverse)
+        below = self._bump((strength - ops.take(table, index, axis=0)) * inverse)
+        above = self._bump((strength - ops.take(table, ops.minimum(index + 1, count), axis=0)) * inverse)
         return below, above
 
     def config(self, prefix: str) -> dict[str, Any]:

@@ -71,8 +71,19 @@ class WeightQuantizer:
         alive = self.ladder.select([float(b > 0) for b in self.ladder.bits], index)
         step = ops.stop_gradient((hard - sloped * kernel) * alive) * LN2
         out = out + only_gradient(ops.clip(self.log2_range, -MAX_RANGE, MAX_RANGE)) * step
-        levels = self._at(kernel, self.ladder.each(2), exponent)[0]
-        return out + only_gradient(self.ladder.surrogate(self.strength, levels))
+        slope = self.ladder.slope(self.strength, self._levels(kernel, exponent)) * limit
+        return out + only_gradient(self.strength) * slope
+
+    def _levels(self, kernel: Tensor, exponent: Tensor) -> list[Tensor]:
+        """The kernel at each width in units of the range, for gradients (a tie's neighbour may round the other way)."""
+        relative, levels = ops.stop_gradient(kernel) * power_of_two(-exponent), []
+        for shift, limit, binary in zip(self._shift, self._limit, self._binary, strict=True):
+            step = np.float32(2.0**shift)
+            mantissa = ops.clip(ops.floor(relative * step + 0.5), -limit, limit)
+            if binary:
+                mantissa = ops.where(relative >= 0, 1.0, -1.0)
+            levels.append(mantissa * np.float32(1 / step) if limit else ops.zeros_like(relative))
+        return levels
 
     def scaled(self, kernel: Tensor, index: Tensor) -> Tensor:
         """|kernel| in steps of width number ``index`` (the real-valued mantissas), for the hardware cost."""
@@ -83,6 +94,12 @@ class WeightQuantizer:
     def soft_bits(self) -> Tensor:
         """(units,) widths: the hard ones, with the surrogate's gradient to the strength."""
         return self.ladder.soft_bits(self.strength)
+
+    def scaled_levels(self, kernel: Tensor) -> list[Tensor]:
+        """`scaled` for each width, without gradients."""
+        relative = ops.abs(ops.stop_gradient(kernel)) * power_of_two(-range_exponent(self.log2_range))
+        limits = zip(self._shift, self._limit, strict=True)
+        return [ops.minimum(relative * np.float32(2.0**shift), np.float32(limit)) for shift, limit in limits]
 
     def integers(self, kernel: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mantissas int64 (inputs, units), fraction bits int (units,) and width labels float (units,)."""
@@ -140,17 +157,17 @@ class ActivationQuantizer:
         step = ops.stop_gradient(hard - ops.where(inside, x, 0.0)) * LN2
         alive = self.ladder.select([float(b > 0) for b in self.ladder.bits], index)
         out = out + only_gradient(ops.clip(self.log2_range, -MAX_RANGE, MAX_RANGE)) * step * alive
-        return out + only_gradient(self._surrogate(x, hard, index, exponent))
+        return out + only_gradient(self.strength) * self._slope(ops.stop_gradient(x), hard, index, exponent)
 
-    def _surrogate(self, x: Tensor, hard: Tensor, index: Tensor, exponent: Tensor) -> Tensor:
-        """The soft mixture; long ladders keep its two transitions next to the current width, which carry its slope."""
+    def _slope(self, x: Tensor, hard: Tensor, index: Tensor, exponent: Tensor) -> Tensor:
+        """The surrogate's; long ladders keep its two transitions next to the current width, which carry most of it."""
         count = len(self.ladder.bits)
         if count <= 3:
-            return self.ladder.surrogate(self.strength, self._at(x, self.ladder.each(len(x.shape)), exponent))
+            return self.ladder.slope(self.strength, [self._at(x, np.int32(k), exponent) for k in range(count)])
         below, above = self.ladder.slopes(self.strength, index)
         lower = self._at(x, ops.maximum(index - 1, 0), exponent)
         upper = self._at(x, ops.minimum(index + 1, count - 1), exponent)
-        return below * ops.stop_gradient(hard - lower) + above * ops.stop_gradient(upper - hard)
+        return ops.stop_gradient(below * (hard - lower) + above * (upper - hard))
 
     def soft_bits(self) -> Tensor:
         """(features,) widths: the hard ones, with the surrogate's gradient to the strength."""

@@ -1,0 +1,106 @@
+"""Seconds per epoch against plain QKeras QAT at 8 bits: ``python -m benchmarks.training_speed [--rounds 7]``.
+
+The same network, rows, batches and compiled loop on the same backend; the systems take turns, epoch by epoch, so that a
+busy machine slows all of them alike. Ratios are medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.results_file import table, write_section
+
+NETWORKS = {"16 - 64-32 - 5": (16, (64, 32), 5, 128), "64 - 128-128 - 10": (64, (128, 128), 10, 128),
+            "40 - 512-512-512-512 - 10": (40, (512,) * 4, 10, 512)}  # fmt: skip
+STEPS = 40
+SYSTEMS = ("QKeras, alpha 1", "QKeras, alpha auto_po2", "NMP paper", "NMP hardware")
+NOTES = """
+One value is the median ratio of seconds per epoch to those of QKeras with `quantized_bits(8, 0, alpha=1)` in the same
+round. `auto_po2` is QKeras with a power-of-two scale per neuron, which is what NMP layers learn. Adam, 40 batches per
+epoch; compilation is not included. The hardware mode's cost is part of its loss.
+"""
+
+
+def plain(inputs: int, hidden: tuple[int, ...], outputs: int, alpha: object) -> object:
+    """The MLP in QKeras layers with 8 bits throughout."""
+    import keras
+    import qkeras
+
+    layers: list[object] = [keras.layers.Input((inputs,)), qkeras.QActivation(qkeras.quantized_bits(8, 3, 1, alpha=1))]
+    for number, units in enumerate([*hidden, outputs]):
+        layers.append(qkeras.QDense(
+            units, kernel_quantizer=qkeras.quantized_bits(8, 0, 1, alpha=alpha),
+            bias_quantizer=qkeras.quantized_bits(16, 7, 1, alpha=1),
+        ))  # fmt: skip
+        if number < len(hidden):
+            layers.append(qkeras.QActivation(qkeras.quantized_relu(8, 2)))
+    return keras.Sequential(layers)
+
+
+def seconds(name: str, rounds: int) -> list[list[float]]:
+    """Seconds per epoch, a row per round and a column per system, in this process' backend."""
+    from keras_models.engine import OptimizerConfig, make_engine
+    from keras_models.models import build_mlp
+
+    inputs, hidden, outputs, batch = NETWORKS[name]
+    random = np.random.default_rng(0)
+    X = random.normal(size=(STEPS * batch, inputs)).astype(np.float32)
+    y = random.integers(0, outputs, len(X)).astype(np.int32)
+    models = [plain(inputs, hidden, outputs, 1), plain(inputs, hidden, outputs, "auto_po2"),
+              *(build_mlp(inputs, hidden, outputs, mode) for mode in ("paper", "hardware"))]  # fmt: skip
+    engines = [make_engine(m, X, y, "classification", OptimizerConfig(), batch, 0) for m in models]
+    for engine in engines:
+        engine.epoch(1e-3, 1e-6)
+    found = []
+    for _ in range(rounds):
+        row = []
+        for engine in engines:
+            start = time.perf_counter()
+            engine.epoch(1e-3, 1e-6)
+            row.append(time.perf_counter() - start)
+        found.append(row)
+    return found
+
+
+def main() -> None:
+    """Measure both backends and write the section; ``--one`` measures in this process and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--backends", nargs="*", default=["jax", "tensorflow"], choices=["jax", "tensorflow"])
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS), metavar="NAME")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(seconds(options.one, options.rounds)))
+        return
+    rows = []
+    for backend in options.backends:
+        for name in options.networks:
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.training_speed",
+                "--one",
+                name,
+                "--rounds",
+                str(options.rounds),
+            ]
+            environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            found = np.array(json.loads(done.stdout.splitlines()[-1]))
+            ratios = np.median(found / found[:, :1], axis=0)
+            rows.append([backend, name, f"{1000 * found[:, 0].min():.0f} ms", *(f"{r:.2f}" for r in ratios[1:])])
+            print(*rows[-1], sep=" | ", flush=True)
+    header = ["backend", "network", f"epoch of {SYSTEMS[0]}, quickest", *SYSTEMS[1:]]
+    write_section("Training speed", "python -m benchmarks.training_speed", table(header, rows) + "\n" + NOTES)
+
+
+if __name__ == "__main__":
+    main()
