@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from flow.html_vendor import vendor
+
 TITLES = {
     "model": "model to integer design",
     "data": "data set",
@@ -32,6 +34,12 @@ TITLES = {
     "vendor_vsynth": "Vivado synthesis",
     "vendor_impl": "Vivado place and route",
     "vendor_rtl": "Verilog of AMD's HLS in Icarus, cocotb",
+}
+_VENDOR_ROWS = {  # short enough for a narrow terminal
+    "HLS synthesis (estimate)": "HLS estimate",
+    "C/RTL co-simulation": "co-simulation",
+    "Vivado synthesis, out of context": "Vivado synthesis",
+    "Vivado place and route, out of context": "Vivado routed",
 }
 _TELL_WIDTH = 60
 _TELL_S = 30.0  # between two lines about one running step, where lines cannot be shown in place
@@ -97,6 +105,8 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
     console.print(_layers(report))
     console.print(_engines(report))
     console.print(_resources(report))
+    if found := vendor(report):
+        console.print(_vendor(found))
     for step, reason in report["skipped"].items():
         console.print(f"[dim]skipped {step}: {reason}[/]")
     for note in report.get("hls_project", {}).get("notes", ()):
@@ -140,6 +150,15 @@ def _engines(report: dict[str, Any]) -> Table:
         rate = entry.get("vectors_per_second")
         table.add_row(name, f"{entry['vectors']:,}", f"[red]{bad:,}[/]" if bad else "[green]0[/]",
                       f"{entry['seconds']:.1f}", f"{rate:,.0f}" if rate else "")  # fmt: skip
+    return table
+
+
+def _vendor(found: dict[str, Any]) -> Table:
+    table = Table(title=f"{found['tool']} on the HLS project", title_justify="left", box=None, header_style="bold")
+    for name in ("", "", "latency", "interval", "LUT", "FF", "DSP", "BRAM18", "clock"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for title, *figures, clock in found["rows"]:
+        table.add_row(_VENDOR_ROWS.get(title, title), *figures, clock.removesuffix(" slack"))
     return table
 
 

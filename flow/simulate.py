@@ -76,6 +76,7 @@ def entry(result: EngineResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "build_seconds": round(result.build_seconds, 3),
         "latency_cycles_seen": result.latency_seen,
+        "interval_cycles_seen": result.interval_seen,
         "vectors_per_second": result.vectors_per_second,
     }
     if not result.agrees:

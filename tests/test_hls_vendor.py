@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -318,6 +319,9 @@ def test_a_build_reports_what_the_tools_found(tmp_path: Path, tools: Path, monke
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "b" / "report.json").read_text())
     assert set(report["vendor"]["steps"]) == {"synth", "cosim", "vsynth", "impl"}
+    assert "vitis_hls on the HLS project" in done.stdout
+    assert re.search(r"HLS estimate +6 +1 +431 +207 .*\n", done.stdout)
+    assert re.search(r"Vivado routed +400 +200 +0 +0 +\+1\.234 ns *\n", done.stdout)
     assert "cosim" in report["command"][report["command"].index("--vendor-steps") + 1]
     page = (tmp_path / "b" / "report.html").read_text()
     assert "Vivado place and route" in page and "+1.234 ns slack" in page and "<td>Pass</td>" in page
