@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
-from methods_report import write_report
+from methods_report import load, shown, write_report
 from methods_runs import METHODS, SETS, Runner, hardware, slug
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -59,14 +59,15 @@ def missing_training(options: argparse.Namespace) -> list[Task]:
 
 
 def missing_luts(options: argparse.Namespace) -> list[Task]:
-    """The first seed's designs whose LUTs are not counted yet, small ones first."""
-    designs = [
-        design
+    """The first seed's designs in the table whose LUTs are not counted yet, small ones first."""
+    names = {
+        points[0]["design"]
         for name in options.names
-        for method in METHODS
-        for design in options.work.glob(f"{slug(name, method, options.seeds[0])}-*.design.json")
-        if not design.with_name(design.name.replace(".design.", ".luts.")).is_file()
-    ]
+        for found in load(options.work, name, options.seeds[:1]).values()
+        for points in shown(found).values()
+        if "design" in points[0] and "luts" not in points[0]
+    }
+    designs = [options.work / name for name in names]
     designs = [d for d in designs if d.stat().st_size <= options.largest * 1024]
     return [(count_luts, (design,)) for design in sorted(designs, key=lambda d: d.stat().st_size)]
 

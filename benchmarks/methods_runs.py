@@ -10,6 +10,7 @@ import numpy as np
 
 FRONT_POINTS = 12
 ROWS, VALIDATION_ROWS = 6000, 4000  # of the training and validation parts; the test part is whole
+FEWER_ROWS = {"mnist": 3000}  # of the training part of sets that take long
 SETS = {
     "qoe_poqemon": ("--hidden", "32-32", "--batch-size", "64"),
     "kth_vod": ("--hidden", "32-32", "--batch-size", "64"),
@@ -37,10 +38,8 @@ SETS = {
 }
 _COMMON = ("--epochs", "60", "--batch-size", "128", "--learning-rate", "0.005", "--optimizer", "adam",
            "--patience", "1000", "--out", "unused.h5")  # fmt: skip
-_LEARNED = (
-    "--epochs",
-    "78",
-)  # as ADQ, SigmaQuant and ReLeQ train: 0.3 x 60 epochs before their widths are found, then 60
+# as many as ADQ, SigmaQuant and ReLeQ train: 0.3 x 60 before their widths are found, then 60
+_LEARNED = ("--epochs", "78")
 METHODS = {
     "float": ("--method", "float"),
     "uniform 8": ("--method", "uniform", "--bits", "8"),
@@ -53,14 +52,13 @@ METHODS = {
     "SigmaQuant": ("--method", "sigmaquant", "--size-share", "0.5", "--max-loss", "0.01"),
     "ReLeQ": ("--method", "releq", "--episodes", "16"),
     "CMPQ": ("--method", "cmpq", "--bits", "3"),
-    "NMP paper": ("--mode", "paper", "--cost", "bits", "--settle", "--schedule", "cosine", "--strength-rate", "0.5",
-                  *_LEARNED),
-    "NMP hardware, LUTs": ("--front", "--weight-bits", "0-1-1.58-2-3-4-6-8", *_LEARNED),
-    "NMP hardware, bits": ("--cost", "bits", "--settle", *_LEARNED),
+    "NMP paper": ("--mode", "paper", "--cost", "bits", "--settle", "0.7", "--schedule", "cosine",
+                  "--strength-rate", "0.5", "--learning-rate", "0.01", *_LEARNED),
+    "NMP hardware": ("--cost", "bits", "--settle", "0.3", *_LEARNED),
 }  # fmt: skip
 PER_MEAN_BIT = {  # weights of the cost in bits: loss per bit of the mean weight width; one training each
-    "NMP paper": (0.003,),
-    "NMP hardware, bits": (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0),
+    "NMP paper": (0.001, 0.003, 0.01, 0.3),
+    "NMP hardware": (0.01, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 1.0, 3.0),
 }
 OURS = tuple(method for method in METHODS if method.startswith("NMP"))
 
@@ -79,7 +77,8 @@ class Runner:
         dataset = load_dataset(name, self.options.split_key)
         self.task = dataset.task
         preprocessing = Preprocessing.fit(dataset)
-        self.parts = {part: _sample(dataset.part(part), preprocessing, part) for part in ("train", "val", "test")}
+        limits = {"train": FEWER_ROWS.get(name, ROWS), "val": VALIDATION_ROWS}
+        self.parts = {p: _sample(dataset.part(p), preprocessing, limits.get(p)) for p in ("train", "val", "test")}
         inputs = self.parts["train"][0]
         self.method, self.spec = choice.method_and_spec(self.options, dataset.outputs, preprocessing, inputs)
         self.config = train.fit_config(self.options, len(inputs))
@@ -102,7 +101,8 @@ class Runner:
                 points.append({**self._point(designs / name), "loss_per_mean_bit": per_bit})
         return {
             "set": self.name, "method": self.method_name, "seed": seed, "task": self.task,
-            "rows": len(self.parts["train"][0]), "epochs": self.config.epochs, "seconds": round(seconds, 2),
+            "rows": len(self.parts["train"][0]), "test_rows": len(self.parts["test"][0]),
+            "epochs": self.config.epochs, "seconds": round(seconds, 2),
             "found": found, "obstacle": self.method.obstacle or None, "points": points,
         }  # fmt: skip
 
@@ -147,10 +147,9 @@ class Runner:
         return point
 
 
-def _sample(part: tuple[np.ndarray, np.ndarray], preprocessing: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _sample(part: tuple[np.ndarray, np.ndarray], preprocessing: Any, limit: int | None) -> tuple[Any, Any]:
     X, y = part
-    limit = {"train": ROWS, "val": VALIDATION_ROWS}.get(name, len(X))
-    if len(X) > limit:
+    if limit is not None and len(X) > limit:
         rows = np.sort(np.random.default_rng(0).permutation(len(X))[:limit])
         X, y = X[rows], y[rows]
     return preprocessing.apply(X), preprocessing.apply_targets(y)

@@ -120,7 +120,8 @@ def _table_luts(
         sums = (np.abs(weights) * (digits > 0) * np.ldexp(1.0, input_bits.astype(int))[:, None]).sum(axis=0)
         output_bits = np.log2(np.maximum(sums, 1.0)) + 1
     bits = ((digits > 0) * input_bits[:, None]).sum(axis=0)
-    tables = _LUT_PER_TABLE_BIT * np.asarray(output_bits) * 2.0 ** (_TABLE_GROWTH * np.maximum(bits - _LUT_INPUTS, 0))
+    more = np.clip(bits, _LUT_INPUTS, _TABLE_BITS) - _LUT_INPUTS  # beyond, 2 to this power may have no float
+    tables = _LUT_PER_TABLE_BIT * np.asarray(output_bits) * 2.0 ** (_TABLE_GROWTH * more)
     return np.where(bits <= _TABLE_BITS, tables, np.inf)
 
 

@@ -28,7 +28,7 @@ class FitConfig:
     """How to train; ``beta`` is the final weight of the hardware cost and ``beta_start`` where its rise begins.
 
     ``count_luts`` says what counts for ``lut_budget``: one of `budget.COUNTS`.
-    With ``settle`` widths and ranges stay as they are for the last 30 % of the epochs.
+    ``settle`` is the share of the epochs after which widths and ranges stay as they are; None lets them move.
     """
 
     epochs: int = 400
@@ -43,7 +43,7 @@ class FitConfig:
     lut_budget: float | None = None
     count_luts: str = "estimate"
     front: bool = False
-    settle: bool = False
+    settle: float | None = None
     patience: int | None = None
     seed: int = 0
     method_settings: Mapping[str, float] = field(default_factory=dict)
@@ -133,7 +133,7 @@ def _one_epoch(
     progress = epoch / config.epochs
     rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
     beta = run.beta(progress) if method.learns_bits else 0.0
-    loss = engine.epoch(rate, beta, 0.0 if config.settle and progress >= SETTLED else 1.0)
+    loss = engine.epoch(rate, beta, 0.0 if config.settle is not None and progress >= config.settle else 1.0)
     score = score_of(run.task, engine.predict(val[0]), val[1])
     luts, statistics = method.describe(model)
     row = {"epoch": epoch + 1, "loss": loss, "val": score, "beta": beta, "learning_rate": rate,
@@ -161,6 +161,11 @@ class RunState:
             None if controller is None else Budget(controller.budget, controller, counters_of(self.config.count_luts))
         )
 
+    @property
+    def settled(self) -> float:
+        """Share of the epochs after which the weight of the cost no longer moves."""
+        return SETTLED if self.config.settle is None else self.config.settle
+
     def elapsed(self) -> float:
         """Seconds spent on the run."""
         return self.earlier_seconds + time.perf_counter() - self.started
@@ -179,7 +184,7 @@ class RunState:
         """The cost weight of the coming epoch."""
         if self.budget is not None:
             return self.budget.controller.next(self.luts, progress)
-        settled = 1.0 if self.config.front else SETTLED
+        settled = 1.0 if self.config.front else self.settled
         return rising_beta(self.config.beta_start, self.config.beta, progress, settled)
 
     def record(self, model: keras.Model, row: dict[str, float], statistics: dict[str, Any]) -> None:
@@ -208,7 +213,7 @@ class RunState:
         best = self.result.best
         last = len(self.result.history) == self.config.epochs
         free = self.config.beta <= 0 or self.config.front
-        settled = free or progress >= SETTLED or last
+        settled = free or progress >= self.settled or last
         return settled and (best is None or merit > best.merit)
 
     def settle(self, model: keras.Model) -> None:

@@ -21,6 +21,7 @@ from .choice import UsageError, sizes_of
 from .data import DataError, Dataset, load_dataset
 from .output import write, write_run_pictures
 from .preprocess import Preprocessing
+from .schedule import WARM_UP
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
                    "of --learning-rate; default 0.2, paper mode 1")  # fmt: skip
     p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; paper mode 20")
     p.add_argument("--beta", type=float, help="final weight of the cost, loss per LUT (or bit)")
-    p.add_argument("--settle", action="store_true", help="keep widths and ranges for the last 30 %% of the epochs")
+    p.add_argument("--settle", type=float, metavar="SHARE", help="of the epochs after which widths and ranges stay")
     p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that the LUTs end just below N")
     p.add_argument("--front", action="store_true", help="keep the Pareto set of a run with rising beta in m.front/")
     p.add_argument("--resume", action="store_true", help="keep the run's state in m.checkpoint.npz while "
@@ -111,7 +112,9 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--resume: the search of --method {options.method} cannot be continued; leave it out")
     if options.cost == "bits" and (options.front or options.lut_budget or options.method not in LEARNING):
         raise UsageError("--cost bits needs learned widths, and excludes --front and --lut-budget: both count LUTs")
-    if options.settle and options.method not in LEARNING:
+    if options.settle is not None and not WARM_UP < options.settle < 1:
+        raise UsageError(f"--settle {options.settle:g}: give a share between {WARM_UP:g} and 1")
+    if options.settle is not None and options.method not in LEARNING:
         raise UsageError(f"--settle needs learned widths (--method {' or '.join(LEARNING)}), not {options.method}")
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")

@@ -265,6 +265,7 @@ def test_the_cost_in_the_loss_has_the_estimates_value() -> None:
 def test_a_neuron_of_few_input_bits_costs_no_more_than_its_tables() -> None:
     weights, bits = np.array([[3], [5], [-3]]), np.array([2, 2, 2])
     assert layer_luts(weights, bits, np.array([1])) < 4 < layer_luts(weights, 3 * bits, np.array([1]))
+    assert np.isfinite(layer_luts(np.ones((800, 1), int), np.full(800, 8), np.array([8])))  # 2^6400 tables, no warning
 
 
 def test_cost_in_bits_counts_stored_weights_and_pulls_only_at_widths() -> None:
