@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flow import simulate
-from flow.errors import DesignError, ReportError, ToolNotFound
+from flow.errors import DesignError, ReportError, ToolFailed, ToolNotFound
 from flow.ir import to_json
 from flow.pipeline import Build, record
 from flow.reports import read_report
@@ -72,7 +72,10 @@ def _step(build: Build, tools: vendor_hls.Toolset, top: str, step: str, before: 
 
 
 def _simulate(build: Build, tools: vendor_hls.Toolset, top: str) -> None:
-    """Engine ``vendor_rtl`` where the RTL has ports that the bench can serve; otherwise note why not."""
+    """Engine ``vendor_rtl`` where Icarus takes the RTL and the bench can serve its ports; otherwise note why not.
+
+    RTL with AMD's own cores in it needs AMD's simulator, which is no fault of the design.
+    """
     syn, vectors = build.options.out / "hls" / tools.solution(top) / "syn", build.vectors
     report, rtl = syn / "report" / f"{top}_csynth.xml", syn / "verilog"
     rows = slice(0, min(vectors.referee, _VECTORS))
@@ -86,7 +89,7 @@ def _simulate(build: Build, tools: vendor_hls.Toolset, top: str) -> None:
     key = digest_of("rtl 2", rtl_digest(report, rtl), to_json(build.design), *data)
     try:
         record(build, "vendor_rtl", build.steps.run("vendor_rtl", key, work))
-    except DesignError as exc:
+    except (DesignError, ToolFailed) as exc:
         build.skipped["vendor_rtl"] = str(exc)
 
 

@@ -291,6 +291,15 @@ def test_rtl_of_a_run_is_simulated_and_again_when_it_changes(out: Path, tools: P
     assert "vendor_rtl" in second.differences[0]
 
 
+def test_rtl_around_a_core_of_amds_is_left_to_amds_simulator(out: Path, tools: Path) -> None:
+    report, rtl = fabricate(tools / "core", small_design(), Kind(), "tiny")
+    files = {f.name: f.read_text() for f in rtl.iterdir()}
+    files["tiny.v"] = files["tiny.v"].replace("endmodule", "tiny_fadd_ip amds();\nendmodule")
+    install(tools, "vitis_hls", xml=report.read_text(), rtl=files)
+    build = vendor(out, "synth")
+    assert "tiny_fadd_ip" in build.skipped["vendor_rtl"] and not build.verification and not build.differences
+
+
 def test_real_reports_give_their_true_figures(out: Path, tools: Path) -> None:
     shared = Path(__file__).resolve().parents[2] / "shared" / "reports"
     if not shared.is_dir():

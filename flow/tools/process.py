@@ -19,7 +19,7 @@ from pathlib import Path
 from flow.errors import ToolFailed, ToolNotFound
 from flow.plan import readable_errors
 
-_COUNT = re.compile(r"\b\d+ errors?$")  # a summary, which says nothing
+_COUNT = re.compile(r"\b\d+ error(s|\(s\))?( during elaboration)?\.?$")  # a summary, which says nothing
 _FOLLOW_S = 0.5  # between two looks at the log of a program that is followed
 _live: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
