@@ -12,7 +12,7 @@ from typing import Any
 from flow.errors import ReportError
 from flow.slices import placed_luts
 from flow.sta import TimingPath, longest_path
-from flow.timing import XC7, Delays
+from flow.timing import XC7_ROUTED, Delays
 
 _LUTS_OF_MEMORY = {
     "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1, "RAM32X1S": 1, "RAM64X1S": 1, "RAM32X1D": 2, "RAM64X1D": 2,
@@ -46,7 +46,7 @@ class Netlist:
     longest_path: TimingPath
 
 
-def read_netlist(path: Path, top: str, delays: Delays = XC7) -> Netlist:
+def read_netlist(path: Path, top: str, delays: Delays = XC7_ROUTED) -> Netlist:
     """Read ``netlist.json``. Raises ReportError where it is not a Yosys netlist holding ``top``."""
     try:
         module = json.loads(path.read_text())["modules"][top]

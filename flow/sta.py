@@ -56,7 +56,7 @@ def longest_path(cells: dict[str, Any], netnames: dict[str, Any], delays: Delays
                         worst, worst_bit = (at + setup, levels), bit
     if worst_bit < 0:
         return TimingPath(0.0, 0, "no register is fed by logic")
-    return TimingPath(worst[0] + delays.register, worst[1], _net_name(netnames, worst_bit))
+    return TimingPath(worst[0] + delays.register + delays.detour, worst[1], _net_name(netnames, worst_bit))
 
 
 def _used(cell: dict[str, Any], *parameters: str) -> bool:

@@ -1,7 +1,9 @@
 """Pipelining: a delay model for the part and the placement of registers in a layer's graph.
 
 Delays are for 7-series fabric, speed grade -1 (LUT, CARRY4 and flip-flop figures as in Xilinx DS187/DS181 and in
-prjxray's timing database); net delays are fitted to routed designs (``benchmarks.route``): a mean, not a bound.
+prjxray's timing database); net delays are fitted to routed designs (``benchmarks.route``). Two sets of them: ``XC7``
+plans pipelines and takes every net for a rather long one; ``XC7_ROUTED`` estimates the clock of a finished netlist,
+where most nets are short and one or two of the slowest path make a detour.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ class Delays:
     net: float = 0.62  # to two users
     net_per_doubling: float = 0.1  # of the users
     net_beside: float = 0.5  # from a column of a row of bits to the column above, in the same or the next slice
+    detour: float = 0.0  # by which the long nets of a path exceed the others, once per path
     carry_entry: float = 0.532  # through the LUT beside the chain into the chain
     carry_per_4_bits: float = 0.16  # carry in to carry out, and on to the next slice
     carry_exit: float = 0.25  # carry in to sum
@@ -61,6 +64,7 @@ class Delays:
 
 
 XC7 = Delays()
+XC7_ROUTED = Delays(net=0.4, net_beside=0.325, detour=1.2)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flow.netlist import read_netlist
-from flow.timing import XC7
+from flow.timing import XC7_ROUTED as ROUTED
 
 OUTPUTS = {"O", "Q", "DOADO", "DOA", "DOD", "P", "CO"}
 REGISTERED, PLAIN = "0" * 31 + "1", "0" * 32
@@ -29,27 +29,27 @@ def read(tmp_path, *cells):
 
 def path_ns(tmp_path, *cells):
     """The longest path of a netlist of these cells, less a register's clock-to-output and setup."""
-    return read(tmp_path, *cells).longest_path.delay_ns - XC7.register
+    return read(tmp_path, *cells).longest_path.delay_ns - ROUTED.register - ROUTED.detour
 
 
-NET = XC7.fanout(1)
+NET = ROUTED.fanout(1)
 
 
 def near(value):
     return pytest.approx(value, abs=1e-9)
 
 
-@pytest.mark.parametrize(("option", "late"), [(PLAIN, XC7.block_output), (REGISTERED, XC7.block_output_register)])
+@pytest.mark.parametrize(("option", "late"), [(PLAIN, ROUTED.block_output), (REGISTERED, ROUTED.block_output_register)])
 def test_a_block_ram_answers_late(tmp_path, option, late):
     memory = cell("RAMB18E1", {"DOA_REG": option}, CLKARDCLK=1, ADDRARDADDR=[2, "0"], DOADO=[3])
     logic = cell("LUT1", I0=3, O=4)
-    assert path_ns(tmp_path, memory, logic, register(4, 5)) == near(late + NET + XC7.lut)
+    assert path_ns(tmp_path, memory, logic, register(4, 5)) == near(late + NET + ROUTED.lut)
 
 
 def test_a_block_rams_address_is_set_up(tmp_path):
     memory = cell("RAMB36E1", {"DOA_REG": REGISTERED}, CLKARDCLK=1, ADDRARDADDR=[3], DOADO=[6])
     logic = [cell("LUT1", I0=2, O=7), cell("LUT1", I0=7, O=3)]
-    assert path_ns(tmp_path, register(6, 2), *logic, memory) == near(2 * (NET + XC7.lut) + NET + XC7.block_setup)
+    assert path_ns(tmp_path, register(6, 2), *logic, memory) == near(2 * (NET + ROUTED.lut) + NET + ROUTED.block_setup)
 
 
 def test_a_memory_in_luts_is_read_through_its_address(tmp_path):
@@ -57,28 +57,28 @@ def test_a_memory_in_luts_is_read_through_its_address(tmp_path):
     first = cell("LUT1", I0=2, O=3)
     last = cell("LUT1", I0=4, O=5)
     # register, LUT, memory as a LUT, LUT, register
-    assert path_ns(tmp_path, register(8, 2), first, memory, last, register(5, 6)) == near(3 * (NET + XC7.lut))
+    assert path_ns(tmp_path, register(8, 2), first, memory, last, register(5, 6)) == near(3 * (NET + ROUTED.lut))
 
 
 def test_what_was_just_written_comes_late_and_writing_takes_a_setup(tmp_path):
     memory = cell("RAM32M", WCLK=1, WE="1", ADDRA=["0"], ADDRD=[2], DIA=["0"], DOA=4)
     last = cell("LUT1", I0=4, O=5)
-    assert path_ns(tmp_path, memory, last, register(5, 6)) == near(XC7.lut_memory_output + NET + XC7.lut)
+    assert path_ns(tmp_path, memory, last, register(5, 6)) == near(ROUTED.lut_memory_output + NET + ROUTED.lut)
     # ADDRD is the write address: a register's output goes straight there
-    assert path_ns(tmp_path, register(8, 2), memory) == near(NET + XC7.lut_memory_setup)
+    assert path_ns(tmp_path, register(8, 2), memory) == near(NET + ROUTED.lut_memory_setup)
 
 
 def test_a_shift_register_in_luts_comes_late(tmp_path):
     chain = cell("SRL16E", CLK=1, CE="1", D=2, A0="1", A1="0", A2="0", A3="0", Q=4)
-    assert path_ns(tmp_path, chain, register(4, 5)) == near(XC7.shift_output + NET)
+    assert path_ns(tmp_path, chain, register(4, 5)) == near(ROUTED.shift_output + NET)
 
 
 @pytest.mark.parametrize(("used", "expected"), [
-    ((), XC7.dsp_product + XC7.dsp_sum + 2 * NET),
-    (("PREG",), XC7.dsp_product + XC7.dsp_sum + NET),
+    ((), ROUTED.dsp_product + ROUTED.dsp_sum + 2 * NET),
+    (("PREG",), ROUTED.dsp_product + ROUTED.dsp_sum + NET),
     (("AREG", "BREG", "PREG"), NET),
-    (("MREG",), max(XC7.dsp_product + NET, XC7.dsp_sum + NET)),
-    (("AREG", "BREG"), XC7.dsp_product + XC7.dsp_sum + NET),
+    (("MREG",), max(ROUTED.dsp_product + NET, ROUTED.dsp_sum + NET)),
+    (("AREG", "BREG"), ROUTED.dsp_product + ROUTED.dsp_sum + NET),
 ])  # fmt: skip
 def test_a_multiplier_takes_what_its_registers_leave(tmp_path, used, expected):
     product = cell("DSP48E1", dict.fromkeys(used, REGISTERED), CLK=1, A=[2], B=[3], P=[4])
@@ -88,7 +88,7 @@ def test_a_multiplier_takes_what_its_registers_leave(tmp_path, used, expected):
 def test_wide_multiplexers_lie_behind_their_luts(tmp_path):
     tables = [cell("LUT1", I0=2, O=3), cell("LUT1", I0=2, O=4)]
     mux = cell("MUXF7", I0=3, I1=4, S=5, O=6)
-    expected = XC7.fanout(2) + XC7.lut + XC7.wide_mux
+    expected = ROUTED.fanout(2) + ROUTED.lut + ROUTED.wide_mux
     assert path_ns(tmp_path, register(8, 2), *tables, mux, register(6, 7)) == near(expected)
 
 
@@ -102,8 +102,8 @@ def test_a_carry_chain_of_eight_bits_is_two_of_four(tmp_path):
     four[1]["connections"]["S"] = ["0"] * 4
     two = path_ns(tmp_path, register(8, 2), *four, register(203, 9))
     one = path_ns(tmp_path, register(8, 2), chain("CARRY8", 8, "0", 100), register(107, 9))
-    assert one == near(NET + XC7.lut + XC7.carry_entry - XC7.lut + XC7.carry_per_4_bits)
-    assert two == near(one - XC7.carry_per_4_bits + XC7.carry_exit)
+    assert one == near(NET + ROUTED.lut + ROUTED.carry_entry - ROUTED.lut + ROUTED.carry_per_4_bits)
+    assert two == near(one - ROUTED.carry_per_4_bits + ROUTED.carry_exit)
 
 
 def row(users_of_sums, first=None):
