@@ -8,9 +8,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from .baselines import adq, cmpq, layerwise, releq, sigmaquant
 from .cost import luts_of_export
+from .exact import to_numpy
 from .export import export_integer
 from .models import bit_statistics, build_mlp
 from .precision import TERNARY
@@ -173,6 +175,21 @@ def _describe_uniform(model: keras.Model) -> tuple[float | None, dict[str, Any]]
     }
 
 
+def _finish_uniform(stage: Stage, found: dict[str, Any]) -> dict[str, Any]:
+    """The estimated LUTs of the finished model: quantizing every epoch for them would slow training down."""
+    from .qkeras_bridge import integers
+
+    description: list[dict[str, Any]] = [{"kind": "quantizer", "bits": np.full(stage.model.input_shape[-1], 8)}]
+    for layer in stage.model.layers:
+        if type(layer).__name__ == "QDense":
+            values = to_numpy(layer.kernel_quantizer_internal(ops.convert_to_tensor(layer.kernel)))
+            description.append({"kind": "dense", "weights": integers(values, f"{layer.name}: kernel")[0]})
+        elif layer.name.startswith("relu_"):
+            units = len(description[-1]["weights"].T)
+            description.append({"kind": "quantizer", "bits": np.full(units, layer.activation.bits)})
+    return {"estimated_luts": luts_of_export(description)}
+
+
 def _tied(**dense: Any) -> Callable[[ModelSpec], keras.Model]:
     """A builder of models with one width per layer; ``dense`` are arguments of `NMPDense`."""
     return lambda spec: layerwise.build_tied(
@@ -195,7 +212,7 @@ def _build_cmpq(spec: ModelSpec) -> keras.Model:
 _CODEBOOK = "its weights are codebook entries of free values, which have no integer form"
 METHODS: dict[str, Method] = {
     "nmp": Method(_build_nmp, _describe_nmp, learns_bits=True),
-    "uniform": Method(_build_uniform, _describe_uniform),
+    "uniform": Method(_build_uniform, _describe_uniform, finish=_finish_uniform),
     "float": Method(_build_float, _describe_float, obstacle="its weights are floats"),
     "layerwise": Method(
         _tied(weight_bits=(TERNARY, 2, 3, 4, 5, 6, 8), activation_bits=(2, 3, 4, 5, 6, 8)),

@@ -243,7 +243,7 @@ def summary(
         **best.statistics,
         **result.found,
         **choice.deployment(options.model, method),
-        "estimated_luts": method.describe(model)[0] or None,
+        "estimated_luts": method.describe(model)[0] or result.found.get("estimated_luts"),
         "counted_luts": best.luts if choice.count_of(options) != "estimate" else None,
         "epoch": best.epoch,
         "epochs": len(result.history),

@@ -113,6 +113,7 @@ def test_paper_mode_and_float(regression: str, tmp_path: Path) -> None:
     bits = {p.name.split(".")[0]: json.loads(p.read_text()) for p in tmp_path.glob("*.train.json")}
     assert 1 <= bits["paper"]["mean_weight_bits"] < 2 and bits["paper"]["mean_activation_bits"] >= 4
     assert bits["float"]["mean_weight_bits"] == 32
+    assert bits["float"]["estimated_luts"] is None and "floats" in bits["float"]["obstacle"]
 
 
 @pytest.mark.parametrize(
