@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 SLACK = 0.05  # a model under a budget should use at least 95 % of it
-RECOUNTS = (0.6, 0.72, 0.86)  # shares of the epochs after which the estimate is held against a count
+RECOUNTS = (0.4, 0.55, 0.7, 0.85)  # shares of the epochs after which the estimate is held against a count
 KEPT = {True: 8, False: 2}  # models to choose from at the end: within the slack, and further below
 
 

@@ -228,7 +228,7 @@ class RunState:
     def why_nothing(self) -> str:
         """Why no model could be kept."""
         finite = [row for row in self.result.history if math.isfinite(row["val"])]
-        if self.config.lut_budget is not None and finite:
-            least = min(row["estimated_luts"] for row in finite)
-            return f"no model came under {self.config.lut_budget:g} LUTs (least {least:.0f}); train for more epochs"
+        if self.budget is not None and finite:
+            least = self.budget.correction * min(row["estimated_luts"] for row in finite)
+            return f"no model came under {self.budget.limit:g} LUTs (least about {least:.0f}); train for more epochs"
         return "training gave no finite validation score; lower the learning rate"
