@@ -125,7 +125,9 @@ def traced(design: Design) -> object:
     signed = np.array([f.signed for f in formats])
     fractions = np.array([f.frac for f in formats])
     integers = np.array([f.bits - f.frac - f.signed for f in formats])
-    inputs = values = FVArray.from_kif(signed, integers, fractions, HWConfig(1, -1, -1))
+    # alkaid 0.8.2 fails on its tables of one-bit inputs where such an input is signed (-1 or 0)
+    options = {"binary_lut": False} if any(f.signed and f.bits == 1 for f in formats) else None
+    inputs = values = FVArray.from_kif(signed, integers, fractions, HWConfig(1, -1, -1), solver_options=options)
     for layer in design.layers:
         scales = 2.0 ** -np.array([n.weight_frac for n in layer.neurons])
         biases = np.array([n.bias * 2.0**-n.bias_frac for n in layer.neurons])

@@ -12,7 +12,9 @@ from flow.lowered import Coding, Lowered, LoweredLayer, Unit
 THRESHOLD_CYCLES = 5  # from a finished sum to the write of its output
 TREE_STAGE = 2  # adder levels between registers
 _BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-LUT_FACTOR = 1.8  # LUTs after synthesis by Yosys over the counts below, from 1.4 (small) to 1.9 (4 x 512 neurons)
+# LUTs after synthesis by Yosys over the counts below: 1.2 to 1.3 in small networks; large ones took up to 1.9 before
+# memories had address registers of their own, and decide until they are measured again.
+LUT_FACTOR = 1.8
 
 
 @dataclass(frozen=True)
