@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import keras
 
 SLACK = 0.05  # a model under a budget should use at least 95 % of it
-RECOUNTS = (0.4, 0.55, 0.7, 0.85)  # shares of the epochs after which the estimate is held against a count
+RECOUNTS = (0.4, 0.55, 0.7, 0.85, 1.02, 1.25)  # shares of the epochs after which the estimate is held against a count
+SURELY_FROM = 0.7  # from here by the count that has the last word: the two differ by some per cent
+ENOUGH = 3
 KEPT = {True: 8, False: 2}  # models to choose from at the end: within the slack, and further below
 
 
@@ -67,7 +69,8 @@ class Budget:
         """Count the model's hardware where the run's progress passes one of the marks."""
         if self.counters is None or estimate <= 0 or not any(before < mark <= now for mark in RECOUNTS):
             return
-        correction = self.counters.quick(model) / estimate
+        count = self.counters.quick if now < SURELY_FROM else self.counters.final
+        correction = count(model) / estimate
         if correction > 0:
             self.controller.rescale(correction / self.correction)
             self.correction = correction
@@ -89,6 +92,10 @@ class Budget:
     def tight(self, luts: float) -> bool:
         """Whether a cost uses enough of the budget."""
         return luts >= (1 - SLACK) * self.limit
+
+    def found(self) -> bool:
+        """Whether enough models within the slack are kept that one should stay there when it is counted."""
+        return sum(self.tight(s.luts) for s in self.shortlist) >= ENOUGH
 
     def _rank(self, merit: float, luts: float) -> tuple[bool, float]:
         return self.tight(luts), merit if self.tight(luts) else luts

@@ -20,6 +20,8 @@ from .schedule import SETTLED, BudgetController, cosine_rate, rising_beta
 from .stage import Stage
 from .widths import Histogram, width_histograms
 
+MOST_EPOCHS = 1.5  # times those asked for, while a budget is not met
+EXTRA_PROGRESS = 0.75  # where the learning rate then stands
 FRONT_FROM = 0.05  # share of the epochs before models enter the front
 
 
@@ -84,8 +86,9 @@ def fit(
     """Train ``model`` on ``parts["train"]``, judging by ``parts["val"]``; the best model's weights are left in it.
 
     The model kept is the one of best validation score: under a LUT budget among those within 5 % below it (else the
-    largest below it), with a cost weight among the epochs after the weight has settled. ``on_epoch`` gets each epoch's
-    metrics and neurons by width. A run continued from its ``checkpoint`` ends in the model of one that never stopped.
+    largest below it; a run that has found too few of them goes on for up to half its epochs), with a cost weight among
+    the epochs after the weight has settled. ``on_epoch`` gets each epoch's metrics and neurons by width. A run
+    continued from its ``checkpoint`` ends in the model of one that never stopped.
     ``engine``: one from `engine_for` with the same model, parts and settings, to save compiling it again.
     Raises ValueError when no epoch gave a finite score, or none came under the budget.
     """
@@ -98,8 +101,10 @@ def fit(
     done = 0 if checkpoint is None else checkpoint.begin(identity(model, parts, task, config), model, engine, run)
     if not done:
         run.result.found = method.search(stage)
-    for epoch in range(done, config.epochs):
+    for epoch in range(done, int(MOST_EPOCHS * config.epochs)):
         if config.patience is not None and run.epochs_since_best() >= config.patience:
+            break
+        if epoch >= config.epochs and not run.over_budget():
             break
         row, statistics = _one_epoch(engine, method, model, parts["val"], run, epoch)
         run.record(model, row, statistics)
@@ -131,6 +136,7 @@ def _one_epoch(
     """Train one epoch; its metrics and the model's statistics."""
     config = run.config
     progress = epoch / config.epochs
+    progress = progress if progress < 1 else EXTRA_PROGRESS
     rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
     beta = run.beta(progress) if method.learns_bits else 0.0
     loss = engine.epoch(rate, beta, 0.0 if config.settle is not None and progress >= config.settle else 1.0)
@@ -220,6 +226,10 @@ class RunState:
         """Under a budget, choose among the models kept; their cost is then what was counted, where something counts."""
         if self.budget is not None:
             self.result.best = self.budget.choose(model)
+
+    def over_budget(self) -> bool:
+        """Whether the run has yet to find models within the slack of its budget."""
+        return self.budget is not None and not self.budget.found()
 
     def epochs_since_best(self) -> int:
         """Epochs since the kept model was found (0 while there is none)."""

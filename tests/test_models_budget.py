@@ -75,16 +75,29 @@ def test_the_estimate_is_corrected_at_the_marks_and_the_controller_sees_no_jump(
     assert abs(steps[mark - 1] - steps[mark - 3]) < 0.15  # unscaled, the trend of 20 % alone would add 0.36
 
 
-def test_a_trained_model_has_the_luts_that_its_build_reports(tmp_path: Path) -> None:
+@pytest.fixture
+def problem(tmp_path: Path) -> Path:
+    """A small smooth regression problem with two targets."""
     random = np.random.default_rng(0)
     X = random.normal(size=(1500, 6)).astype(np.float32)
     y = np.stack([np.abs(X[:, 0]) + X[:, 1], X[:, 2] * 3 + 40], axis=1).astype(np.float32)
     np.savez(tmp_path / "problem.npz", X=X, y=y, split=np.arange(1500) % 3)
+    return tmp_path / "problem.npz"
+
+
+def test_a_run_over_its_budget_goes_on_for_up_to_half_its_epochs(problem: Path, tmp_path: Path) -> None:
+    options = ["--data", problem, "--hidden", 12, "--epochs", 40, "--batch-size", 32, "--quiet", "--lut-budget", 250]
+    assert train.main([*map(str, options), "--count-luts", "estimate", "--out", str(tmp_path / "m.h5")]) == 0
+    record = json.loads((tmp_path / "m.train.json").read_text())
+    assert 40 < record["epochs"] <= 60 and record["epoch"] > 40 and record["estimated_luts"] <= 250
+
+
+def test_a_trained_model_has_the_luts_that_its_build_reports(problem: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.h5"
-    options = ["--data", tmp_path / "problem.npz", "--hidden", 12, "--epochs", 80, "--batch-size", 32, "--quiet"]
+    options = ["--data", problem, "--hidden", 12, "--epochs", 80, "--batch-size", 32, "--quiet"]
     assert train.main([*map(str, options), "--lut-budget", "250", "--out", str(out)]) == 0
     counted = json.loads(out.with_suffix(".train.json").read_text())["counted_luts"]
-    assert 0.95 * 250 <= counted <= 250
+    assert 0.9 * 250 <= counted <= 250  # so small a network moves by several per cent from one epoch to the next
     command = [sys.executable, "-m", "flow.build", "--model", out, "--engines", "integer", "--out", tmp_path / "build"]
     subprocess.run(command, check=True, capture_output=True)
     assert json.loads((tmp_path / "build" / "report.json").read_text())["synthesis"]["lut"] == counted
