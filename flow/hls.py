@@ -47,6 +47,10 @@ def hls4ml_config(
     lists its groups with the types of their weights and results; ``Strategy`` and ``ReuseFactor`` may be edited one by
     one, the rest is the model's. Raises ModelError, UsageError for an unknown strategy.
     """
+    if isinstance(model, str | Path):
+        raise ModelError(
+            f"{model} is a file's name; give the model: keras.models.load_model, after import keras_models"
+        )
     return design_config(extract(model), save, strategy, reuse_factor)
 
 

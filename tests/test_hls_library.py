@@ -197,3 +197,8 @@ def test_a_grouped_layer_after_a_foreign_one_is_refused(tmp_path: Path) -> None:
             keras.Sequential(layers), output_dir=str(tmp_path / "p"), backend="Vitis",
             hls_config={"Model": {"Precision": "ap_fixed<16,6>", "ReuseFactor": 1}},
         )  # fmt: skip
+
+
+def test_a_files_name_is_no_model() -> None:
+    with pytest.raises(ModelError, match=r"m\.keras is a file's name.*load_model"):
+        flow.hls4ml_config("m.keras")
