@@ -21,7 +21,7 @@ RUNS = {
 }
 NOTES = """
 LUT: Yosys, of the model that training chose, as its build reports them. Estimate: of `keras_models.cost`, which steers.
-Seconds are of training with its counts, on two cores with a load of 13; on idle ones they are a small part of that.
+Seconds are of training with its counts, on two cores with a load of 13.
 """
 
 
