@@ -191,7 +191,7 @@ def plot(found: Sequence[dict[str, Any]]) -> None:
 NOTES = """The 4 x 512 network at uniform 8 bits is not synthesized: its weights, 6.54 Mbit, are more than all block RAM
 of the part holds (280 x 18,432 = 5.16 Mbit), and 6.0 times the 1.08 Mbit that the learned widths take.
 
-What two choices are worth, on the small network (LUT, Yosys):
+What two choices are worth, on the small network (LUT, Yosys, all from one earlier version of the Verilog):
 
 | results/s | weights addressed by the counter itself | by a register of their own | and inputs per cycle by group |
 |---|---|---|---|
