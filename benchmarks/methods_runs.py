@@ -57,7 +57,7 @@ METHODS = {
     "NMP hardware": ("--cost", "bits", "--settle", "0.3", *_LEARNED),
 }  # fmt: skip
 PER_MEAN_BIT = {  # weights of the cost in bits: loss per bit of the mean weight width; one training each
-    "NMP paper": (0.001, 0.003, 0.01, 0.03, 0.3, 1.0),
+    "NMP paper": (0.001, 0.003, 0.01, 0.03, 0.3, 1.0, 3.0),
     "NMP hardware": (0.01, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.35, 0.55, 1.0, 3.0),
 }
 OURS = tuple(method for method in METHODS if method.startswith("NMP"))
