@@ -83,7 +83,7 @@ def test_stopped_at_random_epochs_ends_in_the_same_model(tmp_path: Path, monkeyp
 
 def test_stopped_on_tensorflow_ends_in_the_same_model() -> None:
     test = f"{__file__}::test_stopped_at_random_epochs_ends_in_the_same_model"
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", test]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", test]
     done = subprocess.run(
         command, env={**os.environ, "KERAS_BACKEND": "tensorflow"}, capture_output=True, text=True, check=False
     )
