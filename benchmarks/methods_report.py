@@ -249,9 +249,10 @@ NMP trains one model per weight of its cost, in bits that store weights and a te
 {len(PER_MEAN_BIT["NMP paper"])} in paper mode, whose widths settle after 70 % of the epochs,
 {len(PER_MEAN_BIT["NMP hardware"])} in hardware mode, whose widths settle after 30 %, about when the searches have found
 theirs; the seconds are of all. Rates and shares were chosen by validation scores on kth_mesh, rss_5g and kth_vod; the
-weights of the cost were made denser at the narrow end after a first table had no models there; the test figures stood in
-that table too, and the last weight that was added (paper mode, down to one bit) raised the count from 5 sets to 6. The
-rule for "on" was one standard error before the first full table. No baseline's settings were tuned. The rows show the model of best validation score, overall and of those at most so wide.
+weights of the cost were made denser at the narrow end after a first table had no models there; the test figures stood
+in that table too, and the last weight that was added (paper mode, down to one bit) raised the count from 5 sets to 6.
+The rule for "on" was one standard error before the first full table. No baseline's settings were tuned. The rows show
+the model of best validation score, overall and of those at most so wide.
 
 A verdict compares, seed by seed, the model of ours with the best validation score among those no wider than the
 baseline's mean weight width, so ours is the best of several trainings by validation; "on" means that the error bars
