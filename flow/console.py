@@ -24,7 +24,7 @@ TITLES = {
     "verilator": "Verilator, cocotb and native",
     "proof": "proof of the folded blocks",
     "synthesis": "Yosys synthesis",
-    "netlist": "netlist in Icarus, cocotb",
+    "netlist": "netlist, cocotb",
     "xls_compile": "XLS, DSLX to Verilog",
     "xls": "XLS Verilog in Icarus, cocotb; DSLX as software",
     "vendor_csim": "AMD HLS, C simulation",

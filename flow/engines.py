@@ -34,9 +34,11 @@ NATIVE_VECTORS = 200_000  # the design's vectors are repeated up to about this m
 _NATIVE_ELEMENTS = 20_000_000  # but to no more numbers than this: they are held in memory
 _NATIVE_CYCLES = 10_000_000  # and to no more clock cycles, where a vector takes many
 _BENCH_CYCLES = 100_000  # of streaming in the cocotb benches
-_NETLIST_WORK = 80_000_000  # cells times cycles that the netlist engine simulates in a minute or two
-_NETLIST_LIMIT = 1_000_000_000  # and beyond which it is left out
-_HLS_WEIGHTS = 200_000  # beyond which the C++ of one big function does not compile in reasonable time
+_NETLIST_WORK = 80_000_000  # cells times cycles of a netlist that Icarus simulates in a minute or two
+_ICARUS_LIMIT = 1_000_000_000  # and beyond which Verilator does it, a minute of compilation first
+_COMPILED_WORK = 8_000_000_000  # what Verilator simulates in a minute or two
+_NETLIST_LIMIT = 200_000_000_000  # and beyond which the engine is left out
+_HLS_PRODUCTS = 1_000_000_000  # of all vectors of the C simulation, in a minute or two
 
 
 def run_engines(build: Build) -> None:
@@ -104,6 +106,8 @@ def _require_tools(build: Build) -> None:
     if "hls" in engines:
         process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
         hls_choices.settled(build)
+        if reason := hls_choices.too_large(build):
+            leave_out(build, "hls", reason)
 
 
 def _facts(build: Build, hardware: Hardware) -> None:
@@ -142,12 +146,8 @@ def _jobs(build: Build, bench: Bench, rtl_digest: str) -> list[Callable[[], None
         jobs.append(lambda: _verilator(build, bench, key))
     if "icarus" in engines:
         jobs.append(lambda: _icarus(build, bench, key))
-    if "hls" in engines:
-        weights = sum(int(np.count_nonzero(layer.matrix)) for layer in build.design.layers)
-        if weights > _HLS_WEIGHTS:
-            leave_out(build, "hls", f"{weights} unrolled weights are too many for a C++ compiler")
-        else:
-            jobs.append(lambda: _hls(build))
+    if "hls" in engines and "hls" not in build.skipped:
+        jobs.append(lambda: _hls(build))
     if "xls" in engines:
         jobs.append(lambda: xls_engine.run_xls(build, _vector_digest(build)))
     return jobs
@@ -239,34 +239,42 @@ def _usage(build: Build, bench: Bench) -> dict[str, Any]:
 
 def _netlist(build: Build, bench: Bench, key: str) -> None:
     vectors, out = build.vectors, build.options.out
-    count = _netlist_vectors(build, bench)
+    count, compiled = _netlist_vectors(build, bench)
     if not count:
         return
 
     def work() -> dict[str, Any]:
         cells = out / "sim" / "cells.v"
         plan.write_file(cells, cell_models(yosys.cell_library().read_text()))
+        sources = [out / "synth" / "netlist.v", cells]
+        place = out / "sim" / "netlist_model"
+        model = simulate.build_verilator(bench, out, place, sources=sources) if compiled else None
         result = simulate.run_cocotb(
             "netlist", bench, out, vectors.inputs[:count], vectors.expected[:count], out / "sim" / "netlist",
-            sources=[out / "synth" / "netlist.v", cells], timeout_s=_SIMULATION_TIMEOUT_S,
+            sources=sources, model=model, timeout_s=_SIMULATION_TIMEOUT_S,
         )  # fmt: skip
         return simulate.entry(result)
 
     record(build, "netlist", build.steps.run("netlist", digest_of("netlist 2", key, json.dumps(build.synthesis)), work))
 
 
-def _netlist_vectors(build: Build, bench: Bench) -> int:
-    """How many vectors the netlist engine simulates; 0 where even a few would take hours, which the report says."""
+def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
+    """How many vectors the netlist engine simulates, and whether in Verilator, which pays where cycles are many.
+
+    0 where even a few would take hours, which the report says.
+    """
     cells = max(int(build.synthesis["lut"]) + int(build.synthesis["ff"]), 1)
     referee = build.vectors.referee
     if bench.initiation_interval == 1:
-        return min(referee, max(60, 600_000 // cells))
+        return min(referee, max(60, 600_000 // cells)), False
     bench_alone = 9 * bench.latency_cycles + 8 * bench.initiation_interval  # the bench's cycles without vectors
     fewest = bench_alone + 12 * bench.initiation_interval
     if cells * fewest > _NETLIST_LIMIT:
         leave_out(build, "netlist", f"{cells} cells for {fewest} cycles and more would take hours to simulate")
-        return 0
-    return min(referee, max(4, (_NETLIST_WORK // cells - bench_alone) // (3 * bench.initiation_interval)))
+        return 0, False
+    compiled = cells * fewest > _ICARUS_LIMIT
+    cycles = (_COMPILED_WORK if compiled else _NETLIST_WORK) // cells
+    return min(referee, max(4, (cycles - bench_alone) // (3 * bench.initiation_interval))), compiled
 
 
 def _hls(build: Build) -> None:
@@ -276,7 +284,8 @@ def _hls(build: Build) -> None:
     from flow.tools.hls_compile import compile_bench
 
     options, vectors = build.options, build.vectors
-    count = min(len(vectors.inputs), max(vectors.referee, 5000))
+    weights = max(sum(layer.matrix.size for layer in build.design.layers), 1)
+    count = min(len(vectors.inputs), max(vectors.referee, 5000), max(_HLS_PRODUCTS // weights, 8))
     project, top = options.out / "hls", top_name(build.design)
 
     def work() -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from flow import plan
-from flow.emit.hls_schedule import HlsChoices, choices, resolved
+from flow.emit.hls_schedule import UNROLLED, HlsChoices, choices, resolved
 from flow.errors import UsageError
+from flow.ir import Design
 from flow.pipeline import Build, Options
+
+_UNROLLED_WEIGHTS = 200_000  # beyond which the C++ of unrolled sums does not compile in reasonable time
 
 
 def from_options(options: Options) -> HlsChoices:
@@ -22,10 +27,32 @@ def from_options(options: Options) -> HlsChoices:
 
 def settled(build: Build) -> HlsChoices:
     """Every group's valid schedule, noted among the build's facts with a note where a reuse factor was replaced."""
-    chosen, notes = resolved(build.design, from_options(build.options))
+    chosen, notes = resolved(build.design, _compilable(from_options(build.options), build))
     layers = {name: list(entry["Groups"]) for name, entry in chosen.layers.items()}
     build.facts["hls_project"] = {"io_type": chosen.io_type, "layers": layers, "notes": list(notes)}
     return chosen
+
+
+def too_large(build: Build) -> str:
+    """Why the project's C++ would not compile in reasonable time; empty where it does."""
+    weights = _weights(build.design)
+    if weights <= _UNROLLED_WEIGHTS or _compilable(from_options(build.options), build).layers:
+        return ""
+    return f"{weights} unrolled weights are too many for a C++ compiler; leave out --strategy latency"
+
+
+def _compilable(chosen: HlsChoices, build: Build) -> HlsChoices:
+    """The choices; of a large design without any, weights in memories and one input per step."""
+    design, options = build.design, build.options
+    asked = options.strategy or options.reuse_factor or options.hls_config
+    if asked or chosen.default != UNROLLED or _weights(design) <= _UNROLLED_WEIGHTS:
+        return chosen
+    steps = {la.name: {"Strategy": "resource", "ReuseFactor": max(la.inputs, 1)} for la in design.layers}
+    return replace(chosen, layers=steps)
+
+
+def _weights(design: Design) -> int:
+    return sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
 
 
 def _read(path: Path) -> Any:

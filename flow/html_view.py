@@ -20,7 +20,7 @@ ENGINES = {
     "icarus": "Verilog in Icarus, cocotb bench",
     "verilator": "Verilog in Verilator, cocotb bench",
     "native": "Verilog in Verilator, bulk vectors",
-    "netlist": "synthesized netlist in Icarus, cocotb bench",
+    "netlist": "synthesized netlist in Icarus (Verilator where cycles are many), cocotb bench",
     "xls": "Verilog of the XLS compiler in Icarus, cocotb bench",
     "vendor_rtl": "Verilog of AMD's HLS in Icarus, cocotb bench",
     "xls_jit": "DSLX compiled to machine code by XLS",

@@ -100,7 +100,8 @@ def run_cocotb(
     seed: int = 0,
     waveform: bool = False,
 ) -> EngineResult:
-    """Run the generic cocotb bench in ``icarus`` or ``verilator``; ``netlist`` is Icarus on the given ``sources``.
+    """Run the generic cocotb bench in ``icarus`` or ``verilator``; ``netlist`` is Icarus on the given ``sources``, or a
+    ``model`` of them.
 
     ``root`` is the folder that ``bench.sources`` are relative to; ``sources`` replaces them. ``inputs`` and
     ``expected`` are mantissas (vectors x elements). ``model`` is a Verilator model built before. Everything is written
@@ -119,7 +120,7 @@ def run_cocotb(
     )
     files = list(sources) if sources is not None else source_files(bench, root)
     env = {"NMP_BENCH": str(work.resolve() / "bench.json"), "NMP_SEED": str(seed)}
-    if engine == "verilator":
+    if engine == "verilator" or model is not None:
         model = model or build_verilator(bench, root, work / "build", sources=sources, waveform=waveform)
         built, log = model.seconds, work / "verilator_run.log"
         seconds = verilator.run_cocotb(model, bench.top, work.resolve(), timeout_s, env)

@@ -1,5 +1,6 @@
 """The folded architecture in simulation: every bit, the exact latency and interval, under gaps and stalls."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -87,6 +88,20 @@ def test_memories_become_block_ram_and_the_netlist_agrees(tmp_path):
     cells.write_text(cell_models(yosys.cell_library().read_text()))
     result = run(design, bench, tmp_path, count=6, engine="netlist", sources=[netlist, cells])
     assert result.agrees, result.message
+    compiled = in_verilator(bench, tmp_path, [netlist, cells])
+    again = run(design, bench, tmp_path, count=6, engine="netlist", sources=[netlist, cells], model=compiled)
+    assert again.agrees and again.engine == "netlist" and again.latency_seen == result.latency_seen, again.message
+    text = netlist.read_text()
+    emptied = re.sub(r"(?<=\.INIT_00\(256'b)[x01]+", lambda bits: bits[0].replace("1", "0"), text)
+    assert emptied != text
+    netlist.write_text(emptied)
+    planted = in_verilator(bench, tmp_path, [netlist, cells])
+    wrong = run(design, bench, tmp_path, count=24, engine="netlist", sources=[netlist, cells], model=planted)
+    assert not wrong.agrees
+
+
+def in_verilator(bench, folder, sources):
+    return simulate.build_verilator(bench, folder, folder / "model", sources=sources)
 
 
 def assert_luts_are_traced(netlist, top, folding):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from test_build import command, one_error_line
 from test_hls_project import small_design
 
+from flow import hls_choices
 from flow.emit.hls_schedule import Schedule, choices, resolved
 from flow.errors import UsageError
 from flow.hls import design_config
@@ -95,3 +97,23 @@ def test_what_is_nearer_to_the_group_wins() -> None:
     found = {name: [(g["Strategy"], g["ReuseFactor"]) for g in e["Groups"]] for name, e in chosen.layers.items()}
     assert found["hidden"] == [("Resource", 1)] * 4
     assert found["logits"] == [("Resource", 2), ("Resource", 2), ("Latency", 2)]
+
+
+def test_a_large_design_keeps_weights_in_memories_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    design = small_design()
+
+    def build(**options: object) -> SimpleNamespace:
+        chosen = Options(Path("d.json"), resolve("xc7z020"), Path("out"), **options)
+        return SimpleNamespace(design=design, options=chosen, facts={})
+
+    def strategies(**options: object) -> set[tuple[str, int]]:
+        chosen = hls_choices.settled(build(**options))
+        groups = [g for entry in chosen.layers.values() for g in entry["Groups"]]
+        return {(g["Strategy"], g["ReuseFactor"]) for g in groups}
+
+    assert strategies() == {("Latency", 1)} and not hls_choices.too_large(build())
+    monkeypatch.setattr(hls_choices, "_UNROLLED_WEIGHTS", 3)
+    assert strategies() == {("Resource", layer.inputs) for layer in design.layers}
+    assert not hls_choices.too_large(build())
+    assert strategies(strategy="latency") == {("Latency", 1)}
+    assert "leave out --strategy latency" in hls_choices.too_large(build(strategy="latency"))
