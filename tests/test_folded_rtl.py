@@ -58,6 +58,19 @@ def test_a_wrong_weight_is_found(tmp_path):
     assert not run(design, bench, tmp_path).agrees
 
 
+@pytest.mark.parametrize("number", range(2))
+def test_a_layer_that_does_not_wait_for_room_is_found(number, tmp_path):
+    """Only an output that is held until the design is full shows it."""
+    design = strategies.random_design(62, max_size=9)
+    rtl, bench = build(design, 12, tmp_path)
+    layers = [tmp_path / "rtl" / f"{rtl.top}_{name}.v" for name in rtl.layer_latency_cycles]
+    text = layers[number].read_text()
+    assert len(layers) == 2 and text.count(" && room;") == 1
+    layers[number].write_text(text.replace(" && room;", ";"))
+    result = run(design, bench, tmp_path)
+    assert not result.agrees and "held output" in result.message
+
+
 def test_constant_designs_answer_every_vector(tmp_path):
     design = folded_design(0)
     layers = tuple(
