@@ -196,15 +196,17 @@ def word_bits(coding: Coding, weights: int) -> int:
     return coding.bits * weights
 
 
-# LUTs of the parts of a layer, fitted to what Yosys 0.70 made of the parts of seven folded networks: whole networks of
-# 2,300 to 9,700 LUTs are met within 11 %, all but the smallest single layers within 20 %.
+# LUTs of the parts of a layer, fitted to what Yosys 0.70 made of the parts of eight folded networks: seven of 2,300 to
+# 10,200 LUTs are met within 5 %, one of 41,800 within 10 %.
 _SEQUENCE = 60.0
 _OUTPUT_UNIT = 100.0  # bias, rounding and saturation
 _PARAMETER_BIT = 1.5 / 64  # a neuron's bias and format, beside its sum's bits
 _PARAMETER_EXTRA = 4
 _INPUT_BIT = 1 / 2  # of the input register: chosen in two cycles, so with registers between
 _BUFFER_BIT = 2.8  # of a buffer's word, for 64 words: two ports, and the choice among memories
-_ELEMENT = 1.2  # over the adders counted below
+_MULTIPLIER = 1.35  # of products by wider weights, over the adders counted below
+_LUT_BIT = 5.0  # more for every bit per cycle that comes from LUTs rather than from a block RAM's register
+_SLICE = 1.5
 
 
 def layer_cost(fold: LayerFold) -> Cost:
@@ -221,24 +223,26 @@ def layer_cost(fold: LayerFold) -> Cost:
 
 def group_cost(group: GroupFold, layer: LoweredLayer) -> Cost:
     """Resources of a group's memory and elements, of choosing its parts of the words and its finished sums."""
-    luts = group.memory.lut + _ELEMENT * group.pe * _element_luts(group, layer.lane.bits + (not layer.lane.signed))
+    luts = group.memory.lut + group.pe * _element_luts(group, layer.lane.bits + (not layer.lane.signed))
     luts += group.pe * group.sum_bits / 4
+    if group.memory.kind == "distributed":
+        luts += _LUT_BIT * group.memory.width
     if group.slices > 1:
-        luts += group.simd * layer.lane.bits * math.ceil((group.slices - 1) / 3) + 6
+        luts += _SLICE * (group.simd * layer.lane.bits * math.ceil((group.slices - 1) / 3) + 6)
     return Cost(luts, group.memory.bram18, group.pe * group.simd if group.dsp else 0)
 
 
 def _element_luts(group: GroupFold, x_bits: int) -> float:
     """LUTs of one processing element: leaves, adder tree and accumulator."""
-    luts = float(group.sum_bits)
-    count, bits = group.simd, x_bits
+    luts, count, bits, each = float(group.sum_bits), group.simd, x_bits, 1.0
     if group.coding.kind == "signed":
-        luts += 0 if group.dsp else group.simd * (group.coding.bits - 1) * (x_bits + 1)
+        each = _MULTIPLIER
+        luts += 0 if group.dsp else each * group.simd * (group.coding.bits - 1) * (x_bits + 1)
         bits += group.coding.bits
     elif group.simd > 1:
         luts += group.simd / 2 * bits
     while count > 1:
         bits += 1
-        luts += count // 2 * bits
+        luts += each * (count // 2) * bits
         count = (count + 1) // 2
     return luts

@@ -96,7 +96,10 @@ def test_memories_become_block_ram_and_the_netlist_agrees(tmp_path):
     yosys.synthesize(plan.folder(tmp_path / "synth"), yosys.synthesis_script(sources, rtl.top, "xc7", dsp=True), 600.0)
     netlist = tmp_path / "synth" / "netlist.v"
     assert "RAMB18E1" in netlist.read_text()
-    assert_luts_are_traced(tmp_path / "synth" / "netlist.json", rtl.top, fold(lower(design), 100, weights))
+    folding = fold(lower(design), 100, weights)
+    assert_luts_are_traced(tmp_path / "synth" / "netlist.json", rtl.top, folding)
+    found = read_netlist(tmp_path / "synth" / "netlist.json", rtl.top).resources
+    assert folding.cost.lut == pytest.approx(found.lut, rel=0.2) and folding.cost.bram18 == found.bram18
     cells = tmp_path / "cells.v"
     cells.write_text(cell_models(yosys.cell_library().read_text()))
     result = run(design, bench, tmp_path, count=6, engine="netlist", sources=[netlist, cells])
