@@ -267,14 +267,14 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
     referee = build.vectors.referee
     if bench.initiation_interval == 1:
         return min(referee, max(60, 600_000 // cells)), False
-    bench_alone = 11 * bench.latency_cycles + 11 * bench.initiation_interval  # the bench's cycles without vectors
-    fewest = bench_alone + 16 * bench.initiation_interval
+    bench_alone = 9 * bench.latency_cycles + 8 * bench.initiation_interval  # the bench's cycles without vectors
+    fewest = bench_alone + 12 * bench.initiation_interval
     if cells * fewest > _NETLIST_LIMIT:
         leave_out(build, "netlist", f"{cells} cells for {fewest} cycles and more would take hours to simulate")
         return 0, False
     compiled = cells * fewest > _ICARUS_LIMIT
     cycles = (_COMPILED_WORK if compiled else _NETLIST_WORK) // cells
-    return min(referee, max(4, (cycles - bench_alone) // (4 * bench.initiation_interval))), compiled
+    return min(referee, max(4, (cycles - bench_alone) // (3 * bench.initiation_interval))), compiled
 
 
 def _hls(build: Build) -> None:

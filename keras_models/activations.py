@@ -64,7 +64,7 @@ class NMPActivation(SignalLayer):
         self.add_hardware_loss(training)
         return self.quantizer(inputs, bool(training))
 
-    def hardware_cost(self) -> Tensor:
+    def hardware_cost(self, exact: bool = True) -> Tensor:
         """LUTs of ReLU and saturation."""
         return LUT_PER_ACTIVATION_BIT * ops.sum(self.quantizer.soft_bits())
 
@@ -135,7 +135,7 @@ class NMPInputQuantizer(SignalLayer):
         """Quantized inputs of the same shape."""
         return self.quantizer(inputs, bool(training))
 
-    def hardware_cost(self) -> Tensor:
+    def hardware_cost(self, exact: bool = True) -> Tensor:
         """Zero: inputs are wires; the layers that use them charge their width."""
         return ops.zeros(())
 

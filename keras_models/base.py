@@ -27,8 +27,11 @@ class PrecisionLayer(keras.layers.Layer):
     """Base of the layers with learned precision.
 
     Each holds a scalar weight ``beta`` (not trained): training adds ``beta * hardware_cost()`` to the loss. A schedule
-    may assign it at any time; 0 (the default) switches the cost off.
+    may assign it at any time; 0 (the default) switches the cost off. With ``charged`` False the cost is not computed at
+    all: for compiled training whose beta stays 0.
     """
+
+    charged = True
 
     def __init__(self, beta: float = 0.0, **kwargs: Any) -> None:
         kwargs.setdefault("dtype", "float32")  # integers up to 2^24 are exact in float32, not in half types
@@ -79,8 +82,8 @@ class PrecisionLayer(keras.layers.Layer):
         """(features,) differentiable widths of the outputs, or None when they are not quantized."""
         return None
 
-    def hardware_cost(self) -> Tensor:
-        """Differentiable scalar in LUTs of this layer alone."""
+    def hardware_cost(self, exact: bool = True) -> Tensor:
+        """Differentiable scalar in LUTs of this layer alone; not ``exact``: with a value that takes less time."""
         raise NotImplementedError
 
     def export_integer(self) -> list[dict[str, Any]]:
@@ -89,8 +92,8 @@ class PrecisionLayer(keras.layers.Layer):
 
     def add_hardware_loss(self, training: Any) -> None:
         """Add ``beta * hardware_cost()`` to the losses of a training step."""
-        if training:
-            self.add_loss(self.beta * self.hardware_cost())
+        if training and self.charged:
+            self.add_loss(self.beta * self.hardware_cost(exact=False))
 
 
 class SignalLayer(PrecisionLayer):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
-from .exact import only_gradient
+from .exact import column_sum, linear_log2, with_gradient
 from .export import export_integer, precision_layers
+from .quantizers import WeightQuantizer, range_exponent
 
 if TYPE_CHECKING:
     import keras
@@ -48,39 +49,67 @@ def _count_digits(integers: Tensor) -> Tensor:
     return ops.cast(ops.bitwise_and(x + ops.right_shift(x, 16), 0x3F), "float32")
 
 
-def soft_digits(magnitude: Tensor, scale: Tensor = 1.0) -> Tensor:
-    """Digits of real-valued mantissas >= 0, differentiable.
+def soft_digits(magnitude: Tensor) -> Tensor:
+    """Digits of real-valued mantissas >= 0, as the gradients count them.
 
     Half is the table of canonical signed digits, interpolated: it draws a weight to the cheap integer nearby. Half is
-    ``log2(1 + m)``: it draws small weights to zero. ``scale`` (equal to 1) carries a gradient to what all mantissas of
-    a column are divided by; only the logarithm passes it on, since the table's slope is local to one weight.
+    ``log2(1 + m)``, linear between powers of two: it draws small weights to zero.
     """
-    return _soft_and_hard_digits(magnitude, scale)[0]
+    low, at_low, at_high = _neighbours(magnitude)
+    return 0.5 * (at_low + (magnitude - low) * (at_high - at_low)) + 0.5 * linear_log2(1.0 + magnitude)
 
 
-def _soft_and_hard_digits(magnitude: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """`soft_digits`, and the digits of the nearest integers."""
-    low = ops.floor(ops.stop_gradient(magnitude))
+def _neighbours(magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The integer at or below, its digits and those of the next."""
+    low = ops.floor(magnitude)
     integer = ops.cast(low, "int32")
-    at_low, at_high = _count_digits(integer), _count_digits(integer + 1)
-    interpolated = at_low + (magnitude - low) * (at_high - at_low)
-    soft = 0.5 * interpolated + 0.5 * ops.log(1.0 + magnitude * scale) * np.float32(1 / np.log(2.0))
-    return soft, ops.where(magnitude - low >= 0.5, at_high, at_low)
+    return low, _count_digits(integer), _count_digits(integer + 1)
 
 
-def digits_cost(digits: Tensor, input_bits: Tensor) -> Tensor:
-    """(units,) LUTs of adders for so many digits (inputs, units) at input widths (inputs,)."""
-    return LUT_PER_BIT * ops.sum(digits * ops.expand_dims(input_bits, -1), axis=-2)
+def _nearby_digits(magnitude: Tensor) -> Tensor:
+    """`soft_digits` with those of the nearest integer instead of interpolated ones: half the work."""
+    digits = _count_digits(ops.cast(ops.floor(magnitude + 0.5), "int32"))
+    return 0.5 * digits + 0.5 * linear_log2(1.0 + magnitude)
 
 
-def adder_cost(magnitude: Tensor, input_bits: Tensor, scale: Tensor = 1.0) -> Tensor:
-    """(units,) LUTs of a dense layer's adders: the value of `layer_luts` with the gradient of soft digits."""
-    soft, hard = _soft_and_hard_digits(magnitude, scale)
-    reach = ops.expand_dims(ops.power(2.0, input_bits) * ops.cast(input_bits > 0, "float32"), -1)
-    sums = ops.sum(ops.floor(magnitude + 0.5) * reach, axis=-2)
-    sum_bits = ops.where(sums > 0, ops.log2(ops.maximum(sums, 1.0)) + 1.0, 0.0)
-    counted = digits_cost(hard, input_bits) + LUT_PER_SUM_BIT * sum_bits
-    return ops.stop_gradient(counted) + only_gradient(digits_cost(soft, input_bits))
+def adder_cost(quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, exact: bool = True) -> Tensor:
+    """Scalar: LUTs of a dense layer's adders, with the gradient of `soft_digits`.
+
+    The value is that of `layer_luts` or, if not ``exact``, what soft digits make of it: quicker. The gradient goes to
+    the kernel, to the strengths (by the surrogate), to the input widths, and to the log2 ranges: only by the logarithm,
+    since the table's slope is local to one weight.
+    """
+
+    def cost(kernel: Tensor, strength: Tensor, log2_range: Tensor, input_bits: Tensor) -> tuple[Tensor, Any]:
+        (scale, limit), *others = quantizer.magnitudes(strength, range_exponent(log2_range))
+        magnitude = ops.minimum(ops.abs(kernel) * scale, limit)
+        low, at_low, at_high = _neighbours(magnitude)
+        rise = at_high - at_low
+        soft = 0.5 * (at_low + (magnitude - low) * rise) + 0.5 * linear_log2(1.0 + magnitude)
+        each_input = LUT_PER_BIT * ops.matmul(soft, ops.ones((kernel.shape[1], 1)))[:, 0]
+
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            charge = upstream * LUT_PER_BIT * input_bits
+            flat = 1.0 / (1.0 + magnitude)
+            slope = (0.5 * rise + np.float32(0.5 / np.log(2.0)) * flat) * scale * ops.expand_dims(charge, -1)
+            free = ops.abs(kernel) * scale < limit
+            by_kernel = ops.where(free, ops.where(kernel < 0, -slope, slope), 0.0)
+            values = [*(_nearby_digits(ops.minimum(ops.abs(kernel) * s, most)) for s, most in others), soft]
+            coefficients = quantizer.ladder.coefficients(strength)
+            total = sum((coefficients[k] * values[k] for k in range(coefficients.shape[0])), start=0.0)
+            by_range = 0.5 * (column_sum(flat, charge) - ops.sum(charge))
+            return by_kernel, column_sum(total, charge), by_range, upstream * each_input
+
+        if not exact:
+            return ops.sum(each_input * input_bits), gradient
+        upper = magnitude - low >= 0.5
+        reach = ops.power(2.0, input_bits) * ops.cast(input_bits > 0, "float32")
+        sums = column_sum(low + ops.cast(upper, "float32"), reach)
+        sum_bits = ops.where(sums > 0, ops.log2(ops.maximum(sums, 1.0)) + 1.0, 0.0)
+        digits = column_sum(ops.where(upper, at_high, at_low), input_bits)
+        return LUT_PER_BIT * ops.sum(digits) + LUT_PER_SUM_BIT * ops.sum(sum_bits), gradient
+
+    return with_gradient(cost, kernel, quantizer.strength, quantizer.log2_range, input_bits)
 
 
 def hardware_cost(model: keras.Model) -> Tensor:

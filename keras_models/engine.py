@@ -6,13 +6,16 @@ rows comes from NumPy, the update rules from `optimizer_step`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from .export import precision_layers
+from .packing import Packing
 
 Tensor = Any
 PREDICT_ROWS = 8192
@@ -45,7 +48,7 @@ def optimizer_step(
     gradients: Sequence[Tensor],
     moments: Sequence[tuple[Tensor, Tensor]],
 ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
-    """New values and moments; ``step`` counts from 1 (float)."""
+    """New values and moments; ``step`` counts from 1 (float). A rate is a number or has the value's shape."""
     if config.name == "sgd":
         return [v - learning_rate * r * g for v, r, g in zip(values, rates, gradients, strict=True)], list(moments)
     correction = ops.sqrt(1.0 - config.beta_2**step) / (1.0 - config.beta_1**step)
@@ -78,8 +81,10 @@ class Engine:
         self.rows = len(X)
         self.random = np.random.default_rng(seed)
         self.steps_done = 0
+        self.charged = False  # a cost without weight is not computed; once it was, it stays: no second compilation
         self.rates = optimizer.rates(model.trainable_variables)
         self.of_formats = [v.name.endswith(FORMAT_ROLES) for v in model.trainable_variables]
+        self.packing = Packing([v.shape for v in model.trainable_variables])
         self._prepare(X, y)
 
     def restart(self, seed: int) -> None:
@@ -95,11 +100,22 @@ class Engine:
         raise NotImplementedError
 
     def _rates(self, formats: Tensor) -> list[Any]:
-        """The multiplier of each variable, those of strengths and ranges times ``formats``."""
-        return [rate * formats if part else rate for rate, part in zip(self.rates, self.of_formats, strict=True)]
+        """The multipliers of the packed variables, those of strengths and ranges times ``formats``."""
+        parts = [self.packing.spread([r * (f == part) for r, f in zip(self.rates, self.of_formats, strict=True)])
+                 for part in (False, True)]  # fmt: skip
+        return [fixed + scaled * formats for fixed, scaled in zip(*parts, strict=True)]
+
+    def _constrained(self, values: Sequence[Tensor]) -> list[Tensor]:
+        constraints = [v.constraint for v in self.model.trainable_variables]
+        return [v if c is None else c(v) for v, c in zip(values, constraints, strict=True)]
 
     def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
         raise NotImplementedError
+
+    def _charge(self, charged: bool) -> None:
+        """Whether what is traced next computes the hardware cost."""
+        for layer in precision_layers(self.model):
+            layer.charged = charged
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Model outputs, of the variables as they are now."""
@@ -108,6 +124,10 @@ class Engine:
     def moments(self) -> list[np.ndarray]:
         """The optimizer's state, first and second moment of each trainable variable in turn."""
         raise NotImplementedError
+
+    def _pairs(self, to_numpy: Callable[[Any], np.ndarray]) -> list[np.ndarray]:
+        parts = [self.packing.unpack([to_numpy(pair[part]) for pair in self._moments]) for part in range(2)]
+        return [np.asarray(value) for pair in zip(*parts, strict=True) for value in pair]
 
     def set_moments(self, moments: Sequence[np.ndarray]) -> None:
         """Put back what `moments` gave."""
@@ -118,6 +138,7 @@ class Engine:
 
         ``formats`` multiplies the learning rate of strengths and ranges: 0 keeps every width and range as it is.
         """
+        self.charged = self.charged or beta > 0
         steps = self.rows // self.batch_size
         indices = self.random.permutation(self.rows)[: steps * self.batch_size].reshape(steps, self.batch_size)
         loss = self._run(indices.astype(np.int32), learning_rate, beta, formats)
@@ -139,21 +160,22 @@ class JaxEngine(Engine):
         self._X, self._y = jnp.asarray(X), jnp.asarray(y)
         self._forget()
         self._betas = _beta_positions(self.model)
-        self._compiled = jax.jit(self._epoch)
+        self._compiled = jax.jit(self._epoch, static_argnums=0)
         self._forward = jax.jit(lambda t, n, x: self.model.stateless_call(t, n, x, training=False)[0])
 
     def _forget(self) -> None:
         import jax.numpy as jnp
 
-        self._moments = [(jnp.zeros(v.shape), jnp.zeros(v.shape)) for v in self.model.trainable_variables]
+        self._moments = [(jnp.asarray(zeros), jnp.asarray(zeros)) for zeros in self.packing.zeros()]
 
     def _epoch(
-        self, state: Any, X: Tensor, y: Tensor, indices: Tensor, learning_rate: Tensor, beta: Tensor, formats: Tensor
-    ) -> Any:
+        self, charged: bool, state: Any, X: Tensor, y: Tensor, indices: Tensor,
+        learning_rate: Tensor, beta: Tensor, formats: Tensor,
+    ) -> Any:  # fmt: skip
         import jax
         import jax.numpy as jnp
 
-        constraints = [v.constraint for v in self.model.trainable_variables]
+        self._charge(charged)
         rates = self._rates(formats)
 
         def loss_of(trainable: Any, fixed: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Any]:
@@ -161,18 +183,21 @@ class JaxEngine(Engine):
             return task_loss(self.task, target, out) + sum(losses, start=0.0), fixed
 
         def step(carry: Any, index: Tensor) -> Any:
-            trainable, fixed, moments, count = carry
+            packed, fixed, moments, count = carry
             batch = (jnp.take(X, index, axis=0), jnp.take(y, index, axis=0))
+            trainable = self.packing.unpack(packed)
             (loss, fixed), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, fixed, *batch)
-            trainable, moments = optimizer_step(
-                self.optimizer, rates, learning_rate, count, trainable, gradients, moments
+            packed, moments = optimizer_step(
+                self.optimizer, rates, learning_rate, count, packed, self.packing.pack(gradients), moments
             )
-            trainable = [v if c is None else c(v) for v, c in zip(trainable, constraints, strict=True)]
-            return (trainable, fixed, moments, count + 1.0), loss
+            packed = self.packing.pack(self._constrained(self.packing.unpack(packed)))
+            return (packed, fixed, moments, count + 1.0), loss
 
         trainable, fixed, moments, count = state
         fixed = [beta if i in self._betas else v for i, v in enumerate(fixed)]
-        return jax.lax.scan(step, (trainable, fixed, moments, count), indices)
+        carry = (self.packing.pack(trainable), fixed, moments, count)
+        (packed, *rest), losses = jax.lax.scan(step, carry, indices)
+        return (self.packing.unpack(packed), *rest), losses
 
     def _values(self) -> tuple[list[Any], list[Any]]:
         return (
@@ -183,7 +208,9 @@ class JaxEngine(Engine):
     def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
         scalars = (np.float32(learning_rate), np.float32(beta), np.float32(formats))
         state = (*self._values(), self._moments, np.float32(self.steps_done + 1))
-        (trainable, fixed, self._moments, _), losses = self._compiled(state, self._X, self._y, indices, *scalars)
+        (trainable, fixed, self._moments, _), losses = self._compiled(
+            self.charged, state, self._X, self._y, indices, *scalars
+        )
         for variable, value in zip(self.model.trainable_variables, trainable, strict=True):
             variable.assign(value)
         for variable, value in zip(self.model.non_trainable_variables, fixed, strict=True):
@@ -192,14 +219,14 @@ class JaxEngine(Engine):
 
     def moments(self) -> list[np.ndarray]:
         """The optimizer's state, first and second moment of each trainable variable in turn."""
-        return [np.asarray(value) for pair in self._moments for value in pair]
+        return self._pairs(np.asarray)
 
     def set_moments(self, moments: Sequence[np.ndarray]) -> None:
         """Put back what `moments` gave."""
         import jax.numpy as jnp
 
-        pairs = zip(moments[::2], moments[1::2], strict=True)
-        self._moments = [(jnp.asarray(first), jnp.asarray(second)) for first, second in pairs]
+        first, second = (self.packing.pack(part) for part in (moments[::2], moments[1::2]))
+        self._moments = [(jnp.asarray(a), jnp.asarray(b)) for a, b in zip(first, second, strict=True)]
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Model outputs, of the variables as they are now."""
@@ -214,8 +241,7 @@ class TensorFlowEngine(Engine):
         import tensorflow as tf
 
         self._X, self._y = tf.constant(X), tf.constant(y)
-        variables = self.model.trainable_variables
-        self._moments = [(tf.Variable(tf.zeros(v.shape)), tf.Variable(tf.zeros(v.shape))) for v in variables]
+        self._moments = [(tf.Variable(zeros), tf.Variable(zeros)) for zeros in self.packing.zeros()]
         self._betas = [self.model.non_trainable_variables[i] for i in _beta_positions(self.model)]
         self._step = tf.function(self._one_step, jit_compile=True)
         self._compiled = tf.function(self._epoch)
@@ -228,9 +254,10 @@ class TensorFlowEngine(Engine):
             for moment in pair:
                 moment.assign(tf.zeros(moment.shape))
 
-    def _one_step(self, index: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
+    def _one_step(self, charged: bool, index: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
         import tensorflow as tf
 
+        self._charge(charged)
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
             out = self.model(tf.gather(self._X, index), training=True)
@@ -238,23 +265,23 @@ class TensorFlowEngine(Engine):
         found = tape.gradient(loss, [v.value for v in variables])
         gradients = [tf.zeros(v.shape) if g is None else g for g, v in zip(found, variables, strict=True)]
         moments = [(a.value(), b.value()) for a, b in self._moments]
-        values, moments = optimizer_step(
+        packed, moments = optimizer_step(
             self.optimizer, self._rates(formats), learning_rate, count,
-            [v.value for v in variables], gradients, moments,
+            self.packing.pack([v.value for v in variables]), self.packing.pack(gradients), moments,
         )  # fmt: skip
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value if variable.constraint is None else variable.constraint(value))
+        for variable, value in zip(variables, self._constrained(self.packing.unpack(packed)), strict=True):
+            variable.assign(value)
         for (first, second), (new_first, new_second) in zip(self._moments, moments, strict=True):
             first.assign(new_first)
             second.assign(new_second)
         return loss
 
-    def _epoch(self, indices: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
+    def _epoch(self, charged: bool, indices: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
         import tensorflow as tf
 
         total = tf.constant(0.0)
         for i in tf.range(tf.shape(indices)[0]):
-            total += self._step(indices[i], learning_rate, formats, count + tf.cast(i, tf.float32))
+            total += self._step(charged, indices[i], learning_rate, formats, count + tf.cast(i, tf.float32))
         return total / tf.cast(tf.shape(indices)[0], tf.float32)
 
     def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
@@ -263,16 +290,17 @@ class TensorFlowEngine(Engine):
         for variable in self._betas:
             variable.assign(beta)
         scalars = [tf.constant(s, tf.float32) for s in (learning_rate, formats, self.steps_done + 1)]
-        return float(self._compiled(tf.constant(indices), *scalars))
+        return float(self._compiled(self.charged, tf.constant(indices), *scalars))
 
     def moments(self) -> list[np.ndarray]:
         """The optimizer's state, first and second moment of each trainable variable in turn."""
-        return [value.numpy() for pair in self._moments for value in pair]
+        return self._pairs(lambda moment: moment.numpy())
 
     def set_moments(self, moments: Sequence[np.ndarray]) -> None:
         """Put back what `moments` gave."""
-        for variable, value in zip([v for pair in self._moments for v in pair], moments, strict=True):
-            variable.assign(value)
+        for part in range(2):
+            for pair, value in zip(self._moments, self.packing.pack(moments[part::2]), strict=True):
+                pair[part].assign(value)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Model outputs, of the variables as they are now."""

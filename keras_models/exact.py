@@ -1,26 +1,33 @@
-"""Float operations that are exact in graph mode on every backend: powers of two by table, half-up rounding.
+"""Float operations that are exact in graph mode on every backend: powers of two by their bits, half-up rounding.
 
 Dividing by a constant vector or raising 2 to a vector is *not* exact inside ``tf.function`` (it becomes an approximate
-reciprocal), so every scale here is a table entry that is multiplied.
+reciprocal), so every scale here is a float32 made of its exponent's bits, and is multiplied.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 MAX_EXPONENT = 48
-_POWERS = np.ldexp(np.float32(1.0), np.arange(-MAX_EXPONENT, MAX_EXPONENT + 1)).astype(np.float32)
+_MIXED = 16_384  # elements of a sum that is quicker with one operation fewer
+_BIAS, _FRACTION_BITS = 127, 23  # of float32
 
 Tensor = Any
 
 
 def power_of_two(exponent: Tensor) -> Tensor:
     """Exactly ``2**exponent`` (float32) for int32 exponents, saturating at +-`MAX_EXPONENT`."""
-    index = ops.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT) + MAX_EXPONENT
-    return ops.take(ops.convert_to_tensor(_POWERS), index, axis=0)
+    biased = ops.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT) + _BIAS
+    return ops.view(ops.left_shift(biased, _FRACTION_BITS), "float32")
+
+
+def linear_log2(value: Tensor) -> Tensor:
+    """The logarithm of numbers >= 1, linear between powers of two: the bits of a float32, read as an integer."""
+    return ops.cast(ops.view(value, "int32") - (_BIAS << _FRACTION_BITS), "float32") * np.float32(2.0**-_FRACTION_BITS)
 
 
 def round_half_up(value: Tensor) -> Tensor:
@@ -32,6 +39,25 @@ def round_half_up(value: Tensor) -> Tensor:
 def to_int(value: Tensor) -> Tensor:
     """The int32 nearest to ``value``."""
     return ops.cast(round_half_up(value), "int32")
+
+
+def column_sum(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """(columns,) from (..., columns), rows times ``weights`` (rows,) if given; not exact.
+
+    A product with a row of weights: compilers make sums over columns slow by mixing them with what makes the values.
+    For large values two equal rows, since a product of a vector is mixed likewise (one core, strided).
+    """
+    rows = ops.reshape(values, (-1, values.shape[-1]))
+    count = ops.shape(rows)[0]
+    weights = ops.ones((1, count)) if weights is None else ops.expand_dims(weights, 0)
+    if not isinstance(count, int) or count * rows.shape[1] > _MIXED:
+        weights = ops.concatenate([weights, weights], axis=0)
+    return ops.matmul(weights, rows)[0]
+
+
+def with_gradient(function: Callable[..., tuple[Tensor, Any]], *inputs: Tensor) -> Tensor:
+    """What ``function`` of the inputs returns beside its own gradient function (see ``ops.custom_gradient``)."""
+    return ops.custom_gradient(function)(*(ops.copy(value) for value in inputs))  # copied: variables are refused
 
 
 def only_gradient(value: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from keras import ops
 
 from . import qkeras_bridge
 from .base import PrecisionLayer
-from .cost import LUT_PER_ACTIVATION_BIT, adder_cost, digits_cost, soft_digits
+from .cost import LUT_PER_ACTIVATION_BIT, adder_cost
 from .exact import only_gradient, round_half_up, to_numpy
 from .precision import TERNARY, BitLadder
 from .quantizers import ActivationQuantizer, WeightQuantizer
@@ -152,7 +152,7 @@ class NMPDense(PrecisionLayer):
         """(features,) differentiable widths of the outputs, None without an activation."""
         return None if self.activation_quantizer is None else self.activation_quantizer.soft_bits()
 
-    def hardware_cost(self) -> Tensor:
+    def hardware_cost(self, exact: bool = True) -> Tensor:
         """LUTs of the adders (by learned widths, weights and input widths) and of the activations.
 
         With ``cost="bits"``: the bits that store the weights, and as many times ACTIVATION_SHARE of an activation's
@@ -165,7 +165,7 @@ class NMPDense(PrecisionLayer):
             bits = self.upstream.output_bits() if self.upstream is not None else None
             if bits is None or bits.shape[0] != self.kernel.shape[0]:
                 bits = ops.full((self.kernel.shape[0],), float(self.input_bits))
-            total = ops.sum(self._adder_cost(bits))
+            total = adder_cost(self.kernel_quantizer_internal, self.kernel, bits, exact)
         if self.activation_quantizer is not None:
             total = total + LUT_PER_ACTIVATION_BIT * ops.sum(self.activation_quantizer.soft_bits())
         return ops.convert_to_tensor(total, dtype="float32")
@@ -178,17 +178,6 @@ class NMPDense(PrecisionLayer):
         if self.activation_quantizer is not None:
             bits = bits + ACTIVATION_SHARE * self.activation_quantizer.soft_bits()
         return float(self.kernel.shape[0]) * ops.sum(bits)
-
-    def _adder_cost(self, input_bits: Tensor) -> Tensor:
-        """(units,) cost at the current widths, with gradients to kernel, range, strength and input widths."""
-        quantizer: WeightQuantizer = self.kernel_quantizer_internal
-        ladder = quantizer.ladder
-        chosen = quantizer.scaled(self.kernel, ladder.index(quantizer.strength))
-        shrink = 1.0 - only_gradient(quantizer.log2_range) * np.float32(np.log(2.0))
-        hard = adder_cost(chosen, input_bits, shrink)
-        digits = [soft_digits(magnitude) for magnitude in quantizer.scaled_levels(self.kernel)]
-        slope = digits_cost(ladder.slope(quantizer.strength, digits), ops.stop_gradient(input_bits))
-        return hard + only_gradient(quantizer.strength) * slope
 
     def get_quantizers(self) -> list[Any]:
         """[kernel quantizer, bias quantizer or None], as QKeras layers answer it."""

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from .exact import only_gradient
+from .exact import with_gradient
 
 Tensor = Any
 
 TERNARY = 1.58
 MAX_BITS = 16
+FULL_SURROGATE = 4  # widths up to which the surrogate sums over all of them
 
 
 class BitLadder:
@@ -50,7 +51,7 @@ class BitLadder:
         edges = [0.0, *self.thresholds, 1.0]
         if len(self.thresholds) != count - 1 or any(a >= b for a, b in pairwise(edges)):
             raise ValueError(f"{count} widths need {count - 1} rising thresholds within (0, 1), got {self.thresholds}")
-        self._thresholds = np.asarray(self.thresholds, np.float32)[:, None]
+        self._edges = np.asarray([-np.inf, *self.thresholds], np.float32)[:, None]
         self.temperature = float(temperature) if temperature is not None else 0.5 / count
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
@@ -69,59 +70,69 @@ class BitLadder:
         index = self.bits.index(width)
         return 0.5 * (edges[index] + edges[index + 1])
 
-    def index(self, strength: Tensor) -> Tensor:
-        """Hard choice: (neurons,) int32 positions in `bits`."""
-        return ops.sum(ops.cast(ops.expand_dims(strength, 0) >= self._thresholds, "int32"), axis=0)
-
     def index_numpy(self, strength: np.ndarray) -> np.ndarray:
-        """`index` in NumPy, for export."""
-        return (np.asarray(strength, np.float32) >= self._thresholds).sum(axis=0)
+        """Hard choice: (neurons,) positions in `bits`."""
+        return (np.asarray(strength, np.float32) >= np.asarray(self.thresholds, np.float32)[:, None]).sum(axis=0)
 
-    def select(self, values: Sequence[float], index: Tensor, dtype: str = "float32") -> Tensor:
-        """``values[index]`` for one value per width."""
-        return ops.take(ops.convert_to_tensor(np.asarray(values, dtype)), index, axis=0)
+    def table(self, rows: np.ndarray, strength: Tensor, factors: Tensor | None = None) -> Tensor:
+        """(rows, neurons): of (rows, widths) or (rows, widths, neurons) numbers those of the chosen widths.
+
+        Sums of differences up to the chosen width, so exact where all of them are multiples of the last bit of the
+        largest. ``factors`` (rows, neurons) multiply. It is a reduction, so that compilers keep its result instead of
+        working it out again for every element of what it is broadcast to.
+        """
+        rows = rows if len(rows.shape) == 3 else rows[:, :, None]
+        steps = ops.concatenate([rows[:, :1], rows[:, 1:] - rows[:, :-1]], axis=1)
+        reached = ops.cast(ops.expand_dims(strength, 0) >= self._edges, "float32")
+        terms = steps * ops.expand_dims(reached, 0)
+        return ops.sum(terms if factors is None else terms * ops.expand_dims(factors, 1), axis=1)
 
     def hard_bits(self, strength: Tensor) -> Tensor:
         """(neurons,) float32 widths chosen."""
-        return self.select([float(b) for b in self.bits], self.index(strength))
+        chosen = ops.full(strength.shape, float(self.bits[0]))
+        for threshold, bits in zip(self.thresholds, self.bits[1:], strict=True):
+            chosen = ops.where(strength >= np.float32(threshold), np.float32(bits), chosen)
+        return chosen
 
-    def surrogate(self, strength: Tensor, values: Tensor) -> Tensor:
-        """``sum_b m_b(s) values[b]`` with the gradient of ``s`` only; ``values`` is (widths, ..., neurons)."""
-        values = ops.stop_gradient(values)
-        transitions = ops.sigmoid((ops.expand_dims(strength, 0) - self._thresholds) * np.float32(1 / self.temperature))
-        middle = [1] * (len(values.shape) - 2)
-        transitions = ops.reshape(transitions, (len(self.thresholds), *middle, strength.shape[0]))
-        return values[0] + ops.sum(transitions * (values[1:] - values[:-1]), axis=0)
+    def bumps(self, strength: Tensor) -> Tensor:
+        """(thresholds, neurons) slopes of the transitions: of ``sigmoid((s - t_k) / temperature)``."""
+        inverse = np.float32(1 / self.temperature)
+        transition = ops.sigmoid((ops.expand_dims(strength, 0) - self._edges[1:]) * inverse)
+        return transition * (1.0 - transition) * inverse
+
+    @property
+    def neighbours(self) -> list[list[int]]:
+        """The other widths the surrogate's slope looks at: for each of them its position, by the chosen one's.
+
+        All of them, or of a long ladder the next narrower and wider, which carry most of the slope.
+        """
+        positions = range(len(self.bits))
+        if len(self.bits) <= FULL_SURROGATE:
+            return [[k] * len(self.bits) for k in positions]
+        return [[max(k - 1, 0) for k in positions], [min(k + 1, len(self.bits) - 1) for k in positions]]
+
+    def coefficients(self, strength: Tensor) -> Tensor:
+        """Of the slope of ``sum_b m_b(s) Q_b``, (neighbours, neurons), for long ladders the chosen width's last."""
+        bumps = self.bumps(strength)
+        if len(self.bits) <= FULL_SURROGATE:
+            count = len(self.bits)
+            rises = (np.eye(count, count - 1, -1) - np.eye(count, count - 1)).astype(np.float32)
+            return ops.sum(rises[:, :, None] * ops.expand_dims(bumps, 0), axis=1)
+        reached = ops.expand_dims(strength, 0) >= self._edges  # (widths, neurons), and the last threshold reached
+        none = ops.zeros_like(reached[:1])
+        reached = ops.concatenate([reached, none], axis=0)
+        chosen = ops.cast(ops.logical_and(reached[:-1], ops.logical_not(reached[1:])), "float32")
+        below, above = chosen[1:], chosen[:-1]
+        return ops.sum(ops.stack([-below, above, below - above]) * ops.expand_dims(bumps, 0), axis=1)
 
     def soft_bits(self, strength: Tensor) -> Tensor:
         """(neurons,) widths: the hard ones, with the surrogate's gradient to the strength."""
-        widths = ops.convert_to_tensor(np.asarray(self.bits, np.float32)[:, None])
-        return ops.stop_gradient(self.hard_bits(strength)) + only_gradient(self.surrogate(strength, widths))
+        steps = np.diff(np.asarray(self.bits, np.float32))[:, None]
 
-    def slope(self, strength: Tensor, values: Sequence[Tensor]) -> Tensor:
-        """The surrogate's slope to ``s``, one value per width, each broadcasting with (..., neurons); itself constant.
+        def bits(strength: Tensor) -> tuple[Tensor, Any]:
+            return self.hard_bits(strength), lambda upstream: upstream * ops.sum(self.bumps(strength) * steps, axis=0)
 
-        ``only_gradient(s) * slope`` has the gradient of `surrogate` in one pass: no array of all widths is made.
-        """
-        total, inverse = ops.zeros(strength.shape), np.float32(1 / self.temperature)
-        for threshold, (low, high) in zip(self.thresholds, pairwise(values), strict=True):
-            total = total + self._bump((strength - np.float32(threshold)) * inverse) * (high - low)
-        return ops.stop_gradient(total)
-
-    def _bump(self, distance: Tensor) -> Tensor:
-        """Slope of a transition at so many temperatures from its threshold."""
-        transition = ops.sigmoid(distance)
-        return transition * (1.0 - transition) * np.float32(1 / self.temperature)
-
-    def slopes(self, strength: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The slopes of the transitions just below and just above the current width (zero where there is none)."""
-        count = len(self.bits)
-        padded = np.asarray([-1e3, *self.thresholds, 1e3], np.float32)  # far away: sigmoid is flat there
-        table = ops.convert_to_tensor(padded)
-        inverse = np.float32(1.0 / self.temperature)
-        below = self._bump((strength - ops.take(table, index, axis=0)) * inverse)
-        above = self._bump((strength - ops.take(table, ops.minimum(index + 1, count), axis=0)) * inverse)
-        return below, above
+        return with_gradient(bits, strength)
 
     def config(self, prefix: str) -> dict[str, Any]:
         """Constructor arguments of a layer that owns this ladder, for ``get_config``."""

@@ -6,16 +6,19 @@ The forward value is always the discrete one. Gradients:
 - to the strength: the soft surrogate of `BitLadder` (the widths' quantized values weighted by sigmoids);
 - to the range exponent: that of a quantizer's step on a logarithmic scale (Jain et al., *Trained quantization
   thresholds*, MLSys 2020): ``ln 2 * (Q(x) - x)`` inside the range and ``ln 2 * Q(x)`` outside.
+
+All of a neuron's constants are worked out in one small table, so that a training step spends its time on the tensors.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
-from .exact import only_gradient, power_of_two, round_half_up, to_int, to_numpy
+from .exact import column_sum, power_of_two, to_int, to_numpy, with_gradient
 from .precision import BitLadder
 
 Tensor = Any
@@ -34,7 +37,123 @@ def range_exponent_numpy(log2_range: Any) -> np.ndarray:
     return np.floor(clipped + 0.5).astype(np.int64)
 
 
-class WeightQuantizer:
+def _unstacked(rows: Tensor) -> list[Tensor]:
+    return [rows[k] for k in range(rows.shape[0])]
+
+
+class Format(NamedTuple):
+    """``clip(floor(x * scale + half), low, high) * step + offset``, one of each per column.
+
+    ``half`` is 0.5, or 0 for 1-bit weights, which are ``clip(floor(x), -1, 0) * 2 + 1`` in units of their step.
+    """
+
+    scale: Tensor
+    low: Tensor
+    high: Tensor
+    step: Tensor
+    offset: Tensor = None
+    half: Tensor = np.float32(0.5)
+
+    def exact(self, x: Tensor) -> Tensor:
+        """Quantized values; ``floor(v + 0.5)`` alone would send 0.49999997 to 1 in float32."""
+        scaled = x * self.scale
+        low = ops.floor(scaled)
+        return self._value(low + ops.cast(scaled - low >= 1.0 - self.half, "float32"))
+
+    def near(self, x: Tensor) -> Tensor:
+        """Quantized values for gradients: quicker, but a value just below a tie may round up."""
+        return self._value(ops.floor(x * self.scale + self.half))
+
+    def _value(self, integer: Tensor) -> Tensor:
+        value = ops.clip(integer, self.low, self.high) * self.step
+        return value if self.offset is None else value + self.offset
+
+
+class Columns(NamedTuple):
+    """What a training step needs of each column: formats, and factors of the gradient to the log2 range."""
+
+    chosen: Format
+    neighbours: list[Format]
+    top: Tensor  # 2^e
+    by_range: Tensor  # ln 2, 0 where all is pruned
+    sloped: Tensor  # 1 where Q(x) rises with x inside the range, 0 for 1-bit weights
+
+
+class Quantizer:
+    """What weights and signals share: one width and one range 2^e per column.
+
+    Subclasses give the formats of range 1 at each width: `_rows`, (6, widths) or (6, widths, columns) numbers in the
+    order of `Format`, and `_bottom`, the lower end of range 1.
+    """
+
+    _binary: Sequence[bool] = (False,)
+
+    def __init__(self, ladder: BitLadder, strength: Any, log2_range: Any) -> None:
+        self.ladder, self.strength, self.log2_range = ladder, strength, log2_range
+
+    def _rows(self) -> Any:
+        raise NotImplementedError
+
+    def _bottom(self) -> Any:
+        raise NotImplementedError
+
+    def _format(self, strength: Tensor, exponent: Tensor) -> Format:
+        """The format chosen, for ranges 2^exponent."""
+        rows, powers = self._kept()
+        return Format(*_unstacked(self._table(rows, powers, strength, exponent)))
+
+    def _columns(self, strength: Tensor, exponent: Tensor) -> Columns:
+        rows, powers = self._kept()
+        picked = [ops.take(rows, np.asarray(p), axis=1) for p in self.ladder.neighbours]
+        alive = [LN2 if b else 0.0 for b in self.ladder.bits]
+        sloped = [0.0 if b == 1 and any(self._binary) else 1.0 for b in self.ladder.bits]
+        rest = np.asarray([np.ones(len(alive)), alive, sloped], np.float32).reshape(3, -1, *[1] * (len(rows.shape) - 2))
+        rest = rest + ops.zeros_like(rows[:1])
+        table = ops.concatenate([rows, *picked, rest], axis=0)
+        powers = powers * (1 + len(picked))
+        found = _unstacked(self._table(table, [*powers, 1, 0, 0], strength, exponent))
+        count = rows.shape[0]
+        formats = [Format(*found[count * i : count * (i + 1)]) for i in range(1 + len(picked))]
+        return Columns(formats[0], formats[1:], *found[-3:])
+
+    def _kept(self) -> tuple[Any, list[int]]:
+        """Rows of `Format`, and the power of the range that multiplies each; offset and half only if they differ."""
+        kept = 6 if any(self._binary) else 4
+        return self._rows()[:kept], [-1, 0, 0, 1, 1, 0][:kept]
+
+    def _table(self, rows: Any, powers: Sequence[int], strength: Tensor, exponent: Tensor) -> Tensor:
+        factors = power_of_two(np.asarray(powers, np.int32)[:, None] * ops.expand_dims(exponent, 0))
+        return self.ladder.table(rows, strength, factors)
+
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        """Quantized values of the shape of ``x`` (..., columns), with their gradients when training."""
+        if training:
+            return with_gradient(self._trained, x, self.strength, self.log2_range)
+        form = self._format(ops.convert_to_tensor(self.strength), range_exponent(self.log2_range))
+        return form.exact(ops.convert_to_tensor(x))
+
+    def _trained(self, x: Tensor, strength: Tensor, log2_range: Tensor) -> tuple[Tensor, Any]:
+        columns = self._columns(strength, range_exponent(log2_range))
+        hard = columns.chosen.exact(x)
+
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            values = [*(form.near(x) for form in columns.neighbours), hard]
+            coefficients = _unstacked(self.ladder.coefficients(strength))
+            slope = sum((c * v for c, v in zip(coefficients, values, strict=False)), start=0.0)
+            inside = ops.logical_and(x > columns.top * self._bottom(), x < columns.top)
+            moved = hard - ops.where(inside, x, 0.0) * columns.sloped
+            free = ops.cast(ops.abs(log2_range) < MAX_RANGE, "float32")
+            by_range = column_sum(upstream * moved) * columns.by_range * free
+            return ops.where(inside, upstream, 0.0), column_sum(upstream * slope), by_range
+
+        return hard, gradient
+
+    def soft_bits(self) -> Tensor:
+        """(columns,) widths: the hard ones, with the surrogate's gradient to the strength."""
+        return self.ladder.soft_bits(self.strength)
+
+
+class WeightQuantizer(Quantizer):
     """Symmetric signed weights, one width and one range 2^e per column.
 
     Width b >= 2: integers in [-(2^(b-1)-1), 2^(b-1)-1] times 2^(e-b+1). 1.58: {-1, 0, 1} times 2^(e-1). 1: {-1, 1}
@@ -42,72 +161,32 @@ class WeightQuantizer:
     """
 
     def __init__(self, ladder: BitLadder, strength: Any, log2_range: Any) -> None:
-        self.ladder, self.strength, self.log2_range = ladder, strength, log2_range
-        self._shift = [max(1, int(np.ceil(b)) - 1) for b in ladder.bits]
-        self._limit = [0.0 if b == 0 else 1.0 if b < 2 else float(2 ** (int(b) - 1) - 1) for b in ladder.bits]
+        super().__init__(ladder, strength, log2_range)
+        self._shift = np.asarray([max(1, int(np.ceil(b)) - 1) for b in ladder.bits], np.int64)
+        self._limit = np.asarray([0 if b == 0 else 1 if b < 2 else 2 ** (int(b) - 1) - 1 for b in ladder.bits], float)
         self._binary = [b == 1 for b in ladder.bits]
 
-    def _at(self, kernel: Tensor, index: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantized kernel and mantissas (float) with width number ``index`` (int or per column)."""
-        shift = self.ladder.select(self._shift, index, "int32")
-        limit = self.ladder.select(self._limit, index)
-        scaled = kernel * power_of_two(shift - exponent)
-        mantissa = ops.clip(round_half_up(scaled), -limit, limit)
-        if any(self._binary):
-            sign = ops.where(kernel >= 0, 1.0, -1.0)
-            mantissa = ops.where(self.ladder.select(self._binary, index, "bool"), sign, mantissa)
-        return mantissa * power_of_two(exponent - shift), mantissa
+    def _rows(self) -> np.ndarray:
+        step = np.ldexp(1.0, -self._shift)
+        rows = [1 / step, -self._limit, self._limit, step, 0 * step, 0 * step + 0.5]
+        as_binary = [1 / step, 0 * step - 1, 0 * step, 2 * step, step, 0 * step]
+        return np.where(self._binary, as_binary, rows).astype(np.float32)
 
-    def __call__(self, kernel: Tensor, training: bool = False) -> Tensor:
-        """The quantized (inputs, units) kernel; surrogate gradients only when training."""
-        index, exponent = self.ladder.index(self.strength), range_exponent(self.log2_range)
-        hard = ops.stop_gradient(self._at(kernel, index, exponent)[0])
-        limit = power_of_two(exponent)
-        out = hard + only_gradient(ops.clip(kernel, -limit, limit))
-        if not training:
-            return out
-        inside = ops.stop_gradient(ops.cast(ops.abs(kernel) < limit, "float32"))
-        sloped = ops.where(self.ladder.select([b >= 1.5 for b in self.ladder.bits], index, "bool"), inside, 0.0)
-        alive = self.ladder.select([float(b > 0) for b in self.ladder.bits], index)
-        step = ops.stop_gradient((hard - sloped * kernel) * alive) * LN2
-        out = out + only_gradient(ops.clip(self.log2_range, -MAX_RANGE, MAX_RANGE)) * step
-        slope = self.ladder.slope(self.strength, self._levels(kernel, exponent)) * limit
-        return out + only_gradient(self.strength) * slope
+    def _bottom(self) -> float:
+        return -1.0
 
-    def _levels(self, kernel: Tensor, exponent: Tensor) -> list[Tensor]:
-        """The kernel at each width in units of the range, for gradients (a tie's neighbour may round the other way)."""
-        relative, levels = ops.stop_gradient(kernel) * power_of_two(-exponent), []
-        for shift, limit, binary in zip(self._shift, self._limit, self._binary, strict=True):
-            step = np.float32(2.0**shift)
-            mantissa = ops.clip(ops.floor(relative * step + 0.5), -limit, limit)
-            if binary:
-                mantissa = ops.where(relative >= 0, 1.0, -1.0)
-            levels.append(mantissa * np.float32(1 / step) if limit else ops.zeros_like(relative))
-        return levels
-
-    def scaled(self, kernel: Tensor, index: Tensor) -> Tensor:
-        """|kernel| in steps of width number ``index`` (the real-valued mantissas), for the hardware cost."""
-        shift = self.ladder.select(self._shift, index, "int32")
-        magnitude = ops.abs(kernel) * power_of_two(shift - range_exponent(self.log2_range))
-        return ops.minimum(magnitude, self.ladder.select(self._limit, index))
-
-    def soft_bits(self) -> Tensor:
-        """(units,) widths: the hard ones, with the surrogate's gradient to the strength."""
-        return self.ladder.soft_bits(self.strength)
-
-    def scaled_levels(self, kernel: Tensor) -> list[Tensor]:
-        """`scaled` for each width, without gradients."""
-        relative = ops.abs(ops.stop_gradient(kernel)) * power_of_two(-range_exponent(self.log2_range))
-        limits = zip(self._shift, self._limit, strict=True)
-        return [ops.minimum(relative * np.float32(2.0**shift), np.float32(limit)) for shift, limit in limits]
+    def magnitudes(self, strength: Tensor, exponent: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """(units,) scale and limit of |kernel| in steps, for the hardware cost: of the chosen width and neighbours."""
+        columns = self._columns(strength, exponent)
+        return [(form.scale, ops.maximum(form.high, -form.low)) for form in (columns.chosen, *columns.neighbours)]
 
     def integers(self, kernel: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mantissas int64 (inputs, units), fraction bits int (units,) and width labels float (units,)."""
         index, exponent = self.ladder.index_numpy(to_numpy(self.strength)), range_exponent_numpy(self.log2_range)
-        frac = np.asarray(self._shift, np.int64)[index] - exponent
+        frac = self._shift[index] - exponent
         values = to_numpy(kernel)
         scaled = np.ldexp(values, frac.astype(np.int32))
-        limit = np.asarray(self._limit)[index]
+        limit = self._limit[index]
         mantissa = np.clip(np.floor(scaled.astype(np.float64) + 0.5), -limit, limit).astype(np.int64)
         mantissa = np.where(np.asarray(self._binary)[index], np.where(values >= 0, 1, -1), mantissa)
         return mantissa, frac, np.asarray(self.ladder.bits, np.float64)[index]
@@ -116,7 +195,7 @@ class WeightQuantizer:
         return f"nmp_weights(bits={self.ladder.bits})"
 
 
-class ActivationQuantizer:
+class ActivationQuantizer(Quantizer):
     """Signals of one width and one range 2^e per feature, rounded half up and saturated.
 
     Unsigned: m * 2^(e-b), m in 0..2^b-1. Signed: m * 2^(e-b+1), m in -2^(b-1)..2^(b-1)-1. Width 0 is constant zero.
@@ -124,54 +203,23 @@ class ActivationQuantizer:
     """
 
     def __init__(self, ladder: BitLadder, strength: Any, log2_range: Any, signed: Any = None) -> None:
-        self.ladder, self.strength, self.log2_range, self.signed = ladder, strength, log2_range, signed
-        self._levels = [float(2 ** int(b)) for b in ladder.bits]
+        super().__init__(ladder, strength, log2_range)
+        self.signed = signed
 
-    def _bounds(self, index: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Fraction bits (int32), lowest and highest mantissa (float) for width number ``index``."""
-        bits = self.ladder.select([int(b) for b in self.ladder.bits], index, "int32")
-        levels = self.ladder.select(self._levels, index)
-        frac, low, high = bits - exponent, ops.zeros_like(levels), levels - 1.0
-        if self.signed is not None:
-            signed = ops.cast(self.signed, "float32")
-            half = 0.5 * levels * signed
-            alive = ops.cast(bits > 0, "float32")
-            frac = frac - ops.cast(signed, "int32") * ops.cast(bits > 0, "int32")
-            low, high = -half * alive, high - half * alive
-        return frac, low, high
+    def _rows(self) -> Any:
+        bits = np.asarray(self.ladder.bits, int)
+        levels = np.ldexp(1.0, bits)
+        step, alive = np.ldexp(1.0, -bits), (bits > 0).astype(float)
+        unsigned = np.asarray([1 / step, 0 * levels, levels - 1, step], np.float32)
+        if self.signed is None:
+            return unsigned
+        half = 0.5 * levels * alive
+        doubled = step * (1 + alive)
+        signed = np.asarray([1 / doubled, -half, half - alive, doubled], np.float32)
+        return unsigned[:, :, None] + ops.cast(self.signed, "float32") * (signed - unsigned)[:, :, None]
 
-    def _at(self, x: Tensor, index: Tensor, exponent: Tensor) -> Tensor:
-        frac, low, high = self._bounds(index, exponent)
-        return ops.clip(round_half_up(x * power_of_two(frac)), low, high) * power_of_two(-frac)
-
-    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
-        """Quantized signals of the shape of ``x`` (..., features)."""
-        index, exponent = self.ladder.index(self.strength), range_exponent(self.log2_range)
-        hard = ops.stop_gradient(self._at(x, index, exponent))
-        top = power_of_two(exponent)
-        bottom = -top * ops.cast(self.signed, "float32") if self.signed is not None else ops.zeros_like(top)
-        out = hard + only_gradient(ops.clip(x, bottom, top))
-        if not training:
-            return out
-        inside = ops.logical_and(x > bottom, x < top)
-        step = ops.stop_gradient(hard - ops.where(inside, x, 0.0)) * LN2
-        alive = self.ladder.select([float(b > 0) for b in self.ladder.bits], index)
-        out = out + only_gradient(ops.clip(self.log2_range, -MAX_RANGE, MAX_RANGE)) * step * alive
-        return out + only_gradient(self.strength) * self._slope(ops.stop_gradient(x), hard, index, exponent)
-
-    def _slope(self, x: Tensor, hard: Tensor, index: Tensor, exponent: Tensor) -> Tensor:
-        """The surrogate's; long ladders keep its two transitions next to the current width, which carry most of it."""
-        count = len(self.ladder.bits)
-        if count <= 3:
-            return self.ladder.slope(self.strength, [self._at(x, np.int32(k), exponent) for k in range(count)])
-        below, above = self.ladder.slopes(self.strength, index)
-        lower = self._at(x, ops.maximum(index - 1, 0), exponent)
-        upper = self._at(x, ops.minimum(index + 1, count - 1), exponent)
-        return ops.stop_gradient(below * (hard - lower) + above * (upper - hard))
-
-    def soft_bits(self) -> Tensor:
-        """(features,) widths: the hard ones, with the surrogate's gradient to the strength."""
-        return self.ladder.soft_bits(self.strength)
+    def _bottom(self) -> Any:
+        return 0.0 if self.signed is None else -ops.cast(self.signed, "float32")
 
     def export(self, relu: bool) -> dict[str, Any]:
         """The integer description of this quantizer."""

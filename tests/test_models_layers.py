@@ -170,9 +170,27 @@ def test_ladder_thresholds_and_surrogate() -> None:
     ladder = BitLadder((1, 2, 4, 8), thresholds=(0.25, 0.5, 0.75), temperature=0.01, start=1)
     strength = ops.convert_to_tensor(np.array([0.0, 0.2499, 0.25, 0.6, 0.75, 1.0], np.float32))
     assert to_numpy(ladder.hard_bits(strength)).tolist() == [1, 1, 2, 4, 8, 8]
-    middle = ops.convert_to_tensor(np.array([ladder.strength_of(b) for b in ladder.bits], np.float32))
-    soft = ladder.surrogate(middle, np.asarray(ladder.bits, np.float32)[:, None])
-    np.testing.assert_allclose(to_numpy(soft), ladder.bits, rtol=1e-3)
+
+
+@pytest.mark.parametrize("bits", [(1, 2), (1, 2, 4, 8), (0, 1.58, 3, 4, 5, 6, 8), (0, 1, 2, 3, 4, 5, 6, 7, 8)])
+def test_coefficients_are_the_surrogates_slope(bits: tuple[float, ...]) -> None:
+    """Of a long ladder the transitions just below and above the chosen width; of a short one all."""
+    ladder, random = BitLadder(bits), np.random.default_rng(0)
+    strength = random.uniform(0, 1, 50).astype(np.float32).astype(float)
+    values = np.sort(random.normal(size=(len(bits), 50)), axis=0)
+    chosen = ladder.index_numpy(strength)
+    near = np.arange(len(bits) - 1)[:, None] - chosen + np.zeros((len(bits) - 1, 50))
+    counted = (near == 0) | (near == -1) | (len(bits) <= 4)
+
+    def surrogate(at: np.ndarray) -> np.ndarray:
+        distance = (at - np.asarray(ladder.thresholds)[:, None]) / ladder.temperature
+        return (counted * np.diff(values, axis=0) / (1 + np.exp(-distance))).sum(axis=0)
+
+    slope = (surrogate(strength + 1e-6) - surrogate(strength - 1e-6)) / 2e-6
+    parts = [values[np.asarray(other)[chosen], np.arange(50)] for other in ladder.neighbours]
+    parts = [*parts, values[chosen, np.arange(50)]] if len(bits) > 4 else parts
+    coefficients = to_numpy(ladder.coefficients(ops.convert_to_tensor(strength.astype(np.float32))))
+    np.testing.assert_allclose((coefficients * parts).sum(axis=0), slope, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("arguments", [
@@ -268,6 +286,7 @@ def test_a_neuron_of_few_input_bits_costs_no_more_than_its_tables() -> None:
     assert np.isfinite(layer_luts(np.ones((800, 1), int), np.full(800, 8), np.array([8])))  # 2^6400 tables, no warning
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="gradients are taken with jax.grad")
 def test_cost_in_bits_counts_stored_weights_and_pulls_only_at_widths() -> None:
     import jax
 
@@ -286,6 +305,20 @@ def test_cost_in_bits_counts_stored_weights_and_pulls_only_at_widths() -> None:
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         pulled = variable.name in ("weight_strength", "activation_strength")
         assert (np.asarray(gradient) > 0).all() if pulled else (np.asarray(gradient) == 0).all(), variable.path
+
+
+def test_a_cost_without_weight_is_not_computed() -> None:
+    model = build_mlp(12, (8,), 1)
+    X = inputs(256)
+    engine = make_engine(model, X, np.abs(X[:, :1]), "regression", OptimizerConfig(), 64, 0)
+    called = []
+    cost = model.layers[1].hardware_cost
+    model.layers[1].hardware_cost = lambda exact=True: called.append(exact) or cost(exact)
+    free = engine.epoch(1e-3, 0.0)
+    assert not called
+    assert engine.epoch(1e-3, 1.0) > free + 100 and called  # that many LUTs
+    traced = len(called)
+    assert engine.epoch(1e-3, 0.0) < free + 100 and len(called) == traced  # nothing is compiled again
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="one backend's engine is enough, the other's is compared")
