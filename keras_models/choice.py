@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MODELS = {"mlp": "32-32", "tabformer": "16-32"}  # and their default sizes
 
 TABFORMER_METHODS = ("nmp", "uniform", "float")
+WEIGHTS_ONLY_METHODS = ("nmp", "uniform")  # of a mlp
 DEFAULT_BITS = {"uniform": 8.0, "adq": 3.0, "cmpq": 3.0}
 BIT_LIMITS = {"uniform": (1.0, 16.0), "adq": (2.0, 5.0), "cmpq": (1.0, 8.0)}
 
@@ -44,7 +45,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--blocks", type=int, default=1, help="of a tabformer: encoder blocks over columns, and over rows")
     p.add_argument("--count-luts", choices=COUNTS, help="what counts for --lut-budget: synthesis (default with flow "
                    "installed; some seconds to minutes), the adder graphs, or training's own estimate")  # fmt: skip
-    p.add_argument("--weights-only", action="store_true", help="of a tabformer: activations stay float")
+    p.add_argument("--weights-only", action="store_true", help="activations (and a mlp's inputs) stay float: the "
+                   "published weights-only mode; the model cannot become hardware")  # fmt: skip
 
 
 def check_model(options: argparse.Namespace) -> None:
@@ -53,9 +55,14 @@ def check_model(options: argparse.Namespace) -> None:
     _check_method(options)
     if options.count_luts not in (None, "estimate") and (options.model != "mlp" or not options.lut_budget):
         raise UsageError(f"--count-luts {options.count_luts} is for --model mlp with --lut-budget")
+    if options.weights_only and (options.lut_budget or options.front):
+        raise UsageError("--lut-budget and --front need quantized activations; leave out --weights-only")
     if options.model != "tabformer":
-        if (options.window, options.heads, options.blocks, options.weights_only) != (1, 2, 1, False):
-            raise UsageError("--window, --heads, --blocks and --weights-only are for --model tabformer")
+        if (options.window, options.heads, options.blocks) != (1, 2, 1):
+            raise UsageError("--window, --heads and --blocks are for --model tabformer")
+        if options.weights_only and options.method not in WEIGHTS_ONLY_METHODS:
+            raise UsageError(f"--weights-only is for --method {' and '.join(WEIGHTS_ONLY_METHODS)}, "
+                             f"not {options.method}")  # fmt: skip
         return
     if options.weight_bits or options.activation_bits or options.cost == "bits":
         raise UsageError("--weight-bits, --activation-bits and --cost bits are for --model mlp")
@@ -67,8 +74,6 @@ def check_model(options: argparse.Namespace) -> None:
     if len(sizes) != 2 or any(size % options.heads for size in sizes):
         raise UsageError(f"--hidden {options.hidden}: a tabformer takes token and row width, like 16-32, both "
                          f"multiples of its {options.heads} heads")  # fmt: skip
-    if options.weights_only and options.lut_budget:
-        raise UsageError("--lut-budget needs quantized activations; leave out --weights-only")
 
 
 def _check_method(options: argparse.Namespace) -> None:
@@ -88,10 +93,14 @@ def bits_of(options: argparse.Namespace) -> float:
     return DEFAULT_BITS.get(options.method, 8.0) if options.bits is None else options.bits
 
 
-def deployment(model: str, method: Method) -> dict[str, Any]:
+def deployment(options: argparse.Namespace, method: Method) -> dict[str, Any]:
     """Whether ``flow.build`` takes the trained model, and if not why, for ``m.train.json``."""
-    obstacle = "embeddings, norms and softmax stay float; only its projections export" if model == "tabformer" else ""
-    return {"deployable": not (obstacle or method.obstacle), "obstacle": obstacle or method.obstacle or None}
+    obstacle = method.obstacle
+    if options.model == "tabformer":
+        obstacle = "embeddings, norms and softmax stay float; only its projections export"
+    elif options.weights_only:
+        obstacle = "inputs and activations stay float"
+    return {"deployable": not obstacle, "obstacle": obstacle or None}
 
 
 def count_of(options: argparse.Namespace) -> str:
@@ -131,13 +140,15 @@ def method_and_spec(
     """The training method for the chosen model and what it needs to build it; ``X`` are training inputs."""
     from . import methods
 
-    common = (X.shape[-1], sizes_of(options), outputs, options.mode, bits_of(options), options.seed, X)
+    common: tuple[Any, ...] = (X.shape[-1], sizes_of(options), outputs, options.mode, bits_of(options), options.seed, X)
     if options.model == "mlp":
         return methods.METHODS[options.method], methods.ModelSpec(
-            *common, dense=methods.bit_sets(options.weight_bits, options.activation_bits) | {"cost": options.cost}
-        )
+            *common, weights_only=options.weights_only,
+            dense=methods.bit_sets(options.weight_bits, options.activation_bits) | {"cost": options.cost},
+        )  # fmt: skip
     from . import tabformer
 
     categories = tuple(len(levels) for _, levels in preprocessing.categorical)
-    shape = (options.window, options.heads, options.blocks, options.weights_only)
-    return tabformer.METHODS[options.method], tabformer.TabSpec(*common, categories, *shape)
+    shape = (options.window, options.heads, options.blocks)
+    spec = tabformer.TabSpec(*common, categories, *shape, weights_only=options.weights_only)
+    return tabformer.METHODS[options.method], spec

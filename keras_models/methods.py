@@ -21,7 +21,10 @@ from .stage import Stage
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a method needs to know to build a model; ``dense`` are arguments of `NMPDense`, see `bit_sets`."""
+    """What a method needs to know to build a model; ``dense`` are arguments of `NMPDense`, see `bit_sets`.
+
+    ``weights_only``: inputs and activations stay float.
+    """
 
     inputs: int
     hidden: tuple[int, ...]
@@ -31,6 +34,7 @@ class ModelSpec:
     seed: int = 0
     calibration: np.ndarray = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     dense: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    weights_only: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,19 @@ def bit_sets(weights: str | None, activations: str | None) -> dict[str, Any]:
 
 
 def _build_nmp(spec: ModelSpec) -> keras.Model:
-    model = build_mlp(spec.inputs, spec.hidden, spec.outputs, spec.mode, spec.seed, dense=spec.dense)
-    model.get_layer("quantize_inputs").adapt(spec.calibration)
+    sizes = (spec.inputs, spec.hidden, spec.outputs)
+    model = build_mlp(*sizes, spec.mode, spec.seed, dense=spec.dense, weights_only=spec.weights_only)
+    if not spec.weights_only:
+        model.get_layer("quantize_inputs").adapt(spec.calibration)
     return model
 
 
 def _describe_nmp(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
     description = export_integer(model)
-    return luts_of_export(description), {**bit_statistics(description), "model_bytes": _stored_bytes(description)}
+    statistics = {**bit_statistics(description), "model_bytes": _stored_bytes(description)}
+    if all(item["kind"] == "dense" for item in description):  # weights only
+        return None, {**statistics, "mean_activation_bits": 32.0}
+    return luts_of_export(description), statistics
 
 
 def _stored_bytes(description: list[dict[str, Any]]) -> int:
@@ -136,10 +145,9 @@ def _build_uniform(spec: ModelSpec) -> keras.Model:
     uniform_quantizers(spec.bits)
     import qkeras
 
-    layers: list[keras.layers.Layer] = [
-        keras.layers.Input((spec.inputs,), name="features"),
-        qkeras.QActivation(qkeras.quantized_bits(8, 3, 1, alpha=1), name="quantize_inputs"),
-    ]
+    layers: list[keras.layers.Layer] = [keras.layers.Input((spec.inputs,), name="features")]
+    if not spec.weights_only:
+        layers.append(qkeras.QActivation(qkeras.quantized_bits(8, 3, 1, alpha=1), name="quantize_inputs"))
     for number, units in enumerate([*spec.hidden, spec.outputs]):
         last = number == len(spec.hidden)
         weights, activation = uniform_quantizers(spec.bits)
@@ -152,7 +160,9 @@ def _build_uniform(spec: ModelSpec) -> keras.Model:
                 kernel_initializer=_initializer(spec, number),
             )
         )
-        if not last:
+        if not last and spec.weights_only:
+            layers.append(keras.layers.ReLU(name=f"relu_{number}"))
+        elif not last:
             layers.append(qkeras.QActivation(activation, name=f"relu_{number}"))
     return keras.Sequential(layers, name="uniform_mlp")
 
@@ -164,12 +174,13 @@ def _describe_uniform(model: keras.Model) -> tuple[float | None, dict[str, Any]]
     widths = [width_label(layer.kernel_quantizer_internal) for layer in dense]
     sizes = [int(np.prod(layer.kernel.shape)) for layer in dense]
     relus = [layer for layer in model.layers if layer.name.startswith("relu_")]
+    widths_after = [32.0 if isinstance(layer, keras.layers.ReLU) else layer.activation.bits for layer in relus]
     counts: dict[str, int] = {}
     for layer, width in zip(dense, widths, strict=True):
         counts[f"{width:g}"] = counts.get(f"{width:g}", 0) + layer.units
     return None, {
         "mean_weight_bits": float(np.average(widths, weights=sizes)),
-        "mean_activation_bits": float(np.mean([layer.activation.bits for layer in relus])) if relus else None,
+        "mean_activation_bits": float(np.mean(widths_after)) if relus else None,
         "weight_bits_histogram": counts,
         "model_bytes": int(np.ceil(np.dot(widths, sizes) / 8)) + 2 * sum(layer.units + 1 for layer in dense),
     }
@@ -179,6 +190,8 @@ def _finish_uniform(stage: Stage, found: dict[str, Any]) -> dict[str, Any]:
     """The estimated LUTs of the finished model: quantizing every epoch for them would slow training down."""
     from .qkeras_bridge import integers
 
+    if any(isinstance(layer, keras.layers.ReLU) for layer in stage.model.layers):
+        return {}  # weights only: no hardware
     description: list[dict[str, Any]] = [{"kind": "quantizer", "bits": np.full(stage.model.input_shape[-1], 8)}]
     for layer in stage.model.layers:
         if type(layer).__name__ == "QDense":

@@ -22,27 +22,30 @@ def build_mlp(
     seed: int = 0,
     dense: dict[str, Any] | None = None,
     quantize_inputs: dict[str, Any] | None = None,
+    weights_only: bool = False,
 ) -> keras.Model:
     """An MLP: input quantizer, hidden `NMPDense` layers with ReLU, a linear `NMPDense` output.
 
     ``dense`` and ``quantize_inputs`` are further arguments of the layers. Kernel initializers are seeded by ``seed``.
+    With ``weights_only`` inputs and activations stay float, which is no hardware, as in the method's published mode.
     """
-    layers: list[keras.layers.Layer] = [
-        keras.layers.Input((inputs,), name="features"),
-        NMPInputQuantizer(name="quantize_inputs", **(quantize_inputs or {})),
-    ]
+    layers: list[keras.layers.Layer] = [keras.layers.Input((inputs,), name="features")]
+    if not weights_only:
+        layers.append(NMPInputQuantizer(name="quantize_inputs", **(quantize_inputs or {})))
     for number, units in enumerate([*hidden, outputs]):
         last = number == len(hidden)
         layers.append(
             NMPDense(
                 units,
-                activation=None if last else "relu",
+                activation=None if last or weights_only else "relu",
                 mode=mode,
                 name="output" if last else f"dense_{number}",
                 kernel_initializer=keras.initializers.HeNormal(seed=1000 * seed + number),
                 **(dense or {}),
             )
         )
+        if weights_only and not last:
+            layers.append(keras.layers.ReLU(name=f"relu_{number}"))
     return keras.Sequential(layers, name="nmp_mlp")
 
 

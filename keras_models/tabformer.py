@@ -33,14 +33,13 @@ class TabSpec(ModelSpec):
     """`ModelSpec` of a tabular transformer; ``hidden`` is (token width, row width), ``inputs`` the features of a row.
 
     ``categories``: features of each categorical field, the last ones of a row. ``window``: rows of an input.
-    ``calibration`` (..., features) gives the bins of the field embeddings. ``weights_only``: activations stay float.
+    ``calibration`` (..., features) gives the bins of the field embeddings.
     """
 
     categories: tuple[int, ...] = ()
     window: int = 1
     heads: int = 2
     blocks: int = 1
-    weights_only: bool = False
 
 
 @dataclass(frozen=True)

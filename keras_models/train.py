@@ -242,7 +242,7 @@ def summary(
         **{name: score_of(dataset.task, outputs[name], parts[name][1]) for name in ("test", "val")},
         **best.statistics,
         **result.found,
-        **choice.deployment(options.model, method),
+        **choice.deployment(options, method),
         "estimated_luts": method.describe(model)[0] or result.found.get("estimated_luts"),
         "counted_luts": best.luts if choice.count_of(options) != "estimate" else None,
         "epoch": best.epoch,

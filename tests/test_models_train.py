@@ -144,6 +144,8 @@ def test_paper_mode_and_float(regression: str, tmp_path: Path) -> None:
         ("--method", "uniform", "--settle", "0.5"),
         ("--settle", "1.2"),
         ("--strength-rate", "0"),
+        ("--weights-only", "--method", "adq"),
+        ("--weights-only", "--front"),
     ],
 )
 def test_one_error_line_and_status_1(
@@ -153,6 +155,22 @@ def test_one_error_line_and_status_1(
     error = capsys.readouterr().err.strip().splitlines()
     assert len([line for line in error if line.startswith("error: ")]) == 1 and "Traceback" not in "".join(error)
     assert not list(tmp_path.glob("m.*"))
+
+
+@pytest.mark.parametrize("method", [("--mode", "paper"), ("--method", "uniform", "--bits", 2)])
+def test_weights_only_leaves_signals_float(regression: str, tmp_path: Path, method: tuple[object, ...]) -> None:
+    from keras_models.models import load_model
+
+    out = tmp_path / "m.h5"
+    options = ("--hidden", "8", "--epochs", 3, "--learning-rate", 0.01, "--weights-only")
+    assert run("--data", regression, "--out", out, *options, *method) == 0
+    report = json.loads((tmp_path / "m.train.json").read_text())
+    assert report["mean_weight_bits"] <= 8 and report["mean_activation_bits"] == 32
+    assert (report["deployable"], report["obstacle"]) == (False, "inputs and activations stay float")
+    model = load_model(out)
+    x = np.float32(np.linspace(0.001, 0.002, 7))[:, None] * np.ones((1, 6), np.float32)
+    hidden = np.asarray(model.layers[0](x))
+    assert len(np.unique(hidden[:, np.abs(hidden).max(axis=0) > 0][:, 0])) == 7, "inputs are quantized"
 
 
 def test_neurons_take_only_the_widths_of_a_bit_set(regression: str, tmp_path: Path) -> None:
