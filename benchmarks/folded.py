@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.folded`` writes the section "Folded architecture" of ``RESULTS.md`` and ``folded.png``. The
 designs are random with the statistics of trained ones (weights of 1 to 4 bits, 1.3 on average; activations of 3 to 5).
-``--synthesize`` runs Yosys on each point (minutes each), otherwise the solver's estimates are shown beside the figures
-that ``folded.json`` keeps from the last synthesis.
+``--synthesize`` runs Yosys on each point (minutes each) and a whole build with all engines on the 4 x 512 network (10
+minutes), otherwise the solver's estimates are shown beside the figures that ``folded.json`` keeps from the last run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,13 +23,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results_file import table, write_section
-from flow import parts, plan, simulate
+from flow import parts, plan
 from flow.check import check
 from flow.emit.folded import emit_folded
-from flow.emit.testbench import describe
-from flow.evaluate import evaluate
+from flow.emit.verilog import Rtl
 from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron
+from flow.ir import Design, Layer, Neuron, to_json
 from flow.lowered import lower
 from flow.netlist import read_netlist
 from flow.passes.group import group
@@ -36,12 +37,12 @@ from flow.passes.widths import widths
 from flow.solver import interval_for, smallest
 from flow.steps import digest_of
 from flow.tools import yosys
-from flow.vectors import make_vectors
 
 HERE = Path(__file__).parent
 LEARNED = {1.0: 0.78, 1.58: 0.06, 2.0: 0.09, 3.0: 0.05, 4.0: 0.02}  # share of neurons by learned width
 CLOCK_NS = 10.0
-_SYNTHESIZED_LUT = 20_000  # points that the solver estimates larger are not synthesized
+_SYNTHESIZED_LUT = 40_000  # points that the solver estimates larger are not synthesized
+ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
 COVERTYPE = (54, 512, 512, 512, 512, 7)
 MNIST = (784, 256, 256, 10)
 SMALL = (128, 128, 64, 10)
@@ -84,7 +85,7 @@ def _neuron(rng: np.random.Generator, fan_in: int, last: bool, uniform: int | No
 def measure(
     design: Design, interval: int, known: dict[str, Any] | None, simulate_too: bool, synthesize: bool = True
 ) -> dict[str, Any]:
-    """One design at one interval: solver, synthesis for xc7z020, and vectors through Verilator where asked for.
+    """One design at one interval: solver and synthesis for xc7z020, in a build with all engines where asked for.
 
     ``known`` are earlier figures: kept if they are of the same Verilog, or marked ``stale`` if they are not and nothing
     is to be synthesized.
@@ -95,7 +96,8 @@ def measure(
     synthesize = synthesize and folding.cost.lut < _SYNTHESIZED_LUT
     key = digest_of(*rtl.files.values())
     if known and "lut" in known and (known.get("rtl") == key or not synthesize):
-        return {**known, "stale": known.get("rtl") != key}
+        same = known.get("rtl") == key
+        return {**known, **({"estimate": asdict(folding.cost)} if same else {}), "stale": not same}
     point: dict[str, Any] = {
         "design": design.name,
         "rtl": key,
@@ -108,23 +110,36 @@ def measure(
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plan.mirror(dict(rtl.files), folder / "rtl")
-        if simulate_too and synthesize:
-            point["verilator"] = _simulated(design, rtl, folder)
-        if synthesize:
+        if synthesize and simulate_too:
+            point.update(_built(design, interval, rtl, folder))
+        elif synthesize:
             point.update(_synthesized(rtl, folder))
     return point
 
 
-def _simulated(design: Design, rtl: Any, folder: Path) -> str:
-    inputs = make_vectors(design, 12, None, 0)
-    expected = evaluate(design, inputs)
-    result = simulate.run_cocotb("verilator", describe(design, rtl), folder, inputs, expected, folder / "sim")
-    return result.message
+def _built(design: Design, interval: int, rtl: Rtl, folder: Path) -> dict[str, Any]:
+    """Figures of ``flow.build`` with all engines, which must agree."""
+    (folder / "design.json").write_text(to_json(design))
+    command = ["flow.build", "--model", "design.json", "--part", "xc7z020", "--architecture", "folded",
+               "--initiation-interval", str(interval), "--engines", ",".join(ENGINES)]  # fmt: skip
+    subprocess.run([sys.executable, "-m", *command], cwd=folder, check=True)
+    report = json.loads((folder / "build" / "report.json").read_text())
+    if any((folder / "build" / "rtl" / name).read_text() != text for name, text in rtl.files.items()):
+        raise SystemExit("the build made other Verilog than the solver's point")
+    found = report["synthesis"]
+    return {
+        **{k: found[k] for k in ("lut", "ff", "bram18", "dsp", "carry4", "lut_as_memory", "lut_placed")},
+        "path_ns": found["critical_path"]["delay_ns"],
+        "seconds": report["seconds"]["synthesis"],
+        "engines": report["verification"],
+        "build": {"command": " ".join(["python", "-m", *command]), "seconds": report["seconds"]["total"],
+                  "proof": report["proof"]},
+    }  # fmt: skip
 
 
-def _synthesized(rtl: Any, folder: Path) -> dict[str, Any]:
+def _synthesized(rtl: Rtl, folder: Path) -> dict[str, Any]:
     start = time.monotonic()
+    plan.mirror(dict(rtl.files), folder / "rtl")
     script = yosys.synthesis_script([f"../rtl/{name}" for name in rtl.files], rtl.top, "xc7", dsp=True)
     yosys.synthesize(plan.folder(folder / "synth"), script, 7200.0)
     found = read_netlist(folder / "synth" / "netlist.json", rtl.top)
@@ -165,6 +180,20 @@ def _row(p: dict[str, Any]) -> list[str]:
         f"{p['memory_bits'] / p['learned_bits']:.3f}",
         f"{p['seconds']:.0f}" if "seconds" in p else "",
     ]
+
+
+def engine_table(p: dict[str, Any]) -> str:
+    """What every engine of a build found."""
+    rows = []
+    for name, e in p["engines"].items():
+        seen = str(e.get("interval_cycles_seen") or "")
+        rows.append([name, f"{e['vectors']:,}", str(e["mismatches"]), f"{e['seconds']:.0f}", seen])
+    proved = sum(state == "proved" for state in p["build"]["proof"].values())
+    return (
+        f"{p['design']} in every engine, by `{p['build']['command']}`, {p['build']['seconds']:.0f} s in all;"
+        f" {proved} of {len(p['build']['proof'])} layers proved:\n\n"
+        + table(["engine", "vectors", "mismatches", "seconds", "cycles per result seen"], rows)
+    )
 
 
 def plot(found: Sequence[dict[str, Any]]) -> None:
@@ -215,16 +244,16 @@ def main() -> None:
     header = ["design", "cycles per result", "results/s at 100 MHz", "LUT", "LUT estimated", "FF", "BRAM18", "DSP",
               "memory bits / learned bits", "Yosys s"]  # fmt: skip
     body = table(header, [_row(p) for p in found])
-    notes = [f"Verilator, {p['design']}: {p['verilator']}." for p in found if p.get("verilator")]
+    notes = "\n\n".join(engine_table(p) for p in found if p.get("engines"))
     text = f"""xc7z020 has 53,200 LUT, 106,400 FF, 280 BRAM18 and 220 DSP. Figures in parentheses are
 the solver's estimates too, of points that were not synthesized.
 Networks are 54-512-512-512-512-7 (mlp), 784-256-256-10 (mnist) and 128-128-64-10 (small), random with the statistics
 of trained ones. Rows with † were synthesized before the latest change of the emitted Verilog; `--synthesize` measures
-them again, minutes each.
+them again, minutes each. Seconds are of a busy machine.
 
 {body}
 
-{" ".join(notes)}
+{notes}
 
 {NOTES}
 

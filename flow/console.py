@@ -149,7 +149,7 @@ def _engines(report: dict[str, Any]) -> Table:
         bad = entry["mismatches"]
         rate = entry.get("vectors_per_second")
         table.add_row(name, f"{entry['vectors']:,}", f"[red]{bad:,}[/]" if bad else "[green]0[/]",
-                      f"{entry['seconds']:.1f}", f"{rate:,.0f}" if rate else "")  # fmt: skip
+                      f"{entry['seconds']:.1f}", f"{rate:,.{int(rate < 10)}f}" if rate else "")  # fmt: skip
     return table
 
 

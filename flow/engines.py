@@ -36,7 +36,7 @@ _NATIVE_CYCLES = 10_000_000  # and to no more clock cycles, where a vector takes
 _BENCH_CYCLES = 100_000  # of streaming in the cocotb benches
 _NETLIST_WORK = 80_000_000  # cells times cycles of a netlist that Icarus simulates in a minute or two
 _ICARUS_LIMIT = 1_000_000_000  # and beyond which Verilator does it, a minute of compilation first
-_COMPILED_WORK = 8_000_000_000  # what Verilator simulates in a minute or two
+_COMPILED_WORK = 12_000_000_000  # what Verilator simulates in a minute or two
 _NETLIST_LIMIT = 200_000_000_000  # and beyond which the engine is left out
 _HLS_PRODUCTS = 1_000_000_000  # of all vectors of the C simulation, in a minute or two
 
@@ -267,14 +267,14 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
     referee = build.vectors.referee
     if bench.initiation_interval == 1:
         return min(referee, max(60, 600_000 // cells)), False
-    bench_alone = 9 * bench.latency_cycles + 8 * bench.initiation_interval  # the bench's cycles without vectors
-    fewest = bench_alone + 12 * bench.initiation_interval
+    bench_alone = 11 * bench.latency_cycles + 11 * bench.initiation_interval  # the bench's cycles without vectors
+    fewest = bench_alone + 16 * bench.initiation_interval
     if cells * fewest > _NETLIST_LIMIT:
         leave_out(build, "netlist", f"{cells} cells for {fewest} cycles and more would take hours to simulate")
         return 0, False
     compiled = cells * fewest > _ICARUS_LIMIT
     cycles = (_COMPILED_WORK if compiled else _NETLIST_WORK) // cells
-    return min(referee, max(4, (cycles - bench_alone) // (3 * bench.initiation_interval))), compiled
+    return min(referee, max(4, (cycles - bench_alone) // (4 * bench.initiation_interval))), compiled
 
 
 def _hls(build: Build) -> None:

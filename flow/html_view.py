@@ -210,7 +210,8 @@ def verification(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             "name": name, "what": ENGINES.get(name, ""), "vectors": number(entry["vectors"]),
             "mismatches": number(entry["mismatches"]), "agrees": not entry["mismatches"],
             "latency": number(entry.get("latency_cycles_seen")), "seconds": seconds(entry.get("seconds")),
-            "rate": f"{rate:,.0f}" if finite(rate) is not None else DASH, "first": entry.get("first_mismatch"),
+            "rate": f"{rate:,.{int(rate < 10)}f}" if finite(rate) is not None else DASH,
+            "first": entry.get("first_mismatch"),
         })  # fmt: skip
     return rows
 

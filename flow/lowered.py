@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -82,6 +83,11 @@ class LoweredLayer:
     units: tuple[Unit, ...]
     weights: Ints  # inputs x units
     constants: dict[int, int]  # neuron -> output mantissa that never changes
+
+    @cached_property
+    def quantizes(self) -> bool:
+        """Whether some neuron rounds or saturates: otherwise its sum, with the bias, is the output."""
+        return any(u.shift or any(u.clips) for u in self.units)
 
 
 @dataclass(frozen=True, eq=False)

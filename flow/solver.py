@@ -8,7 +8,7 @@ from typing import Any
 
 from flow.errors import DesignError
 from flow.folding import fold
-from flow.folds import LUT_FACTOR, Cost, Folding, GroupFold, LayerFold, Memory, Weights, group_cost, layer_cost
+from flow.folds import Cost, Folding, GroupFold, LayerFold, Memory, Weights, group_cost, layer_cost
 from flow.lowered import Lowered
 from flow.parts import Part
 
@@ -134,10 +134,10 @@ def _group(layer: LayerFold, g: GroupFold) -> dict[str, Any]:
         "bits_per_weight": round(g.weight_bits, 3),
         "memory": {
             "depth": g.memory.depth, "width": g.memory.width, "kind": g.memory.kind, "bram18": g.memory.bram18,
-            "lut": round(LUT_FACTOR * g.memory.lut),
+            "lut": round(g.memory.lut),
         },
         "busy": round(g.folds / layer.folds, 3),
-        "lut": round(LUT_FACTOR * group_cost(g, layer.layer).lut),
+        "lut": round(group_cost(g, layer.layer).lut),
         "why": [_why_elements(layer, g), _why_memory(g.memory)],
     }  # fmt: skip
 
@@ -161,6 +161,6 @@ def _count(number: int, what: str) -> str:
 def _why_memory(memory: Memory) -> str:
     block, luts = replace(memory, kind="block"), replace(memory, kind="distributed")
     blocks = _count(block.bram18, "block RAM")
-    count = f"about {LUT_FACTOR * luts.lut:.0f} LUTs"
+    count = f"about {luts.lut:.0f} LUTs"
     chosen, other = (blocks, count) if memory.kind == "block" else (count, blocks)
     return f"{memory.bits:,} bits: {chosen} rather than {other}"

@@ -240,10 +240,10 @@ def test_wrong_usage_is_status_2(design_file, tmp_path, arguments):
 
 
 def test_an_engine_that_was_named_runs_or_the_build_fails(design_file, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import flow.engines\nflow.engines._HLS_WEIGHTS = 0\n")
+    (tmp_path / "sitecustomize.py").write_text("import flow.hls_choices\nflow.hls_choices._UNROLLED_WEIGHTS = 0\n")
     path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     named = command("flow.build", "--model", design_file, "--vectors", 8, "--out", tmp_path / "named",
-                    "--engines", "integer,hls", env=path)  # fmt: skip
+                    "--engines", "integer,hls", "--strategy", "latency", env=path)  # fmt: skip
     assert "engine hls cannot run" in one_error_line(named)
     assert json.loads((tmp_path / "named" / "report.json").read_text())["status"] == "failed"
     by_size = SimpleNamespace(options=SimpleNamespace(engines_named=False), skipped={})

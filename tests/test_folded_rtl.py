@@ -58,6 +58,19 @@ def test_a_wrong_weight_is_found(tmp_path):
     assert not run(design, bench, tmp_path).agrees
 
 
+@pytest.mark.parametrize("number", range(2))
+def test_a_layer_that_does_not_wait_for_room_is_found(number, tmp_path):
+    """Only an output that is held until the design is full shows it."""
+    design = strategies.random_design(62, max_size=9)
+    rtl, bench = build(design, 12, tmp_path)
+    layers = [tmp_path / "rtl" / f"{rtl.top}_{name}.v" for name in rtl.layer_latency_cycles]
+    text = layers[number].read_text()
+    assert len(layers) == 2 and text.count(" && room;") == 1
+    layers[number].write_text(text.replace(" && room;", ";"))
+    result = run(design, bench, tmp_path)
+    assert not result.agrees and "held output" in result.message
+
+
 def test_constant_designs_answer_every_vector(tmp_path):
     design = folded_design(0)
     layers = tuple(
@@ -83,7 +96,10 @@ def test_memories_become_block_ram_and_the_netlist_agrees(tmp_path):
     yosys.synthesize(plan.folder(tmp_path / "synth"), yosys.synthesis_script(sources, rtl.top, "xc7", dsp=True), 600.0)
     netlist = tmp_path / "synth" / "netlist.v"
     assert "RAMB18E1" in netlist.read_text()
-    assert_luts_are_traced(tmp_path / "synth" / "netlist.json", rtl.top, fold(lower(design), 100, weights))
+    folding = fold(lower(design), 100, weights)
+    assert_luts_are_traced(tmp_path / "synth" / "netlist.json", rtl.top, folding)
+    found = read_netlist(tmp_path / "synth" / "netlist.json", rtl.top).resources
+    assert folding.cost.lut == pytest.approx(found.lut, rel=0.2) and folding.cost.bram18 == found.bram18
     cells = tmp_path / "cells.v"
     cells.write_text(cell_models(yosys.cell_library().read_text()))
     result = run(design, bench, tmp_path, count=6, engine="netlist", sources=[netlist, cells])

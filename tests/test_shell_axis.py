@@ -72,14 +72,49 @@ def test_random_designs_agree(tmp_path, seed):
     assert result.agrees, result.message
 
 
-def test_folded_design_agrees(tmp_path):
-    design = strategies.random_design(31, max_size=9)
+def folded(folder, changes=()):
+    """The shell around a folded core of two layers, the second one slower; ``changes`` as in FOLDED_BUGS."""
+    design = strategies.random_design(62, max_size=9)
     rtl = emit_folded(smallest(lower(design), resolve("xc7z020"), 12), 10.0)
-    assert rtl.ready
-    shell, bench, sources = of_design(tmp_path, design, rtl, "bytes", 32)
+    assert rtl.ready and len(rtl.layer_latency_cycles) == 2
+    shell, bench, sources = of_design(folder, design, rtl, "bytes", 32)
+    for file, old, new in changes:
+        name = next(name for name in [*rtl.files, *shell.files] if name.endswith(file))
+        text = {**rtl.files, **shell.files}[name]
+        assert text.count(old) == 1, text
+        if name in shell.files:
+            shell.files[name] = text.replace(old, new)
+        else:
+            plan.write({name: text.replace(old, new)}, folder / "rtl")
     inputs = strategies.vectors(design, 30)
-    result = run(tmp_path, shell, bench, sources, inputs, evaluate(design, inputs))
+    return run(folder, shell, bench, sources, inputs, evaluate(design, inputs))
+
+
+def test_folded_design_agrees(tmp_path):
+    result = folded(tmp_path)
     assert result.agrees, result.message
+
+
+FOLDED_BUGS = {
+    "takes a vector while busy": (
+        "dense_0.v",
+        "assign in_ready = pause == 0 && ready && room;",
+        "assign in_ready = 1'b1;",
+    ),
+    "starts without its input": (
+        "dense_1.v",
+        "assign start = waiting && ready && room;",
+        "assign start = ready && room;",
+    ),
+    "a reset leaves a buffer half way": ("folded_control.v", "            next_base <= 0;\n        end", "        end"),
+    "input without a place for its result": ("axis.v", ".in_valid(vector_valid && space)", ".in_valid(vector_valid)"),
+}
+
+
+@pytest.mark.parametrize("bug", FOLDED_BUGS)
+def test_bugs_around_a_folded_core_are_found(tmp_path, bug):
+    """Pauses on both sides, a full output and resets reach the handshakes inside the core."""
+    assert not folded(tmp_path, [FOLDED_BUGS[bug]]).agrees
 
 
 BUGS = {
