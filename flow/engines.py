@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -16,11 +15,11 @@ from flow import folded_engine, hls_choices, hls_vendor, plan, shell, simulate, 
 from flow.architecture import Hardware, choose
 from flow.bench import Bench
 from flow.bench import to_json as bench_json
-from flow.emit.cells import cell_models
 from flow.emit.testbench import describe
 from flow.errors import UsageError
 from flow.ir import layer_output_formats, to_json
 from flow.netlist import read_netlist
+from flow.netlist_engine import run_netlist
 from flow.pipeline import Build, leave_out, record
 from flow.routing import require_route, run_route
 from flow.steps import digest_of
@@ -29,15 +28,10 @@ from flow.usage import lut_usage
 from flow.usage_folded import folded_usage
 
 _SYNTHESIS_TIMEOUT_S = 3600.0
-_SIMULATION_TIMEOUT_S = 3600.0
 NATIVE_VECTORS = 200_000  # the design's vectors are repeated up to about this many
 _NATIVE_ELEMENTS = 20_000_000  # but to no more numbers than this: they are held in memory
 _NATIVE_CYCLES = 10_000_000  # and to no more clock cycles, where a vector takes many
 _BENCH_CYCLES = 100_000  # of streaming in the cocotb benches
-_NETLIST_WORK = 80_000_000  # cells times cycles of a netlist that Icarus simulates in a minute or two
-_ICARUS_LIMIT = 1_000_000_000  # and beyond which Verilator does it, a minute of compilation first
-_COMPILED_WORK = 12_000_000_000  # what Verilator simulates in a minute or two
-_NETLIST_LIMIT = 200_000_000_000  # and beyond which the engine is left out
 _HLS_PRODUCTS = 1_000_000_000  # of all vectors of the C simulation, in a minute or two
 
 
@@ -170,7 +164,7 @@ def _icarus(build: Build, bench: Bench, key: str) -> None:
     def work() -> dict[str, Any]:
         result = simulate.run_cocotb(
             "icarus", bench, out, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "icarus",
-            timeout_s=_SIMULATION_TIMEOUT_S, waveform=build.options.waveform,
+            timeout_s=simulate.TIMEOUT_S, waveform=build.options.waveform,
         )  # fmt: skip
         return simulate.entry(result)
 
@@ -188,14 +182,12 @@ def _verilator(build: Build, bench: Bench, key: str) -> None:
         model = simulate.build_verilator(bench, out, folder / "model")
         referee = simulate.run_cocotb(
             "verilator", bench, out, vectors.inputs[rows], vectors.expected[rows], folder / "bench",
-            model=model, timeout_s=_SIMULATION_TIMEOUT_S,
+            model=model, timeout_s=simulate.TIMEOUT_S,
         )  # fmt: skip
         repeat = max(1, min(NATIVE_VECTORS // len(vectors.inputs), _NATIVE_ELEMENTS // vectors.inputs.size))
         most = max(_NATIVE_CYCLES // bench.initiation_interval, 16)
         many_in, many_out = (np.tile(v, (repeat, 1))[:most] for v in (vectors.inputs, vectors.expected))
-        native = simulate.run_native(
-            bench, many_in, many_out, folder / "native", model, timeout_s=_SIMULATION_TIMEOUT_S
-        )
+        native = simulate.run_native(bench, many_in, many_out, folder / "native", model, timeout_s=simulate.TIMEOUT_S)
         return {"verilator": simulate.entry(referee), "native": simulate.entry(native)}
 
     both = build.steps.run("verilator", digest_of("verilator 1", key), work)
@@ -220,7 +212,7 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
     )
     build.synthesis.update(found)
     if "netlist" in build.options.engines:
-        _netlist(build, bench, key)
+        run_netlist(build, bench, key)
     run_route(build, bench)
 
 
@@ -235,46 +227,6 @@ def _usage(build: Build, bench: Bench) -> dict[str, Any]:
         return folded_usage(netlist, bench.top, {la["name"]: [g["coding"] for g in la["groups"]] for la in layers})
     outputs = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
     return lut_usage(netlist, bench.top, outputs, {Path(s).name: (out / s).read_text() for s in bench.sources})
-
-
-def _netlist(build: Build, bench: Bench, key: str) -> None:
-    vectors, out = build.vectors, build.options.out
-    count, compiled = _netlist_vectors(build, bench)
-    if not count:
-        return
-
-    def work() -> dict[str, Any]:
-        cells = out / "sim" / "cells.v"
-        plan.write_file(cells, cell_models(yosys.cell_library().read_text()))
-        sources = [out / "synth" / "netlist.v", cells]
-        place = out / "sim" / "netlist_model"
-        model = simulate.build_verilator(bench, out, place, sources=sources) if compiled else None
-        result = simulate.run_cocotb(
-            "netlist", bench, out, vectors.inputs[:count], vectors.expected[:count], out / "sim" / "netlist",
-            sources=sources, model=model, timeout_s=_SIMULATION_TIMEOUT_S,
-        )  # fmt: skip
-        return simulate.entry(result)
-
-    record(build, "netlist", build.steps.run("netlist", digest_of("netlist 2", key, json.dumps(build.synthesis)), work))
-
-
-def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
-    """How many vectors the netlist engine simulates, and whether in Verilator, which pays where cycles are many.
-
-    0 where even a few would take hours, which the report says.
-    """
-    cells = max(int(build.synthesis["lut"]) + int(build.synthesis["ff"]), 1)
-    referee = build.vectors.referee
-    if bench.initiation_interval == 1:
-        return min(referee, max(60, 600_000 // cells)), False
-    bench_alone = 11 * bench.latency_cycles + 11 * bench.initiation_interval  # the bench's cycles without vectors
-    fewest = bench_alone + 16 * bench.initiation_interval
-    if cells * fewest > _NETLIST_LIMIT:
-        leave_out(build, "netlist", f"{cells} cells for {fewest} cycles and more would take hours to simulate")
-        return 0, False
-    compiled = cells * fewest > _ICARUS_LIMIT
-    cycles = (_COMPILED_WORK if compiled else _NETLIST_WORK) // cells
-    return min(referee, max(4, (cycles - bench_alone) // (4 * bench.initiation_interval))), compiled
 
 
 def _hls(build: Build) -> None:

@@ -22,6 +22,7 @@ from flow.tools import cocotb, icarus, verilator
 
 COCOTB_ENGINES = ("icarus", "verilator", "netlist")
 PHASES = ("reset", "latency", "back to back", "gaps")
+TIMEOUT_S = 3600.0
 
 
 @dataclass(frozen=True)

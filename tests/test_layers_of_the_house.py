@@ -53,7 +53,7 @@ ORDER = [
     ["flow.emit"],
     ["flow.simulate", "flow.route"],
     ["flow.pipeline"],
-    ["flow.routing", "flow.counting"],
+    ["flow.routing", "flow.counting", "flow.netlist_engine"],
     ["flow.engines", "flow.results", "flow.console", "flow.html"],
     ["flow.explore"],
     ["flow.build", "flow.sweep"],
