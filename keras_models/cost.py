@@ -49,13 +49,13 @@ def _count_digits(integers: Tensor) -> Tensor:
     return ops.cast(ops.bitwise_and(x + ops.right_shift(x, 16), 0x3F), "float32")
 
 
-def soft_digits(magnitude: Tensor) -> Tensor:
-    """Digits of real-valued mantissas >= 0, as the gradients count them.
+def soft_digits(magnitude: Tensor, near: tuple[Tensor, Tensor, Tensor] | None = None) -> Tensor:
+    """Digits of real-valued mantissas >= 0, as the gradients count them; ``near`` is `_neighbours`, if at hand.
 
     Half is the table of canonical signed digits, interpolated: it draws a weight to the cheap integer nearby. Half is
     ``log2(1 + m)``, linear between powers of two: it draws small weights to zero.
     """
-    low, at_low, at_high = _neighbours(magnitude)
+    low, at_low, at_high = _neighbours(magnitude) if near is None else near
     return 0.5 * (at_low + (magnitude - low) * (at_high - at_low)) + 0.5 * linear_log2(1.0 + magnitude)
 
 
@@ -83,20 +83,19 @@ def adder_cost(quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, e
     def cost(kernel: Tensor, strength: Tensor, log2_range: Tensor, input_bits: Tensor) -> tuple[Tensor, Any]:
         (scale, limit), *others = quantizer.magnitudes(strength, range_exponent(log2_range))
         magnitude = ops.minimum(ops.abs(kernel) * scale, limit)
-        low, at_low, at_high = _neighbours(magnitude)
-        rise = at_high - at_low
-        soft = 0.5 * (at_low + (magnitude - low) * rise) + 0.5 * linear_log2(1.0 + magnitude)
+        low, at_low, at_high = near = _neighbours(magnitude)
+        soft = soft_digits(magnitude, near)
         each_input = LUT_PER_BIT * ops.matmul(soft, ops.ones((kernel.shape[1], 1)))[:, 0]
 
         def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             charge = upstream * LUT_PER_BIT * input_bits
             flat = 1.0 / (1.0 + magnitude)
-            slope = (0.5 * rise + np.float32(0.5 / np.log(2.0)) * flat) * scale * ops.expand_dims(charge, -1)
+            slope = 0.5 * (at_high - at_low) + np.float32(0.5 / np.log(2.0)) * flat
+            slope = slope * scale * ops.expand_dims(charge, -1)
             free = ops.abs(kernel) * scale < limit
             by_kernel = ops.where(free, ops.where(kernel < 0, -slope, slope), 0.0)
-            values = [*(_nearby_digits(ops.minimum(ops.abs(kernel) * s, most)) for s, most in others), soft]
-            coefficients = quantizer.ladder.coefficients(strength)
-            total = sum((coefficients[k] * values[k] for k in range(coefficients.shape[0])), start=0.0)
+            digits = [_nearby_digits(ops.minimum(ops.abs(kernel) * s, most)) for s, most in others]
+            total = quantizer.ladder.slope(strength, digits, soft)
             by_range = 0.5 * (column_sum(flat, charge) - ops.sum(charge))
             return by_kernel, column_sum(total, charge), by_range, upstream * each_input
 

@@ -30,10 +30,13 @@ def linear_log2(value: Tensor) -> Tensor:
     return ops.cast(ops.view(value, "int32") - (_BIAS << _FRACTION_BITS), "float32") * np.float32(2.0**-_FRACTION_BITS)
 
 
-def round_half_up(value: Tensor) -> Tensor:
-    """Nearest integer, ties upwards; exact, unlike ``floor(v + 0.5)``, which sends 0.49999997 to 1 in float32."""
+def round_half_up(value: Tensor, half: Tensor = 0.5) -> Tensor:
+    """Nearest integer, ties upwards; exact, unlike ``floor(v + 0.5)``, which sends 0.49999997 to 1 in float32.
+
+    With another ``half`` from 0 to 0.5, exactly ``floor(v + half)``.
+    """
     low = ops.floor(value)
-    return low + ops.cast(value - low >= 0.5, value.dtype)
+    return low + ops.cast(value - low >= 1.0 - half, value.dtype)
 
 
 def to_int(value: Tensor) -> Tensor:

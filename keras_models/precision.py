@@ -125,6 +125,11 @@ class BitLadder:
         below, above = chosen[1:], chosen[:-1]
         return ops.sum(ops.stack([-below, above, below - above]) * ops.expand_dims(bumps, 0), axis=1)
 
+    def slope(self, strength: Tensor, neighbours: Sequence[Tensor], chosen: Tensor) -> Tensor:
+        """The slope of ``sum_b m_b(s) Q_b``, (..., neurons), from Q at the `neighbours` and at the chosen width."""
+        coefficients = ops.unstack(self.coefficients(strength))
+        return sum((c * v for c, v in zip(coefficients, [*neighbours, chosen], strict=False)), start=0.0)
+
     def soft_bits(self, strength: Tensor) -> Tensor:
         """(neurons,) widths: the hard ones, with the surrogate's gradient to the strength."""
         steps = np.diff(np.asarray(self.bits, np.float32))[:, None]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from .exact import column_sum, power_of_two, to_int, to_numpy, with_gradient
+from .exact import column_sum, power_of_two, round_half_up, to_int, to_numpy, with_gradient
 from .precision import BitLadder
 
 Tensor = Any
@@ -37,10 +37,6 @@ def range_exponent_numpy(log2_range: Any) -> np.ndarray:
     return np.floor(clipped + 0.5).astype(np.int64)
 
 
-def _unstacked(rows: Tensor) -> list[Tensor]:
-    return [rows[k] for k in range(rows.shape[0])]
-
-
 class Format(NamedTuple):
     """``clip(floor(x * scale + half), low, high) * step + offset``, one of each per column.
 
@@ -55,10 +51,8 @@ class Format(NamedTuple):
     half: Tensor = np.float32(0.5)
 
     def exact(self, x: Tensor) -> Tensor:
-        """Quantized values; ``floor(v + 0.5)`` alone would send 0.49999997 to 1 in float32."""
-        scaled = x * self.scale
-        low = ops.floor(scaled)
-        return self._value(low + ops.cast(scaled - low >= 1.0 - self.half, "float32"))
+        """Quantized values."""
+        return self._value(round_half_up(x * self.scale, self.half))
 
     def near(self, x: Tensor) -> Tensor:
         """Quantized values for gradients: quicker, but a value just below a tie may round up."""
@@ -83,7 +77,7 @@ class Quantizer:
     """What weights and signals share: one width and one range 2^e per column.
 
     Subclasses give the formats of range 1 at each width: `_rows`, (6, widths) or (6, widths, columns) numbers in the
-    order of `Format`, and `_bottom`, the lower end of range 1.
+    order of `Format` (4 where no width is 1-bit weights), and `_bottom`, the lower end of range 1.
     """
 
     _binary: Sequence[bool] = (False,)
@@ -100,7 +94,7 @@ class Quantizer:
     def _format(self, strength: Tensor, exponent: Tensor) -> Format:
         """The format chosen, for ranges 2^exponent."""
         rows, powers = self._kept()
-        return Format(*_unstacked(self._table(rows, powers, strength, exponent)))
+        return Format(*ops.unstack(self._table(rows, powers, strength, exponent)))
 
     def _columns(self, strength: Tensor, exponent: Tensor) -> Columns:
         rows, powers = self._kept()
@@ -111,7 +105,7 @@ class Quantizer:
         rest = rest + ops.zeros_like(rows[:1])
         table = ops.concatenate([rows, *picked, rest], axis=0)
         powers = powers * (1 + len(picked))
-        found = _unstacked(self._table(table, [*powers, 1, 0, 0], strength, exponent))
+        found = ops.unstack(self._table(table, [*powers, 1, 0, 0], strength, exponent))
         count = rows.shape[0]
         formats = [Format(*found[count * i : count * (i + 1)]) for i in range(1 + len(picked))]
         return Columns(formats[0], formats[1:], *found[-3:])
@@ -137,9 +131,7 @@ class Quantizer:
         hard = columns.chosen.exact(x)
 
         def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            values = [*(form.near(x) for form in columns.neighbours), hard]
-            coefficients = _unstacked(self.ladder.coefficients(strength))
-            slope = sum((c * v for c, v in zip(coefficients, values, strict=False)), start=0.0)
+            slope = self.ladder.slope(strength, [form.near(x) for form in columns.neighbours], hard)
             inside = ops.logical_and(x > columns.top * self._bottom(), x < columns.top)
             moved = hard - ops.where(inside, x, 0.0) * columns.sloped
             free = ops.cast(ops.abs(log2_range) < MAX_RANGE, "float32")
