@@ -18,9 +18,11 @@ PASS_THROUGH = ("Dropout", "Identity", "Flatten", "GaussianNoise", "GaussianDrop
 class UnitInterval(keras.constraints.Constraint):
     """Clips a strength to [0, 1]."""
 
+    bounds = (0.0, 1.0)
+
     def __call__(self, w: Tensor) -> Tensor:
-        """The strength within [0, 1]."""
-        return ops.clip(w, 0.0, 1.0)
+        """The strength within its bounds."""
+        return ops.clip(w, *self.bounds)
 
 
 class PrecisionLayer(keras.layers.Layer):

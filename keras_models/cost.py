@@ -14,7 +14,7 @@ from keras import ops
 
 from .exact import column_sum, linear_log2, with_gradient
 from .export import export_integer, precision_layers
-from .quantizers import WeightQuantizer, range_exponent
+from .quantizers import Format, WeightQuantizer
 
 if TYPE_CHECKING:
     import keras
@@ -72,6 +72,11 @@ def _nearby_digits(magnitude: Tensor) -> Tensor:
     return 0.5 * digits + 0.5 * linear_log2(1.0 + magnitude)
 
 
+def _magnitudes(form: Format) -> tuple[Tensor, Tensor]:
+    """(units,) scale and limit of the size of weights in steps."""
+    return form.scale, ops.maximum(form.high, -form.low)
+
+
 def adder_cost(quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, exact: bool = True) -> Tensor:
     """Scalar: LUTs of a dense layer's adders, with the gradient of `soft_digits`.
 
@@ -81,7 +86,8 @@ def adder_cost(quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, e
     """
 
     def cost(kernel: Tensor, strength: Tensor, log2_range: Tensor, input_bits: Tensor) -> tuple[Tensor, Any]:
-        (scale, limit), *others = quantizer.magnitudes(strength, range_exponent(log2_range))
+        columns = quantizer.columns(strength, log2_range)
+        (scale, limit), *others = (_magnitudes(form) for form in (columns.chosen, *columns.neighbours))
         magnitude = ops.minimum(ops.abs(kernel) * scale, limit)
         low, at_low, at_high = near = _neighbours(magnitude)
         soft = soft_digits(magnitude, near)
@@ -95,7 +101,7 @@ def adder_cost(quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, e
             free = ops.abs(kernel) * scale < limit
             by_kernel = ops.where(free, ops.where(kernel < 0, -slope, slope), 0.0)
             digits = [_nearby_digits(ops.minimum(ops.abs(kernel) * s, most)) for s, most in others]
-            total = quantizer.ladder.slope(strength, digits, soft)
+            total = quantizer.ladder.slope(columns.bumps, digits, soft)
             by_range = 0.5 * (column_sum(flat, charge) - ops.sum(charge))
             return by_kernel, column_sum(total, charge), by_range, upstream * each_input
 

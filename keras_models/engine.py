@@ -6,8 +6,10 @@ rows comes from NumPy, the update rules from `optimizer_step`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -19,6 +21,7 @@ from .packing import Packing
 
 Tensor = Any
 PREDICT_ROWS = 8192
+COST_STEPS = 4  # steps that share one gradient of the hardware cost: it depends on the variables only, not on the rows
 FORMAT_ROLES = ("strength", "log2_range")
 
 
@@ -105,17 +108,37 @@ class Engine:
                  for part in (False, True)]  # fmt: skip
         return [fixed + scaled * formats for fixed, scaled in zip(*parts, strict=True)]
 
-    def _constrained(self, values: Sequence[Tensor]) -> list[Tensor]:
+    def _constrained(self, packed: Sequence[Tensor]) -> list[Tensor]:
+        """Packed variables within what their constraints allow; intervals are applied to all in one operation."""
         constraints = [v.constraint for v in self.model.trainable_variables]
-        return [v if c is None else c(v) for v, c in zip(values, constraints, strict=True)]
+        bounds = [getattr(c, "bounds", (-np.inf, np.inf)) for c in constraints]
+        low, high = (self.packing.spread(ends) for ends in zip(*bounds, strict=True))
+        packed = [v if np.isinf([a, b]).all() else ops.clip(v, a, b) for v, a, b in zip(packed, low, high, strict=True)]
+        if all(c is None or hasattr(c, "bounds") for c in constraints):
+            return packed
+        values = zip(self.packing.unpack(packed), constraints, strict=True)
+        return self.packing.pack([v if c is None else c(v) for v, c in values])
 
     def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
         raise NotImplementedError
 
-    def _charge(self, charged: bool) -> None:
-        """Whether what is traced next computes the hardware cost."""
-        for layer in precision_layers(self.model):
-            layer.charged = charged
+    def _cost(self) -> Tensor:
+        """Scalar: the hardware cost in the loss."""
+        costs = (layer.beta * layer.hardware_cost(exact=False) for layer in precision_layers(self.model))
+        return ops.convert_to_tensor(sum(costs, start=0.0), "float32")
+
+    @contextmanager
+    def _uncharged(self) -> Iterator[None]:
+        """The model's calls leave their cost out of its losses: the engine takes it from `_cost`."""
+        layers = precision_layers(self.model)
+        before = [layer.charged for layer in layers]
+        for layer in layers:
+            layer.charged = False
+        try:
+            yield
+        finally:
+            for layer, charged in zip(layers, before, strict=True):
+                layer.charged = charged
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Model outputs, of the variables as they are now."""
@@ -151,7 +174,7 @@ def _beta_positions(model: keras.Model) -> list[int]:
 
 
 class JaxEngine(Engine):
-    """One jitted ``lax.scan`` per epoch over data that stays on the device."""
+    """One jitted loop per epoch over data that stays on the device."""
 
     def _prepare(self, X: np.ndarray, y: np.ndarray) -> None:
         import jax
@@ -175,29 +198,45 @@ class JaxEngine(Engine):
         import jax
         import jax.numpy as jnp
 
-        self._charge(charged)
-        rates = self._rates(formats)
+        rates, steps = self._rates(formats), indices.shape[0]
 
         def loss_of(trainable: Any, fixed: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Any]:
-            out, fixed, losses = self.model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
+            with self._uncharged():
+                out, fixed, losses = self.model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
             return task_loss(self.task, target, out) + sum(losses, start=0.0), fixed
 
-        def step(carry: Any, index: Tensor) -> Any:
-            packed, fixed, moments, count = carry
-            batch = (jnp.take(X, index, axis=0), jnp.take(y, index, axis=0))
-            trainable = self.packing.unpack(packed)
-            (loss, fixed), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, fixed, *batch)
+        def cost_of(trainable: Any, fixed: Any) -> Tensor:
+            variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
+            with keras.StatelessScope(state_mapping=zip(variables, [*trainable, *fixed], strict=True)):
+                return self._cost()
+
+        def step(cost: Any, i: Tensor, carry: Any) -> Any:
+            packed, fixed, moments, count, total = carry
+            rows = jax.lax.dynamic_index_in_dim(indices, i, keepdims=False)
+            batch = (jnp.take(X, rows, axis=0), jnp.take(y, rows, axis=0))
+            (loss, fixed), found = jax.value_and_grad(loss_of, has_aux=True)(self.packing.unpack(packed), fixed, *batch)
+            gradients = self.packing.pack(found)
+            if cost is not None:
+                loss, gradients = loss + cost[0], [a + b for a, b in zip(gradients, cost[1], strict=True)]
             packed, moments = optimizer_step(
-                self.optimizer, rates, learning_rate, count, packed, self.packing.pack(gradients), moments
+                self.optimizer, rates, learning_rate, count, packed, gradients, moments
             )
-            packed = self.packing.pack(self._constrained(self.packing.unpack(packed)))
-            return (packed, fixed, moments, count + 1.0), loss
+            return self._constrained(packed), fixed, moments, count + 1.0, total + loss
+
+        def charged_steps(i: Tensor, carry: Any) -> Any:
+            cost, found = jax.value_and_grad(cost_of)(self.packing.unpack(carry[0]), carry[1])
+            first, end = COST_STEPS * i, jnp.minimum(COST_STEPS * (i + 1), steps)
+            return jax.lax.fori_loop(first, end, partial(step, (cost, self.packing.pack(found))), carry)
 
         trainable, fixed, moments, count = state
         fixed = [beta if i in self._betas else v for i, v in enumerate(fixed)]
-        carry = (self.packing.pack(trainable), fixed, moments, count)
-        (packed, *rest), losses = jax.lax.scan(step, carry, indices)
-        return (self.packing.unpack(packed), *rest), losses
+        carry = (self.packing.pack(trainable), fixed, moments, count, np.float32(0.0))
+        if charged:
+            carry = jax.lax.fori_loop(0, -(-steps // COST_STEPS), charged_steps, carry)
+        else:
+            carry = jax.lax.fori_loop(0, steps, partial(step, None), carry)
+        packed, fixed, moments, _, total = carry
+        return self.packing.unpack(packed), fixed, moments, total / steps
 
     def _values(self) -> tuple[list[Any], list[Any]]:
         return (
@@ -208,14 +247,14 @@ class JaxEngine(Engine):
     def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
         scalars = (np.float32(learning_rate), np.float32(beta), np.float32(formats))
         state = (*self._values(), self._moments, np.float32(self.steps_done + 1))
-        (trainable, fixed, self._moments, _), losses = self._compiled(
+        trainable, fixed, self._moments, loss = self._compiled(
             self.charged, state, self._X, self._y, indices, *scalars
         )
         for variable, value in zip(self.model.trainable_variables, trainable, strict=True):
             variable.assign(value)
         for variable, value in zip(self.model.non_trainable_variables, fixed, strict=True):
             variable.assign(value)
-        return float(losses.mean())
+        return float(loss)
 
     def moments(self) -> list[np.ndarray]:
         """The optimizer's state, first and second moment of each trainable variable in turn."""
@@ -243,8 +282,8 @@ class TensorFlowEngine(Engine):
         self._X, self._y = tf.constant(X), tf.constant(y)
         self._moments = [(tf.Variable(zeros), tf.Variable(zeros)) for zeros in self.packing.zeros()]
         self._betas = [self.model.non_trainable_variables[i] for i in _beta_positions(self.model)]
-        self._step = tf.function(self._one_step, jit_compile=True)
-        self._compiled = tf.function(self._epoch)
+        self._step, self._charge = self._one_step, self._one_charge
+        self._compiled = tf.function(self._epoch, jit_compile=True)
         self._forward = tf.function(lambda x: self.model(x, training=False))
 
     def _forget(self) -> None:
@@ -254,35 +293,60 @@ class TensorFlowEngine(Engine):
             for moment in pair:
                 moment.assign(tf.zeros(moment.shape))
 
-    def _one_step(self, charged: bool, index: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
+    def _gradients(self, tape: Any, loss: Tensor) -> list[Tensor]:
+        """Of all trainable variables, packed."""
         import tensorflow as tf
 
-        self._charge(charged)
         variables = self.model.trainable_variables
+        found = tape.gradient(loss, [v.value for v in variables])
+        return self.packing.pack([tf.zeros(v.shape) if g is None else g for g, v in zip(found, variables, strict=True)])
+
+    def _one_charge(self) -> tuple[Tensor, list[Tensor]]:
+        import tensorflow as tf
+
         with tf.GradientTape() as tape:
+            cost = self._cost()
+        return cost, self._gradients(tape, cost)
+
+    def _one_step(
+        self, cost: Any, index: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor
+    ) -> Tensor:  # fmt: skip
+        import tensorflow as tf
+
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape, self._uncharged():
             out = self.model(tf.gather(self._X, index), training=True)
             loss = task_loss(self.task, tf.gather(self._y, index), out) + sum(self.model.losses, start=0.0)
-        found = tape.gradient(loss, [v.value for v in variables])
-        gradients = [tf.zeros(v.shape) if g is None else g for g, v in zip(found, variables, strict=True)]
+        gradients = self._gradients(tape, loss)
+        if cost is not None:
+            loss, gradients = loss + cost[0], [a + b for a, b in zip(gradients, cost[1], strict=True)]
         moments = [(a.value(), b.value()) for a, b in self._moments]
         packed, moments = optimizer_step(
             self.optimizer, self._rates(formats), learning_rate, count,
-            self.packing.pack([v.value for v in variables]), self.packing.pack(gradients), moments,
+            self.packing.pack([v.value for v in variables]), gradients, moments,
         )  # fmt: skip
-        for variable, value in zip(variables, self._constrained(self.packing.unpack(packed)), strict=True):
+        for variable, value in zip(variables, self.packing.unpack(self._constrained(packed)), strict=True):
             variable.assign(value)
         for (first, second), (new_first, new_second) in zip(self._moments, moments, strict=True):
             first.assign(new_first)
             second.assign(new_second)
         return loss
 
-    def _epoch(self, charged: bool, indices: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
+    def _epoch(self, charge: bool, indices: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
         import tensorflow as tf
 
-        total = tf.constant(0.0)
-        for i in tf.range(tf.shape(indices)[0]):
-            total += self._step(charged, indices[i], learning_rate, formats, count + tf.cast(i, tf.float32))
-        return total / tf.cast(tf.shape(indices)[0], tf.float32)
+        steps = indices.shape[0]
+
+        def step(cost: Any, i: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+            return i + 1, total + self._step(cost, indices[i], learning_rate, formats, count + tf.cast(i, tf.float32))
+
+        def charged(first: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+            end, cost = tf.minimum(first + COST_STEPS, steps), self._charge()
+            return tf.while_loop(lambda i, _: i < end, partial(step, cost), (first, total))
+
+        body = charged if charge else partial(step, None)
+        _, total = tf.while_loop(lambda i, _: i < steps, body, (tf.constant(0), tf.constant(0.0)))
+        return total / steps
 
     def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
         import tensorflow as tf

@@ -12,7 +12,7 @@ from keras import ops
 from . import qkeras_bridge
 from .base import PrecisionLayer
 from .cost import LUT_PER_ACTIVATION_BIT, adder_cost
-from .exact import only_gradient, round_half_up, to_numpy
+from .exact import kept, round_half_up, to_numpy, with_gradient
 from .precision import TERNARY, BitLadder
 from .quantizers import ActivationQuantizer, WeightQuantizer
 
@@ -141,8 +141,12 @@ class NMPDense(PrecisionLayer):
     def _quantized_bias(self) -> Tensor:
         if self.bias_quantizer_internal is not None:
             return self.bias_quantizer_internal(self.bias)
-        hard = ops.clip(round_half_up(self.bias * np.float32(2.0**self.bias_frac)), -MAX_BIAS, MAX_BIAS)
-        return ops.stop_gradient(hard * np.float32(2.0**-self.bias_frac)) + only_gradient(self.bias)
+        return with_gradient(self._rounded_bias, self.bias)
+
+    def _rounded_bias(self, bias: Tensor) -> tuple[Tensor, Any]:
+        """The bias on its grid, with a straight-through gradient."""
+        hard = ops.clip(round_half_up(bias * np.float32(2.0**self.bias_frac)), -MAX_BIAS, MAX_BIAS)
+        return kept(hard * np.float32(2.0**-self.bias_frac)), lambda upstream: upstream
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The shape of the outputs."""

@@ -94,11 +94,19 @@ class BitLadder:
             chosen = ops.where(strength >= np.float32(threshold), np.float32(bits), chosen)
         return chosen
 
-    def bumps(self, strength: Tensor) -> Tensor:
-        """(thresholds, neurons) slopes of the transitions: of ``sigmoid((s - t_k) / temperature)``."""
+    def bumps(self, strength: Tensor, thresholds: Any = None) -> Tensor:
+        """(transitions, neurons) slopes of ``sigmoid((s - t) / temperature)`` at (transitions, neurons) thresholds.
+
+        None is all of the ladder's.
+        """
         inverse = np.float32(1 / self.temperature)
-        transition = ops.sigmoid((ops.expand_dims(strength, 0) - self._edges[1:]) * inverse)
+        thresholds = self._edges[1:] if thresholds is None else thresholds
+        transition = ops.sigmoid((ops.expand_dims(strength, 0) - thresholds) * inverse)
         return transition * (1.0 - transition) * inverse
+
+    @property
+    def _long(self) -> bool:
+        return len(self.bits) > FULL_SURROGATE
 
     @property
     def neighbours(self) -> list[list[int]]:
@@ -107,28 +115,26 @@ class BitLadder:
         All of them, or of a long ladder the next narrower and wider, which carry most of the slope.
         """
         positions = range(len(self.bits))
-        if len(self.bits) <= FULL_SURROGATE:
-            return [[k] * len(self.bits) for k in positions]
-        return [[max(k - 1, 0) for k in positions], [min(k + 1, len(self.bits) - 1) for k in positions]]
+        if self._long:
+            return [[max(k - 1, 0) for k in positions], [min(k + 1, len(self.bits) - 1) for k in positions]]
+        return [[k] * len(self.bits) for k in positions]
 
-    def coefficients(self, strength: Tensor) -> Tensor:
-        """Of the slope of ``sum_b m_b(s) Q_b``, (neighbours, neurons), for long ladders the chosen width's last."""
-        bumps = self.bumps(strength)
-        if len(self.bits) <= FULL_SURROGATE:
-            count = len(self.bits)
-            rises = (np.eye(count, count - 1, -1) - np.eye(count, count - 1)).astype(np.float32)
-            return ops.sum(rises[:, :, None] * ops.expand_dims(bumps, 0), axis=1)
-        reached = ops.expand_dims(strength, 0) >= self._edges  # (widths, neurons), and the last threshold reached
-        none = ops.zeros_like(reached[:1])
-        reached = ops.concatenate([reached, none], axis=0)
-        chosen = ops.cast(ops.logical_and(reached[:-1], ops.logical_not(reached[1:])), "float32")
-        below, above = chosen[1:], chosen[:-1]
-        return ops.sum(ops.stack([-below, above, below - above]) * ops.expand_dims(bumps, 0), axis=1)
+    @property
+    def transitions(self) -> list[list[float]]:
+        """Of a long ladder, the thresholds below and above each width (at its ends any): where `slope` takes bumps."""
+        if not self._long:
+            return []
+        first, last = self.thresholds[0], self.thresholds[-1]
+        return [[first, *self.thresholds], [*self.thresholds, last]]
 
-    def slope(self, strength: Tensor, neighbours: Sequence[Tensor], chosen: Tensor) -> Tensor:
-        """The slope of ``sum_b m_b(s) Q_b``, (..., neurons), from Q at the `neighbours` and at the chosen width."""
-        coefficients = ops.unstack(self.coefficients(strength))
-        return sum((c * v for c, v in zip(coefficients, [*neighbours, chosen], strict=False)), start=0.0)
+    def slope(self, bumps: Tensor, neighbours: Sequence[Tensor], chosen: Tensor) -> Tensor:
+        """The slope of ``sum_b m_b(s) Q_b``, (..., neurons), from Q at the `neighbours` and at the chosen width.
+
+        ``bumps`` are those at the `transitions`, or of a short ladder at all thresholds.
+        """
+        values = [neighbours[0], chosen, neighbours[1]] if self._long else neighbours
+        rises = (bump * (b - a) for bump, (a, b) in zip(ops.unstack(bumps), pairwise(values), strict=True))
+        return sum(rises, start=0.0)
 
     def soft_bits(self, strength: Tensor) -> Tensor:
         """(neurons,) widths: the hard ones, with the surrogate's gradient to the strength."""

@@ -23,6 +23,7 @@ from .precision import BitLadder
 
 Tensor = Any
 LN2 = np.float32(np.log(2.0))
+ALMOST_HALF = np.float32(0.5 - 2.0**-25)  # added and floored, rounds all float32 above -0.5 half up; 0.5 does not
 MAX_RANGE = 15.0  # |range exponent| stays below, so that every scale is a normal float32
 
 
@@ -40,44 +41,58 @@ def range_exponent_numpy(log2_range: Any) -> np.ndarray:
 class Format(NamedTuple):
     """``clip(floor(x * scale + half), low, high) * step + offset``, one of each per column.
 
-    ``half`` is 0.5, or 0 for 1-bit weights, which are ``clip(floor(x), -1, 0) * 2 + 1`` in units of their step.
+    Without ``low`` it is 0. ``half`` is 0.5, or 0 for 1-bit weights, which are ``clip(floor(x), -1, 0) * 2 + 1`` in
+    units of their step.
     """
 
     scale: Tensor
-    low: Tensor
     high: Tensor
     step: Tensor
+    low: Tensor = None
     offset: Tensor = None
     half: Tensor = np.float32(0.5)
 
     def exact(self, x: Tensor) -> Tensor:
         """Quantized values."""
-        return self._value(round_half_up(x * self.scale, self.half))
+        scaled = x * self.scale
+        if self.low is None:
+            return self._value(ops.floor(scaled + ALMOST_HALF))
+        return self._value(round_half_up(scaled, self.half))
 
     def near(self, x: Tensor) -> Tensor:
         """Quantized values for gradients: quicker, but a value just below a tie may round up."""
         return self._value(ops.floor(x * self.scale + self.half))
 
     def _value(self, integer: Tensor) -> Tensor:
-        value = ops.clip(integer, self.low, self.high) * self.step
+        value = ops.clip(integer, 0.0 if self.low is None else self.low, self.high) * self.step
         return value if self.offset is None else value + self.offset
 
 
+_POWERS = Format(scale=-1, high=0, step=1, low=0, offset=1, half=0)  # of the range that multiply a format's parts
+_SYMMETRIC = 4  # parts that formats without 1-bit weights need
+
+
 class Columns(NamedTuple):
-    """What a training step needs of each column: formats, and factors of the gradient to the log2 range."""
+    """What a training step needs of each column: formats, and what its gradients take beside them."""
 
     chosen: Format
     neighbours: list[Format]
+    bumps: Sequence[Tensor]  # see `BitLadder.bumps`
     top: Tensor  # 2^e
-    by_range: Tensor  # ln 2, 0 where all is pruned
-    sloped: Tensor  # 1 where Q(x) rises with x inside the range, 0 for 1-bit weights
+    by_range: Tensor  # factor of the gradient to the log2 range: ln 2, or 0 where all is pruned or the range at its end
+    sloped: Tensor = None  # where there are 1-bit weights: 0 for them, 1 where Q(x) rises with x inside the range
+
+
+def _factors(powers: Sequence[int], exponent: Tensor) -> Tensor:
+    """(parts, columns): 2^exponent to each of the powers."""
+    return power_of_two(np.asarray(powers, np.int32)[:, None] * ops.expand_dims(exponent, 0))
 
 
 class Quantizer:
     """What weights and signals share: one width and one range 2^e per column.
 
-    Subclasses give the formats of range 1 at each width: `_rows`, (6, widths) or (6, widths, columns) numbers in the
-    order of `Format` (4 where no width is 1-bit weights), and `_bottom`, the lower end of range 1.
+    Subclasses give the formats of range 1 at each width, `_rows`: (parts, widths) or (parts, widths, columns) numbers,
+    the first parts of `Format`; and `_inside`, where x lies within the range.
     """
 
     _binary: Sequence[bool] = (False,)
@@ -88,54 +103,54 @@ class Quantizer:
     def _rows(self) -> Any:
         raise NotImplementedError
 
-    def _bottom(self) -> Any:
+    def _inside(self, x: Tensor, top: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def _format(self, strength: Tensor, exponent: Tensor) -> Format:
-        """The format chosen, for ranges 2^exponent."""
-        rows, powers = self._kept()
-        return Format(*ops.unstack(self._table(rows, powers, strength, exponent)))
+    def _format(self) -> Format:
+        """The format chosen."""
+        rows = self._rows()
+        factors = _factors(_POWERS[: rows.shape[0]], range_exponent(self.log2_range))
+        return Format(*ops.unstack(self.ladder.table(rows, ops.convert_to_tensor(self.strength), factors)))
 
-    def _columns(self, strength: Tensor, exponent: Tensor) -> Columns:
-        rows, powers = self._kept()
-        picked = [ops.take(rows, np.asarray(p), axis=1) for p in self.ladder.neighbours]
-        alive = [LN2 if b else 0.0 for b in self.ladder.bits]
-        sloped = [0.0 if b == 1 and any(self._binary) else 1.0 for b in self.ladder.bits]
-        rest = np.asarray([np.ones(len(alive)), alive, sloped], np.float32).reshape(3, -1, *[1] * (len(rows.shape) - 2))
-        rest = rest + ops.zeros_like(rows[:1])
-        table = ops.concatenate([rows, *picked, rest], axis=0)
-        powers = powers * (1 + len(picked))
-        found = ops.unstack(self._table(table, [*powers, 1, 0, 0], strength, exponent))
-        count = rows.shape[0]
-        formats = [Format(*found[count * i : count * (i + 1)]) for i in range(1 + len(picked))]
-        return Columns(formats[0], formats[1:], *found[-3:])
-
-    def _kept(self) -> tuple[Any, list[int]]:
-        """Rows of `Format`, and the power of the range that multiplies each; offset and half only if they differ."""
-        kept = 6 if any(self._binary) else 4
-        return self._rows()[:kept], [-1, 0, 0, 1, 1, 0][:kept]
-
-    def _table(self, rows: Any, powers: Sequence[int], strength: Tensor, exponent: Tensor) -> Tensor:
-        factors = power_of_two(np.asarray(powers, np.int32)[:, None] * ops.expand_dims(exponent, 0))
-        return self.ladder.table(rows, strength, factors)
+    def columns(self, strength: Tensor, log2_range: Tensor) -> Columns:
+        """All that gradients need, by one table."""
+        rows, near, widths = self._rows(), self.ladder.transitions, self.ladder.bits
+        parts, count = rows.shape[0], len(self.ladder.neighbours) + 1
+        more = [[LN2 if b else 0.0 for b in widths], [1.0] * len(widths), *near]  # of range 2^e: by_range, top, bumps
+        if any(self._binary):
+            more.append([0.0 if b == 1 else 1.0 for b in widths])
+        formats = [rows, *(ops.take(rows, np.asarray(p), axis=1) for p in self.ladder.neighbours)]
+        more = np.asarray(more, np.float32).reshape(len(more), len(widths), *[1] * (len(rows.shape) - 2))
+        table = ops.concatenate([*formats, more + ops.zeros_like(rows[:1])], axis=0)
+        powers = np.zeros(table.shape[0], np.int32)
+        powers[: parts * count] = _POWERS[:parts] * count
+        by_range, top = parts * count, parts * count + 1
+        powers[top] = 1
+        factors = _factors(powers, range_exponent(log2_range))
+        free = ops.cast(ops.abs(log2_range) < MAX_RANGE, "float32")
+        factors = ops.where(np.arange(len(powers))[:, None] == by_range, free, factors)
+        found = self.ladder.table(table, strength, factors)
+        each = ops.unstack(found)
+        chosen, *neighbours = (Format(*each[i * parts : (i + 1) * parts]) for i in range(count))
+        bumps = self.ladder.bumps(strength, found[top + 1 : top + 1 + len(near)] if near else None)
+        return Columns(chosen, neighbours, bumps, each[top], each[by_range], *each[top + 1 + len(near) :])
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         """Quantized values of the shape of ``x`` (..., columns), with their gradients when training."""
         if training:
             return with_gradient(self._trained, x, self.strength, self.log2_range)
-        form = self._format(ops.convert_to_tensor(self.strength), range_exponent(self.log2_range))
-        return form.exact(ops.convert_to_tensor(x))
+        return self._format().exact(ops.convert_to_tensor(x))
 
     def _trained(self, x: Tensor, strength: Tensor, log2_range: Tensor) -> tuple[Tensor, Any]:
-        columns = self._columns(strength, range_exponent(log2_range))
+        columns = self.columns(strength, log2_range)
         hard = columns.chosen.exact(x)
 
         def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            slope = self.ladder.slope(strength, [form.near(x) for form in columns.neighbours], hard)
-            inside = ops.logical_and(x > columns.top * self._bottom(), x < columns.top)
-            moved = hard - ops.where(inside, x, 0.0) * columns.sloped
-            free = ops.cast(ops.abs(log2_range) < MAX_RANGE, "float32")
-            by_range = column_sum(upstream * moved) * columns.by_range * free
+            slope = self.ladder.slope(columns.bumps, [form.near(x) for form in columns.neighbours], hard)
+            inside = self._inside(x, columns.top)
+            followed = ops.where(inside, x, 0.0)
+            moved = hard - (followed if columns.sloped is None else followed * columns.sloped)
+            by_range = column_sum(upstream * moved) * columns.by_range
             return ops.where(inside, upstream, 0.0), column_sum(upstream * slope), by_range
 
         return hard, gradient
@@ -160,17 +175,13 @@ class WeightQuantizer(Quantizer):
 
     def _rows(self) -> np.ndarray:
         step = np.ldexp(1.0, -self._shift)
-        rows = [1 / step, -self._limit, self._limit, step, 0 * step, 0 * step + 0.5]
-        as_binary = [1 / step, 0 * step - 1, 0 * step, 2 * step, step, 0 * step]
-        return np.where(self._binary, as_binary, rows).astype(np.float32)
+        rows = [1 / step, self._limit, step, -self._limit, 0 * step, 0 * step + 0.5]
+        as_binary = [1 / step, 0 * step, 2 * step, 0 * step - 1, step, 0 * step]
+        rows = np.where(self._binary, as_binary, rows).astype(np.float32)
+        return rows if any(self._binary) else rows[:_SYMMETRIC]
 
-    def _bottom(self) -> float:
-        return -1.0
-
-    def magnitudes(self, strength: Tensor, exponent: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """(units,) scale and limit of |kernel| in steps, for the hardware cost: of the chosen width and neighbours."""
-        columns = self._columns(strength, exponent)
-        return [(form.scale, ops.maximum(form.high, -form.low)) for form in (columns.chosen, *columns.neighbours)]
+    def _inside(self, x: Tensor, top: Tensor) -> Tensor:
+        return ops.abs(x) < top
 
     def integers(self, kernel: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mantissas int64 (inputs, units), fraction bits int (units,) and width labels float (units,)."""
@@ -202,16 +213,17 @@ class ActivationQuantizer(Quantizer):
         bits = np.asarray(self.ladder.bits, int)
         levels = np.ldexp(1.0, bits)
         step, alive = np.ldexp(1.0, -bits), (bits > 0).astype(float)
-        unsigned = np.asarray([1 / step, 0 * levels, levels - 1, step], np.float32)
+        unsigned = np.asarray([1 / step, levels - 1, step, 0 * levels], np.float32)
         if self.signed is None:
-            return unsigned
+            return unsigned[:-1]
         half = 0.5 * levels * alive
         doubled = step * (1 + alive)
-        signed = np.asarray([1 / doubled, -half, half - alive, doubled], np.float32)
+        signed = np.asarray([1 / doubled, half - alive, doubled, -half], np.float32)
         return unsigned[:, :, None] + ops.cast(self.signed, "float32") * (signed - unsigned)[:, :, None]
 
-    def _bottom(self) -> Any:
-        return 0.0 if self.signed is None else -ops.cast(self.signed, "float32")
+    def _inside(self, x: Tensor, top: Tensor) -> Tensor:
+        bottom = 0.0 if self.signed is None else -top * ops.cast(self.signed, "float32")
+        return ops.logical_and(x > bottom, x < top)
 
     def export(self, relu: bool) -> dict[str, Any]:
         """The integer description of this quantizer."""
