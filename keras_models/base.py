@@ -9,20 +9,26 @@ import keras
 from keras import ops
 
 from .precision import BitLadder
+from .quantizers import MAX_RANGE
 
 Tensor = Any
 # Layers that hand every feature on unchanged at inference; the search for the feeding quantizer walks through them.
 PASS_THROUGH = ("Dropout", "Identity", "Flatten", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
 
 
-class UnitInterval(keras.constraints.Constraint):
-    """Clips a strength to [0, 1]."""
+class Interval(keras.constraints.Constraint):
+    """Clips to ``bounds``, a pair of numbers."""
 
-    bounds = (0.0, 1.0)
+    def __init__(self, low: float, high: float) -> None:
+        self.bounds = (low, high)
 
     def __call__(self, w: Tensor) -> Tensor:
-        """The strength within its bounds."""
+        """The values within the bounds."""
         return ops.clip(w, *self.bounds)
+
+    def get_config(self) -> dict[str, float]:
+        """Constructor arguments."""
+        return {"low": self.bounds[0], "high": self.bounds[1]}
 
 
 class PrecisionLayer(keras.layers.Layer):
@@ -55,9 +61,12 @@ class PrecisionLayer(keras.layers.Layer):
         constant = keras.initializers.Constant
         strength = self.add_weight(
             name=f"{prefix}_strength", shape=(count,), initializer=constant(ladder.start_strength),
-            constraint=UnitInterval(),
+            constraint=Interval(0.0, 1.0),
         )  # fmt: skip
-        ranges = self.add_weight(name=f"{prefix}_log2_range", shape=(count,), initializer=constant(log2_range))
+        ranges = self.add_weight(
+            name=f"{prefix}_log2_range", shape=(count,), initializer=constant(log2_range),
+            constraint=Interval(-MAX_RANGE, MAX_RANGE),
+        )  # fmt: skip
         return strength, ranges
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:

@@ -40,13 +40,11 @@ def signed_digits(integers: np.ndarray) -> np.ndarray:
 
 
 def _count_digits(integers: Tensor) -> Tensor:
-    """`signed_digits` of int32 tensors up to 2^29, as float32: a population count in vector operations, no table."""
+    """`signed_digits` of int32 tensors from 0 to 2^15, as float32: bits counted by arithmetic, no table."""
     x = ops.bitwise_xor(integers, integers * 3)
-    x = x - ops.bitwise_and(ops.right_shift(x, 1), 0x55555555)
-    x = ops.bitwise_and(x, 0x33333333) + ops.bitwise_and(ops.right_shift(x, 2), 0x33333333)
-    x = ops.bitwise_and(x + ops.right_shift(x, 4), 0x0F0F0F0F)
-    x = x + ops.right_shift(x, 8)
-    return ops.cast(ops.bitwise_and(x + ops.right_shift(x, 16), 0x3F), "float32")
+    x = ops.bitwise_and(ops.bitwise_or(x, ops.right_shift(x, 1)), 0x15555)  # of two adjacent bits at most one is set
+    x = ops.bitwise_and(x, 0x13333) + ops.bitwise_and(ops.right_shift(x, 2), 0x3333)
+    return ops.cast(ops.bitwise_and(ops.right_shift(x * 0x11111, 16), 0xF), "float32")
 
 
 def soft_digits(magnitude: Tensor, near: tuple[Tensor, Tensor, Tensor] | None = None) -> Tensor:

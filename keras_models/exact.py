@@ -44,20 +44,24 @@ def to_int(value: Tensor) -> Tensor:
     return ops.cast(round_half_up(value), "int32")
 
 
-def kept(vector: Tensor) -> Tensor:
-    """The vector as the result of a sum: compilers keep that, others they work out anew wherever it is broadcast to."""
-    return ops.sum(ops.expand_dims(vector, 0) * np.asarray([[1.0], [0.0]], np.float32), axis=0)
+def kept(values: Tensor) -> Tensor:
+    """The values as the results of sums: compilers keep those, others they work out anew wherever they are used.
+
+    For small tensors that are broadcast to large ones.
+    """
+    first = np.asarray([True, False]).reshape(2, *[1] * len(values.shape))
+    return ops.sum(ops.where(first, ops.expand_dims(values, 0), np.float32(0.0)), axis=0)
 
 
-def column_sum(values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """(columns,) from (..., columns), rows times ``weights`` (rows,) if given; not exact.
+def column_sum(values: Tensor, weights: Tensor | float = 1.0) -> Tensor:
+    """(columns,) from (..., columns), rows times ``weights``: a number or (rows,); not exact.
 
     A product with a row of weights: compilers make sums over columns slow by mixing them with what makes the values.
     For large values two equal rows, since a product of a vector is mixed likewise (one core, strided).
     """
     rows = ops.reshape(values, (-1, values.shape[-1]))
     count = ops.shape(rows)[0]
-    weights = ops.ones((1, count)) if weights is None else ops.expand_dims(weights, 0)
+    weights = ops.broadcast_to(ops.convert_to_tensor(weights, "float32"), (1, count))
     if not isinstance(count, int) or count * rows.shape[1] > _MIXED:
         weights = ops.concatenate([weights, weights], axis=0)
     return ops.matmul(weights, rows)[0]

@@ -51,7 +51,6 @@ class BitLadder:
         edges = [0.0, *self.thresholds, 1.0]
         if len(self.thresholds) != count - 1 or any(a >= b for a, b in pairwise(edges)):
             raise ValueError(f"{count} widths need {count - 1} rising thresholds within (0, 1), got {self.thresholds}")
-        self._edges = np.asarray([-np.inf, *self.thresholds], np.float32)[:, None]
         self.temperature = float(temperature) if temperature is not None else 0.5 / count
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
@@ -74,25 +73,17 @@ class BitLadder:
         """Hard choice: (neurons,) positions in `bits`."""
         return (np.asarray(strength, np.float32) >= np.asarray(self.thresholds, np.float32)[:, None]).sum(axis=0)
 
-    def table(self, rows: np.ndarray, strength: Tensor, factors: Tensor | None = None) -> Tensor:
-        """(rows, neurons): of (rows, widths) or (rows, widths, neurons) numbers those of the chosen widths.
-
-        Sums of differences up to the chosen width, so exact where all of them are multiples of the last bit of the
-        largest. ``factors`` (rows, neurons) multiply. It is a reduction, so that compilers keep its result instead of
-        working it out again for every element of what it is broadcast to.
-        """
+    def choose(self, rows: Any, strength: Tensor) -> Tensor:
+        """(rows, neurons): of (rows, widths) or (rows, widths, neurons) numbers those of the chosen widths."""
         rows = rows if len(rows.shape) == 3 else rows[:, :, None]
-        steps = ops.concatenate([rows[:, :1], rows[:, 1:] - rows[:, :-1]], axis=1)
-        reached = ops.cast(ops.expand_dims(strength, 0) >= self._edges, "float32")
-        terms = steps * ops.expand_dims(reached, 0)
-        return ops.sum(terms if factors is None else terms * ops.expand_dims(factors, 1), axis=1)
+        chosen = rows[:, 0] + ops.zeros_like(strength)
+        for position, threshold in enumerate(self.thresholds, start=1):
+            chosen = ops.where(strength >= np.float32(threshold), rows[:, position], chosen)
+        return chosen
 
     def hard_bits(self, strength: Tensor) -> Tensor:
         """(neurons,) float32 widths chosen."""
-        chosen = ops.full(strength.shape, float(self.bits[0]))
-        for threshold, bits in zip(self.thresholds, self.bits[1:], strict=True):
-            chosen = ops.where(strength >= np.float32(threshold), np.float32(bits), chosen)
-        return chosen
+        return self.choose(np.asarray([self.bits], np.float32), strength)[0]
 
     def bumps(self, strength: Tensor, thresholds: Any = None) -> Tensor:
         """(transitions, neurons) slopes of ``sigmoid((s - t) / temperature)`` at (transitions, neurons) thresholds.
@@ -100,7 +91,7 @@ class BitLadder:
         None is all of the ladder's.
         """
         inverse = np.float32(1 / self.temperature)
-        thresholds = self._edges[1:] if thresholds is None else thresholds
+        thresholds = np.asarray(self.thresholds, np.float32)[:, None] if thresholds is None else thresholds
         transition = ops.sigmoid((ops.expand_dims(strength, 0) - thresholds) * inverse)
         return transition * (1.0 - transition) * inverse
 

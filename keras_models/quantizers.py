@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from .exact import column_sum, power_of_two, round_half_up, to_int, to_numpy, with_gradient
+from .exact import column_sum, kept, power_of_two, round_half_up, to_int, to_numpy, with_gradient
 from .precision import BitLadder
 
 Tensor = Any
@@ -79,13 +79,7 @@ class Columns(NamedTuple):
     neighbours: list[Format]
     bumps: Sequence[Tensor]  # see `BitLadder.bumps`
     top: Tensor  # 2^e
-    by_range: Tensor  # factor of the gradient to the log2 range: ln 2, or 0 where all is pruned or the range at its end
-    sloped: Tensor = None  # where there are 1-bit weights: 0 for them, 1 where Q(x) rises with x inside the range
-
-
-def _factors(powers: Sequence[int], exponent: Tensor) -> Tensor:
-    """(parts, columns): 2^exponent to each of the powers."""
-    return power_of_two(np.asarray(powers, np.int32)[:, None] * ops.expand_dims(exponent, 0))
+    sloped: Tensor = None  # 1, or 0 where Q(x) does not rise with x inside the range; None is 1 for all
 
 
 class Quantizer:
@@ -95,10 +89,9 @@ class Quantizer:
     the first parts of `Format`; and `_inside`, where x lies within the range.
     """
 
-    _binary: Sequence[bool] = (False,)
-
     def __init__(self, ladder: BitLadder, strength: Any, log2_range: Any) -> None:
         self.ladder, self.strength, self.log2_range = ladder, strength, log2_range
+        self._binary = [False] * len(ladder.bits)  # 1-bit weights
 
     def _rows(self) -> Any:
         raise NotImplementedError
@@ -109,31 +102,30 @@ class Quantizer:
     def _format(self) -> Format:
         """The format chosen."""
         rows = self._rows()
-        factors = _factors(_POWERS[: rows.shape[0]], range_exponent(self.log2_range))
-        return Format(*ops.unstack(self.ladder.table(rows, ops.convert_to_tensor(self.strength), factors)))
+        return Format(*ops.unstack(self._table(rows, _POWERS[: rows.shape[0]], self.strength, self.log2_range)))
 
     def columns(self, strength: Tensor, log2_range: Tensor) -> Columns:
         """All that gradients need, by one table."""
-        rows, near, widths = self._rows(), self.ladder.transitions, self.ladder.bits
+        rows, near = self._rows(), self.ladder.transitions
         parts, count = rows.shape[0], len(self.ladder.neighbours) + 1
-        more = [[LN2 if b else 0.0 for b in widths], [1.0] * len(widths), *near]  # of range 2^e: by_range, top, bumps
-        if any(self._binary):
-            more.append([0.0 if b == 1 else 1.0 for b in widths])
+        sloped = [float(b > 0 and not binary) for b, binary in zip(self.ladder.bits, self._binary, strict=True)]
+        more = [[1.0] * len(sloped), *near, *([] if all(sloped) else [sloped])]
+        more = np.asarray(more, np.float32).reshape(len(more), len(sloped), *[1] * (len(rows.shape) - 2))
         formats = [rows, *(ops.take(rows, np.asarray(p), axis=1) for p in self.ladder.neighbours)]
-        more = np.asarray(more, np.float32).reshape(len(more), len(widths), *[1] * (len(rows.shape) - 2))
         table = ops.concatenate([*formats, more + ops.zeros_like(rows[:1])], axis=0)
-        powers = np.zeros(table.shape[0], np.int32)
-        powers[: parts * count] = _POWERS[:parts] * count
-        by_range, top = parts * count, parts * count + 1
-        powers[top] = 1
-        factors = _factors(powers, range_exponent(log2_range))
-        free = ops.cast(ops.abs(log2_range) < MAX_RANGE, "float32")
-        factors = ops.where(np.arange(len(powers))[:, None] == by_range, free, factors)
-        found = self.ladder.table(table, strength, factors)
+        top = parts * count
+        powers = [*_POWERS[:parts] * count, 1, *[0] * (table.shape[0] - top - 1)]
+        found = self._table(table, powers, strength, log2_range)
         each = ops.unstack(found)
-        chosen, *neighbours = (Format(*each[i * parts : (i + 1) * parts]) for i in range(count))
-        bumps = self.ladder.bumps(strength, found[top + 1 : top + 1 + len(near)] if near else None)
-        return Columns(chosen, neighbours, bumps, each[top], each[by_range], *each[top + 1 + len(near) :])
+        chosen, *neighbours = (Format(*each[i : i + parts]) for i in range(0, top, parts))
+        after = top + 1 + len(near)
+        bumps = self.ladder.bumps(strength, found[top + 1 : after] if near else None)
+        return Columns(chosen, neighbours, bumps, each[top], *each[after:])
+
+    def _table(self, rows: Any, powers: Sequence[int], strength: Tensor, log2_range: Tensor) -> Tensor:
+        """(rows, columns): rows at the chosen widths, times these powers of the ranges."""
+        exponents = np.asarray(powers, np.int32)[:, None] * range_exponent(log2_range)
+        return kept(self.ladder.choose(rows, ops.convert_to_tensor(strength)) * power_of_two(exponents))
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         """Quantized values of the shape of ``x`` (..., columns), with their gradients when training."""
@@ -150,7 +142,7 @@ class Quantizer:
             inside = self._inside(x, columns.top)
             followed = ops.where(inside, x, 0.0)
             moved = hard - (followed if columns.sloped is None else followed * columns.sloped)
-            by_range = column_sum(upstream * moved) * columns.by_range
+            by_range = column_sum(upstream * moved, LN2)
             return ops.where(inside, upstream, 0.0), column_sum(upstream * slope), by_range
 
         return hard, gradient

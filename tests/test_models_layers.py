@@ -17,7 +17,7 @@ import keras
 from keras import ops
 
 from keras_models.activations import NMPActivation, NMPInputQuantizer
-from keras_models.cost import estimated_luts, hardware_cost, layer_luts, set_beta, signed_digits, soft_digits
+from keras_models.cost import _count_digits, estimated_luts, hardware_cost, layer_luts, set_beta, signed_digits, soft_digits
 from keras_models.engine import OptimizerConfig, make_engine
 from keras_models.exact import to_numpy
 from keras_models.export import export_integer
@@ -259,6 +259,11 @@ def test_signed_digits() -> None:
     assert signed_digits(np.array([0, 1, -2, 3, 5, 7, 15, 85, 127, -128])).tolist() == [0, 1, 1, 2, 2, 2, 2, 4, 2, 1]
     soft = to_numpy(soft_digits(ops.convert_to_tensor(np.array([0.0, 1.0, 127.0], np.float32))))
     assert soft[0] == 0 and 0.5 < soft[1] <= 1.5 and soft[2] > soft[1]
+
+
+def test_digits_in_training_are_those_of_integers() -> None:
+    every = np.arange(2**15 + 1, dtype=np.int32)
+    np.testing.assert_array_equal(to_numpy(_count_digits(ops.convert_to_tensor(every))), signed_digits(every))
 
 
 def test_costs_fall_with_width_and_pruned_neurons_are_free() -> None:

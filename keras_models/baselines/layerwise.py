@@ -13,7 +13,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..base import UnitInterval
 from ..layers import NMPDense
 from ..models import build_mlp
 from ..stage import Stage
@@ -24,13 +23,12 @@ ROLES = ("weight_strength", "weight_log2_range", "activation_strength", "activat
 class Tied(keras.constraints.Constraint):
     """Replaces every value by the mean: the projection of a step onto equal values."""
 
-    def __init__(self, within: Any = None) -> None:
+    def __init__(self, within: keras.constraints.Constraint) -> None:
         self.within = within
 
     def __call__(self, w: Any) -> Any:
         """``w`` with one value throughout, inside the inner constraint's set."""
-        w = w if self.within is None else self.within(w)
-        return ops.broadcast_to(ops.mean(w), w.shape)
+        return ops.broadcast_to(ops.mean(self.within(w)), w.shape)
 
 
 def build_tied(
@@ -42,7 +40,7 @@ def build_tied(
     for layer in dense_layers(model):
         for variable in layer.trainable_variables:
             if variable.name in ROLES:
-                variable.constraint = Tied(UnitInterval() if variable.name.endswith("strength") else None)
+                variable.constraint = Tied(variable.constraint)
     return model
 
 
