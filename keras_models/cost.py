@@ -47,27 +47,23 @@ def _count_digits(integers: Tensor) -> Tensor:
     return ops.cast(ops.bitwise_and(ops.right_shift(x * 0x11111, 16), 0xF), "float32")
 
 
-def soft_digits(magnitude: Tensor, near: tuple[Tensor, Tensor, Tensor] | None = None) -> Tensor:
-    """Digits of real-valued mantissas >= 0, as the gradients count them; ``near`` is `_neighbours`, if at hand.
+def soft_digits(magnitude: Tensor) -> Tensor:
+    """Digits of real-valued mantissas >= 0, as training counts them.
 
-    Half is the table of canonical signed digits, interpolated: it draws a weight to the cheap integer nearby. Half is
-    ``log2(1 + m)``, linear between powers of two: it draws small weights to zero.
+    Half is the number of the nearest integer. Half is ``log2(1 + m)``, linear between powers of two: it draws small
+    weights to zero.
     """
-    low, at_low, at_high = _neighbours(magnitude) if near is None else near
-    return 0.5 * (at_low + (magnitude - low) * (at_high - at_low)) + 0.5 * linear_log2(1.0 + magnitude)
+    return 0.5 * _nearest_digits(magnitude) + 0.5 * linear_log2(1.0 + magnitude)
 
 
-def _neighbours(magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The integer at or below, its digits and those of the next."""
-    low = ops.floor(magnitude)
-    integer = ops.cast(low, "int32")
-    return low, _count_digits(integer), _count_digits(integer + 1)
+def _nearest_digits(magnitude: Tensor) -> Tensor:
+    return _count_digits(ops.cast(magnitude + 0.5, "int32"))
 
 
-def _nearby_digits(magnitude: Tensor) -> Tensor:
-    """`soft_digits` with those of the nearest integer instead of interpolated ones: half the work."""
-    digits = _count_digits(ops.cast(ops.floor(magnitude + 0.5), "int32"))
-    return 0.5 * digits + 0.5 * linear_log2(1.0 + magnitude)
+def _rise(magnitude: Tensor) -> Tensor:
+    """Digits of the integer above less those of the one below: draws a weight to the cheap integer nearby."""
+    below = ops.cast(magnitude, "int32")
+    return _count_digits(below + 1) - _count_digits(below)
 
 
 def _magnitudes(form: Format) -> tuple[Tensor, Tensor]:
@@ -87,29 +83,27 @@ def adder_cost(quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, e
         columns = quantizer.columns(strength, log2_range)
         (scale, limit), *others = (_magnitudes(form) for form in (columns.chosen, *columns.neighbours))
         magnitude = ops.minimum(ops.abs(kernel) * scale, limit)
-        low, at_low, at_high = near = _neighbours(magnitude)
-        soft = soft_digits(magnitude, near)
+        soft = soft_digits(magnitude)
         each_input = LUT_PER_BIT * ops.matmul(soft, ops.ones((kernel.shape[1], 1)))[:, 0]
 
         def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             charge = upstream * LUT_PER_BIT * input_bits
             flat = 1.0 / (1.0 + magnitude)
-            slope = 0.5 * (at_high - at_low) + np.float32(0.5 / np.log(2.0)) * flat
+            slope = 0.5 * _rise(magnitude) + np.float32(0.5 / np.log(2.0)) * flat
             slope = slope * scale * ops.expand_dims(charge, -1)
             free = ops.abs(kernel) * scale < limit
             by_kernel = ops.where(free, ops.where(kernel < 0, -slope, slope), 0.0)
-            digits = [_nearby_digits(ops.minimum(ops.abs(kernel) * s, most)) for s, most in others]
+            digits = [soft_digits(ops.minimum(ops.abs(kernel) * s, most)) for s, most in others]
             total = quantizer.ladder.slope(columns.bumps, digits, soft)
             by_range = 0.5 * (column_sum(flat, charge) - ops.sum(charge))
             return by_kernel, column_sum(total, charge), by_range, upstream * each_input
 
         if not exact:
             return ops.sum(each_input * input_bits), gradient
-        upper = magnitude - low >= 0.5
         reach = ops.power(2.0, input_bits) * ops.cast(input_bits > 0, "float32")
-        sums = column_sum(low + ops.cast(upper, "float32"), reach)
+        sums = column_sum(ops.floor(magnitude + 0.5), reach)
         sum_bits = ops.where(sums > 0, ops.log2(ops.maximum(sums, 1.0)) + 1.0, 0.0)
-        digits = column_sum(ops.where(upper, at_high, at_low), input_bits)
+        digits = column_sum(_nearest_digits(magnitude), input_bits)
         return LUT_PER_BIT * ops.sum(digits) + LUT_PER_SUM_BIT * ops.sum(sum_bits), gradient
 
     return with_gradient(cost, kernel, quantizer.strength, quantizer.log2_range, input_bits)
