@@ -6,7 +6,7 @@ rows comes from NumPy, the update rules from `optimizer_step`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from .exact import to_numpy
 from .export import precision_layers
 from .packing import Packing
 
@@ -73,7 +74,10 @@ def task_loss(task: str, targets: Tensor, outputs: Tensor) -> Tensor:
 
 
 class Engine:
-    """Trains ``model`` in place on (X, y); rows beyond full batches are left out of an epoch (others each time)."""
+    """Trains ``model`` in place on (X, y); rows beyond full batches are left out of an epoch (others each time).
+
+    An epoch is one compiled function of the values of variables. Subclasses say how to compile and differentiate.
+    """
 
     def __init__(
         self, model: keras.Model, X: np.ndarray, y: np.ndarray, task: str,
@@ -82,24 +86,35 @@ class Engine:
         self.model, self.task, self.optimizer = model, task, optimizer
         self.batch_size = min(batch_size, len(X))
         self.rows = len(X)
-        self.random = np.random.default_rng(seed)
-        self.steps_done = 0
         self.charged = False  # a cost without weight is not computed; once it was, it stays: no second compilation
-        self.rates = optimizer.rates(model.trainable_variables)
-        self.of_formats = [v.name.endswith(FORMAT_ROLES) for v in model.trainable_variables]
-        self.packing = Packing([v.shape for v in model.trainable_variables])
-        self._prepare(X, y)
+        variables = model.trainable_variables
+        self.rates = optimizer.rates(variables)
+        self.of_formats = [v.name.endswith(FORMAT_ROLES) for v in variables]
+        self.packing = Packing([v.shape for v in variables])
+        self.betas = [i for i, v in enumerate(model.non_trainable_variables) if v.name == "beta"]
+        self.data = (ops.convert_to_tensor(X), ops.convert_to_tensor(y))
+        self.update = {charged: self._compile(charged) for charged in (False, True)}
+        self.forward = self._compile_forward()
+        self.restart(seed)
 
     def restart(self, seed: int) -> None:
         """As if new, with what is compiled kept; the model's weights are the caller's to set."""
         self.random = np.random.default_rng(seed)
         self.steps_done = 0
-        self._forget()
+        self._moments = [_tensors((zeros, zeros)) for zeros in self.packing.zeros()]
 
-    def _prepare(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _compile(self, charged: bool) -> Callable[..., Any]:
+        """`_update` with an epoch that is compiled, by itself or with the assignments."""
         raise NotImplementedError
 
-    def _forget(self) -> None:
+    def _compile_forward(self) -> Callable[[np.ndarray], Any]:
+        """Model outputs of rows, of the variables as they are when it is called."""
+        raise NotImplementedError
+
+    def _differentiate(
+        self, function: Callable[..., Any], values: list[Tensor], *rest: Any
+    ) -> tuple[Any, list[Tensor]]:
+        """What ``function`` gives, (scalar, anything), and the scalar's gradients to the values."""
         raise NotImplementedError
 
     def _rates(self, formats: Tensor) -> list[Any]:
@@ -119,14 +134,6 @@ class Engine:
         values = zip(self.packing.unpack(packed), constraints, strict=True)
         return self.packing.pack([v if c is None else c(v) for v, c in values])
 
-    def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
-        raise NotImplementedError
-
-    def _cost(self) -> Tensor:
-        """Scalar: the hardware cost in the loss."""
-        costs = (layer.beta * layer.hardware_cost(exact=False) for layer in precision_layers(self.model))
-        return ops.convert_to_tensor(sum(costs, start=0.0), "float32")
-
     @contextmanager
     def _uncharged(self) -> Iterator[None]:
         """The model's calls leave their cost out of its losses: the engine takes it from `_cost`."""
@@ -140,21 +147,58 @@ class Engine:
             for layer, charged in zip(layers, before, strict=True):
                 layer.charged = charged
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Model outputs, of the variables as they are now."""
-        raise NotImplementedError
+    def _loss(self, trainable: Any, fixed: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Any]:
+        """Scalar, without the hardware cost, and new values of the fixed variables."""
+        with self._uncharged():
+            out, fixed, losses = self.model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
+        return task_loss(self.task, target, out) + sum(losses, start=0.0), list(fixed)
 
-    def moments(self) -> list[np.ndarray]:
-        """The optimizer's state, first and second moment of each trainable variable in turn."""
-        raise NotImplementedError
+    def _cost(self, trainable: Any, fixed: Any) -> tuple[Tensor, None]:
+        """Scalar: the hardware cost in the loss."""
+        variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
+        with keras.StatelessScope(state_mapping=list(zip(variables, [*trainable, *fixed], strict=True))):
+            costs = (layer.beta * layer.hardware_cost(exact=False) for layer in precision_layers(self.model))
+            return ops.convert_to_tensor(sum(costs, start=0.0), "float32"), None
 
-    def _pairs(self, to_numpy: Callable[[Any], np.ndarray]) -> list[np.ndarray]:
-        parts = [self.packing.unpack([to_numpy(pair[part]) for pair in self._moments]) for part in range(2)]
-        return [np.asarray(value) for pair in zip(*parts, strict=True) for value in pair]
+    def _epoch(
+        self, charged: bool, trainable: Any, fixed: Any, moments: Any, data: Any, indices: Tensor,
+        count: Tensor, learning_rate: Tensor, beta: Tensor, formats: Tensor,
+    ) -> Any:  # fmt: skip
+        """New trainable values, fixed values and moments, and the mean loss."""
+        rates, steps = self._rates(formats), indices.shape[0]
 
-    def set_moments(self, moments: Sequence[np.ndarray]) -> None:
-        """Put back what `moments` gave."""
-        raise NotImplementedError
+        def step(cost: Any, i: Tensor, carry: Any) -> Any:
+            packed, fixed, moments, count, total = carry
+            batch = (ops.take(part, indices[i], axis=0) for part in data)
+            (loss, fixed), found = self._differentiate(self._loss, self.packing.unpack(packed), fixed, *batch)
+            gradients = self.packing.pack(found)
+            if cost is not None:
+                loss, gradients = loss + cost[0], [a + b for a, b in zip(gradients, cost[1], strict=True)]
+            packed, moments = optimizer_step(self.optimizer, rates, learning_rate, count, packed, gradients, moments)
+            return self._constrained(packed), fixed, moments, count + 1.0, total + loss
+
+        def charged_steps(i: Tensor, carry: Any) -> Any:
+            (cost, _), found = self._differentiate(self._cost, self.packing.unpack(carry[0]), carry[1])
+            end = ops.minimum(COST_STEPS * (i + 1), steps)
+            return ops.fori_loop(COST_STEPS * i, end, partial(step, (cost, self.packing.pack(found))), carry)
+
+        fixed = [beta if i in self.betas else v for i, v in enumerate(fixed)]
+        carry = (self.packing.pack(trainable), fixed, moments, count, ops.zeros(()))
+        if charged:
+            carry = ops.fori_loop(0, -(-steps // COST_STEPS), charged_steps, carry)
+        else:
+            carry = ops.fori_loop(0, steps, partial(step, None), carry)
+        packed, fixed, moments, _, total = carry
+        return self.packing.unpack(packed), fixed, moments, total / steps
+
+    def _update(self, epoch: Callable[..., Any], *state: Any) -> Any:
+        """Assign what an epoch makes of the variables; its moments and mean loss."""
+        variables = (self.model.trainable_variables, self.model.non_trainable_variables)
+        *values, moments, loss = epoch(*([v.value for v in part] for part in variables), *state)
+        for part, new in zip(variables, values, strict=True):
+            for variable, value in zip(part, new, strict=True):
+                variable.assign(value)
+        return moments, loss
 
     def epoch(self, learning_rate: float, beta: float, formats: float = 1.0) -> float:
         """One pass over the shuffled rows; returns the mean loss (cost included).
@@ -164,214 +208,80 @@ class Engine:
         self.charged = self.charged or beta > 0
         steps = self.rows // self.batch_size
         indices = self.random.permutation(self.rows)[: steps * self.batch_size].reshape(steps, self.batch_size)
-        loss = self._run(indices.astype(np.int32), learning_rate, beta, formats)
+        scalars = _tensors(np.float32(v) for v in (self.steps_done + 1, learning_rate, beta, formats))
+        rows = ops.convert_to_tensor(indices.astype(np.int32))
+        self._moments, loss = self.update[self.charged](self._moments, self.data, rows, *scalars)
         self.steps_done += steps
-        return loss
+        return float(loss)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Model outputs, of the variables as they are now."""
+        return np.concatenate(
+            [np.asarray(self.forward(X[i : i + PREDICT_ROWS])) for i in range(0, len(X), PREDICT_ROWS)]
+        )
+
+    def moments(self) -> list[np.ndarray]:
+        """The optimizer's state, first and second moment of each trainable variable in turn."""
+        parts = [self.packing.unpack([to_numpy(pair[part]) for pair in self._moments]) for part in range(2)]
+        return [np.asarray(value) for pair in zip(*parts, strict=True) for value in pair]
+
+    def set_moments(self, moments: Sequence[np.ndarray]) -> None:
+        """Put back what `moments` gave."""
+        self._moments = [
+            _tensors(pair) for pair in zip(*(self.packing.pack(moments[i::2]) for i in (0, 1)), strict=True)
+        ]
 
 
-def _beta_positions(model: keras.Model) -> list[int]:
-    return [i for i, v in enumerate(model.non_trainable_variables) if v.name == "beta"]
+def _tensors(values: Iterable[Any]) -> tuple[Tensor, ...]:
+    return tuple(ops.convert_to_tensor(value) for value in values)
 
 
 class JaxEngine(Engine):
-    """One jitted loop per epoch over data that stays on the device."""
+    """Compiled by ``jax.jit``."""
 
-    def _prepare(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _compile(self, charged: bool) -> Callable[..., Any]:
         import jax
-        import jax.numpy as jnp
 
-        self._X, self._y = jnp.asarray(X), jnp.asarray(y)
-        self._forget()
-        self._betas = _beta_positions(self.model)
-        self._compiled = jax.jit(self._epoch, static_argnums=0)
-        self._forward = jax.jit(lambda t, n, x: self.model.stateless_call(t, n, x, training=False)[0])
+        return partial(self._update, jax.jit(partial(self._epoch, charged)))
 
-    def _forget(self) -> None:
-        import jax.numpy as jnp
-
-        self._moments = [(jnp.asarray(zeros), jnp.asarray(zeros)) for zeros in self.packing.zeros()]
-
-    def _epoch(
-        self, charged: bool, state: Any, X: Tensor, y: Tensor, indices: Tensor,
-        learning_rate: Tensor, beta: Tensor, formats: Tensor,
-    ) -> Any:  # fmt: skip
+    def _compile_forward(self) -> Callable[[np.ndarray], Any]:
         import jax
-        import jax.numpy as jnp
 
-        rates, steps = self._rates(formats), indices.shape[0]
+        compiled = jax.jit(lambda *values: self.model.stateless_call(*values, training=False)[0])
+        parts = (self.model.trainable_variables, self.model.non_trainable_variables)
+        return lambda X: compiled(*([v.value for v in part] for part in parts), X)
 
-        def loss_of(trainable: Any, fixed: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Any]:
-            with self._uncharged():
-                out, fixed, losses = self.model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
-            return task_loss(self.task, target, out) + sum(losses, start=0.0), fixed
+    def _differentiate(
+        self, function: Callable[..., Any], values: list[Tensor], *rest: Any
+    ) -> tuple[Any, list[Tensor]]:
+        import jax
 
-        def cost_of(trainable: Any, fixed: Any) -> Tensor:
-            variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
-            with keras.StatelessScope(state_mapping=zip(variables, [*trainable, *fixed], strict=True)):
-                return self._cost()
-
-        def step(cost: Any, i: Tensor, carry: Any) -> Any:
-            packed, fixed, moments, count, total = carry
-            rows = jax.lax.dynamic_index_in_dim(indices, i, keepdims=False)
-            batch = (jnp.take(X, rows, axis=0), jnp.take(y, rows, axis=0))
-            (loss, fixed), found = jax.value_and_grad(loss_of, has_aux=True)(self.packing.unpack(packed), fixed, *batch)
-            gradients = self.packing.pack(found)
-            if cost is not None:
-                loss, gradients = loss + cost[0], [a + b for a, b in zip(gradients, cost[1], strict=True)]
-            packed, moments = optimizer_step(
-                self.optimizer, rates, learning_rate, count, packed, gradients, moments
-            )
-            return self._constrained(packed), fixed, moments, count + 1.0, total + loss
-
-        def charged_steps(i: Tensor, carry: Any) -> Any:
-            cost, found = jax.value_and_grad(cost_of)(self.packing.unpack(carry[0]), carry[1])
-            first, end = COST_STEPS * i, jnp.minimum(COST_STEPS * (i + 1), steps)
-            return jax.lax.fori_loop(first, end, partial(step, (cost, self.packing.pack(found))), carry)
-
-        trainable, fixed, moments, count = state
-        fixed = [beta if i in self._betas else v for i, v in enumerate(fixed)]
-        carry = (self.packing.pack(trainable), fixed, moments, count, np.float32(0.0))
-        if charged:
-            carry = jax.lax.fori_loop(0, -(-steps // COST_STEPS), charged_steps, carry)
-        else:
-            carry = jax.lax.fori_loop(0, steps, partial(step, None), carry)
-        packed, fixed, moments, _, total = carry
-        return self.packing.unpack(packed), fixed, moments, total / steps
-
-    def _values(self) -> tuple[list[Any], list[Any]]:
-        return (
-            [v.value for v in self.model.trainable_variables],
-            [v.value for v in self.model.non_trainable_variables],
-        )
-
-    def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
-        scalars = (np.float32(learning_rate), np.float32(beta), np.float32(formats))
-        state = (*self._values(), self._moments, np.float32(self.steps_done + 1))
-        trainable, fixed, self._moments, loss = self._compiled(
-            self.charged, state, self._X, self._y, indices, *scalars
-        )
-        for variable, value in zip(self.model.trainable_variables, trainable, strict=True):
-            variable.assign(value)
-        for variable, value in zip(self.model.non_trainable_variables, fixed, strict=True):
-            variable.assign(value)
-        return float(loss)
-
-    def moments(self) -> list[np.ndarray]:
-        """The optimizer's state, first and second moment of each trainable variable in turn."""
-        return self._pairs(np.asarray)
-
-    def set_moments(self, moments: Sequence[np.ndarray]) -> None:
-        """Put back what `moments` gave."""
-        import jax.numpy as jnp
-
-        first, second = (self.packing.pack(part) for part in (moments[::2], moments[1::2]))
-        self._moments = [(jnp.asarray(a), jnp.asarray(b)) for a, b in zip(first, second, strict=True)]
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Model outputs, of the variables as they are now."""
-        parts = [self._forward(*self._values(), X[i : i + PREDICT_ROWS]) for i in range(0, len(X), PREDICT_ROWS)]
-        return np.concatenate([np.asarray(p) for p in parts])
+        return jax.value_and_grad(function, has_aux=True)(values, *rest)
 
 
 class TensorFlowEngine(Engine):
-    """One ``tf.function`` per epoch with a loop inside."""
+    """Compiled by XLA as a ``tf.function``, which assigns the variables: outside it takes 40 us each."""
 
-    def _prepare(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _compile(self, charged: bool) -> Callable[..., Any]:
         import tensorflow as tf
 
-        self._X, self._y = tf.constant(X), tf.constant(y)
-        self._moments = [(tf.Variable(zeros), tf.Variable(zeros)) for zeros in self.packing.zeros()]
-        self._betas = [self.model.non_trainable_variables[i] for i in _beta_positions(self.model)]
-        self._step, self._charge = self._one_step, self._one_charge
-        self._compiled = tf.function(self._epoch, jit_compile=True)
-        self._forward = tf.function(lambda x: self.model(x, training=False))
+        return tf.function(partial(self._update, partial(self._epoch, charged)), jit_compile=True)
 
-    def _forget(self) -> None:
+    def _compile_forward(self) -> Callable[[np.ndarray], Any]:
         import tensorflow as tf
 
-        for pair in self._moments:
-            for moment in pair:
-                moment.assign(tf.zeros(moment.shape))
+        compiled = tf.function(lambda x: self.model(x, training=False))
+        return lambda X: compiled(tf.constant(X))
 
-    def _gradients(self, tape: Any, loss: Tensor) -> list[Tensor]:
-        """Of all trainable variables, packed."""
+    def _differentiate(
+        self, function: Callable[..., Any], values: list[Tensor], *rest: Any
+    ) -> tuple[Any, list[Tensor]]:
         import tensorflow as tf
 
-        variables = self.model.trainable_variables
-        found = tape.gradient(loss, [v.value for v in variables])
-        return self.packing.pack([tf.zeros(v.shape) if g is None else g for g, v in zip(found, variables, strict=True)])
-
-    def _one_charge(self) -> tuple[Tensor, list[Tensor]]:
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            cost = self._cost()
-        return cost, self._gradients(tape, cost)
-
-    def _one_step(
-        self, cost: Any, index: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor
-    ) -> Tensor:  # fmt: skip
-        import tensorflow as tf
-
-        variables = self.model.trainable_variables
-        with tf.GradientTape() as tape, self._uncharged():
-            out = self.model(tf.gather(self._X, index), training=True)
-            loss = task_loss(self.task, tf.gather(self._y, index), out) + sum(self.model.losses, start=0.0)
-        gradients = self._gradients(tape, loss)
-        if cost is not None:
-            loss, gradients = loss + cost[0], [a + b for a, b in zip(gradients, cost[1], strict=True)]
-        moments = [(a.value(), b.value()) for a, b in self._moments]
-        packed, moments = optimizer_step(
-            self.optimizer, self._rates(formats), learning_rate, count,
-            self.packing.pack([v.value for v in variables]), gradients, moments,
-        )  # fmt: skip
-        for variable, value in zip(variables, self.packing.unpack(self._constrained(packed)), strict=True):
-            variable.assign(value)
-        for (first, second), (new_first, new_second) in zip(self._moments, moments, strict=True):
-            first.assign(new_first)
-            second.assign(new_second)
-        return loss
-
-    def _epoch(self, charge: bool, indices: Tensor, learning_rate: Tensor, formats: Tensor, count: Tensor) -> Tensor:
-        import tensorflow as tf
-
-        steps = indices.shape[0]
-
-        def step(cost: Any, i: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-            return i + 1, total + self._step(cost, indices[i], learning_rate, formats, count + tf.cast(i, tf.float32))
-
-        def charged(first: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-            end, cost = tf.minimum(first + COST_STEPS, steps), self._charge()
-            return tf.while_loop(lambda i, _: i < end, partial(step, cost), (first, total))
-
-        body = charged if charge else partial(step, None)
-        _, total = tf.while_loop(lambda i, _: i < steps, body, (tf.constant(0), tf.constant(0.0)))
-        return total / steps
-
-    def _run(self, indices: np.ndarray, learning_rate: float, beta: float, formats: float) -> float:
-        import tensorflow as tf
-
-        for variable in self._betas:
-            variable.assign(beta)
-        scalars = [tf.constant(s, tf.float32) for s in (learning_rate, formats, self.steps_done + 1)]
-        return float(self._compiled(self.charged, tf.constant(indices), *scalars))
-
-    def moments(self) -> list[np.ndarray]:
-        """The optimizer's state, first and second moment of each trainable variable in turn."""
-        return self._pairs(lambda moment: moment.numpy())
-
-    def set_moments(self, moments: Sequence[np.ndarray]) -> None:
-        """Put back what `moments` gave."""
-        for part in range(2):
-            for pair, value in zip(self._moments, self.packing.pack(moments[part::2]), strict=True):
-                pair[part].assign(value)
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Model outputs, of the variables as they are now."""
-        import tensorflow as tf
-
-        parts = [self._forward(tf.constant(X[i : i + PREDICT_ROWS])) for i in range(0, len(X), PREDICT_ROWS)]
-        return np.concatenate([p.numpy() for p in parts])
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            found = function(values, *rest)
+        return found, tape.gradient(found[0], values, unconnected_gradients="zero")
 
 
 def make_engine(*args: Any, **kwargs: Any) -> Engine:
