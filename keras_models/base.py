@@ -35,8 +35,8 @@ class PrecisionLayer(keras.layers.Layer):
     """Base of the layers with learned precision.
 
     Each holds a scalar weight ``beta`` (not trained): training adds ``beta * hardware_cost()`` to the loss. A schedule
-    may assign it at any time; 0 (the default) switches the cost off. With ``charged`` False the cost is not computed at
-    all: for compiled training whose beta stays 0.
+    may assign it at any time; 0 (the default) switches the cost off. With ``charged`` False calls leave it out: for
+    training that adds it by itself.
     """
 
     charged = True
@@ -94,7 +94,10 @@ class PrecisionLayer(keras.layers.Layer):
         return None
 
     def hardware_cost(self, exact: bool = True) -> Tensor:
-        """Differentiable scalar in LUTs of this layer alone; not ``exact``: with a value that takes less time."""
+        """Differentiable scalar in LUTs of this layer alone.
+
+        Not ``exact``: for a training step, with a value that takes less time, and of adders 0 while ``beta`` is.
+        """
         raise NotImplementedError
 
     def export_integer(self) -> list[dict[str, Any]]:

@@ -71,12 +71,14 @@ def _magnitudes(form: Format) -> tuple[Tensor, Tensor]:
     return form.scale, ops.maximum(form.high, -form.low)
 
 
-def adder_cost(quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, exact: bool = True) -> Tensor:
+def adder_cost(
+    quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, exact: bool = True, weight: Tensor | None = None
+) -> Tensor:
     """Scalar: LUTs of a dense layer's adders, with the gradient of `soft_digits`.
 
     The value is that of `layer_luts` or, if not ``exact``, what soft digits make of it: quicker. The gradient goes to
-    the kernel, to the strengths (by the surrogate), to the input widths, and to the log2 ranges: only by the logarithm,
-    since the table's slope is local to one weight.
+    the kernel (by `_rise` for the digits), to the strengths (by the surrogate), to the input widths, and to the log2
+    ranges: only by the logarithm, since the table's slope is local to one weight. A ``weight`` of zero skips it all.
     """
 
     def cost(kernel: Tensor, strength: Tensor, log2_range: Tensor, input_bits: Tensor) -> tuple[Tensor, Any]:
@@ -106,7 +108,7 @@ def adder_cost(quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, e
         digits = column_sum(_nearest_digits(magnitude), input_bits)
         return LUT_PER_BIT * ops.sum(digits) + LUT_PER_SUM_BIT * ops.sum(sum_bits), gradient
 
-    return with_gradient(cost, kernel, quantizer.strength, quantizer.log2_range, input_bits)
+    return with_gradient(cost, kernel, quantizer.strength, quantizer.log2_range, input_bits, weight=weight)
 
 
 def hardware_cost(model: keras.Model) -> Tensor:

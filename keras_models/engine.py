@@ -156,7 +156,8 @@ class Engine:
     def _cost(self, trainable: Any, fixed: Any) -> tuple[Tensor, None]:
         """Scalar: the hardware cost in the loss."""
         variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
-        with keras.StatelessScope(state_mapping=list(zip(variables, [*trainable, *fixed], strict=True))):
+        scope = keras.StatelessScope(state_mapping=list(zip(variables, [*trainable, *fixed], strict=True)))
+        with scope, self._uncharged():
             costs = (layer.beta * layer.hardware_cost(exact=False) for layer in precision_layers(self.model))
             return ops.convert_to_tensor(sum(costs, start=0.0), "float32"), None
 

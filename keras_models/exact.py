@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -17,6 +18,7 @@ _MIXED = 4_096  # elements of a sum that is quicker with one operation fewer
 _BIAS, _FRACTION_BITS = 127, 23  # of float32
 
 Tensor = Any
+Rule = Callable[..., tuple[Tensor, Any]]  # a value, and the function that makes gradients of its own
 
 
 def power_of_two(exponent: Tensor) -> Tensor:
@@ -67,9 +69,45 @@ def column_sum(values: Tensor, weights: Tensor | float = 1.0) -> Tensor:
     return ops.matmul(weights, rows)[0]
 
 
-def with_gradient(function: Callable[..., tuple[Tensor, Any]], *inputs: Tensor) -> Tensor:
-    """What ``function`` of the inputs returns beside its own gradient function (see ``ops.custom_gradient``)."""
-    return ops.custom_gradient(function)(*(ops.copy(value) for value in inputs))  # copied: variables are refused
+def with_gradient(function: Rule, *inputs: Tensor, weight: Tensor | None = None) -> Tensor:
+    """What ``function`` of the inputs returns beside its own gradient function (see ``ops.custom_gradient``).
+
+    With a ``weight`` that is zero when it runs, a scalar zero: nothing is computed then.
+    """
+    tensors = [ops.copy(value) for value in inputs]  # copied: variables are refused
+    if weight is not None:
+        function, tensors = _unless_zero(function), [ops.copy(weight), *tensors]
+    if keras.backend.backend() == "tensorflow":
+        function = _compiled(function)
+    return ops.custom_gradient(function)(*tensors)
+
+
+def _unless_zero(function: Rule) -> Rule:
+    """The function, of scalars, with a weight before its inputs, which decides whether it runs."""
+
+    def guarded(weight: Tensor, *inputs: Tensor) -> tuple[Tensor, Any]:
+        def run() -> tuple[Tensor, ...]:
+            value, gradient = function(*inputs)
+            return value, *gradient(ops.ones(()))
+
+        def skip() -> tuple[Tensor, ...]:
+            return ops.zeros(()), *(ops.zeros_like(value) for value in inputs)
+
+        value, *found = ops.cond(ops.not_equal(weight, 0.0), run, skip)
+        return value, lambda upstream: (ops.zeros_like(weight), *(upstream * gradient for gradient in found))
+
+    return guarded
+
+
+def _compiled(function: Rule) -> Rule:
+    """In TensorFlow's graphs one XLA kernel forward and one backward: Keras compiles no graph on a processor."""
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return function
+    forward = tf.function(lambda *inputs: function(*inputs)[0], jit_compile=True)
+    backward = tf.function(lambda upstream, *inputs: function(*inputs)[1](upstream), jit_compile=True)
+    return lambda *inputs: (forward(*inputs), lambda upstream: backward(upstream, *inputs))
 
 
 def only_gradient(value: Tensor) -> Tensor:

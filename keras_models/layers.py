@@ -132,16 +132,18 @@ class NMPDense(PrecisionLayer):
         kernel = quantizer(self.kernel, bool(training)) if self.learned else quantizer(self.kernel)
         outputs = ops.matmul(inputs, kernel)
         if self.bias is not None:
-            outputs = outputs + self._quantized_bias()
+            outputs = outputs + self._quantized_bias(bool(training))
         self.add_hardware_loss(training)
         if self.activation_quantizer is not None:
             outputs = self.activation_quantizer(outputs, bool(training))
         return outputs
 
-    def _quantized_bias(self) -> Tensor:
+    def _quantized_bias(self, training: bool = False) -> Tensor:
         if self.bias_quantizer_internal is not None:
             return self.bias_quantizer_internal(self.bias)
-        return with_gradient(self._rounded_bias, self.bias)
+        if training:
+            return with_gradient(self._rounded_bias, self.bias)
+        return self._rounded_bias(ops.convert_to_tensor(self.bias))[0]
 
     def _rounded_bias(self, bias: Tensor) -> tuple[Tensor, Any]:
         """The bias on its grid, with a straight-through gradient."""
@@ -169,7 +171,8 @@ class NMPDense(PrecisionLayer):
             bits = self.upstream.output_bits() if self.upstream is not None else None
             if bits is None or bits.shape[0] != self.kernel.shape[0]:
                 bits = ops.full((self.kernel.shape[0],), float(self.input_bits))
-            total = adder_cost(self.kernel_quantizer_internal, self.kernel, bits, exact)
+            weight = self.beta if self.charged and not exact else None
+            total = adder_cost(self.kernel_quantizer_internal, self.kernel, bits, exact, weight)
         if self.activation_quantizer is not None:
             total = total + LUT_PER_ACTIVATION_BIT * ops.sum(self.activation_quantizer.soft_bits())
         return ops.convert_to_tensor(total, dtype="float32")
