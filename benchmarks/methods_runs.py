@@ -36,10 +36,10 @@ SETS = {
         "32-32",
     ),
 }
-_COMMON = ("--epochs", "60", "--batch-size", "128", "--learning-rate", "0.005", "--optimizer", "adam",
+_COMMON = ("--epochs", "120", "--batch-size", "128", "--learning-rate", "0.005", "--optimizer", "adam",
            "--patience", "1000", "--out", "unused.h5")  # fmt: skip
-# as many as ADQ, SigmaQuant and ReLeQ train: 0.3 x 60 before their widths are found, then 60
-_LEARNED = ("--epochs", "78")
+# as many as ADQ, SigmaQuant and ReLeQ train: 0.3 x 120 before their widths are found, then 120
+_LEARNED = ("--epochs", "156")
 METHODS = {
     "float": ("--method", "float"),
     "uniform 8": ("--method", "uniform", "--bits", "8"),
