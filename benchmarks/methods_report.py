@@ -253,8 +253,8 @@ weights of the cost were made denser at the narrow end after a first table had n
 in that table too, and the last weight that was added (paper mode, down to one bit) raised the count from 5 sets to 6.
 NMP was run again, with the same settings, when far transitions of long ladders were left out of the surrogate: 7 sets;
 all methods when the cost's gradient was shared by four steps: 7 sets, paper mode at uniform 8 bits on 4; and once more
-with twice the epochs for all: this table. The rule for "on" was one standard error before the first full table. No baseline's
-settings were tuned. The rows show the model of best validation score, overall and of those at most so wide.
+with twice the epochs for all: this table. The rule for "on" was one standard error before the first full table. No
+baseline's settings were tuned. The rows show the model of best validation score, overall and of those at most so wide.
 
 A verdict compares, seed by seed, the model of ours with the best validation score among those no wider than the
 baseline's mean weight width, so ours is the best of several trainings by validation; "on" means that the error bars
