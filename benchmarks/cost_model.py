@@ -171,8 +171,8 @@ Estimate: `keras_models.cost`, which budgets, fronts and `m.train.json` use, and
 loss has as its value (but for tables and signals that nobody uses). Adder graphs: `flow.cost` on the graphs that become
 Verilog. Yosys at 10 ns, LUT sites as in the build's report. 16 or 32-32 hidden neurons, about 2,500 steps on at most
 4,000 rows; budgets of 150 to 2,000 LUTs, or paper mode, whose one-bit weights and 8- and 16-bit activations the
-estimate was not fitted to. Its constants were fitted to the designs in hardware mode but covertype_93k and kth_vod with
-32-32 neurons, which were made afterwards.
+estimate was not fitted to. Its constants were fitted to an earlier training of the designs in hardware mode (but
+covertype_93k and kth_vod with 32-32 neurons); these are trained since.
 """
 
 
