@@ -31,6 +31,10 @@ QKeras with `quantized_bits(8, 0, alpha=1)` throughout. First table: all in the 
 `auto_po2` is QKeras with a power-of-two scale per neuron, which is what NMP layers learn. Second table: all in Keras'
 `fit`, and in the last column what a user of plain QKeras waits for against a user of `keras_models.train`. The cost of
 hardware mode is part of its loss.
+
+As measured, the trainer of NMP layers takes 1.1 to 1.4 times as long as QKeras in the same compiled loop, and 0.07 to
+1.1 times as long as QKeras in Keras' `fit`. NMP layers inside `fit` take 1.1 to 1.5 times as long as QKeras there on
+TensorFlow and 1.2 to 1.7 times on JAX.
 """
 
 
@@ -121,7 +125,7 @@ def main() -> None:
                 print(*table_rows[-1], sep=" | ", flush=True)
     header = ["backend", "network", f"epoch of {SYSTEMS[0]}, quickest", *SYSTEMS[1:]]
     header_fit = ["backend", "network", f"epoch of {IN_FIT[0]}, quickest", *IN_FIT[1:], "NMP hardware, compiled loop"]
-    text = table(header, loops) + "\n" + table(header_fit, fits) + "\n" + NOTES
+    text = table(header, loops) + "\n\n" + table(header_fit, fits) + "\n" + NOTES
     write_section("Training speed", "python -m benchmarks.training_speed", text)
 
 
