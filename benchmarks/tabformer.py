@@ -42,7 +42,7 @@ Token width 8, row width 16, 2 heads, one encoder block over columns and, for kt
 over rows; 40 epochs of Adam at 3e-3 for all methods. Paper mode keeps that rate constant, as published, the others let
 it fall; its published SGD settings need more epochs than this. Bits are over the dense projections; embeddings, layer
 norms and softmax are float in all methods. Mean over the seeds, with the standard deviation where there is more than
-one; seconds are of one run at a time on two cores, compilation included.
+one; seconds were taken with other jobs beside, compilation included.
 
 kth_vod: MSE in its own units (frames/s squared), less is better; random split, so a window holds inputs (not targets)
 of rows from other parts. qoe_poqemon: accuracy on 232 rows, one row is 0.0043, and half of all rows are of one class:
