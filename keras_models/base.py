@@ -96,7 +96,8 @@ class PrecisionLayer(keras.layers.Layer):
     def hardware_cost(self, exact: bool = True) -> Tensor:
         """Differentiable scalar in LUTs of this layer alone.
 
-        Not ``exact``: for a training step, with a value that takes less time, and of adders 0 while ``beta`` is.
+        Not ``exact``: for a training step, with a value that takes less time; if `charged`, that of adders is 0 while
+        ``beta`` is.
         """
         raise NotImplementedError
 

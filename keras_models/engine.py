@@ -16,7 +16,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from .exact import to_numpy
+from .base import Interval
+from .exact import to_numpy, whole_program
 from .export import precision_layers
 from .packing import Packing
 
@@ -126,13 +127,12 @@ class Engine:
     def _constrained(self, packed: Sequence[Tensor]) -> list[Tensor]:
         """Packed variables within what their constraints allow; intervals are applied to all in one operation."""
         constraints = [v.constraint for v in self.model.trainable_variables]
-        bounds = [getattr(c, "bounds", (-np.inf, np.inf)) for c in constraints]
+        if not all(c is None or isinstance(c, Interval) for c in constraints):
+            values = zip(self.packing.unpack(packed), constraints, strict=True)
+            return self.packing.pack([v if c is None else c(v) for v, c in values])
+        bounds = [(-np.inf, np.inf) if c is None else c.bounds for c in constraints]
         low, high = (self.packing.spread(ends) for ends in zip(*bounds, strict=True))
-        packed = [v if np.isinf([a, b]).all() else ops.clip(v, a, b) for v, a, b in zip(packed, low, high, strict=True)]
-        if all(c is None or hasattr(c, "bounds") for c in constraints):
-            return packed
-        values = zip(self.packing.unpack(packed), constraints, strict=True)
-        return self.packing.pack([v if c is None else c(v) for v, c in values])
+        return [v if np.isinf([a, b]).all() else ops.clip(v, a, b) for v, a, b in zip(packed, low, high, strict=True)]
 
     @contextmanager
     def _uncharged(self) -> Iterator[None]:
@@ -266,7 +266,11 @@ class TensorFlowEngine(Engine):
     def _compile(self, charged: bool) -> Callable[..., Any]:
         import tensorflow as tf
 
-        return tf.function(partial(self._update, partial(self._epoch, charged)), jit_compile=True)
+        def update(*state: Any) -> Any:
+            with whole_program():
+                return self._update(partial(self._epoch, charged), *state)
+
+        return tf.function(update, jit_compile=True)
 
     def _compile_forward(self) -> Callable[[np.ndarray], Any]:
         import tensorflow as tf

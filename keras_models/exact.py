@@ -6,7 +6,9 @@ reciprocal), so every scale here is a float32 made of its exponent's bits, and i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -16,6 +18,7 @@ from keras import ops
 MAX_EXPONENT = 48
 _MIXED = 4_096  # elements of a sum that is quicker with one operation fewer
 _BIAS, _FRACTION_BITS = 127, 23  # of float32
+_WHOLE = ContextVar("whole program", default=False)
 
 Tensor = Any
 Rule = Callable[..., tuple[Tensor, Any]]  # a value, and the function that makes gradients of its own
@@ -77,7 +80,7 @@ def with_gradient(function: Rule, *inputs: Tensor, weight: Tensor | None = None)
     tensors = [ops.copy(value) for value in inputs]  # copied: variables are refused
     if weight is not None:
         function, tensors = _unless_zero(function), [ops.copy(weight), *tensors]
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" and not _WHOLE.get():
         function = _compiled(function)
     return ops.custom_gradient(function)(*tensors)
 
@@ -97,6 +100,16 @@ def _unless_zero(function: Rule) -> Rule:
         return value, lambda upstream: (ops.zeros_like(weight), *(upstream * gradient for gradient in found))
 
     return guarded
+
+
+@contextmanager
+def whole_program() -> Iterator[None]:
+    """For tracing what is compiled as a whole: its parts are then not compiled by themselves, which takes time."""
+    token = _WHOLE.set(True)
+    try:
+        yield
+    finally:
+        _WHOLE.reset(token)
 
 
 def _compiled(function: Rule) -> Rule:

@@ -162,7 +162,7 @@ def test_both_backends_and_plain_fit_take_the_same_step(tmp_path: Path, beta: fl
     other = "tensorflow" if BACKEND == "jax" else "jax"
     program = (
         f"import sys, pathlib; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_models_costs as t; "
-        + (f"[t.trained(h, {beta}, pathlib.Path({str(tmp_path)!r}) / f'other_{{h}}.npz') for h in ('fit', 'charged')]")
+        f"[t.trained(h, {beta}, pathlib.Path({str(tmp_path)!r}) / f'other_{{h}}.npz') for h in ('fit', 'charged')]"
     )
     environment = {**os.environ, "KERAS_BACKEND": other, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, capture_output=True)
