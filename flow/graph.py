@@ -6,6 +6,7 @@ width is exact. A layer's inputs are the mantissas that enter it, its outputs th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -100,6 +101,25 @@ class LayerGraph:
         """Carry chains: two-input additions, constant additions included, and rows that add."""
         sums = sum(len(n.terms) - 1 + (n.constant != 0) for n in self.nodes if n.kind == "sum" and n.terms)
         return sums + sum(row_start(n) < len(n.columns) for n in self.nodes if n.kind == "row")
+
+
+def node_names(graph: LayerGraph) -> list[str]:
+    """A name for each node: ``x<element>``, ``n<neuron>_out``, ``n<neuron>_sum``, parts as ``n<neuron>_p<k>``, ``s<k>``."""
+    names: list[str] = []
+    count: Counter[str] = Counter()
+    outputs = set(graph.outputs)
+    for i, node in enumerate(graph.nodes):
+        if node.kind == "input":
+            names.append(f"x{node.element}")
+            continue
+        owner = f"n{node.neuron}_" if node.neuron >= 0 else ""
+        if owner and not node.partial:
+            names.append(owner + ("out" if i in outputs else "sum"))
+            continue
+        stem = owner + "p" if owner else "s"
+        names.append(f"{stem}{count[stem]}")
+        count[stem] += 1
+    return names
 
 
 def evaluate_graph(graph: LayerGraph, mantissas: Ints) -> Ints:

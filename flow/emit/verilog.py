@@ -5,7 +5,6 @@ Names carry layer and neuron. Every value has its own exact width: nothing is pa
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from flow.emit.rows import ROW_FILE, has_chain, row_lines, row_module, table_lin
 from flow.emit.templates import render
 from flow.errors import DesignError
 from flow.fixed import Fixed
-from flow.graph import LayerGraph
+from flow.graph import LayerGraph, node_names
 from flow.ir import Design, layer_output_formats
 from flow.timing import XC7, Delays, Schedule, schedule
 
@@ -108,25 +107,8 @@ class _LayerWriter:
         self.graph, self.plan = graph, plan
         self.body: list[str] = []
         self.registers: list[str] = []
-        self.names = self._names()
+        self.names = node_names(graph)
         self.depth = [0] * len(graph.nodes)
-
-    def _names(self) -> list[str]:
-        names: list[str] = []
-        count: Counter[str] = Counter()
-        outputs = set(self.graph.outputs)
-        for i, node in enumerate(self.graph.nodes):
-            if node.kind == "input":
-                names.append(f"x{node.element}")
-                continue
-            owner = f"n{node.neuron}_" if node.neuron >= 0 else ""
-            if owner and not node.partial:
-                names.append(owner + ("out" if i in outputs else "sum"))
-                continue
-            stem = owner + "p" if owner else "s"
-            names.append(f"{stem}{count[stem]}")
-            count[stem] += 1
-        return names
 
     def value(self, index: int, delay: int) -> Value:
         """A node's value ``delay`` registers later; the registers are declared on first use."""

@@ -1,0 +1,73 @@
+"""Proof of ``nmp_row`` from its own text: for a width, with any masks, in both of its forms.
+
+The plain sum is compared as a form; the one of primitives bit by bit, as functions of all operands and masks.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from flow.textproof.cells import PRIMITIVES, ROW, row_form
+from flow.textproof.evaluate import Timing
+from flow.textproof.findings import Fault, Unread
+from flow.textproof.machine import Machine
+from flow.textproof.parser import parse
+from flow.textproof.preprocess import preprocess
+from flow.textproof.space import Space, Vector
+from flow.textproof.syntax import Module
+
+READINGS: tuple[tuple[str, ...], ...] = ((), ("SYNTHESIS",))  # macros of simulators and of synthesizers
+
+
+@lru_cache(maxsize=4096)
+def prove_row(text: str, width: int, result: int) -> str:
+    """Nothing where the text of ``nmp_row.v`` adds ``width`` columns to ``result`` bits, else what is wrong."""
+    for macros in READINGS:
+        try:
+            wrong = _differs(_module(text, macros), width, result)
+        except (Unread, Fault) as exc:
+            wrong = str(exc)
+        if wrong:
+            return f"of {width} columns, {'as synthesized' if macros else 'as simulated'}, {wrong}"
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _module(text: str, macros: tuple[str, ...]) -> Module:
+    modules = parse(preprocess(text, macros))
+    if [m.name for m in modules] != [ROW]:
+        raise Unread(f"is not one module {ROW}")
+    return modules[0]
+
+
+def _differs(module: Module, width: int, result: int) -> str:
+    space = Space()
+    masks: dict[str, Vector] = {}
+    inputs: dict[str, Vector] = {}
+    for x in "abc":  # a mask next to its operand: of both only the difference counts
+        masks[x], inputs[x] = space.atom(f"N{x.upper()}", width), space.atom(x, width)
+    inputs |= {x: space.atom(x, 1) for x in "de"}
+    parameters = {"W": width, "Y": result, **{f"N{x.upper()}": mask for x, mask in masks.items()}}
+    machine = Machine(space, module, inputs, PRIMITIVES, parameters)
+    timing = Timing()
+    for driver in machine.in_order(["y"]):
+        machine.run(driver)
+    found = machine.read(machine.elaboration.net("y", "output"), 0, result, timing)
+    if len(machine.elaboration.net("y", "output").drivers) != result:
+        return f"has a result of another width than {result} bits"
+    wanted, modulus = row_form(machine, inputs, masks), 1 << result
+    if machine.sums.canonical(machine.sums.of(found), modulus) == machine.sums.canonical(wanted, modulus):
+        return ""
+    found = machine.sums.bits(machine.sums.of(found), result)
+    for i, (a, b) in enumerate(zip(found, machine.sums.bits(wanted, result), strict=True)):
+        if a != b:
+            return f"has a wrong bit {i} of its result for {_example(space, space.bdd.differ(a, b))}"
+    return ""
+
+
+def _example(space: Space, wrong: int) -> str:
+    values = {atom.name: 0 for atom in space.atoms}
+    for level, taken in space.bdd.example(wrong).items():
+        number, bit = space.place(level)
+        values[space.atoms[number].name] |= taken << bit
+    return ", ".join(f"{name} = {value}" for name, value in values.items() if name != "a sum")
