@@ -7,13 +7,15 @@ one of a largest logit: the winner of an earlier half is kept unless the later h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from flow.evaluate import argmax
 from flow.ir import Design
 from flow.textproof.compare import Comparison, Spec
 from flow.textproof.findings import Fault, Finding, Unread
-from flow.textproof.layer import check_ports, lift, packed, run_all
+from flow.textproof.layer import lift, packed, run_all
 from flow.textproof.space import Space, Vector, constant, extended
 from flow.textproof.syntax import Module
 
@@ -30,17 +32,13 @@ def prove_argmax(design: Design, module: Module, latency: int, name: str) -> lis
         values.append(extended(constant(0, finest - fmt.frac) + logit, bits, fmt.signed))
     specs, last = _specs(space, values, index_bits)
     try:
-        check_ports(module, sum(f.bits for f in formats), index_bits)
-        comparison = Comparison(space, module, {"x": packed(formats, logits)}, {}, specs, name)
-        comparison.clocked()
-        run_all(comparison)
+        comparison = Comparison(space, module, {"x": packed(logits)}, {}, specs, name)
+        run_all(comparison, index_bits)
     except (Fault, Unread) as exc:
-        return [Finding(name, -1, "", f"its Verilog {exc}", isinstance(exc, Fault))]
+        return [Finding(name, -1, "", str(exc), isinstance(exc, Fault))]
     driven = comparison.output("y", 0, last, latency, -1)
-    owners = [space.owner(logit[0]) if logit else None for logit in logits]
     limits = [(f.low, f.high) for f in formats]
-    atoms = [owner[0] if owner else None for owner in owners]
-    lift(comparison, atoms, limits, [(0, driven)], lambda x: argmax(np.asarray(x), formats))
+    lift(comparison, logits, limits, [(0, driven)], lambda x: argmax(np.asarray(x), formats))
     return comparison.findings
 
 
@@ -53,18 +51,20 @@ def _specs(space: Space, values: list[Vector], index_bits: int) -> tuple[dict[st
         level += 1
         winners = []
         for k in range(0, len(entries), 2):
-            pair = entries[k : k + 2]
-            value, index = (
-                pair[0] if len(pair) == 1 else _larger(space, pair[0], pair[1])
-            )  # of an odd number the last one waits
+            pair = entries[k : k + 2]  # of an odd number the last one waits
+            value, index = pair[0] if len(pair) == 1 else _larger(space, pair[0], pair[1])
             names = f"v{level}_{k // 2}", f"i{level}_{k // 2}"
             size = len(value)
             held = space.atom(names[0], size, -(1 << size - 1), (1 << size - 1) - 1), space.atom(names[1], index_bits)
             for name, bits, wanted in zip(names, held, (value, index), strict=True):
-                specs[name] = Spec(-1, bits, lambda wanted=wanted: wanted)
+                specs[name] = Spec(-1, bits, _given(wanted))
             winners.append(held)
         entries = winners
     return specs, entries[0][1]
+
+
+def _given(wanted: Vector) -> Callable[[], Vector]:
+    return lambda: wanted
 
 
 def _larger(space: Space, first: tuple[Vector, Vector], second: tuple[Vector, Vector]) -> tuple[Vector, Vector]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flow.textproof import trial
-from flow.textproof.bdd import FALSE, TRUE
+from flow.textproof.bdd import FALSE
 from flow.textproof.evaluate import Timing
 from flow.textproof.findings import Fault, Finding, Unread
 from flow.textproof.machine import Held, Machine
@@ -95,7 +95,7 @@ class Comparison(Machine):
 
     def note(self, signal: str, neuron: int, reason: Fault | Unread) -> None:
         """Keep what ended the comparison of a signal early."""
-        self.findings.append(Finding(self.layer, neuron, signal, f": {reason}", isinstance(reason, Fault)))
+        self.findings.append(Finding(self.layer, neuron, signal, str(reason), isinstance(reason, Fault)))
 
     def compare(self, signal: str, neuron: int, bits: Vector, wanted: Form | Vector) -> None:
         """Compare what drives a signal with what it is to be; notes a finding where they are not equal."""
@@ -105,7 +105,7 @@ class Comparison(Machine):
             wanted = self.sums.canonical(wanted, modulus)
             if found == wanted:
                 return
-            if self._variables(found) | self._variables(wanted) and self._few(found, wanted):
+            if self._few(found, wanted):
                 bits, wanted = self.sums.bits(found, len(bits)), self.sums.bits(wanted, len(bits))
             else:
                 self._tried(signal, neuron, found, wanted, len(bits))
@@ -139,11 +139,13 @@ class Comparison(Machine):
                 number, bit = space.place(level)
                 values[number] |= taken << bit
             words = {n: np.array([v], np.uint64) for n, v in values.items()}
-            self._refuted(signal, neuron, trial.operands(space, words, 0))
+            tried = trial.Trial(space, self.sums, words)
+            both = int(tried.word(bits)[0]), int(tried.word(wanted)[0])
+            self._refuted(signal, neuron, both, trial.operands(space, words, 0))
 
     def _tried(self, signal: str, neuron: int, found: Form, wanted: Form, width: int) -> None:
         """Look for values for which two forms differ; equal ones would have compared equal but for rare cases."""
-        difference, given = found.plus(wanted, -1), {}
+        difference, given = found.plus(wanted, -1), dict[int, trial.Words]()
         functions = [f for f in difference.weights if self.space.owner(f) is None][:_PINNED]
         open_ones, seen = list(self.space.support(list(difference.weights))), set[int]()
         while open_ones:
@@ -155,20 +157,22 @@ class Comparison(Machine):
                 else:
                     given[number] = trial.draw(self.space.atoms[number], self._rng)
         trial.pinned(self.space, given, functions, self._rng)
-        total = trial.Trial(self.space, self.sums, given).form(difference)
-        wrong = np.flatnonzero(total & np.uint64((1 << width) - 1))
+        tried, mask = trial.Trial(self.space, self.sums, given), np.uint64((1 << width) - 1)
+        values = [tried.form(form) & mask for form in (found, wanted)]
+        wrong = np.flatnonzero(values[0] != values[1])
         if len(wrong):
-            self._refuted(signal, neuron, trial.operands(self.space, given, int(wrong[0])))
+            row = int(wrong[0])
+            both = int(values[0][row]), int(values[1][row])
+            self._refuted(signal, neuron, both, trial.operands(self.space, given, row))
         else:
             self.note(signal, neuron, Unread("could be neither proved nor refuted"))
 
-    def _refuted(self, signal: str, neuron: int, operands: tuple[tuple[str, int], ...]) -> None:
-        what = "is wrong whatever it reads" if not operands else "is wrong"
+    def _refuted(
+        self, signal: str, neuron: int, values: tuple[int, int], operands: tuple[tuple[str, int], ...]
+    ) -> None:
+        what = f"has the bits of {values[0]} instead of {values[1]}"
         self.findings.append(Finding(self.layer, neuron, signal, what, True, operands))
 
     def with_vector(self, number: int, vector: tuple[int, ...]) -> None:
         """Add a counterexample at the inputs to a finding."""
         self.findings[number] = replace(self.findings[number], vector=vector)
-
-
-assert TRUE == 1

@@ -99,7 +99,9 @@ class Elaboration:
             if not isinstance(value, int):
                 raise Unread(f"parameter {item.name} is no integer")
         else:
-            width = self._limits(item.range, scope)
+            width, lowest = self._limits(item.range, scope)
+            if lowest:
+                raise Unread(f"parameter {item.name} does not begin with bit 0")
             value = given.get(item.name, ())
             if item.name not in given:
                 value = self._evaluator.assigned(item.value, width, scope, Timing())
@@ -115,16 +117,17 @@ class Elaboration:
         scope.names[name] = value
 
     def _net(self, item: Declaration, scope: Scope, path: str = "") -> Net:
-        width = self._limits(item.range, scope) if item.range else 1
-        net = Net(path + item.name, width, item.signed, item.kind, [None] * width)
+        width, lowest = self._limits(item.range, scope) if item.range else (1, 0)
+        net = Net(path + item.name, width, item.signed, item.kind, [None] * width, lowest)
         self._declare(item.name, net, scope)
         return net
 
-    def _limits(self, limits: Range, scope: Scope) -> int:
+    def _limits(self, limits: Range, scope: Scope) -> tuple[int, int]:
+        """Width of a range and its lowest index."""
         high, low = (self._evaluator.integer(e, scope) for e in limits)
-        if low or high < 0:
-            raise Unread(f"a range of {high}:{low}")
-        return high + 1
+        if high < low:
+            raise Unread(f"a range of {high}:{low} is not known")
+        return high - low + 1, low
 
     def _target(self, target: Target, scope: Scope) -> tuple[Net, int, int]:
         net = scope.find(target.name)
@@ -135,6 +138,7 @@ class Elaboration:
         low, count = self._evaluator.place(target, scope, Timing())
         if not isinstance(low, int):
             raise Unread(f"an assigned bit of {net.name} varies")
+        low -= net.lowest
         if low < 0 or count < 1 or low + count > net.width:
             raise Fault(f"bits {low + count - 1} to {low} of {net.name} are assigned, which has {net.width}")
         return net, low, count
@@ -179,10 +183,10 @@ class Elaboration:
             raise Fault(f"the connections of {item.name} are not the ports of {item.module}")
         for name, (direction, width) in ports.items():
             value = item.ports[name]
-            if self._evaluator.size(value, scope)[0] != width:
-                raise Fault(f"port {name} of {item.name} has {width} bits and is connected to another number")
             if direction == "input":
                 use.inputs[name] = Driver("wire", f"{item.name}.{name}", width, item.line, scope, value)
+            elif self._evaluator.size(value, scope)[0] != width:
+                raise Fault(f"output {name} of {item.name} has {width} bits and is connected to another number")
             elif isinstance(value, Name | Select | Indexed):
                 driver = Driver("cell", value.name, width, item.line, scope, use=use, port=name)
                 self._drive(value, driver, scope)

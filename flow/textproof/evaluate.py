@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flow.textproof.bdd import FALSE
 from flow.textproof.findings import Fault, Unread
 from flow.textproof.nets import Net, Scope, Value
 from flow.textproof.space import Space, Vector, constant, extended
@@ -100,12 +99,12 @@ class Evaluator:
             case Select(high=high, low=low):
                 assert high is not None
                 return self.integer(high, scope) - self.integer(low, scope) + 1, False
-            case Indexed(width=count):
+            case Indexed(bits=count):
                 return self.integer(count, scope), False
             case Concat(parts=parts):
                 return sum(self.size(part, scope)[0] for part in parts), False
-            case Repeat(count=count, body=body):
-                return self.integer(count, scope) * self.size(body, scope)[0], False
+            case Repeat(times=times, body=body):
+                return self.integer(times, scope) * self.size(body, scope)[0], False
             case Cast(signed=signed, operand=operand):
                 return self.size(operand, scope)[0], signed
             case Unary(operator=operator, operand=operand):
@@ -135,8 +134,8 @@ class Evaluator:
                         raise Unread("a number without a width stands in a concatenation")
                     found += self.whole(part, scope, timing)
                 return extended(found, width, signed)
-            case Repeat(count=count, body=body):
-                return extended(self.whole(body, scope, timing) * self.integer(count, scope), width, signed)
+            case Repeat(times=times, body=body):
+                return extended(self.whole(body, scope, timing) * self.integer(times, scope), width, signed)
             case Cast(operand=operand):
                 return extended(self.whole(operand, scope, timing), width, signed)
             case Choice(condition=condition, yes=yes, no=no):
@@ -216,17 +215,18 @@ class Evaluator:
             return self._bits(found, 0, width, timing)
         low, count = self.place(expr, scope, timing)
         if not isinstance(low, int):  # an index that varies
-            if 1 << len(low) > width:
+            if 1 << len(low) > width or (isinstance(found, Net) and found.lowest):
                 raise Unread(f"an index of {len(low)} bits may leave {expr.name}, which has {width}")
             return (self.space.lookup(self._bits(found, 0, 1 << len(low), timing), low),)
+        low -= found.lowest if isinstance(found, Net) else 0
         if low < 0 or count < 1 or low + count > width:
-            raise Fault(f"reads bits {low + count - 1} to {low} of {expr.name}, which has {width}")
+            raise Fault(f"reads bits outside of {expr.name}, which has {width}")
         return self._bits(found, low, count, timing)
 
     def place(self, expr: Select | Indexed, scope: Scope, timing: Timing) -> tuple[int | Vector, int]:
         """Lowest bit and number of bits of a selection; the functions of its index where that varies."""
         if isinstance(expr, Indexed):
-            return self.integer(expr.base, scope), self.integer(expr.width, scope)
+            return self.integer(expr.base, scope), self.integer(expr.bits, scope)
         if expr.high is not None:
             low = self.integer(expr.low, scope)
             return low, self.integer(expr.high, scope) - low + 1
@@ -264,6 +264,3 @@ def _arithmetic(operator: str, left: int, right: int) -> int:
     if abs(found) >> (_INTEGER_BITS - 1):
         raise Unread(f"{found} is no integer of {_INTEGER_BITS} bits")
     return found
-
-
-assert FALSE == 0

@@ -20,8 +20,9 @@ from flow.textproof.syntax import (
 )
 
 KEYWORDS = frozenset(
-    "module endmodule input output inout wire reg signed parameter localparam assign always posedge negedge begin end if"
-    " else for generate endgenerate genvar initial integer function endfunction case casez casex endcase default".split()
+    "module endmodule input output inout wire reg signed parameter localparam assign always posedge negedge begin end"
+    " if else for generate endgenerate genvar initial integer function endfunction case casez casex endcase"
+    " default".split()
 )
 _LEVELS = ("||", "&&", "|", "^ ~^ ^~", "&", "== !=", "< <= > >=", "<< >> <<< >>>", "+ -", "* / %")
 _PRECEDENCE = {operator: level for level, row in enumerate(_LEVELS, start=1) for operator in row.split()}

@@ -34,10 +34,11 @@ class Finding:
     vector: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
-        where = f"layer {self.layer}" + (f", neuron {self.neuron}" if self.neuron >= 0 else "")
-        text = f"{where}: {self.signal} of its Verilog {self.what}" if self.signal else f"{where}: {self.what}"
+        where = self.layer if " " in self.layer else f"layer {self.layer}"  # a layer's name has no space
+        where += f", neuron {self.neuron}" if self.neuron >= 0 else ""
+        text = f"{where}: Verilog {self.signal} {self.what}" if self.signal else f"{where}: Verilog {self.what}"
         if self.operands:
-            text += f", for {_values(self.operands)}"
+            text += f", where {_values(self.operands)}"
         if self.vector is not None:
             text += f"; its outputs differ for the inputs {_shortened([str(v) for v in self.vector])}"
         return text

@@ -14,7 +14,7 @@ from flow.textproof.syntax import Binary, Cast, Choice, Concat, Expr, Indexed, M
 
 
 class Held(NamedTuple):
-    """What a net or driver holds ``stage`` cycles after the inputs; None: a constant, ``settle`` cycles from the start."""
+    """What a net or driver holds ``stage`` cycles after the inputs; None: always, ``settle`` cycles from the start."""
 
     bits: Vector
     stage: int | None

@@ -23,7 +23,9 @@ class Context(Protocol):
 class Cell(Protocol):
     """What the proof knows of a module that is instantiated."""
 
-    latency: int
+    @property
+    def latency(self) -> int:
+        """Clock cycles from inputs to outputs."""
 
     def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
         """Direction and width of every port."""
@@ -66,6 +68,7 @@ class Net:
     signed: bool
     kind: str
     drivers: list[tuple[Driver, int] | None]
+    lowest: int = 0  # index of its lowest bit
 
 
 @dataclass(eq=False)

@@ -6,7 +6,6 @@ the emission is used.
 
 from __future__ import annotations
 
-from flow.fixed import bits_for
 from flow.graph import Bit, LayerGraph, Node
 from flow.textproof.bdd import FALSE, TRUE
 from flow.textproof.findings import Unread
@@ -49,8 +48,8 @@ class Nodes:
                     sign = -1 if source.signed and b == source.bits - 1 else 1
                     found = _added(found, self.space, bit, factor * sign << b + term.shift)
         for c, column in enumerate(node.columns):
-            for bit in column:
-                found = _added(found, self.space, self.bit(bit), 1 << c)
+            for place in column:
+                found = _added(found, self.space, self.bit(place), 1 << c)
         return found
 
     def bit(self, bit: Bit) -> int:
@@ -100,6 +99,3 @@ def _added(form: Form, space: Space, bit: int, weight: int) -> Form:
         form, bit, weight = Form(form.weights, form.constant + weight), space.bdd.invert(bit), -weight
     form.weights[bit] = form.weights.get(bit, 0) + weight
     return form
-
-
-assert bits_for(0, 0) == (False, 0)

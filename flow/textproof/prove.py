@@ -25,9 +25,9 @@ def prove_text(
 ) -> list[Finding]:
     """Prove Verilog ``files`` (name to text) equal to proven ``graphs``; gives what is refuted or undecided.
 
-    ``latencies`` are clock cycles by layer, ``argmax`` for the head's. Together with ``flow.proof`` an empty list means:
-    whatever vector enters, its result leaves the module ``top`` after that many cycles with ``out_valid``, and is the
-    design's in every bit. Findings name the layer, or ``TOP`` and ``HEAD``.
+    ``latencies`` are clock cycles by layer, ``argmax`` for the head's. Together with ``flow.proof`` an empty list
+    means: whatever vector enters, its result leaves the module ``top`` after that many cycles with ``out_valid``, and
+    is the design's in every bit. Findings name the layer, or ``TOP`` and ``HEAD``.
     """
     try:
         modules = _modules(files)
@@ -40,7 +40,7 @@ def prove_text(
         if missing := [name for name in names if name not in modules]:
             raise Fault(f"has no module {missing[0]}")
     except (Fault, Unread) as exc:
-        return [Finding(TOP, -1, "", f"the Verilog {exc}", isinstance(exc, Fault))]
+        return [Finding(TOP, -1, "", str(exc), isinstance(exc, Fault))]
     findings = prove_top(modules[top], dict(zip(names, stages, strict=True)))
     row = next((text for text in files.values() if _declares(text, ROW)), "")
     cells: dict[str, Cell] = {ROW: Row(lambda width, result: prove_row(row, width, result))} if row else {}

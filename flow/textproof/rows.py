@@ -11,6 +11,7 @@ from flow.textproof.cells import PRIMITIVES, ROW, row_form
 from flow.textproof.evaluate import Timing
 from flow.textproof.findings import Fault, Unread
 from flow.textproof.machine import Machine
+from flow.textproof.nets import Value
 from flow.textproof.parser import parse
 from flow.textproof.preprocess import preprocess
 from flow.textproof.space import Space, Vector
@@ -47,7 +48,7 @@ def _differs(module: Module, width: int, result: int) -> str:
     for x in "abc":  # a mask next to its operand: of both only the difference counts
         masks[x], inputs[x] = space.atom(f"N{x.upper()}", width), space.atom(x, width)
     inputs |= {x: space.atom(x, 1) for x in "de"}
-    parameters = {"W": width, "Y": result, **{f"N{x.upper()}": mask for x, mask in masks.items()}}
+    parameters: dict[str, Value] = {"W": width, "Y": result, **{f"N{x.upper()}": mask for x, mask in masks.items()}}
     machine = Machine(space, module, inputs, PRIMITIVES, parameters)
     timing = Timing()
     for driver in machine.in_order(["y"]):

@@ -28,11 +28,11 @@ class Select(NamedTuple):
 
 
 class Indexed(NamedTuple):
-    """``name[base +: width]``."""
+    """``name[base +: bits]``."""
 
     name: str
     base: Expr
-    width: Expr
+    bits: Expr
 
 
 class Concat(NamedTuple):
@@ -42,9 +42,9 @@ class Concat(NamedTuple):
 
 
 class Repeat(NamedTuple):
-    """``{count{body}}``."""
+    """``{times{body}}``."""
 
-    count: Expr
+    times: Expr
     body: Concat
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flow.textproof.bdd import TRUE
 from flow.textproof.evaluate import Timing
 from flow.textproof.findings import Fault, Finding, Unread
 from flow.textproof.machine import CLOCK, Held, Machine
@@ -54,7 +53,7 @@ def prove_top(top: Module, stages: Mapping[str, Stage]) -> list[Finding]:
         try:
             check(_Top(top, stages), list(stages.values()))
         except (Fault, Unread) as exc:
-            findings.append(Finding(TOP, -1, signal, f": {exc}", isinstance(exc, Fault)))
+            findings.append(Finding(TOP, -1, signal, str(exc), isinstance(exc, Fault)))
         for stage in stages.values():
             stage.input = None
     return findings
@@ -169,6 +168,3 @@ def _when_running(top: _Top, function: int) -> int:
         return known[f]
 
     return without(function)
-
-
-assert TRUE == 1

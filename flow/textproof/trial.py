@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.fixed import Ints
 from flow.textproof.space import Atom, Space, Vector
 from flow.textproof.sums import Form, Sums
 
@@ -38,7 +39,7 @@ class Trial:
 
     def word(self, bits: Vector) -> Words:
         """A vector's values, unsigned."""
-        return self.form(Form({}, 0).plus(Form({}, 0)), bits)
+        return self.form(Form({}, 0), bits)
 
     def form(self, form: Form, bits: Vector = ()) -> Words:
         """A form's values plus those of a vector, modulo ``2**64``."""
@@ -88,8 +89,11 @@ def pinned(space: Space, values: dict[int, Words], functions: Sequence[int], rng
 
 def operands(space: Space, values: Mapping[int, Words], row: int) -> tuple[tuple[str, int], ...]:
     """Names and values of atoms in one trial, signed where the atom is."""
-    found = []
-    for number in sorted(values):
-        atom, value = space.atoms[number], int(values[number][row])
-        found.append((atom.name, value - (1 << atom.bits) if value > atom.high and atom.low < 0 else value))
-    return tuple(found)
+    chosen = ((space.atoms[number], values[number][row : row + 1]) for number in sorted(values))
+    return tuple((atom.name, int(signed(atom, words)[0])) for atom, words in chosen)
+
+
+def signed(atom: Atom, words: Words) -> Ints:
+    """The values of an atom that words of its bits stand for, as int64."""
+    values = words.astype(np.int64)
+    return np.asarray(np.where((values > atom.high) & (atom.low < 0), values - (1 << atom.bits), values), np.int64)
