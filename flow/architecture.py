@@ -31,13 +31,15 @@ _PARALLEL_SHARE = 0.4
 class Hardware:
     """Emitted RTL, what a report says of it, and its arithmetic as integers (engine ``integer``).
 
-    ``blocks`` are, by layer, the modules that are still to be proved for its proof to hold.
+    ``graphs`` are the proven graphs that the RTL of a parallel design is to be proved equal to; ``blocks`` are, by
+    layer of a folded one, the modules that are still to be proved for its proof to hold.
     """
 
     architecture: str
     rtl: Rtl
     facts: dict[str, Any]
     evaluate: Callable[[Ints], Ints]
+    graphs: tuple[LayerGraph, ...] = ()
     blocks: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
 
 
@@ -97,9 +99,10 @@ def _parallel(design: Design, graphs: tuple[LayerGraph, ...], part: Part, clock_
         "architecture_reason": why,
         "adders": {g.name: g.adders for g in graphs},
         "engines": {g.name: g.engine for g in graphs},
-        "proof": {g.name: "proved" for g in graphs},  # build_graphs raises where a proof fails
+        "proof": {g.name: {"design-graph": "proved"} for g in graphs},  # build_graphs raises where a proof fails
+        "undecided": [],
     }
-    return Hardware("parallel", rtl, facts, evaluate)
+    return Hardware("parallel", rtl, facts, evaluate, graphs)
 
 
 def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | None, why: str) -> Hardware:
@@ -115,5 +118,7 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
         return argmax(logits, design.output_formats) if design.head == "argmax" else logits
 
     facts = {"architecture_reason": why, "folding": explain(folding, part, clock_period_ns)}
-    facts["proof"] = {layer.name: "tested" for layer in design.layers}
-    return Hardware("folded", rtl, facts, evaluate, blocks)
+    # from design to Verilog at once: arithmetic, then what the simulations alone show, clock alignment and handshakes
+    facts["proof"] = {la.name: {"design-graph": "sampled", "graph-verilog": "sampled"} for la in design.layers}
+    facts["undecided"] = []
+    return Hardware("folded", rtl, facts, evaluate, blocks=blocks)

@@ -23,6 +23,7 @@ TITLES = {
     "icarus": "Icarus, cocotb",
     "verilator": "Verilator, cocotb and native",
     "proof": "proof of the folded blocks",
+    "text": "proof of the Verilog text",
     "synthesis": "Yosys synthesis",
     "netlist": "netlist, cocotb",
     "xls_compile": "XLS, DSLX to Verilog",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from flow import folded_engine, hls_choices, hls_vendor, plan, shell, simulate, xls_engine
+from flow import folded_engine, hls_choices, hls_vendor, plan, shell, simulate, text_engine, xls_engine
 from flow.architecture import Hardware, choose
 from flow.bench import Bench
 from flow.bench import to_json as bench_json
@@ -52,6 +52,8 @@ def run_engines(build: Build) -> None:
         _integer(build, hardware)
     rtl_digest = plan.digest(rtl.files)
     jobs = _jobs(build, bench, rtl_digest)
+    if hardware.graphs:
+        jobs.insert(1, lambda: text_engine.prove_verilog(build, hardware.graphs, rtl, rtl_digest))
     if hardware.blocks:
         jobs.insert(1, lambda: folded_engine.prove_blocks(build, hardware.blocks, rtl_digest))
     jobs += shell.shell_jobs(build, rtl, bench, digest_of(rtl_digest, bench_json(bench), _vector_digest(build)))
@@ -81,7 +83,11 @@ def _hardware(build: Build) -> Hardware:
         options.initiation_interval,
         options.results_per_second,
     )
-    return replace(hardware, rtl=xls_engine.compiled(build)) if xls_rtl else hardware
+    if not xls_rtl:
+        return hardware
+    # XLS makes its Verilog from the design, not from our graphs
+    sampled = {name: {"design-graph": "sampled", "graph-verilog": "sampled"} for name in hardware.facts["proof"]}
+    return replace(hardware, rtl=xls_engine.compiled(build), graphs=(), facts={**hardware.facts, "proof": sampled})
 
 
 def _require_tools(build: Build) -> None:

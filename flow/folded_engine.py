@@ -18,7 +18,9 @@ _TIMEOUT_S = 1800.0
 
 
 def prove_blocks(build: Build, blocks: Mapping[str, tuple[Block, ...]], rtl_digest: str) -> None:
-    """Prove every distinct module once; a layer is ``proved`` where all of its own are, else ``tested``.
+    """Prove every distinct module once; a layer's arithmetic is ``proved`` where all of its own are.
+
+    What lies beyond the reach of SAT is named in ``facts["undecided"]``.
 
     Raises DesignError naming a module that does not compute what it should.
     """
@@ -33,7 +35,9 @@ def prove_blocks(build: Build, blocks: Mapping[str, tuple[Block, ...]], rtl_dige
 
     build.steps.run("proof", digest_of("proof 1", rtl_digest, script, yosys.version()), work)
     for layer, own in blocks.items():
-        build.facts["proof"][layer] = "proved" if all(within_reach(b) for b in own) else "tested"
+        beyond = [b for b in own if not within_reach(b)]
+        build.facts["proof"][layer]["design-graph"] = "undecided" if beyond else "proved"
+        build.facts["undecided"] += [f"layer {layer}: {_title(b)} is wider than SAT reaches" for b in beyond]
 
 
 def run_proof(blocks: list[Block], script: str, folder: Path) -> None:
@@ -45,5 +49,8 @@ def run_proof(blocks: list[Block], script: str, folder: Path) -> None:
         wrong = refuted(blocks, log.read_text(errors="replace") if log.is_file() else "")
         if wrong is None:
             raise
-        parameters = ", ".join(f"{name} {value}" for name, value in wrong.parameters)
-        raise DesignError(f"{wrong.module} ({parameters}) does not compute what it should; see {log}") from None
+        raise DesignError(f"{_title(wrong)} does not compute what it should; see {log}") from None
+
+
+def _title(block: Block) -> str:
+    return f"{block.module} ({', '.join(f'{name} {value}' for name, value in block.parameters)})"

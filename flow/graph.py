@@ -104,7 +104,7 @@ class LayerGraph:
 
 
 def node_names(graph: LayerGraph) -> list[str]:
-    """A name for each node: ``x<element>``, ``n<neuron>_out``, ``n<neuron>_sum``, parts as ``n<neuron>_p<k>``, ``s<k>``."""
+    """A name for each node: ``x<element>``, ``n<neuron>_out`` or ``_sum``, its parts ``n<neuron>_p<k>``, ``s<k>``."""
     names: list[str] = []
     count: Counter[str] = Counter()
     outputs = set(graph.outputs)

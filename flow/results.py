@@ -28,7 +28,7 @@ def report(build: Build) -> dict[str, Any]:
         "clock_period_ns": options.clock_period_ns,
         **facts,
         "inputs": input_columns(build.design),
-        "layers": _proved(layer_rows(build.design, build.synthesis.get("usage", {})), facts.get("proof", {})),
+        "layers": _proved(layer_rows(build.design, build.synthesis.get("usage", {})), facts),
         "verification": build.verification,
         "synthesis": synthesis_entry(build),
         "skipped": build.skipped,
@@ -43,9 +43,18 @@ def report(build: Build) -> dict[str, Any]:
     }
 
 
-def _proved(rows: list[dict[str, Any]], proof: dict[str, str]) -> list[dict[str, Any]]:
-    """Every layer's entry with ``proof``: whether its arithmetic is proved equal to the design's, or tested."""
-    return [{**row, "proof": proof.get(row["name"], "tested")} for row in rows]
+def _proved(rows: list[dict[str, Any]], facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every layer's entry with ``proof``: whether its Verilog's arithmetic is proved equal to the design's, or tested.
+
+    That of a folded layer is proved from the design to the text at once, in the link ``design-graph``.
+    """
+    links = ("design-graph",) if facts.get("architecture") == "folded" else ("design-graph", "graph-verilog")
+
+    def arithmetic(layer: str) -> str:
+        found = facts.get("proof", {}).get(layer, {})
+        return "proved" if all(found.get(link) == "proved" for link in links) else "tested"
+
+    return [{**row, "proof": arithmetic(row["name"])} for row in rows]
 
 
 def failed_report(part: Part, message: str) -> dict[str, Any]:

@@ -99,14 +99,14 @@ class Row:
 
 
 def row_size(parameters: dict[str, Value]) -> tuple[int, int]:
-    """Columns and bits of a row's result. Raises Unread where they are not integers."""
+    """Columns and bits of a row's result. Raises Unread or Fault where they are not possible."""
     _known(parameters, "W", "Y", "NA", "NB", "NC")
     width = parameters.get("W", 4)
     if not isinstance(width, int):
         raise Unread("W is no integer")
     result = parameters.get("Y", width + 2)
     if not isinstance(result, int) or width < 1 or not 1 <= result <= width + 2:
-        raise Unread(f"a row of {width} columns with a result of {result} bits is not known")
+        raise Fault(f"a row of {width} columns has no result of {result} bits")
     return width, result
 
 

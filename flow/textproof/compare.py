@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -134,32 +134,39 @@ class Comparison(Machine):
         for number in sorted(numbers):
             wrong = bdd.both(wrong, space.in_range(number))
         if wrong != FALSE:
-            values = dict.fromkeys(sorted(numbers), 0)
+            unused = self._below([*bits, *wanted]) - numbers
+            values = {n: space.atoms[n].low % (1 << space.atoms[n].bits) for n in unused} | dict.fromkeys(numbers, 0)
             for level, taken in bdd.example(wrong).items():
                 number, bit = space.place(level)
                 values[number] |= taken << bit
             words = {n: np.array([v], np.uint64) for n, v in values.items()}
             tried = trial.Trial(space, self.sums, words)
             both = int(tried.word(bits)[0]), int(tried.word(wanted)[0])
-            self._refuted(signal, neuron, both, trial.operands(space, words, 0))
+            self._refuted(signal, neuron, both, trial.operands(space, {n: words[n] for n in numbers}, 0))
+
+    def _below(self, functions: Sequence[int]) -> set[int]:
+        """The atoms that functions depend on, those that sums add included, sums themselves not."""
+        open_ones, found, sums = self.space.support(functions), set[int](), set[int]()
+        while open_ones:
+            number = open_ones.pop()
+            if number not in self.sums.forms:
+                found.add(number)
+            elif number not in sums:
+                sums.add(number)
+                open_ones |= self.space.support(list(self.sums.forms[number].weights))
+        return found
 
     def _tried(self, signal: str, neuron: int, found: Form, wanted: Form, width: int) -> None:
         """Look for values for which two forms differ; equal ones would have compared equal but for rare cases."""
-        difference, given = found.plus(wanted, -1), dict[int, trial.Words]()
+        difference = found.plus(wanted, -1)
         functions = [f for f in difference.weights if self.space.owner(f) is None][:_PINNED]
-        open_ones, seen = list(self.space.support(list(difference.weights))), set[int]()
-        while open_ones:
-            number = open_ones.pop()
-            if number not in seen:
-                seen.add(number)
-                if number in self.sums.forms:
-                    open_ones += self.space.support(list(self.sums.forms[number].weights))
-                else:
-                    given[number] = trial.draw(self.space.atoms[number], self._rng)
+        numbers = self._below([*found.weights, *wanted.weights])
+        given = {number: trial.draw(self.space.atoms[number], self._rng) for number in sorted(numbers)}
         trial.pinned(self.space, given, functions, self._rng)
         tried, mask = trial.Trial(self.space, self.sums, given), np.uint64((1 << width) - 1)
         values = [tried.form(form) & mask for form in (found, wanted)]
-        wrong = np.flatnonzero(values[0] != values[1])
+        possible = trial.in_range(self.space, given)
+        wrong = np.flatnonzero((values[0] != values[1]) & possible)
         if len(wrong):
             row = int(wrong[0])
             both = int(values[0][row]), int(values[1][row])

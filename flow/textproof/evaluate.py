@@ -216,7 +216,7 @@ class Evaluator:
         low, count = self.place(expr, scope, timing)
         if not isinstance(low, int):  # an index that varies
             if 1 << len(low) > width or (isinstance(found, Net) and found.lowest):
-                raise Unread(f"an index of {len(low)} bits may leave {expr.name}, which has {width}")
+                raise Fault(f"reads {expr.name}, which has {width} bits, at an index of {len(low)} bits")
             return (self.space.lookup(self._bits(found, 0, 1 << len(low), timing), low),)
         low -= found.lowest if isinstance(found, Net) else 0
         if low < 0 or count < 1 or low + count > width:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flow.textproof.findings import Unread
+from flow.textproof.findings import Fault
 from flow.textproof.space import Space, Vector
 from flow.textproof.sums import Sums
 from flow.textproof.syntax import Expr, Instance, Statement
@@ -79,10 +79,10 @@ class Scope:
     names: dict[str, Net | Value] = field(default_factory=dict)
 
     def find(self, name: str) -> Net | Value:
-        """What a name stands for; raises Unread for one that is not declared."""
+        """What a name stands for; raises Fault for one that is not declared."""
         scope: Scope | None = self
         while scope is not None:
             if name in scope.names:
                 return scope.names[name]
             scope = scope.parent
-        raise Unread(f"{name} is not declared")
+        raise Fault(f"{name} is not declared")

@@ -48,7 +48,7 @@ class Space:
 
     def support(self, functions: Sequence[int]) -> set[int]:
         """The atoms that functions depend on."""
-        return {self.place(level)[0] for f in set(functions) for level in self.bdd.support(f)}
+        return {self.place(level)[0] for f in set(functions) if f > 1 for level in self.bdd.support(f)}
 
     def in_range(self, number: int) -> int:
         """The function that holds where an atom is within its limits."""

@@ -93,6 +93,15 @@ def operands(space: Space, values: Mapping[int, Words], row: int) -> tuple[tuple
     return tuple((atom.name, int(signed(atom, words)[0])) for atom, words in chosen)
 
 
+def in_range(space: Space, values: Mapping[int, Words]) -> NDArray[np.bool_]:
+    """The trials in which all atoms are within their limits."""
+    found = np.ones(len(next(iter(values.values()), np.zeros(1))), np.bool_)
+    for number, words in values.items():
+        atom, numbers = space.atoms[number], signed(space.atoms[number], words)
+        found &= (numbers >= atom.low) & (numbers <= atom.high)
+    return found
+
+
 def signed(atom: Atom, words: Words) -> Ints:
     """The values of an atom that words of its bits stand for, as int64."""
     values = words.astype(np.int64)
