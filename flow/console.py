@@ -8,9 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from flow.chain import LINKS, chain, undecided
 from flow.html_vendor import vendor
 
 TITLES = {
@@ -105,6 +107,10 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
     console.print()
     console.print(_layers(report))
     console.print(_engines(report))
+    if report.get("proof"):
+        console.print(_proof(report))
+    for place in undecided(report):
+        console.print(f"[yellow]not decided by proof: {escape(place)}[/]")
     console.print(_resources(report))
     if found := vendor(report):
         console.print(_vendor(found))
@@ -151,6 +157,18 @@ def _engines(report: dict[str, Any]) -> Table:
         rate = entry.get("vectors_per_second")
         table.add_row(name, f"{entry['vectors']:,}", f"[red]{bad:,}[/]" if bad else "[green]0[/]",
                       f"{entry['seconds']:.1f}", f"{rate:,.{int(rate < 10)}f}" if rate else "")  # fmt: skip
+    return table
+
+
+def _proof(report: dict[str, Any]) -> Table:
+    """Which equalities hold for every vector, and which were compared on vectors only."""
+    links, rows = chain(report)
+    table = Table(title="proof", title_justify="left", box=None, header_style="bold")
+    for name in ("", *(LINKS[link] for link in links)):
+        table.add_column(name, no_wrap=True)
+    styles = {"proved": "green", "refuted": "red"}
+    for name, states in rows:
+        table.add_row(name, *(f"[{styles.get(state, 'yellow')}]{state}[/]" if state else "" for state in states))
     return table
 
 

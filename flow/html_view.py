@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from flow.chain import LINKS, chain, undecided
 from flow.console import TITLES
 from flow.html_folded import folding
 from flow.html_format import DASH, bits, finite, number, percent, ratio, seconds, step, table, width
@@ -53,6 +54,8 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "timing": timing(report),
         "waterfall": waterfall(report),
         "verification": verification(report),
+        "chain": proof(report),
+        "undecided": undecided(report),
         "vendor": vendor(report),
         "differences": report.get("differences", []),
         "score": score(report),
@@ -214,6 +217,16 @@ def verification(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             "first": entry.get("first_mismatch"),
         })  # fmt: skip
     return rows
+
+
+def proof(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The links of the chain from design to hardware, layer by layer: proved or compared on vectors."""
+    links, rows = chain(report)
+    marks = {"proved": ("good", "✓ proved"), "refuted": ("bad", "✗ refuted"), "": ("", DASH)}
+    if not links:
+        return None
+    states = [(name, [marks.get(state, ("", state)) for state in found]) for name, found in rows]
+    return {"links": [LINKS[link] for link in links], "rows": states, "folded": report.get("architecture") == "folded"}
 
 
 def score(report: Mapping[str, Any]) -> dict[str, Any] | None:
