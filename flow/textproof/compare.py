@@ -105,19 +105,14 @@ class Comparison(Machine):
             wanted = self.sums.canonical(wanted, modulus)
             if found == wanted:
                 return
-            if self._few(found, wanted):
-                bits, wanted = self.sums.bits(found, len(bits)), self.sums.bits(wanted, len(bits))
-            else:
-                self._tried(signal, neuron, found, wanted, len(bits))
-                return
+            self._tried(signal, neuron, found, wanted, len(bits))
+            return
         if bits != wanted:
             self._decided(signal, neuron, bits, wanted)
 
-    def _variables(self, form: Form) -> set[int]:
-        return {level for f in form.weights for level in self.space.bdd.support(f)}
-
     def _few(self, found: Form, wanted: Form) -> bool:
-        levels = self._variables(found) | self._variables(wanted)
+        """Whether two sums depend on so few bits that they can be written out as functions."""
+        levels = {level for f in (*found.weights, *wanted.weights) for level in self.space.bdd.support(f)}
         sums = any(self.space.place(level)[0] in self.sums.forms for level in levels)
         return len(levels) <= _WRITTEN_OUT and not sums
 
@@ -171,6 +166,8 @@ class Comparison(Machine):
             row = int(wrong[0])
             both = int(values[0][row]), int(values[1][row])
             self._refuted(signal, neuron, both, trial.operands(self.space, given, row))
+        elif self._few(found, wanted):
+            self._decided(signal, neuron, self.sums.bits(found, width), self.sums.bits(wanted, width))
         else:
             self.note(signal, neuron, Unread("could be neither proved nor refuted"))
 

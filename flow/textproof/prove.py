@@ -29,47 +29,64 @@ def prove_text(
     means: whatever vector enters, its result leaves the module ``top`` after that many cycles with ``out_valid``, and
     is the design's in every bit. Findings name the layer, or ``TOP`` and ``HEAD``.
     """
+    modules, unread = _modules(files)
     try:
-        modules = _modules(files)
-        if top not in modules:
-            raise Fault(f"has no module {top}")
-        names = stage_modules(modules[top])
+        names = _layers(modules, unread, top)
         stages = _stages(design, graphs, latencies)
         if len(names) != len(stages) or len(set(names)) != len(names):
             raise Fault(f"has {len(names)} layers instead of {len(stages)}")
-        if missing := [name for name in names if name not in modules]:
-            raise Fault(f"has no module {missing[0]}")
     except (Fault, Unread) as exc:
         return [Finding(TOP, -1, "", str(exc), isinstance(exc, Fault))]
     findings = prove_top(modules[top], dict(zip(names, stages, strict=True)))
     row = next((text for text in files.values() if _declares(text, ROW)), "")
     cells: dict[str, Cell] = {ROW: Row(lambda width, result: prove_row(row, width, result))} if row else {}
-    for index, graph in enumerate(graphs):
-        findings += prove_layer(design, index, graph, modules[names[index]], cells, latencies[graph.name])
-    if design.head == "argmax":
-        findings += prove_argmax(design, modules[names[-1]], latencies["argmax"], HEAD)
+    for index, name in enumerate(names):
+        layer = graphs[index].name if index < len(graphs) else HEAD
+        if name not in modules:
+            problem = unread.get(name, Fault(f"has no module {name}"))
+            findings.append(Finding(layer, -1, "", str(problem), isinstance(problem, Fault)))
+        elif layer == HEAD:
+            findings += prove_argmax(design, modules[name], latencies["argmax"], HEAD)
+        else:
+            findings += prove_layer(design, index, graphs[index], modules[name], cells, latencies[layer])
     return findings
 
 
-def _modules(files: Mapping[str, str]) -> dict[str, Module]:
-    """The modules of all files but ``nmp_row``'s. Raises Unread for what is not known, Fault for a name used twice."""
+def _layers(modules: Mapping[str, Module], unread: Mapping[str, Fault | Unread], top: str) -> list[str]:
+    """The modules of the layers, as the top instantiates them."""
+    if top not in modules:
+        raise unread.get(top, Fault(f"has no module {top}"))
+    return stage_modules(modules[top])
+
+
+def _modules(files: Mapping[str, str]) -> tuple[dict[str, Module], dict[str, Fault | Unread]]:
+    """The modules of all files but ``nmp_row``'s, and by name of module why others were not read."""
     found: dict[str, Module] = {}
-    for name, text in files.items():
+    unread: dict[str, Fault | Unread] = {}
+    for file, text in files.items():
         if _declares(text, ROW):
             continue
         try:
-            read = [preprocess(text, macros) for macros in READINGS]
-            if len(set(read)) > 1:
-                raise Unread("depends on macros")
-            for module in parse(read[0]):
+            for module in _read(text):
                 if module.name in found:
-                    raise Fault(f"declares module {module.name} twice")
+                    unread[module.name] = Fault(f"declares module {module.name} twice")
                 found[module.name] = module
         except (Unread, Fault) as exc:
-            raise type(exc)(f"file {name}: {exc}") from None
-        except RecursionError:
-            raise Unread(f"file {name} is nested too deeply") from None
-    return found
+            names = [
+                line.split()[1] for line in text.splitlines() if line.split()[:1] == ["module"] and line.split()[1:]
+            ]
+            unread |= dict.fromkeys(names, type(exc)(f"in {file}, {exc}"))
+    return {name: module for name, module in found.items() if name not in unread}, unread
+
+
+def _read(text: str) -> list[Module]:
+    read = [preprocess(text, macros) for macros in READINGS]
+    if len(set(read)) > 1:
+        raise Unread("what it says depends on macros")
+    try:
+        return parse(read[0])
+    except RecursionError:
+        raise Unread("it is nested too deeply") from None
 
 
 def _declares(text: str, module: str) -> bool:

@@ -6,9 +6,10 @@ The plain sum is compared as a form; the one of primitives bit by bit, as functi
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from flow.textproof.cells import PRIMITIVES, ROW, row_form
-from flow.textproof.evaluate import Timing
+from flow.textproof.evaluate import Evaluator, Timing
 from flow.textproof.findings import Fault, Unread
 from flow.textproof.machine import Machine
 from flow.textproof.nets import Value
@@ -18,6 +19,8 @@ from flow.textproof.space import Space, Vector
 from flow.textproof.syntax import Module
 
 READINGS: tuple[tuple[str, ...], ...] = ((), ("SYNTHESIS",))  # macros of simulators and of synthesizers
+
+_MOST_NODES = 300_000
 
 
 @lru_cache(maxsize=4096)
@@ -41,26 +44,43 @@ def _module(text: str, macros: tuple[str, ...]) -> Module:
     return modules[0]
 
 
-def _differs(module: Module, width: int, result: int) -> str:
+class _Definition(NamedTuple):
+    """What a row of some width adds up to, as functions of its operands and masks."""
+
+    space: Space
+    inputs: dict[str, Vector]
+    masks: dict[str, Vector]
+    bits: Vector
+
+
+@lru_cache(maxsize=64)
+def _definition(width: int) -> _Definition:
     space = Space()
     masks: dict[str, Vector] = {}
     inputs: dict[str, Vector] = {}
     for x in "abc":  # a mask next to its operand: of both only the difference counts
         masks[x], inputs[x] = space.atom(f"N{x.upper()}", width), space.atom(x, width)
     inputs |= {x: space.atom(x, 1) for x in "de"}
+    evaluator = Evaluator(space)
+    return _Definition(space, inputs, masks, evaluator.sums.bits(row_form(evaluator, inputs, masks), width + 2))
+
+
+def _differs(module: Module, width: int, result: int) -> str:
+    if len(_definition(width).space.bdd.level) > _MOST_NODES:
+        _definition.cache_clear()  # wrong texts have filled it
+    space, inputs, masks, wanted = _definition(width)
     parameters: dict[str, Value] = {"W": width, "Y": result, **{f"N{x.upper()}": mask for x, mask in masks.items()}}
     machine = Machine(space, module, inputs, PRIMITIVES, parameters)
-    timing = Timing()
+    output = machine.elaboration.net("y", "output")
+    if output.width != result:
+        return f"has a result of another width than {result} bits"
     for driver in machine.in_order(["y"]):
         machine.run(driver)
-    found = machine.read(machine.elaboration.net("y", "output"), 0, result, timing)
-    if len(machine.elaboration.net("y", "output").drivers) != result:
-        return f"has a result of another width than {result} bits"
-    wanted, modulus = row_form(machine, inputs, masks), 1 << result
-    if machine.sums.canonical(machine.sums.of(found), modulus) == machine.sums.canonical(wanted, modulus):
+    sums = machine.sums
+    form = sums.of(machine.read(output, 0, result, Timing()))
+    if sums.canonical(form, 1 << result) == row_form(machine, inputs, masks).reduced(1 << result):
         return ""
-    found = machine.sums.bits(machine.sums.of(found), result)
-    for i, (a, b) in enumerate(zip(found, machine.sums.bits(wanted, result), strict=True)):
+    for i, (a, b) in enumerate(zip(sums.bits(form, result), wanted, strict=False)):
         if a != b:
             return f"has a wrong bit {i} of its result for {_example(space, space.bdd.differ(a, b))}"
     return ""

@@ -119,16 +119,13 @@ class Sums:
             for i in range(width):
                 if weight >> i & 1:
                     columns[i].append(function)
-        found = []
         for i, column in enumerate(columns):
-            total = FALSE
-            for bit in column:
-                carry = bdd.both(total, bit)
-                total = bdd.differ(total, bit)
-                if carry != FALSE and i + 1 < width:
-                    columns[i + 1].append(carry)
-            found.append(total)
-        return tuple(found)
+            while len(column) > 1:  # full adders, as few carries as possible
+                a, b, c = column.pop(0), column.pop(0), column.pop(0) if column else FALSE
+                column.append(bdd.differ(a, bdd.differ(b, c)))
+                if i + 1 < width:
+                    columns[i + 1].append(bdd.choose(a, bdd.either(b, c), bdd.both(b, c)))
+        return tuple(column[0] if column else FALSE for column in columns)
 
     def _flat(self, form: Form) -> Form:
         """The form without bits of sums. Those used apart are written out as functions."""
