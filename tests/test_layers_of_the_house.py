@@ -41,19 +41,19 @@ def test_only_extract_imports_keras():
 
 
 ORDER = [
-    ["flow.errors"],
+    ["flow.errors", "flow.chain"],
     ["flow.fixed"],
     ["flow.ir", "flow.graph"],
     ["flow.ranges"],
     ["flow.check", "flow.evaluate", "flow.cost", "flow.timing", "flow.bench", "flow.luts"],
     ["flow.passes"],
-    ["flow.adders", "flow.vectors", "flow.sta", "flow.slices", "flow.parts"],
+    ["flow.adders", "flow.vectors", "flow.sta", "flow.slices", "flow.parts", "flow.textproof"],
     ["flow.netlist"],
     ["flow.usage", "flow.usage_folded"],
     ["flow.emit"],
     ["flow.simulate", "flow.route"],
     ["flow.pipeline"],
-    ["flow.routing", "flow.counting", "flow.netlist_engine"],
+    ["flow.routing", "flow.counting", "flow.netlist_engine", "flow.text_engine"],
     ["flow.engines", "flow.results", "flow.console", "flow.html"],
     ["flow.explore"],
     ["flow.build", "flow.sweep"],
@@ -72,6 +72,12 @@ def test_imports_go_one_way():
             other = level(target)
             if own is not None and other is not None and not reaches(target, name):
                 assert other <= own, f"{name} imports {target}"
+
+
+def test_the_proof_of_the_text_knows_nothing_of_its_emission():
+    for name, path in modules("flow").items():
+        if reaches(name, "flow.textproof"):
+            assert not [i for i in imports(path) if reaches(i, "flow.emit", "flow.timing", "flow.tools")], name
 
 
 def test_tools_and_reports_know_no_design():
