@@ -21,7 +21,7 @@ from flow.fixed import Ints
 from flow.tools import cocotb, icarus, verilator
 
 COCOTB_ENGINES = ("icarus", "verilator", "netlist")
-PHASES = ("reset", "latency", "back to back", "gaps")
+PHASES = ("reset", "latency", "back to back", "gaps", "long gaps", "long stalls", "long run", "resets")
 TIMEOUT_S = 3600.0
 
 
