@@ -24,6 +24,7 @@ from flow.tools import cocotb, icarus, verilator
 COCOTB_ENGINES = ("icarus", "verilator", "netlist")
 PHASES = ("reset", "latency", "back to back", "gaps", "long gaps", "long stalls", "long run", "resets")
 TIMEOUT_S = 3600.0
+LONG_CYCLES = 20_000  # of each phase of the cocotb bench with long pauses
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,15 @@ def run_cocotb(
     timeout_s: float = 600.0,
     seed: int = 0,
     waveform: bool = False,
+    long_cycles: int = LONG_CYCLES,
 ) -> EngineResult:
     """Run the generic cocotb bench in ``icarus`` or ``verilator``; ``netlist`` is Icarus on the given ``sources``, or a
     ``model`` of them.
 
     ``root`` is the folder that ``bench.sources`` are relative to; ``sources`` replaces them. ``inputs`` and
-    ``expected`` are mantissas (vectors x elements). ``model`` is a Verilator model built before. Everything is written
-    below ``work``, which is emptied first; a waveform lies there as ``waves.fst`` or ``waves.vcd``.
+    ``expected`` are mantissas (vectors x elements). ``model`` is a Verilator model built before. ``long_cycles`` bounds
+    each phase of long pauses and runs. Everything is written below ``work``, which is emptied first; a waveform lies
+    there as ``waves.fst`` or ``waves.vcd``.
     """
     assert engine in COCOTB_ENGINES, engine
     plan.fresh_folder(work)
@@ -121,7 +124,7 @@ def run_cocotb(
         work,
     )
     files = list(sources) if sources is not None else source_files(bench, root)
-    env = {"NMP_BENCH": str(work.resolve() / "bench.json"), "NMP_SEED": str(seed)}
+    env = {"NMP_BENCH": str(work.resolve() / "bench.json"), "NMP_SEED": str(seed), "NMP_LONG_CYCLES": str(long_cycles)}
     if engine == "verilator" or model is not None:
         model = model or build_verilator(bench, root, work / "build", sources=sources, waveform=waveform)
         built, log = model.seconds, work / "verilator_run.log"
@@ -157,7 +160,8 @@ def run_native(
 ) -> EngineResult:
     """Stream vectors through a Verilator model without Python in the loop, the first half of them without a pause.
 
-    In the second half there is on average one gap, and one stall, in ``gap_one_in`` cycles. ``vectors_per_second`` counts the simulated loop alone, ``seconds`` the whole run with files and comparison.
+    In the second half there is on average one gap, and one stall, in ``gap_one_in`` cycles.
+    ``vectors_per_second`` counts the simulated loop alone, ``seconds`` the whole run with files and comparison.
     """
     _check_counts(inputs, expected)
     packed, golden = vectors.pack(inputs, bench.inputs), vectors.pack(expected, bench.outputs)
@@ -273,6 +277,7 @@ def _judge_native(
         first_mismatch=_first(bench, outputs, golden, int(wrong[0])) if len(wrong) else None,
         problems=tuple(problems),
         latency_seen=report["latency_seen"] if arrived else None,
+        interval_seen=report["interval_high"] if report["interval_high"] > 0 else None,
         vectors_per_second=round(arrived / max(report["loop_seconds"], 1e-9), 1),
     )
 
