@@ -129,10 +129,10 @@ def _some(count: int) -> list[int]:
     return [i % len(BENCH.inputs) for i in range(count)]
 
 
-def _pauses(share: int) -> list[int]:
-    """Pauses before pairs of vectors, for one part in ``share`` of the cycles of a long phase."""
+def _pauses(cycles: int, longest: int) -> list[int]:
+    """Pauses before pairs of vectors that take at most so many cycles."""
     work = 2 * BENCH.interval + BENCH.latency if BENCH.ready else 2
-    return _pairs(lengths(BENCH.long_cycles // share, overhead=work))
+    return _pairs(lengths(cycles, longest, overhead=work))
 
 
 @cocotb.test()
@@ -142,8 +142,7 @@ async def long_gaps(dut: Any) -> None:
 
     async def body() -> None:
         await pins.reset()
-        for share, empty in ((2, False), (4, True)):
-            pauses = _pauses(share)
+        for pauses, empty in ((_pauses(BENCH.long_cycles, 5000), False), (_pauses(BENCH.long_cycles // 4, 520), True)):
             stream = Stream(pins, "long gaps")
             gap = when_empty(stream, pauses) if empty else counted(pauses)
             await stream.run(_some(len(pauses)), gap, longest=max(pauses, default=0))
@@ -158,8 +157,8 @@ async def long_stalls(dut: Any) -> None:
 
     async def body() -> None:
         await pins.reset()
-        for share, alone in ((2, False), (4, True)) if BENCH.ready else ():
-            pauses = _pauses(share)
+        for cycles, alone in ((BENCH.long_cycles, False), (BENCH.long_cycles // 4, True)) if BENCH.ready else ():
+            pauses = _pauses(cycles, 520 if alone else 5000)
             stream = Stream(pins, "long stalls")
             gap = when_empty(stream, ()) if alone else never
             await stream.run(_some(len(pauses)), gap, held_for(stream, pauses), longest=max(pauses, default=0))
@@ -174,8 +173,8 @@ async def long_run(dut: Any) -> None:
 
     async def body() -> None:
         await pins.reset()
-        vectors = [(i // 32) % len(BENCH.inputs) for i in range(min(5500, BENCH.long_cycles // BENCH.interval))]
-        await Stream(pins, "long run").run(vectors)
+        count = min(5500, BENCH.long_cycles // BENCH.interval)
+        await Stream(pins, "long run").run([(i // 32) % len(BENCH.inputs) for i in range(count)])
 
     await phase("long run", body)
 
@@ -184,25 +183,29 @@ async def long_run(dut: Any) -> None:
 async def resets(dut: Any) -> None:
     """Resets at every moment after a vector, of many lengths, after long idle times, and close to each other."""
     pins = _pins(dut)
-    budget = BENCH.long_cycles // 4
-    work = 2 * BENCH.latency + BENCH.interval + 16
+    work, last = 2 * BENCH.latency + BENCH.interval + 16, BENCH.latency + BENCH.interval + 3
+
+    async def reset_at(moment: int, cycles: int, idle: int) -> None:
+        stream = Stream(pins, "resets")
+        await stream.run(_some(2), drain=False)
+        for _ in range(moment):
+            await stream.step()
+        await pins.reset(cycles)
+        await pins.idle(idle, "after a reset, before any vector")
 
     async def body() -> None:
         await pins.reset()
-        last = BENCH.latency + BENCH.interval + 2
-        step = max(1, 2 * last * work // max(budget, 1))
-        moments = [(moment, 1) for moment in range(0, last, step)]
-        held = [(moment % last, cycles) for moment, cycles in enumerate(lengths(budget // 4, overhead=work))]
-        waited = [(moment, 1) for moment in lengths(budget, overhead=work)[-4:]]
-        for number, (moment, cycles) in enumerate(moments + held + waited):
-            stream = Stream(pins, "resets")
-            await stream.run(_some(2), drain=False)
-            for _ in range(moment):
-                await stream.step()
-            await pins.reset(cycles)
-            for _ in range(number % 3):  # one or two more, a few cycles later
-                await pins.idle(number % 4, "between resets")
+        step = max(1, 4 * last * work // max(BENCH.long_cycles, 1))
+        some = lengths(BENCH.long_cycles // 3, longest=130, overhead=work)
+        events = [(moment, 1, 0) for moment in range(0, last, step)]
+        events += [(length % last, length, 0) for length in some] + [(length % last, 1, length) for length in some]
+        events += [(length, 1, 0) for length in lengths(BENCH.long_cycles // 4, overhead=work)[-6:]]
+        for number, event in enumerate(events):
+            await reset_at(*event)
+            await Stream(pins, "resets").run(_some(3), drain=number % 8 != 7)
+            if number % 8 == 7:  # two more before everything has come out
                 await pins.reset()
-            await Stream(pins, "resets").run(_some(3))
+                await Stream(pins, "resets").run(_some(1), drain=False)
+                await pins.reset()
 
     await phase("resets", body)
