@@ -38,9 +38,9 @@ def _work(bench: Bench) -> int:
 
 
 def _gaps(bench: Bench, cycles: int, empty: int) -> list[Row]:
-    """Two vectors after every gap, since a fault may show on either."""
+    """Two vectors after every gap, since a fault may show on either; with ``empty`` each is alone in the design."""
     found = lengths(cycles, overhead=_work(bench)) or [1]
-    return [row for gap in found for row in ((empty, gap, 0, 0, 0), _PLAIN)]
+    return [row for gap in found for row in ((empty, gap, 0, 0, 0), (empty, 0, 0, 0, 0))]
 
 
 def _stalls(bench: Bench, cycles: int, alone: int) -> list[Row]:

@@ -24,7 +24,7 @@ _PER_VECTOR_NS, _PER_INPUT_NS, _PER_NEURON_NS, _PER_WEIGHT_NS, _PER_ADDEND_NS = 
 _MOST, _FEWEST = 1 << 20, 20_000
 _WORDS = 1 << 25  # of vectors and results, which are held in memory
 _CYCLES = 10_000_000  # of the bulk run where a vector takes many
-_LONG_ADDENDS = 800_000_000  # addends times cycles of the run with long pauses
+_LONG_ADDENDS = 500_000_000  # addends times cycles of the run with long pauses
 
 
 def bulk_count(design: Design, bench: Bench) -> int:
@@ -47,7 +47,7 @@ def run_native(design: Design, bench: Bench, first: Ints, seed: int, folder: Pat
         bench, packed, golden, folder, model, timeout_s=simulate.TIMEOUT_S, seed=seed, gap_one_in=64
     )  # fmt: skip
     addends = sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
-    plan = schedule(bench, max(20_000, min(400_000, _LONG_ADDENDS // max(addends, 1))))
+    plan = schedule(bench, max(20_000, min(2_000_000, _LONG_ADDENDS // max(addends, 1))))
     chosen = np.arange(len(plan)) % len(packed)
     pauses = simulate.stream_native(
         bench, packed[chosen], golden[chosen], folder.with_name(f"{folder.name}_pauses"), model,

@@ -129,10 +129,10 @@ def _some(count: int) -> list[int]:
     return [i % len(BENCH.inputs) for i in range(count)]
 
 
-def _pauses(cycles: int, longest: int) -> list[int]:
+def _pauses(cycles: int) -> list[int]:
     """Pauses before pairs of vectors that take at most so many cycles."""
     work = 2 * BENCH.interval + BENCH.latency if BENCH.ready else 2
-    return _pairs(lengths(cycles, longest, overhead=work))
+    return _pairs(lengths(cycles, overhead=work))
 
 
 @cocotb.test()
@@ -142,7 +142,8 @@ async def long_gaps(dut: Any) -> None:
 
     async def body() -> None:
         await pins.reset()
-        for pauses, empty in ((_pauses(BENCH.long_cycles, 5000), False), (_pauses(BENCH.long_cycles // 4, 520), True)):
+        for cycles, empty in ((BENCH.long_cycles, BENCH.ready), (BENCH.long_cycles // 4, not BENCH.ready)):
+            pauses = _pauses(cycles)
             stream = Stream(pins, "long gaps")
             gap = when_empty(stream, pauses) if empty else counted(pauses)
             await stream.run(_some(len(pauses)), gap, longest=max(pauses, default=0))
@@ -158,7 +159,7 @@ async def long_stalls(dut: Any) -> None:
     async def body() -> None:
         await pins.reset()
         for cycles, alone in ((BENCH.long_cycles, False), (BENCH.long_cycles // 4, True)) if BENCH.ready else ():
-            pauses = _pauses(cycles, 520 if alone else 5000)
+            pauses = _pauses(cycles)
             stream = Stream(pins, "long stalls")
             gap = when_empty(stream, ()) if alone else never
             await stream.run(_some(len(pauses)), gap, held_for(stream, pauses), longest=max(pauses, default=0))
@@ -202,8 +203,8 @@ async def resets(dut: Any) -> None:
         events += [(length, 1, 0) for length in lengths(BENCH.long_cycles // 4, overhead=work)[-6:]]
         for number, event in enumerate(events):
             await reset_at(*event)
-            await Stream(pins, "resets").run(_some(3), drain=number % 8 != 7)
-            if number % 8 == 7:  # two more before everything has come out
+            await Stream(pins, "resets").run(_some(3))
+            if number % 8 == 7:  # two more, the second one before anything can have come out
                 await pins.reset()
                 await Stream(pins, "resets").run(_some(1), drain=False)
                 await pins.reset()

@@ -1,69 +1,97 @@
-"""Faults that only show after a long pause, stall or run, or by a reset at one moment: the benches find the whole family.
+"""Faults that show only after a long pause, stall or run, or by a reset at one moment: each bench finds the family."""
 
-Each module carries many bugs; two more input elements say which one is at work and at what length, so that one model
-serves all cases.
-"""
-
-from dataclasses import replace
-
-import numpy as np
+import patient_models as models
 import pytest
-import sim_models as models
 
-from flow import native_engine, simulate
-from flow.bench import Bench, Element
-from flow.endurance import schedule
+from flow import simulate
+from flow.endurance import COLUMNS, schedule
 from flow.vectors import pack
 from sim.lengths import lengths
 
-# idle: cycles without an offer; held: cycles for which a result has waited; count: results since reset
-COUNTERS = """
-  wire [4:0] bug = kind;
-  reg [4:0] kind = 0;
-  reg [16:0] limit = 0;
-  reg [16:0] idle, held, count, age, asserted;
-  reg hit_idle, stale;
-  initial asserted = 0;
-  always @(posedge clk) begin
-    if (in_valid && !rst) begin kind <= in_data[13:9]; limit <= in_data[30:14]; end
-    idle <= rst || TAKES ? 0 : idle + 1;
-    age <= TAKES ? 0 : age + 1;
-    count <= rst ? 0 : count + (GIVES ? 1 : 0);
-    held <= rst || GIVES || !out_valid ? 0 : held + 1;
-    asserted <= rst ? asserted + 1 : 0;
-    stale <= rst ? stale || (bug == 5 && asserted + 1 == limit) || (bug == 6 && age == limit) : stale && !GIVES;
-    if (rst && !asserted) stale <= (bug == 5 && limit == 1) || (bug == 6 && age == limit)
-                                   || (bug == 7 && idle >= limit);
-    if (TAKES) hit_idle <= (bug == 1 && idle >= limit) || (bug == 2 && idle == limit);
-  end
-  wire wrong = (hit_idle && FIRST) || (bug == 3 && count == limit) || (bug == 4 && count >= limit) || stale;
-endmodule
-"""
-PORTS = ("in_data,", "[8:0] in_data"), ("[8:0] in_data", "[30:0] in_data")
+# (fault, length); those of results that are held are for the module with handshakes.
+STREAMED = [
+    (models.AT_LEAST_IDLE, 65), (models.AT_LEAST_IDLE, 3000), (models.EXACTLY_IDLE, 21), (models.EXACTLY_IDLE, 77),
+    (models.EXACTLY_IDLE, 257), (models.EXACTLY_IDLE, 1024), (models.RESET_LENGTH, 2), (models.RESET_LENGTH, 65),
+    (models.RESET_MOMENT, 0), (models.RESET_MOMENT, 5), (models.RESET_AFTER_IDLE, 1000), (models.IDLE_AFTER_RESET, 3),
+    (models.LATE_AFTER_IDLE, 700), (models.EXACTLY_TAKEN, 1500), (models.AT_LEAST_TAKEN, 3000),
+]  # fmt: skip
+HELD = [
+    (models.CHANGES_WHILE_HELD, 200), (models.CHANGES_WHILE_HELD, 3000), (models.AFTER_A_STALL, 21),
+    (models.AFTER_A_STALL, 257), (models.LOST_WHILE_HELD, 300),
+]  # fmt: skip
+CASES = [(ready, *case) for ready in (False, True) for case in STREAMED + (HELD if ready else [])]
+# What the cocotb bench reaches within its cycles: one case in three, each length and fault in either module.
+SLOW = [case for number, case in enumerate(CASES) if number % 3 == case[0]]
+NATIVE_CYCLES = 500_000
 
 
-def planted(folder, text):
-    """The module with all bugs, and its description."""
-    ready = "in_ready" in text
-    takes, gives = ("in_valid && in_ready", "out_valid && out_ready") if ready else ("in_valid", "v[1]")
-    first = "1'b1" if ready else "b2 == b2"
-    text = text.replace("[8:0] in_data", "[30:0] in_data")
-    text = text.replace("{b, d, s}", "{b, d, s ^ {6'd0, wrong} ^ {5'd0, bug == 9 && held >= limit, 1'b0}}")
-    text = text.replace("{b2, d2, s2}", "{b2, d2, s2 ^ {6'd0, wrong}}")
-    text = text.replace("x <= in_data", "x <= in_data[8:0]")
-    counters = COUNTERS.replace("TAKES", f"({takes})").replace("GIVES", f"({gives})").replace("FIRST", first)
-    bench = models.write(folder, text.rstrip().removesuffix("endmodule") + counters, interval=3 if ready else 1)
-    more = (Element(5, False, "bug"), Element(17, False, "limit"))
-    return replace(bench, inputs=bench.inputs + more)
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
+    made = {}
+    for ready in (False, True):
+        folder = tmp_path_factory.mktemp("ready" if ready else "pipeline")
+        bench = models.write(folder, ready)
+        made[ready] = folder, bench, simulate.build_verilator(bench, folder, folder / "model")
+    return made
 
 
-def with_bug(bug, limit, count=40):
-    inputs, expected = models.vectors(count)
-    return np.concatenate([inputs, np.tile([bug, limit], (count, 1))], axis=1), expected
+def native(modules, ready, fault, length):
+    """The two native runs: gapless vectors, then the schedule."""
+    folder, bench, model = modules[ready]
+    plan = schedule(bench, NATIVE_CYCLES)
+    bulk = simulate.run_native(bench, *models.vectors(fault, length, 6000), folder / "bulk", model)
+    inputs, expected = (
+        pack(v, e) for v, e in zip(models.vectors(fault, length, len(plan)), (bench.inputs, bench.outputs), strict=True)
+    )
+    return bulk, simulate.stream_native(bench, inputs, expected, folder / "pauses", model, schedule=plan)
 
 
-@pytest.fixture(scope="module", params=["pipeline", "handshake"])
-def module(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    bench = planted(folder, getattr(models, request.param.upper()))
-    return folder, bench, simulate.build_verilator(bench, folder, folder / "model")
+@pytest.mark.parametrize("ready", [False, True])
+def test_patient_hardware_without_a_fault_agrees(modules, ready):
+    folder, bench, _ = modules[ready]
+    slow = simulate.run_cocotb("icarus", bench, folder, *models.vectors(0, 0), folder / "cocotb")
+    for result in (slow, *native(modules, ready, 0, 0)):
+        assert result.agrees, result.message
+
+
+@pytest.mark.parametrize(("ready", "fault", "length"), CASES)
+def test_the_native_harness_finds_it(modules, ready, fault, length):
+    bulk, pauses = native(modules, ready, fault, length)
+    assert not (bulk.agrees and pauses.agrees)
+
+
+@pytest.mark.parametrize(("ready", "fault", "length"), SLOW)
+def test_the_cocotb_bench_finds_it(modules, ready, fault, length):
+    folder, bench, _ = modules[ready]
+    result = simulate.run_cocotb("icarus", bench, folder, *models.vectors(fault, length), folder / "cocotb")
+    assert not result.agrees
+
+
+def test_reset_drops_what_is_in_flight_and_nothing_else(modules):
+    folder, bench, model = modules[True]
+    plan = schedule(bench, 20_000)
+    inputs, expected = models.vectors(0, 0, len(plan))
+    result = simulate.stream_native(
+        bench, pack(inputs, bench.inputs), pack(expected, bench.outputs), folder / "drop", model, schedule=plan
+    )
+    resets = int((plan[:, COLUMNS.index("reset")] > 0).sum())
+    assert result.agrees and len(plan) - 4 * resets < result.vectors < len(plan)
+
+
+def test_a_line_too_many_in_the_power_up_state_is_found(tmp_path):
+    """A register that reset reaches only in its second cycle: one cycle of reset must do."""
+    bench = models.write(tmp_path, True)
+    text = (tmp_path / bench.sources[0]).read_text()
+    (tmp_path / bench.sources[0]).write_text(text.replace("if (rst) state <= 0;", "if (rst && was_rst) state <= 0;"))
+    slow = simulate.run_cocotb("icarus", bench, tmp_path, *models.vectors(0, 0), tmp_path / "cocotb", long_cycles=0)
+    assert not slow.agrees
+
+
+def test_lengths():
+    for budget in (0, 3, 50, 1000, 20_000, 300_000):
+        found = lengths(budget, overhead=2)
+        assert found == sorted(set(found)) and sum(found) + 2 * len(found) <= budget
+    found = set(lengths(20_000))
+    assert set(range(1, 81)) < found and {2**k + d for k in range(2, 11) for d in (-1, 0, 1)} < found
+    assert max(found) >= 4096 and max(lengths(300_000)) == 5000
+    assert set(range(1, 500)) < set(lengths(300_000))
