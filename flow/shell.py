@@ -107,8 +107,9 @@ def _axis(build: Build, shell: Shell, bench: Bench, key: str) -> None:
 
     def work() -> dict[str, Any]:
         result = run_axis(
-            shell, bench, sources, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "axis", _TIMEOUT_S
-        )
+            shell, bench, sources, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "axis", _TIMEOUT_S,
+            long_cycles=LONG_CYCLES if bench.initiation_interval <= 8 else LONG_CYCLES // 3,
+        )  # fmt: skip
         return entry(result)
 
     record(build, "axis", build.steps.run("axis", key, work))

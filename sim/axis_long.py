@@ -1,6 +1,6 @@
-"""The second half of the shell's bench: register accesses beside the streams, long stalls, long packets, resets anywhere.
+"""The second half of the shell's bench: register traffic beside streams, long stalls, long packets, resets anywhere.
 
-NMP_LONG_CYCLES bounds the clock cycles of each phase.
+NMP_LONG_CYCLES bounds the clock cycles of each phase; long packets may take five times as many.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from sim.axis_pins import Pause, Read, Shell, Write, never
 from sim.lengths import lengths
 
 CYCLES = int(os.environ.get("NMP_LONG_CYCLES", "20000"))
-RESULTS = CYCLES // BENCH.interval  # that a phase has time for
 COUNTS = [COUNTERS + 4 * i for i in range(6)]
 KNOWN = [address for address, _ in BENCH.about["registers"].values()]
 READABLE = [*KNOWN, CONTROL, STATUS, ERRORS, PACKET, *COUNTS, 0x68, 0x200, 0xFFC]
@@ -79,7 +78,7 @@ def random_read(rng: random.Random) -> Read:
 
 @cocotb.test()
 async def register_traffic(dut: Any) -> None:
-    """Reads and writes at once, with answers that wait: of PACKET while nothing streams, of everything while it does."""
+    """Reads and writes at once, with answers that wait: of PACKET while nothing streams, of all while it does."""
     rng = random.Random(f"traffic {os.environ.get('NMP_SEED', '0')}")
 
     def packet_writes(count: int) -> Iterator[Write]:
@@ -98,7 +97,7 @@ async def register_traffic(dut: Any) -> None:
             (Read(PACKET, rng.randint(0, 2), rng.choice([0, 0, 3])) for _ in range(count)), packet_writes(count)
         )
         await shell.finish()
-        packets = max(2, min(len(BENCH.inputs) + 60, RESULTS // 4) // 3)
+        packets = max(2, min(len(BENCH.inputs) + 60, CYCLES // BENCH.interval // 4) // 3)
         for number in range(packets):
             shell.send(some(3 * number, 3))
         shell.gap, shell.stall = bursts(rng, 0.3), bursts(rng, 0.4)
@@ -109,7 +108,7 @@ async def register_traffic(dut: Any) -> None:
 
 
 def held_before(shell: Shell, counts: Iterable[int]) -> Pause:
-    """The output stands still for so many cycles before each result's first beat is taken, then before its next ..."""
+    """Each beat of the output has to stand for so many cycles; not at all once the counts are used up."""
     remaining = iter(counts)
     wanted, beats = next(remaining, 0), -1
 
@@ -129,11 +128,13 @@ async def long_stalls(dut: Any) -> None:
     """Output that waits and input that pauses for many lengths, in packets of several vectors."""
 
     async def body(shell: Shell) -> None:
-        beats = BENCH.layout["in_beats"] + BENCH.layout["out_beats"]
+        size = BENCH.layout["out_beats"]
+        found = lengths(CYCLES, overhead=2 * BENCH.interval + size)
         for pausing in ("out", "in"):
-            pauses = [n for count in lengths(CYCLES, overhead=BENCH.interval + beats) for n in (count, 0, 0)]
-            for number in range(-(-len(pauses) // 5)):
-                shell.send(some(5 * number, 5))
+            pauses: list[int] = []  # before every beat; at the first of a packet's beats, or at the one with TLAST
+            for number, count in enumerate([*found, *found[-1:]]):
+                pauses += [count, *[0] * (2 * size - 1)] if number % 2 else [*[0] * (2 * size - 1), count]
+                shell.send(some(number, 2))
             if pausing == "out":
                 shell.stall = held_before(shell, pauses)
             else:
@@ -164,9 +165,12 @@ def counted(counts: Iterable[int]) -> Pause:
 async def long_packets(dut: Any) -> None:
     """Packets of many lengths back to back, one of thousands of vectors, and many after it."""
 
+    results = min(12_000, 5 * CYCLES // BENCH.interval)
+    around = {(1 << k) + d for k in range(11) for d in (-1, 0, 1) if 10 << k <= results} - {0}
+
     async def body(shell: Shell) -> None:
         start = 0
-        for count in [*lengths(RESULTS // 2, longest=1030), RESULTS // 2, *([1, 2, 3] * 8)]:
+        for count in [*sorted(around | set(range(1, min(20, results // 40)))), max(1, results // 2), *([1, 2, 3] * 8)]:
             shell.send(some(start, count, block=32))  # blocks, so that the core's logic has little to do
             start += count
         reads = [Read(address, 50) for address in (*COUNTS, STATUS, ERRORS) * 4]

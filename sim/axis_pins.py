@@ -18,6 +18,15 @@ from sim.axis_bench import BENCH, COUNTERS, PACKET, PERIOD_NS, STATUS, compare, 
 
 Pause = Callable[[], bool]  # asked once per cycle
 STALLED = ("m_axis_tvalid", "m_axis_tdata", "m_axis_tkeep", "m_axis_tlast")
+INPUTS = (
+    "aresetn", "s_axis_tdata", "s_axis_tkeep", "s_axis_tvalid", "s_axis_tlast", "m_axis_tready", "s_axi_awaddr",
+    "s_axi_awvalid", "s_axi_wdata", "s_axi_wstrb", "s_axi_wvalid", "s_axi_bready", "s_axi_araddr", "s_axi_arvalid",
+    "s_axi_rready",
+)  # fmt: skip
+OUTPUTS = (
+    "s_axis_tready", "s_axi_awready", "s_axi_wready", "s_axi_bresp", "s_axi_bvalid", "s_axi_arready", "s_axi_rdata",
+    "s_axi_rresp", "s_axi_rvalid",
+)  # fmt: skip
 KEEP = "1" * (BENCH.layout["bus_bits"] // 8)
 
 
@@ -91,6 +100,8 @@ class Access:
 
     def drive(self) -> None:
         """Set this side's pins for the coming cycle."""
+        if self.finished:
+            return
         if self.now is None:
             self.now = next(self.todo, None)
             self.finished = self.now is None
@@ -159,6 +170,7 @@ class Shell:
 
     def __init__(self, dut: Any, phase: str) -> None:
         self.dut, self.phase = dut, phase
+        self.pins = {name: getattr(dut, name) for name in (*STALLED, *INPUTS, *OUTPUTS)}
         self.half = Timer(PERIOD_NS // 2, "ns")
         self.last: dict[str, int] = {}
         self.after_edge: list[Callable[[], None]] = []
@@ -188,11 +200,11 @@ class Shell:
         """Set an input pin."""
         if self.last.get(name) != value:
             self.last[name] = value
-            getattr(self.dut, name).value = value
+            self.pins[name].value = value
 
     def text(self, name: str) -> str:
         """An output pin's bits."""
-        return str(getattr(self.dut, name).value)
+        return str(self.pins[name].value)
 
     def bit(self, name: str) -> bool:
         """An output pin of one bit, which must be known."""
