@@ -18,6 +18,7 @@ from flow.bench import to_json as bench_json
 from flow.emit.testbench import describe
 from flow.errors import UsageError
 from flow.ir import layer_output_formats, to_json
+from flow.native_engine import run_native
 from flow.netlist import read_netlist
 from flow.netlist_engine import run_netlist
 from flow.pipeline import Build, leave_out, record
@@ -28,9 +29,6 @@ from flow.usage import lut_usage
 from flow.usage_folded import folded_usage
 
 _SYNTHESIS_TIMEOUT_S = 3600.0
-NATIVE_VECTORS = 200_000  # the design's vectors are repeated up to about this many
-_NATIVE_ELEMENTS = 20_000_000  # but to no more numbers than this: they are held in memory
-_NATIVE_CYCLES = 10_000_000  # and to no more clock cycles, where a vector takes many
 _BENCH_CYCLES = 100_000  # of streaming in the cocotb benches
 _HLS_PRODUCTS = 1_000_000_000  # of all vectors of the C simulation, in a minute or two
 
@@ -174,11 +172,11 @@ def _icarus(build: Build, bench: Bench, key: str) -> None:
         )  # fmt: skip
         return simulate.entry(result)
 
-    record(build, "icarus", build.steps.run("icarus", digest_of("icarus 1", key, str(build.options.waveform)), work))
+    record(build, "icarus", build.steps.run("icarus", digest_of("icarus 2", key, str(build.options.waveform)), work))
 
 
 def _verilator(build: Build, bench: Bench, key: str) -> None:
-    """Verilator twice on one model: the cocotb bench as referee, then bulk vectors at full speed."""
+    """Verilator twice on one model: the cocotb bench as referee, then bulk vectors and long pauses at full speed."""
     vectors, out = build.vectors, build.options.out
     rows = _referee(build, bench)
     folder = out / "sim" / "verilator"
@@ -190,13 +188,10 @@ def _verilator(build: Build, bench: Bench, key: str) -> None:
             "verilator", bench, out, vectors.inputs[rows], vectors.expected[rows], folder / "bench",
             model=model, timeout_s=simulate.TIMEOUT_S,
         )  # fmt: skip
-        repeat = max(1, min(NATIVE_VECTORS // len(vectors.inputs), _NATIVE_ELEMENTS // vectors.inputs.size))
-        most = max(_NATIVE_CYCLES // bench.initiation_interval, 16)
-        many_in, many_out = (np.tile(v, (repeat, 1))[:most] for v in (vectors.inputs, vectors.expected))
-        native = simulate.run_native(bench, many_in, many_out, folder / "native", model, timeout_s=simulate.TIMEOUT_S)
-        return {"verilator": simulate.entry(referee), "native": simulate.entry(native)}
+        native = run_native(build.design, bench, vectors.inputs, build.options.seed, folder / "native", model)
+        return {"verilator": simulate.entry(referee), "native": native}
 
-    both = build.steps.run("verilator", digest_of("verilator 1", key), work)
+    both = build.steps.run("verilator", digest_of("verilator 2", key), work)
     record(build, "verilator", both["verilator"])
     record(build, "native", both["native"])
 

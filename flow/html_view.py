@@ -20,7 +20,7 @@ ENGINES = {
     "hls": "HLS C++ of the hls4ml project, compiled by g++",
     "icarus": "Verilog in Icarus, cocotb bench",
     "verilator": "Verilog in Verilator, cocotb bench",
-    "native": "Verilog in Verilator, bulk vectors",
+    "native": "Verilog in Verilator, distinct vectors in bulk, long pauses",
     "netlist": "synthesized netlist in Icarus (Verilator where cycles are many), cocotb bench",
     "xls": "Verilog of the XLS compiler in Icarus, cocotb bench",
     "vendor_rtl": "Verilog of AMD's HLS in Icarus, cocotb bench",

@@ -24,6 +24,7 @@ def run_netlist(build: Build, bench: Bench, key: str) -> None:
     count, compiled = _netlist_vectors(build, bench)
     if not count:
         return
+    long_cycles = min(simulate.LONG_CYCLES, (_COMPILED_WORK if compiled else _NETLIST_WORK) // _cells(build) // 40)
 
     def work() -> dict[str, Any]:
         cells = out / "sim" / "cells.v"
@@ -33,11 +34,11 @@ def run_netlist(build: Build, bench: Bench, key: str) -> None:
         model = simulate.build_verilator(bench, out, place, sources=sources) if compiled else None
         result = simulate.run_cocotb(
             "netlist", bench, out, vectors.inputs[:count], vectors.expected[:count], out / "sim" / "netlist",
-            sources=sources, model=model, timeout_s=simulate.TIMEOUT_S,
+            sources=sources, model=model, timeout_s=simulate.TIMEOUT_S, long_cycles=long_cycles,
         )  # fmt: skip
         return simulate.entry(result)
 
-    record(build, "netlist", build.steps.run("netlist", digest_of("netlist 2", key, json.dumps(build.synthesis)), work))
+    record(build, "netlist", build.steps.run("netlist", digest_of("netlist 3", key, json.dumps(build.synthesis)), work))
 
 
 def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
@@ -45,11 +46,11 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
 
     0 where even a few would take hours, which the report says.
     """
-    cells = max(int(build.synthesis["lut"]) + int(build.synthesis["ff"]), 1)
+    cells = _cells(build)
     referee = build.vectors.referee
     if bench.initiation_interval == 1:
         return min(referee, max(60, 600_000 // cells)), False
-    bench_alone = 11 * bench.latency_cycles + 11 * bench.initiation_interval  # the bench's cycles without vectors
+    bench_alone = 20 * bench.latency_cycles + 26 * bench.initiation_interval  # the bench's cycles without vectors
     fewest = bench_alone + 16 * bench.initiation_interval
     if cells * fewest > _NETLIST_LIMIT:
         leave_out(build, "netlist", f"{cells} cells for {fewest} cycles and more would take hours to simulate")
@@ -57,3 +58,7 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
     compiled = cells * fewest > _ICARUS_LIMIT
     cycles = (_COMPILED_WORK if compiled else _NETLIST_WORK) // cells
     return min(referee, max(4, (cycles - bench_alone) // (4 * bench.initiation_interval))), compiled
+
+
+def _cells(build: Build) -> int:
+    return max(int(build.synthesis["lut"]) + int(build.synthesis["ff"]), 1)

@@ -25,7 +25,11 @@ from flow.simulate import Difference, EngineResult, entry
 from flow.steps import digest_of
 from flow.tools import cocotb, icarus, yosys
 
-PHASES = ("registers", "full rate", "stalls", "held output", "malformed", "resets")
+PHASES = (
+    "registers", "full rate", "stalls", "held output", "malformed", "resets",
+    "register traffic", "long stalls", "long packets", "resets anywhere",
+)  # fmt: skip
+LONG_CYCLES = 20_000  # of each of the bench's long phases
 SHELLS = ("none", "axis", "pynq")
 _SELF_TEST = 64  # vectors shipped to the board with their results
 _TIMEOUT_S = 3600.0
@@ -78,7 +82,7 @@ def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[
     }
 
     def work() -> None:
-        _axis(build, shell, bench, digest_of("axis 1", key, plan.digest(files)))
+        _axis(build, shell, bench, digest_of("axis 2", key, plan.digest(files)))
         _resources(build, shell, bench, plan.digest(files))
 
     return [work]
@@ -103,8 +107,9 @@ def _axis(build: Build, shell: Shell, bench: Bench, key: str) -> None:
 
     def work() -> dict[str, Any]:
         result = run_axis(
-            shell, bench, sources, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "axis", _TIMEOUT_S
-        )
+            shell, bench, sources, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "axis", _TIMEOUT_S,
+            long_cycles=LONG_CYCLES if bench.initiation_interval <= 8 else LONG_CYCLES // 3,
+        )  # fmt: skip
         return entry(result)
 
     record(build, "axis", build.steps.run("axis", key, work))
@@ -184,8 +189,12 @@ def run_axis(
     work: Path,
     timeout_s: float = 600.0,
     seed: int = 0,
+    long_cycles: int = LONG_CYCLES,
 ) -> EngineResult:
-    """Stream vectors through the shell in Icarus; ``sources`` are the core's and the shell's files."""
+    """Stream vectors through the shell in Icarus; ``sources`` are the core's and the shell's files.
+
+    ``long_cycles`` bounds each phase of long stalls, packets and register traffic.
+    """
     plan.fresh_folder(work)
     plan.write(
         {
@@ -199,7 +208,8 @@ def run_axis(
     env = {
         "NMP_BENCH": str(work.resolve() / "axis.json"),
         "NMP_SEED": str(seed),
-        "COCOTB_TEST_MODULES": "sim.axis_bench",
+        "COCOTB_TEST_MODULES": "sim.axis_bench,sim.axis_long",
+        "NMP_LONG_CYCLES": str(long_cycles),
         "COCOTB_TRUST_INERTIAL_WRITES": "0",  # bus models write at the clock edge, which must not race with it
     }
     seconds = icarus.run_cocotb(program, shell.top, work.resolve(), timeout_s, env, waveform=False)

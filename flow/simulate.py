@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flow import plan, vectors
 from flow.bench import Bench, to_json
@@ -21,8 +22,9 @@ from flow.fixed import Ints
 from flow.tools import cocotb, icarus, verilator
 
 COCOTB_ENGINES = ("icarus", "verilator", "netlist")
-PHASES = ("reset", "latency", "back to back", "gaps")
+PHASES = ("reset", "latency", "back to back", "gaps", "long gaps", "long stalls", "long run", "resets")
 TIMEOUT_S = 3600.0
+LONG_CYCLES = 20_000  # of each phase of the cocotb bench with long pauses
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,15 @@ def run_cocotb(
     timeout_s: float = 600.0,
     seed: int = 0,
     waveform: bool = False,
+    long_cycles: int = LONG_CYCLES,
 ) -> EngineResult:
     """Run the generic cocotb bench in ``icarus`` or ``verilator``; ``netlist`` is Icarus on the given ``sources``, or a
     ``model`` of them.
 
     ``root`` is the folder that ``bench.sources`` are relative to; ``sources`` replaces them. ``inputs`` and
-    ``expected`` are mantissas (vectors x elements). ``model`` is a Verilator model built before. Everything is written
-    below ``work``, which is emptied first; a waveform lies there as ``waves.fst`` or ``waves.vcd``.
+    ``expected`` are mantissas (vectors x elements). ``model`` is a Verilator model built before. ``long_cycles`` bounds
+    each phase of long pauses and runs. Everything is written below ``work``, which is emptied first; a waveform lies
+    there as ``waves.fst`` or ``waves.vcd``.
     """
     assert engine in COCOTB_ENGINES, engine
     plan.fresh_folder(work)
@@ -120,7 +124,7 @@ def run_cocotb(
         work,
     )
     files = list(sources) if sources is not None else source_files(bench, root)
-    env = {"NMP_BENCH": str(work.resolve() / "bench.json"), "NMP_SEED": str(seed)}
+    env = {"NMP_BENCH": str(work.resolve() / "bench.json"), "NMP_SEED": str(seed), "NMP_LONG_CYCLES": str(long_cycles)}
     if engine == "verilator" or model is not None:
         model = model or build_verilator(bench, root, work / "build", sources=sources, waveform=waveform)
         built, log = model.seconds, work / "verilator_run.log"
@@ -154,24 +158,51 @@ def run_native(
     seed: int = 0,
     gap_one_in: int = 64,
 ) -> EngineResult:
-    """Stream vectors through a Verilator model without Python in the loop; on average one gap in ``gap_one_in`` cycles.
+    """Stream vectors through a Verilator model without Python in the loop, the first half of them without a pause.
 
+    In the second half there is on average one gap, and one stall, in ``gap_one_in`` cycles.
     ``vectors_per_second`` counts the simulated loop alone, ``seconds`` the whole run with files and comparison.
     """
-    plan.fresh_folder(work)
     _check_counts(inputs, expected)
-    golden = vectors.pack(expected, bench.outputs)
-    packed = vectors.pack(inputs, bench.inputs)
+    packed, golden = vectors.pack(inputs, bench.inputs), vectors.pack(expected, bench.outputs)
+    return stream_native(bench, packed, golden, work, model, timeout_s=timeout_s, seed=seed, gap_one_in=gap_one_in)
+
+
+def stream_native(
+    bench: Bench,
+    packed: vectors.Words,
+    golden: vectors.Words,
+    work: Path,
+    model: verilator.Model,
+    *,
+    timeout_s: float = 600.0,
+    seed: int = 0,
+    gap_one_in: int = 0,
+    schedule: NDArray[np.uint32] | None = None,
+) -> EngineResult:
+    """``run_native`` on packed vectors and results.
+
+    ``schedule`` (vectors x 5) says what precedes each vector and what its result meets, as ``flow.endurance`` makes it.
+    """
+    plan.fresh_folder(work)
     plan.write_file(work / "inputs.bin", packed.astype("<u4").tobytes())
+    files = ["inputs.bin", "outputs.bin", "states.bin", "native.json"]
+    last = []
+    if schedule is not None:
+        plan.write_file(work / "schedule.bin", schedule.astype("<u4").tobytes())
+        last = ["schedule.bin"]
     patience = 4 * (bench.latency_cycles + bench.initiation_interval) + 4096
-    numbers = (packed.shape[1], golden.shape[1], bench.latency_cycles, patience, seed, gap_one_in)
-    arguments = ["inputs.bin", "outputs.bin", "native.json", *map(str, numbers)]
-    seconds = verilator.run_native(model, arguments, work.resolve(), timeout_s)
+    numbers = (
+        bench.in_bits, packed.shape[1], golden.shape[1], bench.latency_cycles, bench.initiation_interval, patience,
+        seed, gap_one_in,
+    )  # fmt: skip
+    seconds = verilator.run_native(model, [*files, *map(str, numbers), *last], work.resolve(), timeout_s)
     report = _read_json(work / "native.json", work / "native_run.log")
     outputs = np.fromfile(work / "outputs.bin", "<u4").reshape(-1, golden.shape[1])
-    if bench.ready and gap_one_in:
+    states = np.fromfile(work / "states.bin", np.uint8)
+    if bench.ready and (gap_one_in or schedule is not None):
         report["latency_seen"] = None  # the first result may have been stalled
-    result = _judge_native(bench, report, outputs, golden, seconds, model.seconds)
+    result = _judge_native(bench, report, outputs, states, golden, seconds, model.seconds)
     plan.write_file(work / "result.json", json.dumps(asdict(result), sort_keys=True, indent=1) + "\n")
     return result
 
@@ -223,35 +254,50 @@ def _read_outcome(engine: str, work: Path, log: Path, count: int, seconds: float
 
 
 def _judge_native(
-    bench: Bench, report: dict[str, Any], outputs: vectors.Words, golden: vectors.Words, seconds: float, built: float
+    bench: Bench,
+    report: dict[str, Any],
+    outputs: vectors.Words,
+    states: NDArray[np.uint8],
+    golden: vectors.Words,
+    seconds: float,
+    built: float,
 ) -> EngineResult:
-    count = len(golden)
-    arrived = len(outputs)
-    wrong = np.nonzero((outputs != golden[:arrived]).any(axis=1))[0]
-    problems = []
-    if report["mistimed"] or report["latency_seen"] not in (None, -1, bench.latency_cycles):
-        problems.append(
-            f"latency {report['latency_seen']} seen, {bench.latency_cycles} stated"
-            if report["latency_seen"] != bench.latency_cycles
-            else f"vector {report['first_mistimed']}: its result did not come after {bench.latency_cycles} cycles"
-        )
-    if arrived != count:
-        problems.append(f"{arrived} results for {count} vectors")
-    if report["unexpected"]:
-        problems.append(f"{report['unexpected']} results for which no vector was accepted")
-    if report["unstable"]:
-        problems.append("out_valid or out_data changed while out_ready was 0")
+    came = states == 1
+    lost, arrived = int((states == 0).sum()), int(came.sum())
+    wrong = np.nonzero(came & (outputs != golden).any(axis=1))[0]
+    problems = _native_problems(bench, report)
+    if lost:
+        problems.insert(0, f"{arrived} results for {lost + arrived} vectors")
     return EngineResult(
         engine="native",
         vectors=arrived,
-        mismatches=len(wrong) + count - arrived + len(problems),
+        mismatches=len(wrong) + lost + len(problems),
         seconds=seconds,
         build_seconds=built,
         first_mismatch=_first(bench, outputs, golden, int(wrong[0])) if len(wrong) else None,
         problems=tuple(problems),
         latency_seen=report["latency_seen"] if arrived else None,
+        interval_seen=report["interval_high"] if report["interval_high"] > 0 else None,
         vectors_per_second=round(arrived / max(report["loop_seconds"], 1e-9), 1),
     )
+
+
+def _native_problems(bench: Bench, report: dict[str, Any]) -> list[str]:
+    """Breaches of timing and protocol that the native harness counted."""
+    seen, problems = report["latency_seen"], []
+    if bench.timed and seen not in (None, -1, bench.latency_cycles):
+        problems.append(f"latency {seen} seen, {bench.latency_cycles} stated")
+    elif bench.timed and report["mistimed"]:
+        late = report["first_mistimed"]
+        problems.append(f"vector {late}: its result did not come after {bench.latency_cycles} cycles")
+    for interval in sorted({report["interval_low"], report["interval_high"]} - {-1, bench.initiation_interval}):
+        if bench.timed:
+            problems.append(f"initiation interval {interval} seen, {bench.initiation_interval} stated")
+    if report["unexpected"]:
+        problems.append(f"{report['unexpected']} results for which no vector was accepted")
+    if report["unstable"]:
+        problems.append("out_valid or out_data changed while out_ready was 0")
+    return problems
 
 
 def _first(bench: Bench, outputs: vectors.Words, golden: vectors.Words, vector: int) -> Difference:

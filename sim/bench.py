@@ -1,221 +1,20 @@
 """The generic cocotb bench: reads the build's description file and checks the top module against the golden outputs.
 
-Every cycle has two halves: inputs change with the falling clock edge, everything is sampled just before the rising one.
-Nothing is read or written at a rising edge, so both simulators see the same values, without races.
-
 Environment: NMP_BENCH is the description file; inputs.hex and expected.hex lie beside it, the outcome is written to
-bench_result.json there. NMP_SEED seeds gaps and stalls.
+bench_result.json there. NMP_SEED seeds gaps and stalls, NMP_LONG_CYCLES bounds the clock cycles of each long phase.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import random
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.triggers import Timer
 
-from sim.outcome import Outcome
-
-RESULT = "bench_result.json"
-
-
-class Bench:
-    """The description, the vectors as integers, and the outcome shared by all phases."""
-
-    def __init__(self, path: Path) -> None:
-        self.folder = path.parent
-        self.about = json.loads(path.read_text())
-        self.inputs = [int(line, 16) for line in (self.folder / "inputs.hex").read_text().split()]
-        width = sum(e["bits"] for e in self.about["outputs"])
-        lines = (self.folder / "expected.hex").read_text().split()
-        self.expected = [f"{int(line, 16):0{width}b}" if width else "" for line in lines]
-        self.mask = (1 << sum(e["bits"] for e in self.about["inputs"])) - 1
-        self.latency = int(self.about["latency_cycles"])
-        self.interval = int(self.about["initiation_interval"])
-        self.ready = bool(self.about["ready"])
-        self.timed = bool(self.about["timed"])
-        self.outcome = Outcome(self.about["outputs"])
-        self.patience = 2 * self.latency + 4 * self.interval + 64  # cycles without a result before it counts as lost
-        assert self.inputs, "no vectors"
-        assert len(self.inputs) == len(self.expected), "inputs.hex and expected.hex differ in length"
-
-
-BENCH = Bench(Path(os.environ["NMP_BENCH"]))
-
-
-class Pins:
-    """The ports of the top module, one clock cycle at a time."""
-
-    def __init__(self, dut: Any, bench: Bench) -> None:
-        self.bench, self.cycle_number = bench, 0
-        self.clk, self.rst = dut.clk, dut.rst
-        self.in_valid, self.in_data = dut.in_valid, dut.in_data
-        self.out_valid, self.out_data = dut.out_valid, dut.out_data
-        self.in_ready = dut.in_ready if bench.ready else None
-        self.out_ready = dut.out_ready if bench.ready else None
-        self.half = Timer(1, "ns")
-        self.last: dict[str, int] = {}
-        if len(self.in_data) != max(1, bench.mask.bit_length()):
-            bench.outcome.problem(f"in_data has {len(self.in_data)} bits, {bench.mask.bit_length()} stated")
-        width = sum(e["bits"] for e in bench.about["outputs"])
-        if len(self.out_data) != max(1, width):
-            bench.outcome.problem(f"out_data has {len(self.out_data)} bits, {width} stated")
-        self.wide = width > 0
-
-    def _set(self, name: str, value: int) -> None:
-        if self.last.get(name) != value:
-            self.last[name] = value
-            getattr(self, name).value = value
-
-    async def cycle(self, valid: int, data: int, rst: int = 0, take: int = 1) -> tuple[bool, str | None]:
-        """One clock cycle. Returns whether the vector was accepted, and the result's bits if out_valid was 1."""
-        self._set("rst", rst)
-        self._set("in_valid", valid)
-        self._set("in_data", data)
-        if self.out_ready is not None:
-            self._set("out_ready", take)
-        self.clk.value = 0
-        await self.half
-        out_valid = self._bit("out_valid", rst)
-        result = (str(self.out_data.value) if self.wide else "") if out_valid else None
-        accepted = bool(valid) and not rst and (self.in_ready is None or self._bit("in_ready", rst))
-        self.clk.value = 1
-        await self.half
-        self.cycle_number += 1
-        return accepted, result
-
-    def _bit(self, name: str, rst: int) -> bool:
-        value = str(getattr(self, name).value)
-        if value not in ("0", "1") and not rst:
-            self.bench.outcome.problem(f"{name} is {value}")
-        return value == "1"
-
-    async def idle(self, cycles: int, what: str) -> None:
-        """Cycles without an offer, in which no result may come."""
-        for _ in range(cycles):
-            _, result = await self.cycle(0, self.bench.mask)
-            if result is not None:
-                self.bench.outcome.problem(f"out_valid is 1 {what}")
-
-    async def reset(self, cycles: int = 1) -> None:
-        """Hold reset while vectors are offered, none of which may be taken; after its first edge no result may come."""
-        offer = int(self.bench.latency > 0)  # a combinational path has nothing that a reset could hold back
-        for number in range(cycles):
-            _, result = await self.cycle(offer, self.bench.inputs[0], rst=1)
-            if number and result is not None:
-                self.bench.outcome.problem("out_valid is 1 during reset")
-
-
-class Stream:
-    """Offers vectors and checks every result: its order, its time and all its bits."""
-
-    def __init__(self, pins: Pins, phase: str) -> None:
-        self.pins, self.bench, self.phase = pins, pins.bench, phase
-        self.flying: deque[tuple[int, int]] = deque()  # (vector, cycle it was accepted in)
-        self.accepts: list[int] = []
-        seen = self.bench.outcome.latency_seen
-        self.latency = self.bench.latency if seen is None else seen  # a wrong latency is told once, not per vector
-        self.held: str | None = None
-
-    async def run(self, vectors: range, gap: Callable[[], bool], stall: Callable[[], bool], drain: bool = True) -> None:
-        """Offer ``vectors`` with the given gaps and stalls, then wait for the results unless ``drain`` is false."""
-        bench, pins = self.bench, self.pins
-        offered = waiting = 0
-        holding = False  # an offer stands until it is accepted
-        while offered < len(vectors) or (drain and self.flying):
-            holding = offered < len(vectors) and (holding or not gap())
-            data = bench.inputs[vectors[offered]] if offered < len(vectors) else 0
-            before = len(self.flying)
-            accepted = await self._step(vectors[offered] if holding else None, data, not stall())
-            offered += accepted
-            holding = holding and not accepted
-            waiting = 0 if accepted or len(self.flying) < before else waiting + 1
-            if waiting > bench.patience:
-                break
-        if offered < len(vectors):
-            bench.outcome.problem(f"in_ready stayed 0 for {bench.patience} cycles")
-        if drain:
-            for vector, _ in self.flying:
-                bench.outcome.missing(vector, self.phase)
-            self.flying.clear()
-            await pins.idle(self.latency + 8, "when no vector is in flight")
-
-    async def _step(self, vector: int | None, data: int, take: bool) -> bool:
-        # Without an offer the data port carries the opposite bits: a design that looks at them anyway is found out.
-        now = self.pins.cycle_number
-        accepting = vector is not None and not self.bench.ready
-        if accepting and vector is not None:  # a combinational result comes in the same cycle
-            self.flying.append((vector, now))
-        word = data if vector is not None else data ^ self.bench.mask
-        accepted, result = await self.pins.cycle(int(vector is not None), word, take=int(take))
-        if accepted and not accepting and vector is not None:
-            self.flying.append((vector, now))
-        if accepted:
-            self.accepts.append(now)
-        if self.bench.ready:
-            self._handshake(result, take)
-        else:
-            self._on_time(result, now)
-        return accepted
-
-    def _on_time(self, result: str | None, now: int) -> None:
-        due = bool(self.flying) and self.flying[0][1] + self.latency == now
-        if result is not None and due:
-            self._compare(result)
-        elif result is not None:
-            self.bench.outcome.problem(f"out_valid is 1 when no result is due ({self.phase})")
-        elif due:
-            self.bench.outcome.missing(self.flying.popleft()[0], self.phase)
-
-    def _handshake(self, result: str | None, take: bool) -> None:
-        if self.held is not None and result != self.held:
-            self.bench.outcome.problem("out_valid or out_data changed while out_ready was 0")
-        self.held = result if result is not None and not take else None
-        if result is None or not take:
-            return
-        if self.flying:
-            self._compare(result)
-        else:
-            self.bench.outcome.problem("a result came for which no vector was accepted")
-
-    def _compare(self, result: str) -> None:
-        vector, _ = self.flying.popleft()
-        self.bench.outcome.compare(vector, self.bench.expected[vector], result, self.phase)
-
-
-def never() -> bool:
-    """No gap, no stall."""
-    return False
-
-
-def until_full(stream: Stream) -> Callable[[], bool]:
-    """No result is taken until nothing has been accepted for so long that every place inside must be full."""
-    pins, start, full = stream.pins, stream.pins.cycle_number, False
-
-    def stall() -> bool:
-        nonlocal full
-        last = stream.accepts[-1] if stream.accepts else start
-        full = full or pins.cycle_number - last > 3 * BENCH.interval + 8
-        return not full
-
-    return stall
-
-
-async def _phase(name: str, body: Callable[[], Awaitable[None]]) -> None:
-    outcome, faults, start = BENCH.outcome, BENCH.outcome.faults, time.perf_counter()
-    await body()
-    outcome.simulation_seconds += time.perf_counter() - start
-    outcome.phases.append(name)
-    outcome.write(BENCH.folder / RESULT, len(BENCH.inputs))
-    assert outcome.faults == faults, f"{outcome.faults - faults} faults; first mismatch {outcome.first_mismatch}"
+from sim.core_pins import BENCH, Pins, Stream, counted, held_for, never, phase, until_full, when_empty
+from sim.lengths import lengths
 
 
 def _pins(dut: Any) -> Pins:
@@ -228,14 +27,15 @@ async def reset(dut: Any) -> None:
     pins = _pins(dut)
 
     async def body() -> None:
-        await pins.reset(4)
-        await pins.idle(BENCH.patience, "after reset, before any vector")
         some = range(min(len(BENCH.inputs), max(2, BENCH.latency // 2)))
-        await Stream(pins, "reset").run(some, never, never, drain=False)
-        await pins.reset()
-        await pins.idle(BENCH.patience, "after a reset that should have flushed it")
+        for cycles in (1, 4):  # one cycle of it must do, from what stands in the registers when power comes
+            await pins.reset(cycles)
+            await pins.idle(BENCH.patience, "after reset, before any vector")
+            await Stream(pins, "reset").run(some, drain=False)
+            await pins.reset()
+            await pins.idle(BENCH.patience, "after a reset that should have flushed it")
 
-    await _phase("reset", body)
+    await phase("reset", body)
 
 
 @cocotb.test()
@@ -254,7 +54,7 @@ async def latency(dut: Any) -> None:
             elif BENCH.timed and seen != BENCH.latency:
                 BENCH.outcome.problem(f"latency {seen} seen, {BENCH.latency} stated")
 
-    await _phase("latency", body)
+    await phase("latency", body)
 
 
 async def _lone(pins: Pins, vector: int) -> int | None:
@@ -281,7 +81,7 @@ async def back_to_back(dut: Any) -> None:
     async def body() -> None:
         await pins.reset()
         stream = Stream(pins, "back to back")
-        await stream.run(range(len(BENCH.inputs)), never, never)
+        await stream.run(range(len(BENCH.inputs)))
         # Buffers may fill faster than the design works, so the interval is judged once they are full.
         steady = stream.accepts[BENCH.latency // BENCH.interval + 2 :] if BENCH.ready else stream.accepts
         intervals = [b - a for a, b in itertools.pairwise(steady)]
@@ -290,7 +90,7 @@ async def back_to_back(dut: Any) -> None:
         for wrong in sorted({i for i in intervals if BENCH.timed and i != BENCH.interval}):
             BENCH.outcome.problem(f"initiation interval {wrong} seen, {BENCH.interval} stated")
 
-    await _phase("back to back", body)
+    await phase("back to back", body)
 
 
 @cocotb.test()
@@ -316,4 +116,97 @@ async def gaps(dut: Any) -> None:
             await held.run(range(count), never, until_full(held))
         BENCH.outcome.cycles = pins.cycle_number
 
-    await _phase("gaps", body)
+    await phase("gaps", body)
+
+
+def _pairs(counts: list[int]) -> list[int]:
+    """A pause before the first of every two vectors: a fault may show on either."""
+    return [count for pause in counts for count in (pause, 0)]
+
+
+def _some(count: int) -> list[int]:
+    """So many vectors, from the first one again once all were used."""
+    return [i % len(BENCH.inputs) for i in range(count)]
+
+
+def _pauses(cycles: int) -> list[int]:
+    """Pauses before pairs of vectors that take at most so many cycles."""
+    work = 2 * BENCH.interval + BENCH.latency if BENCH.ready else 2
+    return _pairs(lengths(cycles, overhead=work))
+
+
+@cocotb.test()
+async def long_gaps(dut: Any) -> None:
+    """Idle times of many lengths, counted from the vector before and from the result before."""
+    pins = _pins(dut)
+
+    async def body() -> None:
+        await pins.reset()
+        for cycles, empty in ((BENCH.long_cycles, BENCH.ready), (BENCH.long_cycles // 4, not BENCH.ready)):
+            pauses = _pauses(cycles)
+            stream = Stream(pins, "long gaps")
+            gap = when_empty(stream, pauses) if empty else counted(pauses)
+            await stream.run(_some(len(pauses)), gap, longest=max(pauses, default=0))
+
+    await phase("long gaps", body)
+
+
+@cocotb.test()
+async def long_stalls(dut: Any) -> None:
+    """Results held for many lengths, with a full design behind them and with nothing; they must stand all the time."""
+    pins = _pins(dut)
+
+    async def body() -> None:
+        await pins.reset()
+        for cycles, alone in ((BENCH.long_cycles, False), (BENCH.long_cycles // 4, True)) if BENCH.ready else ():
+            pauses = _pauses(cycles)
+            stream = Stream(pins, "long stalls")
+            gap = when_empty(stream, ()) if alone else never
+            await stream.run(_some(len(pauses)), gap, held_for(stream, pauses), longest=max(pauses, default=0))
+
+    await phase("long stalls", body)
+
+
+@cocotb.test()
+async def long_run(dut: Any) -> None:
+    """Thousands of results without a pause; blocks of one vector, so that the design's logic has little to do."""
+    pins = _pins(dut)
+
+    async def body() -> None:
+        await pins.reset()
+        count = min(5500, BENCH.long_cycles // BENCH.interval)
+        await Stream(pins, "long run").run([(i // 32) % len(BENCH.inputs) for i in range(count)])
+
+    await phase("long run", body)
+
+
+@cocotb.test()
+async def resets(dut: Any) -> None:
+    """Resets at every moment after a vector, of many lengths, after long idle times, and close to each other."""
+    pins = _pins(dut)
+    work, last = 2 * BENCH.latency + BENCH.interval + 16, BENCH.latency + BENCH.interval + 3
+
+    async def reset_at(moment: int, cycles: int, idle: int) -> None:
+        stream = Stream(pins, "resets")
+        await stream.run(_some(2), drain=False)
+        for _ in range(moment):
+            await stream.step()
+        await pins.reset(cycles)
+        await pins.idle(idle, "after a reset, before any vector")
+
+    async def body() -> None:
+        await pins.reset()
+        step = max(1, 4 * last * work // max(BENCH.long_cycles, 1))
+        some = lengths(BENCH.long_cycles // 3, longest=130, overhead=work)
+        events = [(moment, 1, 0) for moment in range(0, last, step)]
+        events += [(length % last, length, 0) for length in some] + [(length % last, 1, length) for length in some]
+        events += [(length, 1, 0) for length in lengths(BENCH.long_cycles // 4, overhead=work)[-6:]]
+        for number, event in enumerate(events):
+            await reset_at(*event)
+            await Stream(pins, "resets").run(_some(3))
+            if number % 8 == 7:  # two more, the second one before anything can have come out
+                await pins.reset()
+                await Stream(pins, "resets").run(_some(1), drain=False)
+                await pins.reset()
+
+    await phase("resets", body)

@@ -1,18 +1,24 @@
 // The program around a Verilator model. Started with --native it streams vectors from a file through the model and
 // writes every result to another; started otherwise it is cocotb's own main program.
 //
-// --native IN_FILE OUT_FILE REPORT IN_WORDS OUT_WORDS LATENCY PATIENCE SEED GAPS
-//   IN_FILE   vectors, IN_WORDS little-endian 32-bit words each
-//   OUT_FILE  results in order of arrival, OUT_WORDS words each
-//   REPORT    JSON: counts, latency and protocol faults, seconds of the loop alone
-//   PATIENCE  cycles without progress after which the rest counts as lost
-//   GAPS      0 back to back, otherwise on average one gap (and stall) in GAPS cycles
-// NMP_READY is defined where the model has in_ready and out_ready. Inputs change while clk is 0; everything is sampled just before the rising edge.
+// --native IN_FILE OUT_FILE STATE_FILE REPORT IN_BITS IN_WORDS OUT_WORDS LATENCY INTERVAL PATIENCE SEED GAPS [SCHEDULE]
+//   IN_FILE    vectors, IN_WORDS little-endian 32-bit words each
+//   OUT_FILE   a result of OUT_WORDS words for every vector, zeros where none came
+//   STATE_FILE a byte for every vector: 0 no result came, 1 one came, 2 a reset dropped the vector
+//   REPORT     JSON: counts, latency and protocol faults, seconds of the loop alone
+//   PATIENCE   cycles without progress, beyond what the schedule asks for, after which the rest counts as lost
+//   GAPS       0 back to back; otherwise the second half of the vectors has on average one gap (and stall) in GAPS cycles
+//   SCHEDULE   what precedes every vector and what its result meets, five words each: whether the design must be empty,
+//              idle cycles, cycles of reset, idle cycles after it, cycles for which the result is held
+// NMP_READY is defined where the model has in_ready and out_ready. Inputs change while clk is 0; everything is sampled
+// just before the rising edge. Registers start with random bits. A vector that is not offered leaves its complement on
+// in_data.
 
 #define main cocotb_main
 #include COCOTB_MAIN
 #undef main
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -75,102 +81,183 @@ void write_all(const char *path, const void *data, std::size_t bytes) {
 }
 
 struct Counts {
-    int64_t accepted = 0, results = 0, unexpected = 0, mistimed = 0, first_mistimed = -1, unstable = 0;
-    int64_t latency_seen = -1, cycles = 0;
+    int64_t accepted = 0, results = 0, flushed = 0, unexpected = 0, mistimed = 0, first_mistimed = -1, unstable = 0;
+    int64_t latency_seen = -1, interval_low = -1, interval_high = -1, cycles = 0;
 };
 
 // xorshift: gaps that are the same on every machine
 struct Random {
     uint64_t state;
-    bool one_in(uint64_t n) {
+    uint64_t next() {
         state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-        return n && state % n == 0;
+        return state;
     }
+    bool one_in(uint64_t n) { return n && next() % n == 0; }
+};
+
+struct Step {
+    uint32_t empty, before, reset, after, stall;
+};
+
+struct Options {
+    std::size_t in_bits, in_words, out_words;
+    int64_t latency, interval, patience;
+    uint64_t seed, gaps;
 };
 
 class Harness {
   public:
-    Harness(std::vector<uint32_t> inputs, std::size_t in_words, std::size_t out_words, int64_t latency,
-            int64_t patience, uint64_t seed, uint64_t gaps)
-        : inputs_(std::move(inputs)), in_words_(in_words), out_words_(out_words), latency_(latency),
-          patience_(patience), random_{seed * 2654435761u + 88172645463325252ull}, gaps_(gaps), vectors_(inputs_.size() / in_words) {
-        results_.resize(vectors_ * out_words_);
-        held_.resize(out_words_ + 1);
-        word_.resize(out_words_ + 1);
+    Harness(std::vector<uint32_t> inputs, std::vector<uint32_t> schedule, const Options &options)
+        : options_(options), inputs_(std::move(inputs)), random_{options.seed * 2654435761u + 88172645463325252ull},
+          vectors_(inputs_.size() / options.in_words) {
+        results_.resize(vectors_ * options_.out_words);
+        states_.resize(vectors_);
+        held_.resize(options_.out_words + 1);
+        word_.resize(options_.out_words + 1);
+        if (!schedule.empty()) {
+            if (schedule.size() != 5 * vectors_) fail("the schedule does not match the vectors");
+            schedule_.resize(vectors_);
+            std::memcpy(schedule_.data(), schedule.data(), 4 * schedule.size());
+        }
+        complement();
     }
 
     void run() {
-        reset();
+        reset(1);
         int64_t idle = 0;
         bool holding = false;
-        while (idle < patience_) {
-            const bool left = next_ < vectors_;
-            if (left && !holding) holding = !random_.one_in(gaps_);
-            const bool moved = cycle(left && holding, gaps_ && random_.one_in(gaps_));
-            if (counts.accepted > static_cast<int64_t>(next_)) ++next_, holding = false;
-            idle = moved ? 0 : idle + 1;
+        while (idle < options_.patience) {
+            if (next_ < vectors_ && !holding) {
+                if (!schedule_.empty()) {
+                    if (!prepare(schedule_[next_])) break;
+                    holding = true;
+                } else {
+                    holding = !(gappy() && random_.one_in(options_.gaps));
+                }
+            }
+            const bool moved = cycle(next_ < vectors_ && holding);
+            if (accepted_) ++next_, holding = false, complement();
+            idle = moved || stalled_ ? 0 : idle + 1;
             // When all results are in, a short tail shows whether more come than were asked for.
-            if (next_ == vectors_ && counts.results >= static_cast<int64_t>(vectors_) && idle > latency_ + 16) break;
+            if (next_ == vectors_ && flying_.empty() && idle > options_.latency + 16) break;
         }
     }
 
     Counts counts;
     std::vector<uint32_t> results_;
+    std::vector<uint8_t> states_;
 
   private:
+    struct Flight {
+        std::size_t vector;
+        int64_t since;
+    };
+
+    bool gappy() const { return options_.gaps && next_ >= vectors_ / 2; }
+
+    // The pauses and the reset before a vector; false where the design does not become empty.
+    bool prepare(const Step &step) {
+        for (int64_t idle = 0; step.empty && !flying_.empty();) {
+            idle = cycle(false) || stalled_ ? 0 : idle + 1;
+            if (idle >= options_.patience) return false;
+        }
+        for (uint32_t i = 0; i < step.before; ++i) cycle(false);
+        if (step.reset) reset(step.reset);
+        for (uint32_t i = 0; i < step.after; ++i) cycle(false);
+        recovered_ = step.empty && step.before > options_.latency + options_.interval && !step.reset && !step.after;
+        return true;
+    }
+
     void edge() {
         top_.clk = 1;
         top_.eval();
         ++counts.cycles;
     }
 
-    void reset() {
+    // Vectors are offered and results taken at random meanwhile; none may count, nor come after the first edge.
+    void reset(uint32_t cycles) {
+        for (const Flight &flight : flying_) states_[flight.vector] = 2;
+        counts.flushed += flying_.size();
+        flying_.clear();
+        lone_ = stalled_ = false;
+        held_for_ = 0;
         top_.rst = 1;
-        top_.in_valid = 0;
-#ifdef NMP_READY
-        top_.out_ready = 1;
-#endif
-        for (int i = 0; i < 4; ++i) {
+        for (uint32_t i = 0; i < cycles; ++i) {
             top_.clk = 0;
+            top_.in_valid = options_.latency > 0 && random_.one_in(2);  // a combinational path holds nothing back
+#ifdef NMP_READY
+            top_.out_ready = random_.one_in(2);
+#endif
             top_.eval();
+            if (i && top_.out_valid) ++counts.unexpected;
             edge();
         }
         top_.rst = 0;
     }
 
+    // Garbage for the cycles without an offer: a design that looks at it is found out.
+    void complement() {
+        if (next_ >= vectors_) return;
+        garbage_.assign(&inputs_[next_ * options_.in_words], &inputs_[next_ * options_.in_words] + options_.in_words);
+        garbage_.push_back(0);
+        for (std::size_t i = 0; i < options_.in_words; ++i) garbage_[i] = ~garbage_[i];
+        const std::size_t used = std::max<std::size_t>(options_.in_bits, 1) % 32;
+        if (used) garbage_[options_.in_words - 1] &= (1u << used) - 1;
+    }
+
     // One clock cycle; true when a vector was accepted or a result taken.
-    bool cycle(bool offer, bool stall) {
+    bool cycle(bool offer) {
         const int64_t before = counts.accepted + counts.results;
         top_.clk = 0;
         top_.in_valid = offer;
-        if (offer) put(top_.in_data, &inputs_[next_ * in_words_]);
-        bool accepted = offer, take = true;
+        if (offer || !garbage_.empty()) put(top_.in_data, offer ? &inputs_[next_ * options_.in_words] : garbage_.data());
+        accepted_ = offer;
+        bool take = true;
 #ifdef NMP_READY
-        take = !stall;
+        take = !stall();
         top_.out_ready = take;
         top_.eval();
-        accepted = offer && top_.in_ready;
+        accepted_ = offer && top_.in_ready;
 #else
-        (void)stall;
         top_.eval();
 #endif
-        if (accepted) {
-            flying_.push_back(counts.cycles);
-            ++counts.accepted;
-        }
+        if (accepted_) accept();
         sample(take);
         edge();
         return counts.accepted + counts.results != before;
+    }
+
+    // Whether the oldest result is to wait in this cycle.
+    bool stall() {
+        if (schedule_.empty()) return gappy() && random_.one_in(options_.gaps);
+        return !flying_.empty() && held_for_ < schedule_[flying_.front().vector].stall;
+    }
+
+    void accept() {
+        lone_ = flying_.empty() && recovered_;
+        recovered_ = false;
+        flying_.push_back({next_, counts.cycles});
+        ++counts.accepted;
+        // Buffers may fill faster than the design works, so intervals are judged once they are full.
+        if (schedule_.empty() && (!options_.gaps || next_ < vectors_ / 2) &&
+            counts.accepted > options_.latency / options_.interval + 3) {
+            const int64_t seen = counts.cycles - last_accept_;
+            if (counts.interval_low < 0 || seen < counts.interval_low) counts.interval_low = seen;
+            if (seen > counts.interval_high) counts.interval_high = seen;
+        }
+        last_accept_ = counts.cycles;
     }
 
     void sample(bool take) {
 #ifdef NMP_READY
         if (stalled_) {
             get(top_.out_data, word_.data());
-            if (!top_.out_valid || std::memcmp(word_.data(), held_.data(), 4 * out_words_)) ++counts.unstable;
+            if (!top_.out_valid || std::memcmp(word_.data(), held_.data(), 4 * options_.out_words)) ++counts.unstable;
+        } else if (top_.out_valid && lone_) {
+            judge_time(counts.cycles - flying_.front().since);
         }
         stalled_ = top_.out_valid && !take;
-        if (stalled_) get(top_.out_data, held_.data());
+        if (stalled_) get(top_.out_data, held_.data()), ++held_for_;
         if (top_.out_valid && take) result(false);
 #else
         (void)take;
@@ -178,50 +265,65 @@ class Harness {
 #endif
     }
 
+    void judge_time(int64_t seen) {
+        lone_ = false;
+        if (seen != options_.latency && counts.mistimed++ == 0) counts.first_mistimed = flying_.front().vector;
+    }
+
     void result(bool timed) {
+        held_for_ = 0;
         if (flying_.empty()) {
             ++counts.unexpected;
             return;
         }
-        const int64_t seen = counts.cycles - flying_.front();
-        flying_.pop_front();
+        const int64_t seen = counts.cycles - flying_.front().since;
         if (counts.latency_seen < 0) counts.latency_seen = seen;
-        if (timed && seen != latency_ && counts.mistimed++ == 0) counts.first_mistimed = counts.results;
-        get(top_.out_data, &results_[counts.results * out_words_]);
+        if (timed) judge_time(seen);
+        get(top_.out_data, word_.data());
+        std::memcpy(&results_[flying_.front().vector * options_.out_words], word_.data(), 4 * options_.out_words);
+        states_[flying_.front().vector] = 1;
+        flying_.pop_front();
         ++counts.results;
     }
 
     Vtop top_;
-    std::vector<uint32_t> inputs_, held_, word_;
-    std::size_t in_words_, out_words_;
-    int64_t latency_, patience_;
+    Options options_;
+    std::vector<uint32_t> inputs_, held_, word_, garbage_;
+    std::vector<Step> schedule_;
     Random random_;
-    uint64_t gaps_;
     std::size_t vectors_, next_ = 0;
-    std::deque<int64_t> flying_;
-    bool stalled_ = false;
+    std::deque<Flight> flying_;
+    uint32_t held_for_ = 0;
+    int64_t last_accept_ = 0;
+    bool stalled_ = false, accepted_ = false, recovered_ = false, lone_ = false;
 };
 
 int native(int argc, char **argv) {
-    if (argc != 11) fail("--native takes 9 arguments");
-    const std::size_t in_words = std::strtoull(argv[5], nullptr, 10), out_words = std::strtoull(argv[6], nullptr, 10);
-    Harness harness(read_words(argv[2]), in_words, out_words, std::strtoll(argv[7], nullptr, 10),
-                    std::strtoll(argv[8], nullptr, 10), std::strtoull(argv[9], nullptr, 10),
-                    std::strtoull(argv[10], nullptr, 10));
+    if (argc != 14 && argc != 15) fail("--native takes 12 or 13 arguments");
+    int64_t numbers[8];
+    for (int i = 0; i < 8; ++i) numbers[i] = std::strtoll(argv[6 + i], nullptr, 10);
+    const Options options{static_cast<std::size_t>(numbers[0]), static_cast<std::size_t>(numbers[1]),
+                          static_cast<std::size_t>(numbers[2]), numbers[3], numbers[4], numbers[5],
+                          static_cast<uint64_t>(numbers[6]), static_cast<uint64_t>(numbers[7])};
+    Verilated::randReset(2);
+    Verilated::randSeed(static_cast<int>(options.seed % 1000000) + 1);
+    Harness harness(read_words(argv[2]), argc == 15 ? read_words(argv[14]) : std::vector<uint32_t>(), options);
     const auto start = std::chrono::steady_clock::now();
     harness.run();
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     const Counts &c = harness.counts;
-    write_all(argv[3], harness.results_.data(), 4 * out_words * static_cast<std::size_t>(c.results));
+    write_all(argv[3], harness.results_.data(), 4 * harness.results_.size());
+    write_all(argv[4], harness.states_.data(), harness.states_.size());
     char text[512];
     const int length = std::snprintf(
         text, sizeof text,
-        "{\"accepted\": %lld, \"results\": %lld, \"unexpected\": %lld, \"mistimed\": %lld, \"first_mistimed\": %lld, "
-        "\"unstable\": %lld, \"latency_seen\": %lld, \"cycles\": %lld, \"loop_seconds\": %.6f}\n",
-        (long long)c.accepted, (long long)c.results, (long long)c.unexpected, (long long)c.mistimed,
-        (long long)c.first_mistimed, (long long)c.unstable, (long long)c.latency_seen, (long long)c.cycles,
-        took.count());
-    write_all(argv[4], text, static_cast<std::size_t>(length));
+        "{\"accepted\": %lld, \"results\": %lld, \"flushed\": %lld, \"unexpected\": %lld, \"mistimed\": %lld, "
+        "\"first_mistimed\": %lld, \"unstable\": %lld, \"latency_seen\": %lld, \"interval_low\": %lld, "
+        "\"interval_high\": %lld, \"cycles\": %lld, \"loop_seconds\": %.6f}\n",
+        (long long)c.accepted, (long long)c.results, (long long)c.flushed, (long long)c.unexpected,
+        (long long)c.mistimed, (long long)c.first_mistimed, (long long)c.unstable, (long long)c.latency_seen,
+        (long long)c.interval_low, (long long)c.interval_high, (long long)c.cycles, took.count());
+    write_all(argv[5], text, static_cast<std::size_t>(length));
     return 0;
 }
 

@@ -43,10 +43,10 @@ def of_design(folder, design, rtl, lanes, bus):
     return shell, bench, [folder / "rtl" / name for name in rtl.files]
 
 
-def run(folder, shell, bench, sources, inputs, expected, seed=0):
+def run(folder, shell, bench, sources, inputs, expected, seed=0, long_cycles=1000):
     plan.write(shell.files, folder / "shell")
     files = [*sources, *(folder / "shell" / name for name in shell.files)]
-    return run_axis(shell, bench, files, inputs, expected, folder / "work", seed=seed)
+    return run_axis(shell, bench, files, inputs, expected, folder / "work", seed=seed, long_cycles=long_cycles)
 
 
 @pytest.mark.parametrize(("lanes", "bus"), [("wide", 32), ("packed", 64)])

@@ -75,7 +75,7 @@ def _options(top: str, waveform: bool) -> list[str]:
     return [
         *("--cc", "-Mdir", "model", "--prefix", "Vtop", "--top-module", top),
         *("--vpi", "--no-public-flat-rw", "--timescale", "1ns/1ps", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
-        *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert"),
+        *("-O3", "--x-assign", "fast", "--x-initial", "unique", "--no-assert"),
         *("--output-split", "0", "--output-split-cfuncs", _STATEMENTS_PER_FUNCTION),
         *(("--trace",) if waveform else ()),
     ]
