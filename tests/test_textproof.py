@@ -145,11 +145,17 @@ def test_swapped_outputs_name_both_neurons(net):
 
 
 UNKNOWN = [
-    "    initial n0_out = 0;\n", "    wire w = #1 x[0];\n", "    always @(*) begin end\n",
+    "    initial n0_out = 0;\n",
+    "    wire w = #1 x[0];\n",
+    "    always @(*) begin end\n",
     "    assign y[0] = x[0] ** 2;\n",
-    "`include \"other.v\"\n", "    wire \\odd = x[0];\n", "    wire w = 1'bx;\n",
+    '`include "other.v"\n',
+    "    wire \\odd = x[0];\n",
+    "    wire w = 1'bx;\n",
     "    other u (.a(x));\n",
-]  # fmt: skip
+    "    // synthesis translate_off\n",
+    "    (* keep *) wire w;\n",
+]
 
 
 @pytest.mark.parametrize("statement", UNKNOWN)

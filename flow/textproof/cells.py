@@ -99,13 +99,12 @@ class Row:
 
 
 def row_size(parameters: dict[str, Value]) -> tuple[int, int]:
-    """Columns and bits of a row's result. Raises Unread or Fault where they are not possible."""
+    """Columns and bits of a row's result. Raises Unread or Fault where they are not given or not possible."""
     _known(parameters, "W", "Y", "NA", "NB", "NC")
-    width = parameters.get("W", 4)
-    if not isinstance(width, int):
-        raise Unread("W is no integer")
-    result = parameters.get("Y", width + 2)
-    if not isinstance(result, int) or width < 1 or not 1 <= result <= width + 2:
+    width, result = parameters.get("W"), parameters.get("Y")
+    if not isinstance(width, int) or not isinstance(result, int):
+        raise Unread(f"W and Y of an {ROW} are not both given as integers")
+    if width < 1 or not 1 <= result <= width + 2:
         raise Fault(f"a row of {width} columns has no result of {result} bits")
     return width, result
 

@@ -17,6 +17,10 @@ _TOKEN = re.compile(
 )
 
 
+# comments by which tools are told to read other text than what stands there; notes for linters change nothing
+_PRAGMA = re.compile(r"/[/*]\s*(?:synthesis|synopsys|pragma|xilinx|altera|verilator(?!\s+lint_o(?:n|ff)\b))\b", re.I)
+
+
 class Token(NamedTuple):
     """``kind`` is number, word or sign; the last token of a text has kind end."""
 
@@ -31,6 +35,8 @@ def tokens(text: str) -> list[Token]:
     for match in _TOKEN.finditer(text):
         kind, piece = str(match.lastgroup), match.group()
         if kind == "space":
+            if _PRAGMA.match(piece):
+                raise Unread(f"line {line}: the comment {piece!r} may change what tools read")
             line += piece.count("\n")
             continue
         if kind == "other":

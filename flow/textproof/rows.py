@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from flow.textproof.cells import PRIMITIVES, ROW, row_form
+from flow.textproof.elaborate import Elaboration
 from flow.textproof.evaluate import Evaluator, Timing
 from flow.textproof.findings import Fault, Unread
 from flow.textproof.machine import Machine
@@ -28,7 +29,8 @@ def prove_row(text: str, width: int, result: int) -> str:
     """Nothing where the text of ``nmp_row.v`` adds ``width`` columns to ``result`` bits, else what is wrong."""
     for macros in READINGS:
         try:
-            wrong = _differs(_module(text, macros), width, result)
+            module = _module(text, macros)
+            wrong = _defaults(module, width) or _differs(module, width, result)
         except (Unread, Fault) as exc:
             wrong = str(exc)
         if wrong:
@@ -63,6 +65,20 @@ def _definition(width: int) -> _Definition:
     inputs |= {x: space.atom(x, 1) for x in "de"}
     evaluator = Evaluator(space)
     return _Definition(space, inputs, masks, evaluator.sums.bits(row_form(evaluator, inputs, masks), width + 2))
+
+
+def _defaults(module: Module, width: int) -> str:
+    """A mask that is not given is 0, whatever the others are."""
+    _, _, masks, _ = _definition(width)
+    for x in masks:
+        given: dict[str, Value] = {f"N{y.upper()}": mask for y, mask in masks.items() if y != x}
+        elaboration = Elaboration(
+            module, Evaluator(_definition(width).space), PRIMITIVES, {"W": width, "Y": width, **given}
+        )
+        value = elaboration.scope.find(f"N{x.upper()}")
+        if not isinstance(value, tuple) or any(value):
+            return f"has masks that are not 0 where they are not given (N{x.upper()})"
+    return ""
 
 
 def _differs(module: Module, width: int, result: int) -> str:
