@@ -27,14 +27,13 @@ def main(
     """
     try:
         from flow.hls import hls4ml_config
-        from flow.pipeline import ModelFile
+        from flow.pipeline import ModelFile, finish
 
         source = ModelFile(model)
         if source.is_design:
             from flow.hls import design_config
-            from flow.ir import from_json
 
-            design_config(from_json(model.read_text(encoding="utf-8"), str(model)), out, strategy, reuse_factor)
+            design_config(finish(source.stored_design()), out, strategy, reuse_factor)
         else:
             hls4ml_config(source.keras(), out, strategy, reuse_factor)
     except FlowError as exc:

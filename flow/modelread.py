@@ -46,13 +46,16 @@ def main(path: Path, folder: Path) -> None:
             np.savez(stream, allow_pickle=False, **{f"a{i}": a for i, a in enumerate(arrays.values())})
         (folder / "names.json").write_text(json.dumps([key.rpartition(":")[::2] for key in arrays]))
     except Refused as exc:
-        (folder / "error.txt").write_text(str(exc))
+        _tell(folder, str(exc))
     except MemoryError:
-        (folder / "error.txt").write_text("needs more memory than a model should; save it again")
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as exc:
-        # h5py and zipfile raise all of these on damaged files.
-        words = " ".join(str(exc).split())[:150]
-        (folder / "error.txt").write_text(f"is damaged or truncated ({words}); save or copy the model again")
+        _tell(folder, "needs more memory than a model should; save it again")
+    except Exception as exc:  # h5py, zipfile and zlib each raise a family of their own on damaged files
+        words = " ".join(str(exc).split())[:150] or type(exc).__name__
+        _tell(folder, f"is damaged or truncated ({words}); save or copy the model again")
+
+
+def _tell(folder: Path, reason: str) -> None:
+    (folder / "error.txt").write_text(reason, encoding="utf-8", errors="backslashreplace")
 
 
 def _limit() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flow.errors import FlowError, ReportError, UsageError
+from flow.errors import FlowError, UsageError
 from flow.reports import Folder, Report, read_folder, read_report
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -58,13 +59,9 @@ def _compare(first: Path, second: Path, out: Path) -> None:
 
 
 def _read(path: Path) -> Report | Folder:
-    try:
+    with suppress(OSError):  # of a name that cannot be one: its reader tells
         if path.is_dir():
             return read_folder(path)
-        if not path.exists():
-            raise ReportError(f"{path}: no such file or folder")
-    except (OSError, ValueError) as exc:
-        raise ReportError(f"{str(path)!r}: {exc}") from None
     return read_report(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -147,16 +148,13 @@ def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> 
 
 def _kept(folder: Path) -> dict[str, Any] | None:
     """The settings of a sweep that was started before."""
+    from flow.untrusted import read_json, refused
+
     path = folder / "sweep.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as exc:
-        raise ReportError(f"{path} cannot be read ({exc}); remove the folder or choose another --name") from None
-    if not isinstance(found, dict):
-        raise ReportError(f"{path} does not hold a sweep's settings; remove the folder or choose another --name")
-    return found
+    with refused(ReportError, str(path), "remove the folder or choose another --name"):
+        return dict(read_json(path))
 
 
 def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
@@ -172,6 +170,8 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
 
     console = Console(highlight=False)
     study = Study(folder, settings)
+    with refused(ReportError, f"{folder}: its trials cannot be read", "remove the folder or choose another --name"):
+        write_tables(folder, study)
     token = uuid.uuid4().hex
     plan.write_file(folder / "token.json", json.dumps(token))
     limit = run["timeout_minutes"]

@@ -22,6 +22,7 @@ from .data import DataError, Dataset, load_dataset
 from .output import write, write_run_pictures
 from .preprocess import Preprocessing
 from .schedule import WARM_UP
+from .untrusted import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keep_tensorflow_out(options.method)
         train(options, dataset)
     except (DataError, UsageError, OSError, ValueError) as error:
-        print(f"error: {str(error).splitlines()[0] if str(error) else type(error).__name__}", file=sys.stderr)
+        print(f"error: {one_line(str(error)) or type(error).__name__}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted; nothing was written", file=sys.stderr)

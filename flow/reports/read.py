@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from flow.errors import ReportError
 from flow.reports import hls_cosim, hls_csynth, hls_export, hls_summary, hls_xml, open_json, vivado
 from flow.reports.model import Report
+from flow.untrusted import read_bytes, refused
 
 MAX_BYTES = 64 << 20
 _KINDS: tuple[tuple[Callable[[str], bool], Callable[[str], Report]], ...] = (
@@ -28,13 +28,8 @@ class UnknownKind(ReportError):
 
 def read_report(path: Path) -> Report:
     """Read one file of any known kind. Raises ReportError, naming the file, where it cannot be read or is damaged."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # asked before opening: a pipe would block
-            raise ReportError(f"{path}: not a regular file")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as exc:
-        raise ReportError(f"{path}: {exc.strerror or exc}") from None
+    with refused(ReportError, str(path), "give a report file"):
+        content = read_bytes(path, MAX_BYTES)
     return parse_report(content, str(path))
 
 
