@@ -167,6 +167,7 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     from flow.explore.study import Study
     from flow.explore.tables import write_tables
     from flow.explore.view import View, front_table
+    from flow.untrusted import refused
 
     console = Console(highlight=False)
     study = Study(folder, settings)
