@@ -85,11 +85,7 @@ def _check_kind(path: str | Path, mode: int) -> None:
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
     """The content of a regular file of at most ``limit`` bytes. Raises `Unusable`."""
-    with opened(path, limit) as file:
-        content = file.read(limit + 1)  # files of the kernel have no size
-    if len(content) > limit:
-        raise Unusable(f"{path} has more than the {limit} bytes a file of its kind may have")
-    return content
+    return b"".join(_pieces(path, limit))
 
 
 def read_text(path: str | Path, limit: int) -> str:
@@ -102,14 +98,21 @@ def read_text(path: str | Path, limit: int) -> str:
 
 def digest(path: str | Path, limit: int) -> str:
     """SHA-256 of a regular file of at most ``limit`` bytes, read in pieces. Raises `Unusable`."""
-    total, left = hashlib.sha256(), limit
+    total = hashlib.sha256()
+    for piece in _pieces(path, limit):
+        total.update(piece)
+    return total.hexdigest()
+
+
+def _pieces(path: str | Path, limit: int) -> Iterator[bytes]:
+    """The content by and by; files of the kernel have no size, and others may grow."""
+    left = limit
     with opened(path, limit) as file:
-        while chunk := file.read(_CHUNK):
-            left -= len(chunk)
+        while piece := file.read(_CHUNK):
+            left -= len(piece)
             if left < 0:
                 raise Unusable(f"{path} has more than the {limit} bytes a file of its kind may have")
-            total.update(chunk)
-    return total.hexdigest()
+            yield piece
 
 
 def read_json(path: str | Path, limit: int = MAX_JSON, finite: bool = True) -> Any:

@@ -11,6 +11,7 @@ from flow.reports.model import Report
 from flow.untrusted import read_bytes, refused
 
 MAX_BYTES = 64 << 20
+MAX_LINES = 1 << 20
 _KINDS: tuple[tuple[Callable[[str], bool], Callable[[str], Report]], ...] = (
     (hls_xml.matches, hls_xml.parse),
     (hls_summary.matches, hls_summary.parse),
@@ -37,6 +38,8 @@ def parse_report(content: bytes, name: str) -> Report:
     """Read a report's bytes; ``name`` is used in messages only. Raises ReportError."""
     if len(content) > MAX_BYTES:
         raise ReportError(f"{name}: larger than {MAX_BYTES >> 20} MiB; not a report")
+    if content.count(b"\n") > MAX_LINES:  # each takes many times its bytes
+        raise ReportError(f"{name}: more than {MAX_LINES} lines; not a report")
     text = content.decode("utf-8", errors="replace")
     try:
         parser = next((parse for matches, parse in _KINDS if matches(text)), None)

@@ -149,6 +149,10 @@ class Bases:
         found: dict[str, Any] = json.loads(json.dumps(report()))
         return found
 
+    @cached_property
+    def report_file(self) -> Path:
+        return self.text("report.json", json.dumps(self.report))
+
     def copy_of(self, folder: Path, place: Path) -> Path:
         shutil.copytree(folder, place, symlinks=True)
         return place

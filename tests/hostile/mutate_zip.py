@@ -141,7 +141,7 @@ def zip_changed(rng: random.Random, content: bytes) -> Changed:
     how = rng.choice([*whole, *fields, *fields])
     if how in whole:
         return f"{name}: {how}", whole[how]()
-    return _header_field(rng, content, name, how)
+    return field_changed(rng, content, name, how)
 
 
 def _twice(members: dict[str, bytes], name: str) -> bytes:
@@ -158,7 +158,7 @@ def _bomb(members: dict[str, bytes], name: str) -> bytes:
 
 
 # field -> (offset and format in the local header, the same in the table of contents)
-_FIELDS = {
+FIELDS = {
     "flags": (6, 8, "<H"),
     "method": (8, 10, "<H"),
     "crc": (14, 16, "<I"),
@@ -168,10 +168,10 @@ _FIELDS = {
 }
 
 
-def _header_field(rng: random.Random, content: bytes, name: str, field: str) -> Changed:
+def field_changed(rng: random.Random, content: bytes, name: str, field: str) -> Changed:
     """One number of an entry changed, in the table of contents, before its data, or in both."""
     changed = bytearray(content)
-    local, central, form = _FIELDS[field]
+    local, central, form = FIELDS[field]
     value = rng.choice(
         [0, 1, 8, 9, 12, 14, 93, 99, 0x800, 0xFFFF] if form == "<H" else [0, 1, 1 << 20, 0x7FFFFFFF, 0xFFFFFFFF]
     )

@@ -193,7 +193,7 @@ def report(rng: random.Random, place: Path, bases: Bases) -> Scene:
     if how == 0:
         done, file = _file(place, "report.json", json_changed(rng, bases.report))
         if rng.randrange(2):
-            other = bases.text("report.json", json.dumps(bases.report))
+            other = bases.report_file
             page = place / "compare.html"
             return Scene(done, "flow.report", ["--compare", str(other), str(file), "--out", str(page)], (page,))
         return Scene(done, "flow.report", rng.choice([["--json", str(file)], [str(file)], [str(place)]]))

@@ -22,7 +22,9 @@ Reader = tuple[str, bytes, Callable[[Path], Scene]]  # the file's usual name, go
 def special(rng: random.Random, place: Path, bases: Bases) -> Scene:
     """Something odd where one of the commands looks for a file."""
     named, fixed = _readers(place, bases), _fixed(place, bases)
-    name = rng.choice([*named, *named, *fixed, "sweep.json", "study.db"])
+    name = rng.choice([*named, *named, *fixed, "sweep.json", "study.db", "written", "written", "written"])
+    if name == "written":
+        return _written(rng, place, bases)
     if name in ("sweep.json", "study.db"):
         return _kept_sweep(rng, place, bases, name)
     file, good, make = (named | fixed)[name]
@@ -87,6 +89,33 @@ def _fixed(place: Path, bases: Bases) -> dict[str, Reader]:
             lambda f: Scene("", "flow.hls_config", ["--model", design, "--out", str(f)]),
         ),
     }
+
+
+def _written(rng: random.Random, place: Path, bases: Bases) -> Scene:
+    """Names of what a command is to write."""
+    (place / "file").write_bytes(b"")
+    names = {
+        "300 characters": "n" * 300,
+        "through a file": "file/x",
+        "markup": "o[/red]",
+        "an escape": "\x1b[31mred",
+        "no UTF-8": os.fsdecode(b"a\xff\xfe"),
+        "a line end": "a\nb",
+        "a link to itself": "loop",
+    }
+    (place / "loop").symlink_to("loop")
+    how = rng.choice(sorted(names))
+    out = place / names[how]
+    arguments = {
+        "flow.build": ["--model", str(bases.design), "--out", str(out), *QUICK],
+        "flow.hls_config": ["--model", str(bases.design), "--out", f"{out}.yml"],
+        "flow.hls_stock": ["--model", str(bases.design), "--out", str(out), "--backend", "Vitis"],
+        "keras_models.train": train_scene(place, bases.data(), "--out", f"{out}.h5").arguments[:-2],
+        "flow.sweep": sweep_scene(place, "--data", str(bases.data()), "--out", str(out)).arguments,
+        "flow.report": ["--compare", str(bases.report_file), str(bases.report_file), "--out", f"{out}.html"],
+    }
+    command = rng.choice(sorted(arguments))
+    return Scene(f"written: {command}: {how}", command, arguments[command])
 
 
 def _kept_sweep(rng: random.Random, place: Path, bases: Bases, name: str) -> Scene:
