@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flow.errors import FlowError
+from keras_models.untrusted import one_line
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -39,7 +40,7 @@ def main(
     except FlowError as exc:
         typer.echo(f"error: {exc}", err=True)
         raise typer.Exit(exc.exit_status) from None
-    typer.echo(f"{out} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
+    typer.echo(f"{one_line(str(out))} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
 
 
 if __name__ == "__main__":

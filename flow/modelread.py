@@ -71,12 +71,12 @@ def _limit() -> None:
 def read(path: Path) -> tuple[dict[str, Any], dict[str, list[Any]], dict[str, Any]]:
     """Configuration, weights by layer name, and facts (``format``, ``keras_version``) of a model file."""
     size = path.stat().st_size
-    with path.open("rb") as stream:
-        magic = stream.read(8)
-    if not size:
+    if not size:  # asked before it is opened: files of the kernel, which can make one wait, have no size
         raise Refused("is empty; save or copy the model again")
     if size > MAX_FILE:
         raise Refused(f"has {size} bytes, more than {MAX_FILE}; hardware models are smaller")
+    with path.open("rb") as stream:
+        magic = stream.read(8)
     if magic == _HDF5:
         with h5py.File(path, "r") as file:
             return _read_h5(file)

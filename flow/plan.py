@@ -112,4 +112,5 @@ def readable_errors(path: Path) -> Iterator[None]:
 
 
 def _bytes(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
+    # A name of a file need not be text; its odd bytes are shown as escapes.
+    return content.encode(errors="backslashreplace") if isinstance(content, str) else content

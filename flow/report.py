@@ -56,7 +56,7 @@ def _compare(first: Path, second: Path, out: Path) -> None:
     from flow import html, plan  # only here: reading reports needs no templates
 
     plan.write_file(out, html.compare(first, second))
-    print(f"comparison in {out}")
+    print(f"comparison in {one_line(str(out))}")
 
 
 def _read(path: Path) -> Report | Folder:

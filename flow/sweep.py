@@ -162,6 +162,7 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     import uuid
 
     from flow import plan
+    from flow.console import shown
     from flow.explore import cluster
     from flow.explore.run import Sweep
     from flow.explore.study import Study
@@ -196,7 +197,9 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     verdicts = {row.number: study.verified(row.number) for row in front}
     said = {n: v["error"] or "yes" for n, v in verdicts.items() if v}
     console.print(front_table(front, settings.objective, said))
-    console.print(f"{sum(r.state == 'done' for r in rows)} trials; front in {folder}/front.html", soft_wrap=True)
+    console.print(
+        f"{sum(r.state == 'done' for r in rows)} trials; front in {shown(str(folder))}/front.html", soft_wrap=True
+    )
     if sweep.mismatch:
         return 3
     wrong = [f"trial {n}: {v['error']}" for n, v in verdicts.items() if v.get("error")]

@@ -222,7 +222,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
           + (f", {report['counted_luts']:.0f} LUTs" if report["counted_luts"] else
              f", about {report['estimated_luts']:.0f} LUTs" if report["estimated_luts"] else "")
-          + f", {report['seconds']:.0f} s: {options.out}")  # fmt: skip
+          + f", {report['seconds']:.0f} s: {one_line(str(options.out))}")  # fmt: skip
     return report
 
 

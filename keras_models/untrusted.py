@@ -108,7 +108,9 @@ def _pieces(path: str | Path, limit: int) -> Iterator[bytes]:
     """The content by and by; files of the kernel have no size, and others may grow."""
     left = limit
     with opened(path, limit) as file:
-        while piece := file.read(_CHUNK):
+        while (piece := file.read(_CHUNK)) != b"":
+            if piece is None:  # a file of the kernel that would make one wait
+                raise Unusable(f"{path} gives nothing to read")
             left -= len(piece)
             if left < 0:
                 raise Unusable(f"{path} has more than the {limit} bytes a file of its kind may have")

@@ -16,10 +16,11 @@ from typing import Any
 from flow.errors import FlowError
 from flow.explore.space import Settings, draw, pareto
 from flow.explore.trial import attempts
-from flow.untrusted import opened
+from flow.untrusted import Unusable, opened
 
 DATABASE = "study.db"
 _MAX_DATABASE = 1 << 32
+_MAGIC = b"SQLite format 3\0"
 _REPEATS = 50  # of trials that were drawn before, after which the space counts as exhausted
 
 
@@ -155,8 +156,9 @@ def _check_database(path: Path) -> None:
     """Raise where the file is no whole database: SQLite itself notices damage only when it meets it."""
     if not os.path.lexists(path):
         return
-    with opened(path, _MAX_DATABASE):
-        pass
+    with opened(path, _MAX_DATABASE) as file:
+        if file.read(len(_MAGIC)) not in (_MAGIC, b""):  # None of a file of the kernel, for which SQLite would wait
+            raise Unusable(f"{path} is no database")
     with closing(sqlite3.connect(path)) as database:
         found = database.execute("PRAGMA quick_check(1)").fetchall()
     if found != [("ok",)]:
