@@ -37,6 +37,7 @@ MODE_DEFAULTS: dict[str, dict[str, Any]] = {
     "paper": {"epochs": 100, "learning_rate": 1e-3, "beta": 0.0},
 }
 FRONT_BETA = 1e-3
+_MORE = 32  # characters that the names of the other files have more
 CONTINUABLE = ("nmp", "layerwise", "uniform", "float", "cmpq")  # methods without a search of their own before training
 
 
@@ -133,6 +134,8 @@ def _columns(text: str | None) -> tuple[int, ...] | None:
 def _check_writable(out: Path) -> None:
     if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
         raise UsageError(f"--out {out}: folder {out.parent} does not exist or cannot be written")
+    if len(os.fsencode(out.name)) + _MORE > os.pathconf(out.parent, "PC_NAME_MAX"):
+        raise UsageError(f"--out {out}: the name is too long; give a shorter one")
 
 
 def choose_backend() -> None:

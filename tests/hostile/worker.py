@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import logging
 import os
 import resource
 import sys
@@ -116,6 +117,7 @@ def main(folder: Path, seeds: list[int]) -> None:
     for kind in (RuntimeWarning, UserWarning):
         warnings.simplefilter("always", kind)  # in a process of its own each would be the first
     cluster._CONNECT_S = 1  # nobody answers
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many trainings in one process
     bases = Bases(folder / f"base{os.getpid()}")
     for seed in seeds:
         print(json.dumps(try_scene(seed, folder, bases)), flush=True)
