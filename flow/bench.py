@@ -16,6 +16,7 @@ from typing import Any
 
 from flow.errors import DesignError
 from flow.fixed import MAX_BITS, Fixed
+from flow.untrusted import parse_json, refused
 
 SCHEMA = 1
 
@@ -104,10 +105,10 @@ def to_json(bench: Bench) -> str:
 
 def from_json(text: str, where: str = "bench.json") -> Bench:
     """Read a description. Raises DesignError naming the field that is missing or malformed."""
-    try:
-        data = json.loads(text)
+    with refused(DesignError, where, "rebuild it"):
+        data = parse_json(text, where)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            raise DesignError(f"{where}: not a bench description of schema {SCHEMA}; rebuild it")
+            raise ValueError(f"not a bench description of schema {SCHEMA}")
         return Bench(
             top=str(data["top"]),
             sources=tuple(str(s) for s in data["sources"]),
@@ -118,10 +119,6 @@ def from_json(text: str, where: str = "bench.json") -> Bench:
             ready=bool(data["ready"]),
             timed=bool(data["timed"]),
         )
-    except KeyError as exc:
-        raise DesignError(f"{where}: field {exc} is missing; rebuild it") from None
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise DesignError(f"{where}: malformed ({exc}); rebuild it") from None
 
 
 def _elements(data: list[dict[str, Any]]) -> tuple[Element, ...]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from flow.chain import LINKS, chain, undecided
 from flow.html_vendor import vendor
+from keras_models.untrusted import one_line
 
 TITLES = {
     "model": "model to integer design",
@@ -115,17 +116,23 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
     if found := vendor(report):
         console.print(_vendor(found))
     for step, reason in report["skipped"].items():
-        console.print(f"[dim]skipped {step}: {reason}[/]")
+        console.print(f"[dim]skipped {step}: {shown(reason)}[/]")
     for note in report.get("hls_project", {}).get("notes", ()):
-        console.print(f"[yellow]hls: {note}[/]")
+        console.print(f"[yellow]hls: {shown(note)}[/]")
     for difference in report["differences"]:
-        console.print(f"[red]{difference}[/]", highlight=False)
+        console.print(f"[red]{shown(difference)}[/]", highlight=False)
     score = report["score"]
     if score:
-        console.print(f"{score['metric']} of the integer design on {score['rows']} test rows of {score['data']}: "
+        rows = f"{score['rows']} test rows of {shown(score['data'])}"
+        console.print(f"{score['metric']} of the integer design on {rows}: "
                       f"[bold]{score['value']:.4f}[/]")  # fmt: skip
     verdict = {"ok": "[bold green]every engine agrees on every vector[/]", "mismatch": "[bold red]engines disagree[/]"}
-    console.print(f"{verdict[report['status']]}; report in {folder}/report.html")
+    console.print(f"{verdict[report['status']]}; report in {shown(folder)}/report.html")
+
+
+def shown(text: str) -> str:
+    """Text of unknown origin as Rich's markup for itself, without control characters."""
+    return escape(one_line(text))
 
 
 def _layers(report: dict[str, Any]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flow import modelfile
 from flow.errors import DataError, ModelError
 from flow.ir import Design
+from flow.untrusted import read_json, refused
 from keras_models import data as loaders
 from keras_models.preprocess import Preprocessing
 
@@ -41,13 +42,22 @@ class TestPart:
 
 
 def training_record(model: Path) -> dict[str, Any]:
-    """What training wrote beside the model (``m.train.json``), or nothing."""
+    """What training wrote beside the model (``m.train.json``), or nothing where there is no such file.
+
+    Raises ModelError for a damaged one: it says which data the model was trained on.
+    """
     path = model.with_suffix(".train.json")
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
+    if not os.path.lexists(path):
         return {}
-    return record if isinstance(record, dict) else {}
+    with refused(ModelError, str(path), "train the model again, or delete the file"):
+        record = read_json(path, finite=False)
+        words = {key: record.get(key) for key in ("data", "split_key")}
+        columns = record.get("target_columns")
+        if not all(value is None or isinstance(value, str) for value in words.values()) or not (
+            columns is None or isinstance(columns, str | list)
+        ):
+            raise ValueError("data, split_key or target_columns is not what training writes")
+        return dict(record)
 
 
 def open_dataset(model: Path, name: str, split_key: str | None, columns: str | None) -> loaders.Dataset:

@@ -2,6 +2,7 @@
 
     FlowError
     ├── UsageError      wrong command line (exit status 2)
+    │   └── ConfigError     a configuration file that cannot be read or does not fit the model (exit status 1)
     ├── ModelError      a model file or layer that cannot become hardware
     ├── DesignError     an integer design that breaks an invariant
     ├── DataError       a data set that cannot be read or does not fit the model
@@ -15,6 +16,8 @@
 A message is one line: what is wrong, where (layer, neuron, file), and the remedy.
 """
 
+from keras_models.untrusted import one_line
+
 
 class FlowError(Exception):
     """What a user can mend; the command lines print it as one ``error:`` line."""
@@ -22,13 +25,19 @@ class FlowError(Exception):
     exit_status = 1
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        return str(one_line(super().__str__()))
 
 
 class UsageError(FlowError):
     """The command line asks for something that does not exist or does not fit together."""
 
     exit_status = 2
+
+
+class ConfigError(UsageError):
+    """A configuration file cannot be read or does not fit the model."""
+
+    exit_status = 1
 
 
 class ModelError(FlowError):

@@ -16,7 +16,7 @@ import yaml
 
 from flow.emit import hls_extension
 from flow.emit.hls_schedule import UNROLLED, annotated, overridden, schedules
-from flow.errors import ModelError
+from flow.errors import ModelError, UsageError
 from flow.extract.chain import Applied
 from flow.extract.design import extract
 from flow.extract.read import steps_of
@@ -61,7 +61,7 @@ def design_config(
     reuse_factor: int = 1,
 ) -> dict[str, Any]:
     """``hls4ml_config`` of a design."""
-    start = overridden(UNROLLED, {"Strategy": strategy, "ReuseFactor": reuse_factor}, "the options")
+    start = overridden(UNROLLED, {"Strategy": strategy, "ReuseFactor": reuse_factor}, "the options", UsageError)
     model = {"Precision": {"default": "ap_fixed<16,6>"}, "ReuseFactor": reuse_factor, "Strategy": strategy}
     # By type, not by name: Keras may name the input of a loaded model differently.
     types = {"Input": {"Precision": {"result": input_precision(design)}}}

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from flow import plan
 from flow.emit.hls_schedule import UNROLLED, HlsChoices, choices, resolved
-from flow.errors import UsageError
+from flow.errors import ConfigError
 from flow.ir import Design
 from flow.pipeline import Build, Options
+from flow.untrusted import read_yaml, refused
 
 _UNROLLED_WEIGHTS = 200_000  # beyond which the C++ of unrolled sums does not compile in reasonable time
 
 
 def from_options(options: Options) -> HlsChoices:
-    """The choices of a build. Raises UsageError for an unknown name, a number out of range or an unreadable file."""
+    """The choices of a build. Raises UsageError for an unknown name or number, ConfigError for the file."""
     path = options.hls_config
     content, where = (None, "the HLS config") if path is None else (_read(path), str(path))
     return choices(options.hls_io, options.strategy, options.reuse_factor, content, where)
@@ -56,10 +55,5 @@ def _weights(design: Design) -> int:
 
 
 def _read(path: Path) -> Any:
-    with plan.readable_input(path):
-        text = path.read_text(encoding="utf-8")
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as exc:
-        reason = " ".join(str(exc).split())
-        raise UsageError(f"{path}: not YAML ({reason:.120}); python -m flow.hls_config writes one") from None
+    with refused(ConfigError, str(path), "python -m flow.hls_config writes one"):
+        return read_yaml(path)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flow.errors import FlowError
+from keras_models.untrusted import one_line
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -27,20 +28,19 @@ def main(
     """
     try:
         from flow.hls import hls4ml_config
-        from flow.pipeline import ModelFile
+        from flow.pipeline import ModelFile, finish
 
         source = ModelFile(model)
         if source.is_design:
             from flow.hls import design_config
-            from flow.ir import from_json
 
-            design_config(from_json(model.read_text(encoding="utf-8"), str(model)), out, strategy, reuse_factor)
+            design_config(finish(source.stored_design()), out, strategy, reuse_factor)
         else:
             hls4ml_config(source.keras(), out, strategy, reuse_factor)
     except FlowError as exc:
         typer.echo(f"error: {exc}", err=True)
         raise typer.Exit(exc.exit_status) from None
-    typer.echo(f"{out} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
+    typer.echo(f"{one_line(str(out))} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from flow.errors import FlowError, ModelError, ToolFailed, ToolNotFound, UsageError
+from keras_models.untrusted import one_line
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 BACKENDS = ("Vitis", "Vivado", "VivadoAccelerator", "Catapult", "Quartus", "oneAPI", "Libero")
@@ -30,7 +31,7 @@ def main(
     outputs.json says which neuron leaves at which output; a class index (argmax) is left to the host.
     """
     try:
-        typer.echo(_write(model, backend, part, clock_period_ns, out, check))
+        typer.echo(one_line(_write(model, backend, part, clock_period_ns, out, check)))
     except FlowError as exc:
         typer.echo(f"error: {exc}", err=True)
         raise typer.Exit(exc.exit_status) from None

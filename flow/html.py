@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -20,9 +19,10 @@ from markupsafe import Markup
 from flow.errors import ReportError
 from flow.html_compare import compare_view
 from flow.html_view import view
+from flow.untrusted import DAMAGE, read_json, refused
 
 ASSETS = Path(__file__).resolve().parent / "assets"
-_DAMAGED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.UndefinedError)
+_DAMAGED = (*DAMAGE, jinja2.UndefinedError)
 
 
 @cache
@@ -68,10 +68,8 @@ def compare(first: Path, second: Path) -> str:
 def read(path: Path) -> dict[str, Any]:
     """A build's ``report.json``, by its own path or its folder's. Raises ReportError."""
     file = path / "report.json" if path.is_dir() else path
-    try:
-        report = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as exc:
-        raise ReportError(f"{file}: cannot be read as a build report ({exc}); name a build's folder") from None
+    with refused(ReportError, f"{file}: cannot be read as a build report", "name a build's folder"):
+        report = read_json(file, finite=False)
     if not isinstance(report, dict) or "status" not in report:
         raise ReportError(f"{file}: not a report of a build; name a build's folder or its report.json")
     return report

@@ -20,6 +20,7 @@ import numpy as np
 
 from flow.errors import DesignError
 from flow.fixed import Fixed, Ints, Quantizer
+from flow.untrusted import parse_json, refused
 
 SCHEMA = 1
 HEADS = ("logits", "argmax")
@@ -128,24 +129,20 @@ def to_json(design: Design) -> str:
 
 def from_json(text: str, where: str = "design.json") -> Design:
     """Read a design from JSON text. Raises DesignError naming the field that is missing or malformed."""
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as exc:
-        raise DesignError(f"{where}: not valid JSON ({exc}); rebuild it from the model") from None
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise DesignError(f"{where}: not a design file of schema {SCHEMA}; rebuild it from the model")
-    try:
-        return Design(
-            name=_text(data["name"]),
-            inputs=tuple(_quantizer(q) for q in data["inputs"]),
-            layers=tuple(_layer(layer) for layer in data["layers"]),
-            head=_text(data["head"]),
-            source=dict(data.get("source", {})),
-        )
-    except KeyError as exc:
-        raise DesignError(f"{where}: field {exc} is missing; rebuild it from the model") from None
-    except (TypeError, ValueError, AttributeError) as exc:
-        raise DesignError(f"{where}: malformed field ({exc}); rebuild it from the model") from None
+    with refused(DesignError, where, "rebuild it from the model"):
+        data = parse_json(text, where)
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise ValueError(f"not a design file of schema {SCHEMA}")
+        try:
+            return Design(
+                name=_text(data["name"]),
+                inputs=tuple(_quantizer(q) for q in data["inputs"]),
+                layers=tuple(_layer(layer) for layer in data["layers"]),
+                head=_text(data["head"]),
+                source=dict(data.get("source", {})),
+            )
+        except DesignError as exc:  # of a format or quantizer, which do not know the file
+            raise ValueError(str(exc)) from None
 
 
 def with_layers(design: Design, layers: tuple[Layer, ...]) -> Design:
@@ -156,6 +153,8 @@ def with_layers(design: Design, layers: tuple[Layer, ...]) -> Design:
 def _int(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"expected an integer, found {value!r:.40}")
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"{value!r:.40} does not fit 64 bits")
     return value
 
 

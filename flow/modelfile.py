@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from flow.errors import ModelError, ToolFailed
 from flow.tools import process
+from flow.untrusted import (
+    MAX_MODEL,
+    MAX_OWN_JSON,
+    opened,
+    parse_json,
+    read_arrays,
+    read_bytes,
+    read_json,
+    read_text,
+    refused,
+)
 
 Array = NDArray[Any]
 _READER = Path(__file__).with_name("modelread.py")
+_MAX_REASON = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,8 @@ class StoredModel:
 def read(path: Path | str) -> StoredModel:
     """Read a ``.h5`` or ``.keras`` file. Raises ModelError in one line: what is wrong, where, and the remedy."""
     path = Path(path)
-    _check_readable(path)
+    with refused(ModelError, str(path), "give the .h5 or .keras file that training wrote"), opened(path, MAX_MODEL):
+        pass  # the reader's process opens it again
     with tempfile.TemporaryDirectory(prefix="flow-model-") as name:
         folder = Path(name)
         command = [sys.executable, "-P", str(_READER), str(path.resolve()), name]
@@ -44,31 +55,17 @@ def read(path: Path | str) -> StoredModel:
         except ToolFailed:
             raise ModelError(f"{path} is damaged: reading it fails; save or copy the model again") from None
         if (folder / "error.txt").exists():
-            raise ModelError(f"{path} {(folder / 'error.txt').read_text()}")
-        return _collect(path, folder)
-
-
-def _check_readable(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise ModelError(f"{path} is a folder; give one file, saved with model.save('model.keras')")
-        if path.exists() and not path.is_file():
-            raise ModelError(f"{path} is not a regular file; give a .h5 or .keras file")
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise ModelError(f"{path} does not exist; give the .h5 or .keras file that training wrote") from None
-    except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or exc
-        raise ModelError(f"{path} cannot be read: {reason}; give a .h5 or .keras file you may read") from None
+            raise ModelError(f"{path} {read_text(folder / 'error.txt', _MAX_REASON)}")
+        with refused(ModelError, str(path), "save the model again"):
+            return _collect(path, folder)
 
 
 def _collect(path: Path, folder: Path) -> StoredModel:
-    facts = json.loads((folder / "model.json").read_text())
+    text = read_bytes(folder / "model.json", MAX_OWN_JSON)
+    facts = parse_json(text, f"{path}: its configuration", finite=False, limit=MAX_OWN_JSON)
     weights: dict[str, list[Array]] = {name: [] for name in facts["layers"]}
-    names = json.loads((folder / "names.json").read_text())
-    with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
-        for index, (layer, _) in enumerate(names):
-            weights[layer].append(arrays[f"a{index}"])
+    arrays = read_arrays(folder / "weights.npz").values
+    for index, (layer, _) in enumerate(read_json(folder / "names.json", MAX_OWN_JSON)):
+        weights[layer].append(arrays[f"a{index}"])
     frozen = {name: tuple(found) for name, found in weights.items()}
     return StoredModel(path, facts["config"], frozen, facts["format"], facts["keras_version"], facts["preprocessing"])

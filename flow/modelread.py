@@ -46,13 +46,16 @@ def main(path: Path, folder: Path) -> None:
             np.savez(stream, allow_pickle=False, **{f"a{i}": a for i, a in enumerate(arrays.values())})
         (folder / "names.json").write_text(json.dumps([key.rpartition(":")[::2] for key in arrays]))
     except Refused as exc:
-        (folder / "error.txt").write_text(str(exc))
+        _tell(folder, str(exc))
     except MemoryError:
-        (folder / "error.txt").write_text("needs more memory than a model should; save it again")
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as exc:
-        # h5py and zipfile raise all of these on damaged files.
-        words = " ".join(str(exc).split())[:150]
-        (folder / "error.txt").write_text(f"is damaged or truncated ({words}); save or copy the model again")
+        _tell(folder, "needs more memory than a model should; save it again")
+    except Exception as exc:  # h5py, zipfile and zlib each raise a family of their own on damaged files
+        words = " ".join(str(exc).split())[:150] or type(exc).__name__
+        _tell(folder, f"is damaged or truncated ({words}); save or copy the model again")
+
+
+def _tell(folder: Path, reason: str) -> None:
+    (folder / "error.txt").write_text(reason, encoding="utf-8", errors="backslashreplace")
 
 
 def _limit() -> None:
@@ -68,12 +71,12 @@ def _limit() -> None:
 def read(path: Path) -> tuple[dict[str, Any], dict[str, list[Any]], dict[str, Any]]:
     """Configuration, weights by layer name, and facts (``format``, ``keras_version``) of a model file."""
     size = path.stat().st_size
-    with path.open("rb") as stream:
-        magic = stream.read(8)
-    if not size:
+    if not size:  # asked before it is opened: files of the kernel, which can make one wait, have no size
         raise Refused("is empty; save or copy the model again")
     if size > MAX_FILE:
         raise Refused(f"has {size} bytes, more than {MAX_FILE}; hardware models are smaller")
+    with path.open("rb") as stream:
+        magic = stream.read(8)
     if magic == _HDF5:
         with h5py.File(path, "r") as file:
             return _read_h5(file)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from flow.errors import ReportError
 from flow.slices import placed_luts
 from flow.sta import TimingPath, longest_path
 from flow.timing import XC7_ROUTED, Delays
+from flow.untrusted import MAX_OWN_JSON, read_json, refused
 
 _LUTS_OF_MEMORY = {
     "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1, "RAM32X1S": 1, "RAM64X1S": 1, "RAM32X1D": 2, "RAM64X1D": 2,
@@ -48,12 +50,16 @@ class Netlist:
 
 def read_netlist(path: Path, top: str, delays: Delays = XC7_ROUTED) -> Netlist:
     """Read ``netlist.json``. Raises ReportError where it is not a Yosys netlist holding ``top``."""
-    try:
-        module = json.loads(path.read_text())["modules"][top]
+    with netlist_module(path, top) as module:
         cells = {name: cell for name, cell in module["cells"].items() if cell["type"] != "$scopeinfo"}
         return Netlist(_resources(cells), longest_path(cells, module["netnames"], delays))
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise ReportError(f"{path}: not a netlist of {top} ({exc}); synthesize again") from None
+
+
+@contextmanager
+def netlist_module(path: Path, top: str) -> Iterator[dict[str, Any]]:
+    """The module ``top`` of a Yosys netlist. Raises ReportError where it cannot be read or, inside, taken apart."""
+    with refused(ReportError, f"{path}: not a netlist of {top}", "synthesize again"):
+        yield read_json(path, MAX_OWN_JSON)["modules"][top]
 
 
 def lut_sites(kind: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ import numpy as np
 from flow import plan
 from flow.check import check
 from flow.dataset import TestPart, fit_test_part, open_dataset
-from flow.errors import DesignError
+from flow.errors import DesignError, ModelError
 from flow.evaluate import evaluate, quantize_inputs, to_float
 from flow.fixed import Ints
 from flow.ir import Design, from_json, to_json
@@ -24,6 +23,7 @@ from flow.passes.group import group
 from flow.passes.prune import prune
 from flow.passes.widths import widths
 from flow.steps import Steps, build_lock, digest_of
+from flow.untrusted import MAX_JSON, MAX_MODEL, digest, read_text, refused
 from flow.vectors import make_vectors
 
 ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
@@ -101,8 +101,8 @@ class ModelFile:
     def __init__(self, path: Path, layer: str | None = None) -> None:
         self.path, self.layer = path, layer
         self.is_design = path.suffix == ".json"
-        with plan.readable_input(path):
-            self.digest = hashlib.sha256(path.read_bytes()).hexdigest() + (f" {layer}" if layer else "")
+        with refused(ModelError, str(path), "give a .h5, .keras or design.json file"):
+            self.digest = digest(path, MAX_JSON if self.is_design else MAX_MODEL) + (f" {layer}" if layer else "")
         self._loaded: Any = None
 
     def keras(self) -> Any:
@@ -116,16 +116,17 @@ class ModelFile:
     def design(self, options: Options) -> Design:
         """The finished design: extracted, all passes run and checked."""
         if self.is_design:
-            try:
-                text = self.path.read_text(encoding="utf-8")
-            except UnicodeDecodeError as exc:
-                raise DesignError(f"{self.path}: not text ({exc}); rebuild it from the model") from None
-            design = from_json(text, str(self.path))
+            design = self.stored_design()
         else:
             from flow.extract import extract  # imports Keras
 
             design = extract(self.keras(), input_format=options.input_format)
         return finish(replace(design, head=options.head) if options.head != "logits" else design)
+
+    def stored_design(self) -> Design:
+        """The design that the file holds, not checked yet."""
+        with refused(DesignError, str(self.path), "rebuild it from the model"):
+            return from_json(read_text(self.path, MAX_JSON), str(self.path))
 
 
 def finish(design: Design) -> Design:

@@ -94,18 +94,6 @@ def folder(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def readable_input(path: Path) -> Iterator[None]:
-    """Turn an OSError about reading ``path`` into one line that says the remedy."""
-    try:
-        yield
-    except OSError as exc:
-        remedy = "check the path" if exc.errno == errno.ENOENT else "give a file you may read"
-        raise FlowError(f"cannot read {path}: {exc.strerror or exc}; {remedy}") from None
-    except UnicodeDecodeError:
-        raise FlowError(f"cannot read {path}: it is not a text file; give the file the build wrote") from None
-
-
-@contextlib.contextmanager
 def readable_errors(path: Path) -> Iterator[None]:
     """Turn an OSError about ``path`` into one line that says the remedy."""
     try:
@@ -124,4 +112,5 @@ def readable_errors(path: Path) -> Iterator[None]:
 
 
 def _bytes(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
+    # A name of a file need not be text; its odd bytes are shown as escapes.
+    return content.encode(errors="backslashreplace") if isinstance(content, str) else content

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flow.errors import FlowError, ReportError, UsageError
+from flow.errors import FlowError, UsageError
 from flow.reports import Folder, Report, read_folder, read_report
+from keras_models.untrusted import one_line
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -54,30 +56,26 @@ def _compare(first: Path, second: Path, out: Path) -> None:
     from flow import html, plan  # only here: reading reports needs no templates
 
     plan.write_file(out, html.compare(first, second))
-    print(f"comparison in {out}")
+    print(f"comparison in {one_line(str(out))}")
 
 
 def _read(path: Path) -> Report | Folder:
-    try:
+    with suppress(OSError):  # of a name that cannot be one: its reader tells
         if path.is_dir():
             return read_folder(path)
-        if not path.exists():
-            raise ReportError(f"{path}: no such file or folder")
-    except (OSError, ValueError) as exc:
-        raise ReportError(f"{str(path)!r}: {exc}") from None
     return read_report(path)
 
 
 def show(console: Console, found: Report | Folder, path: Path) -> None:
     """Print a report, or a folder's merged record and the files it was read from."""
     merged = found.merged if isinstance(found, Folder) else found
-    console.print(Text(str(path), style="bold"))
+    console.print(Text(one_line(str(path)), style="bold"))
     console.print(_figures(merged))
     console.print(_resources(merged))
     if isinstance(found, Folder):
         console.print(_files(found))
         for name, error in found.errors.items():
-            console.print(Text(f"not read: {name}: {error}", style="red"))
+            console.print(Text(f"not read: {name}: {one_line(error)}", style="red"))
         if found.ambiguous:
             console.print(Text(f"reports differ on: {', '.join(found.ambiguous)}", style="yellow"))
 
@@ -98,7 +96,7 @@ def _figures(report: Report) -> Table:
         **{name.replace("_", " "): str(v) for name, v in report.details.items() if isinstance(v, str | float | bool)},
     }
     for name, value in rows.items():
-        table.add_row(name, Text(value or "-"))
+        table.add_row(name, Text(one_line(value or "-")))
     return table
 
 
@@ -118,7 +116,7 @@ def _resources(report: Report) -> Table:
 def _files(folder: Folder) -> Table:
     table = Table("file", "kind", "top", box=None, header_style="bold")
     for name, report in folder.reports.items():
-        table.add_row(Text(name), report.kind, Text(report.top or "-"))
+        table.add_row(Text(name), report.kind, Text(one_line(report.top or "-")))
     return table
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from flow.dataset import training_record
+from flow.errors import ModelError
 from flow.ir import Design, Layer
 from flow.pipeline import Options
-from flow.plan import readable_input
 from flow.ranges import accumulator_range
+from flow.untrusted import MAX_MODEL, digest, refused
 
 _TRAINING = ("metric", "test", "val", "test_raw", "data", "method", "mode", "epochs", "seed", "mean_weight_bits")
 
@@ -63,8 +63,8 @@ def training(model: Path) -> dict[str, Any]:
 
 def model_file(model: Path) -> dict[str, str]:
     """Name and digest of the model file: enough to know it again, nothing about the machine it lay on."""
-    with readable_input(model):
-        return {"file": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
+    with refused(ModelError, str(model), "give a file you may read"):
+        return {"file": model.name, "sha256": digest(model, MAX_MODEL)}
 
 
 def command(options: Options) -> list[str]:

@@ -15,9 +15,11 @@ from typing import Any
 from flow.emit.templates import render
 from flow.errors import ReportError
 from flow.luts import own_carry_luts, split_double_luts
+from flow.netlist import netlist_module
 from flow.parts import Part
 from flow.plan import write_file
 from flow.tools import nextpnr, yosys
+from flow.untrusted import MAX_OWN_JSON, read_json, refused
 
 WRAPPER, CLOCK, INSTANCE = "flow_route", "clk", "dut"
 SEEDS = (1, 2, 3)
@@ -87,14 +89,12 @@ def prepare(folder: Path, netlist: Path, top: str, timeout_s: float) -> None:
     Raises ToolNotFound, ToolFailed, and ReportError where the netlist is none.
     """
     nextpnr.locate()
-    try:
+    with netlist_module(netlist, top) as module:
         # the cell library comes from Yosys itself: its modules in the file have lost their parameters
-        design = {"modules": {top: json.loads(netlist.read_text())["modules"][top]}}
-        split_double_luts(design["modules"][top]["cells"])
-        own_carry_luts(design["modules"][top]["cells"])
+        design = {"modules": {top: module}}
+        split_double_luts(module["cells"])
+        own_carry_luts(module["cells"])
         text = wrapper(design, top)
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise ReportError(f"{netlist}: not a netlist of {top} ({exc}); synthesize again") from None
     write_file(folder / f"{WRAPPER}.v", text)
     write_file(folder / "netlist.json", json.dumps(design))
     yosys.run_script(folder, _LINK, "link", timeout_s)
@@ -114,14 +114,12 @@ write_json -selected routed.json
 
 def read_report(path: Path) -> dict[str, Any]:
     """nextpnr's report. Raises ReportError where it is cut or something else."""
-    try:
-        data = json.loads(path.read_text())
+    with refused(ReportError, f"{path}: not a nextpnr report", "route again"):
+        data = read_json(path, MAX_OWN_JSON)
         if not isinstance(data["fmax"], dict) or not isinstance(data["critical_paths"], list):
             raise TypeError("fmax or critical_paths is of the wrong kind")
         {site: int(entry["used"]) for site, entry in data["utilization"].items()}
         return dict(data)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ReportError(f"{path}: not a nextpnr report ({exc}); route again") from None
 
 
 def placed_sites(path: Path) -> dict[str, int]:
@@ -130,16 +128,14 @@ def placed_sites(path: Path) -> dict[str, int]:
     A site is one of the four LUTs of a slice, with both its outputs. Raises ReportError where the file is none of
     nextpnr's; it is deleted after reading, since it is many times as large as the design.
     """
-    try:
-        (module,) = json.loads(path.read_text())["modules"].values()
+    with refused(ReportError, f"{path}: not a design placed by nextpnr", "route again"):
+        (module,) = read_json(path, MAX_OWN_JSON)["modules"].values()
         sites: dict[str, set[str]] = {}
         for name, cell in module["cells"].items():
             match = re.fullmatch(r"(.*)[56]LUT", cell["attributes"].get("NEXTPNR_BEL", ""))
             if match:
                 kind = "constants" if name.startswith("$PACKER") else "design" if _in_design(name) else "wrapper"
                 sites.setdefault(match[1], set()).add(kind)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ReportError(f"{path}: not a design placed by nextpnr ({exc}); route again") from None
     path.unlink()
     kinds = [next(k for k in ("design", "wrapper", "constants") if k in found) for found in sites.values()]
     return {kind: kinds.count(kind) for kind in ("design", "wrapper", "constants")}

@@ -21,7 +21,7 @@ from flow.lanes import BUS_BITS, LANES, layout_of, pack_inputs, pack_outputs
 from flow.netlist import read_netlist
 from flow.parts import Part
 from flow.pipeline import Build, record
-from flow.simulate import Difference, EngineResult, entry
+from flow.simulate import Difference, EngineResult, entry, outcome_json
 from flow.steps import digest_of
 from flow.tools import cocotb, icarus, yosys
 
@@ -219,10 +219,7 @@ def run_axis(
 def _outcome(work: Path, count: int, seconds: float, built: float) -> EngineResult:
     log = work / "icarus_run.log"
     tests, failures = cocotb.judge(work, log)
-    try:
-        data = json.loads((work / "bench_result.json").read_text())
-    except (OSError, ValueError):
-        raise ToolFailed(f"the simulation wrote no readable bench_result.json; see {log}") from None
+    data = outcome_json(work / "bench_result.json", log)
     faults = int(data["mismatches"])
     if tests != len(PHASES) or tuple(data["phases"]) != PHASES or bool(failures) != bool(faults):
         raise ToolFailed(f"the bench did not finish: {tests} tests, {failures} failed; see {log}")

@@ -20,6 +20,7 @@ from flow.bench import Bench, to_json
 from flow.errors import DataError, ToolFailed
 from flow.fixed import Ints
 from flow.tools import cocotb, icarus, verilator
+from flow.untrusted import MAX_OWN_JSON, read_json, refused
 
 COCOTB_ENGINES = ("icarus", "verilator", "netlist")
 PHASES = ("reset", "latency", "back to back", "gaps", "long gaps", "long stalls", "long run", "resets")
@@ -197,7 +198,7 @@ def stream_native(
         seed, gap_one_in,
     )  # fmt: skip
     seconds = verilator.run_native(model, [*files, *map(str, numbers), *last], work.resolve(), timeout_s)
-    report = _read_json(work / "native.json", work / "native_run.log")
+    report = outcome_json(work / "native.json", work / "native_run.log")
     outputs = np.fromfile(work / "outputs.bin", "<u4").reshape(-1, golden.shape[1])
     states = np.fromfile(work / "states.bin", np.uint8)
     if bench.ready and (gap_one_in or schedule is not None):
@@ -221,18 +222,15 @@ def _check_counts(inputs: Ints, expected: Ints) -> None:
         raise DataError(f"{len(inputs)} vectors and {len(expected)} expected results; both must be equal and not 0")
 
 
-def _read_json(path: Path, log: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError):
-        raise ToolFailed(f"the simulation wrote no readable {path.name}; see {log}") from None
-    assert isinstance(data, dict)
-    return data
+def outcome_json(path: Path, log: Path) -> dict[str, Any]:
+    """What a bench wrote about its run. Raises ToolFailed where it wrote nothing readable."""
+    with refused(ToolFailed, f"the simulation wrote no readable {path.name}", f"see {log}"):
+        return dict(read_json(path, MAX_OWN_JSON))
 
 
 def _read_outcome(engine: str, work: Path, log: Path, count: int, seconds: float, built: float) -> EngineResult:
     tests, failures = cocotb.judge(work, log)
-    data = _read_json(work / "bench_result.json", log)
+    data = outcome_json(work / "bench_result.json", log)
     faults = int(data["mismatches"])
     if tests != len(PHASES) or tuple(data["phases"]) != PHASES or bool(failures) != bool(faults):
         raise ToolFailed(f"the bench did not finish: {tests} tests, {failures} failed; see {log}")

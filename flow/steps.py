@@ -6,22 +6,27 @@ result, because the step runs again from a fresh folder.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from flow.errors import BuildLocked
 from flow.plan import folder, readable_errors, write_file
+from flow.untrusted import DAMAGE, MAX_OWN_JSON, Unusable, digest, parse_json, read_text
 
 STATE = ".state"
+_MAX_KEY = 4096  # bytes
+_MAX_OUTPUT = 1 << 34
 
 
 def digest_of(*parts: str | bytes) -> str:
@@ -56,13 +61,14 @@ class Steps:
             self._note(name, "cached", start)
             return kept
         self.observer(name, "running")
-        record.unlink(missing_ok=True)
+        with readable_errors(record):
+            record.unlink(missing_ok=True)
         try:
             result = dict(work())
         except BaseException:
             self._note(name, "failed", start)
             raise
-        write_file(record, json.dumps({"key": key, "outputs": self._contents(outputs), "result": result}))
+        write_file(record, _sealed(key, self._contents(outputs), result))
         self._note(name, "done", start)
         return result
 
@@ -70,8 +76,9 @@ class Steps:
         """Whether ``key`` is not the one kept for ``name``; forgets the kept one if so."""
         record = self.out / STATE / f"{name.replace(' ', '_')}.key"
         with readable_errors(record):
-            if record.is_file() and record.read_text() == key:
-                return False
+            with suppress(Unusable):
+                if read_text(record, _MAX_KEY) == key:
+                    return False
             record.unlink(missing_ok=True)
         return True
 
@@ -97,13 +104,13 @@ class Steps:
         self.observer(name, state)
 
     def _recorded(self, record: Path, key: str, outputs: tuple[str, ...]) -> dict[str, Any] | None:
-        try:
-            data = json.loads(record.read_text())
-            if data["key"] == key and data["outputs"] == self._contents(outputs):
-                result = data["result"]
-                return result if isinstance(result, dict) else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        """A record counts only as it was written: what a changed one says would be taken for a result."""
+        with suppress(OSError, *DAMAGE):
+            text = read_text(record, MAX_OWN_JSON)
+            data = parse_json(text, str(record), finite=False, limit=MAX_OWN_JSON)
+            if data["key"] == key and text == _sealed(key, data["outputs"], data["result"]):
+                result: dict[str, Any] = data["result"]
+                return result if data["outputs"] == self._contents(outputs) else None
         return None
 
     def _contents(self, outputs: tuple[str, ...]) -> str:
@@ -113,8 +120,31 @@ class Steps:
             paths = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
             for path in paths:
                 total.update(path.relative_to(self.out).as_posix().encode() + b"\0")
-                total.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"missing")
+                total.update(_content(path))
         return total.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return bytes.fromhex(digest(path, _MAX_OUTPUT))
+    except Unusable:
+        return b"missing"
+
+
+def _sealed(key: str, outputs: str, result: Mapping[str, Any]) -> str:
+    """A record as text, with a digest of all it says."""
+    text = json.dumps({"key": key, "outputs": outputs, "result": result})
+    return json.dumps({"seal": digest_of("record 1", text), **json.loads(text)})
+
+
+def _lock_file(path: Path) -> TextIO:
+    """The lock's own file, never one that a link leads to; nothing of another kind. Raises OSError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    stream = os.fdopen(os.open(path, flags, 0o644), "r+", errors="replace")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EEXIST, "it is not a regular file")
+    return stream
 
 
 @contextmanager
@@ -122,13 +152,13 @@ def build_lock(out: Path) -> Iterator[None]:
     """Hold ``out`` for one build; raises BuildLocked while another process holds it. Ends with the process."""
     folder(out / STATE)
     with readable_errors(out / STATE):
-        stream = (out / STATE / "lock").open("a+")
+        stream = _lock_file(out / STATE / "lock")
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             stream.seek(0)
-            holder = stream.read().strip() or "unknown"
+            holder = stream.read(32).strip() or "unknown"
             raise BuildLocked(
                 f"{out} is in use by another build (process {holder}); wait for it or choose another --out"
             ) from None

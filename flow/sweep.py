@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -147,16 +148,13 @@ def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> 
 
 def _kept(folder: Path) -> dict[str, Any] | None:
     """The settings of a sweep that was started before."""
+    from flow.untrusted import read_json, refused
+
     path = folder / "sweep.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as exc:
-        raise ReportError(f"{path} cannot be read ({exc}); remove the folder or choose another --name") from None
-    if not isinstance(found, dict):
-        raise ReportError(f"{path} does not hold a sweep's settings; remove the folder or choose another --name")
-    return found
+    with refused(ReportError, str(path), "remove the folder or choose another --name"):
+        return dict(read_json(path))
 
 
 def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
@@ -164,14 +162,18 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     import uuid
 
     from flow import plan
+    from flow.console import shown
     from flow.explore import cluster
     from flow.explore.run import Sweep
     from flow.explore.study import Study
     from flow.explore.tables import write_tables
     from flow.explore.view import View, front_table
+    from flow.untrusted import refused
 
     console = Console(highlight=False)
     study = Study(folder, settings)
+    with refused(ReportError, f"{folder}: its trials cannot be read", "remove the folder or choose another --name"):
+        write_tables(folder, study)
     token = uuid.uuid4().hex
     plan.write_file(folder / "token.json", json.dumps(token))
     limit = run["timeout_minutes"]
@@ -195,7 +197,9 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     verdicts = {row.number: study.verified(row.number) for row in front}
     said = {n: v["error"] or "yes" for n, v in verdicts.items() if v}
     console.print(front_table(front, settings.objective, said))
-    console.print(f"{sum(r.state == 'done' for r in rows)} trials; front in {folder}/front.html", soft_wrap=True)
+    console.print(
+        f"{sum(r.state == 'done' for r in rows)} trials; front in {shown(str(folder))}/front.html", soft_wrap=True
+    )
     if sweep.mismatch:
         return 3
     wrong = [f"trial {n}: {v['error']}" for n, v in verdicts.items() if v.get("error")]

@@ -7,15 +7,13 @@ one neuron uses is that neuron's; what several use is shared.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flow.errors import ReportError
-from flow.netlist import lut_sites
+from flow.netlist import lut_sites, netlist_module
 
 SHARED = -1  # in place of a neuron's index: logic that several neurons of a layer use
 Owner = tuple[int, int]  # layer index, neuron index or SHARED
@@ -31,11 +29,9 @@ def lut_usage(netlist: Path, top: str, layers: Mapping[str, Sequence[int]], rtl:
     ``layers`` holds each layer's output bits, neuron by neuron; ``rtl`` the emitted Verilog by file name. Raises
     ReportError where the netlist cannot be read.
     """
-    try:
-        tracer = _tracer(netlist, top, layers, rtl)
+    with netlist_module(netlist, top) as module:
+        tracer = _tracer(module, top, layers, rtl)
         return _by_layer(tracer, tracer.cells, list(layers))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ReportError(f"{netlist}: not a netlist of {top} ({exc}); synthesize again") from None
 
 
 def cell_namer(
@@ -45,10 +41,8 @@ def cell_namer(
 
     Arguments and errors as for ``lut_usage``.
     """
-    try:
-        tracer, names = _tracer(netlist, top, layers, rtl), list(layers)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ReportError(f"{netlist}: not a netlist of {top} ({exc}); synthesize again") from None
+    with netlist_module(netlist, top) as module:
+        tracer, names = _tracer(module, top, layers, rtl), list(layers)
 
     def name(cell: str) -> str | None:
         owner = tracer.owner(cell) if cell in tracer.cells else None
@@ -59,8 +53,7 @@ def cell_namer(
     return name
 
 
-def _tracer(netlist: Path, top: str, layers: Mapping[str, Sequence[int]], rtl: Mapping[str, str]) -> Tracer:
-    module = json.loads(netlist.read_text())["modules"][top]
+def _tracer(module: Mapping[str, Any], top: str, layers: Mapping[str, Sequence[int]], rtl: Mapping[str, str]) -> Tracer:
     cells = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
     known = {**_output_nets(module["netnames"], layers), **_named_nets(module["netnames"], list(layers))}
     return Tracer(cells, known, _Lines(top, list(layers), rtl))

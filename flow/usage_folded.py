@@ -6,15 +6,13 @@ otherwise to the part that uses what it drives.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flow.errors import ReportError
-from flow.netlist import lut_sites
+from flow.netlist import lut_sites, netlist_module
 from flow.usage import SHARED, Owner, Tracer
 
 INPUT, OUTPUT, SEQUENCE = "input words", "output units", "sequence"
@@ -30,11 +28,8 @@ def folded_usage(netlist: Path, top: str, layers: Mapping[str, Sequence[str]]) -
 
     ``layers`` holds the labels of each layer's groups. Raises ReportError where the netlist cannot be read.
     """
-    try:
-        module = json.loads(netlist.read_text())["modules"][top]
+    with netlist_module(netlist, top) as module:
         return _by_part(module, layers)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ReportError(f"{netlist}: not a netlist of {top} ({exc}); synthesize again") from None
 
 
 def _by_part(module: Mapping[str, Any], layers: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from flow import plan, simulate
 from flow.bench import Bench, Element
 from flow.emit.hls_layer import container
 from flow.emit.vendor_wrapper import NAME, Timing, is_stream, wrapper
-from flow.errors import DesignError
+from flow.errors import DesignError, ReportError
 from flow.fixed import Fixed, Ints, bits_for
 from flow.ir import Design
-from flow.reports import read_report
+from flow.reports import MAX_BYTES, read_report
 from flow.reports.model import Report
 from flow.reports.rtl_ports import rtl_ports
 from flow.steps import digest_of
+from flow.untrusted import read_bytes, refused
 
 _MEMORY = re.compile(r'(\$readmem[bh]\s*\(\s*")([^"]+)(")')
 _UNSTATED = 4096  # cycles to wait for a result where the report has no figure
@@ -35,7 +36,9 @@ def run_rtl(
     """
     if not report.is_file():
         raise DesignError(f"there is no {report.name}, which lists the ports of the RTL")
-    ports, stated = rtl_ports(report.read_text(errors="replace")), read_report(report)
+    with refused(ReportError, str(report), "run the synthesis step again"):
+        content = read_bytes(report, MAX_BYTES).decode(errors="replace")
+    ports, stated = rtl_ports(content), read_report(report)
     ins, x = _tensor(design.input_formats, inputs, "input")
     outs, y = _tensor(design.output_formats, expected, "output")
     if design.head == "argmax":

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from .exact import to_numpy
 from .pareto import Snapshot
+from .untrusted import Unusable, parse_json, read_arrays
 
 if TYPE_CHECKING:
     import keras
@@ -68,17 +68,25 @@ class Checkpoint:
         if not self.path.exists():
             return 0
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            state = json.loads(str(arrays["state"]))
+            arrays = read_arrays(self.path).values
+            text, seal = str(arrays.pop("state")), str(arrays.pop("seal"))
+            if seal != _seal(text, arrays):
+                raise Unusable("what it holds has changed")
+            state = parse_json(text, "its state", finite=False)
             found = state["key"]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-            raise CheckpointError(f"{self.path}: not a checkpoint of this program; delete it to start anew") from error
+        except (Unusable, KeyError, TypeError) as error:
+            reason = f" ({error})" if isinstance(error, Unusable) else ""
+            raise CheckpointError(
+                f"{self.path}: not a checkpoint of this program{reason}; delete it to start anew"
+            ) from error
         if found != key:
             raise CheckpointError(f"{self.path}: is of a run with other data or settings; repeat that run's options, "
                                   "or delete the file to start anew")  # fmt: skip
-        _restore(arrays, state, model, engine, run)
-        return len(run.result.history)
+        try:
+            _restore(arrays, state, model, engine, run)
+            return len(run.result.history)
+        except Exception as error:  # whatever Keras and NumPy say about values of other shapes and types
+            raise CheckpointError(f"{self.path}: is damaged ({error}); delete it to start anew") from error
 
     def epoch(self, model: keras.Model, engine: Engine, run: RunState) -> None:
         """Note the state after an epoch, when the last note is old enough."""
@@ -88,7 +96,8 @@ class Checkpoint:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             with temporary.open("wb") as file:
-                np.savez(file, state=np.asarray(json.dumps({"key": self._key, **state}, default=_plain)), **arrays)
+                text = json.dumps({"key": self._key, **state}, default=_plain)
+                np.savez(file, state=np.asarray(text), seal=np.asarray(_seal(text, arrays)), **arrays)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path)
@@ -101,6 +110,14 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
         for rest in self.path.parent.glob(f".{self.path.name}.*"):
             rest.unlink(missing_ok=True)
+
+
+def _seal(state: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """A digest of all a checkpoint holds, in it: a changed one is not continued."""
+    digest = hashlib.sha256(state.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _plain(value: Any) -> Any:

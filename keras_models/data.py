@@ -7,12 +7,13 @@ array (0 train, 1 validation, 2 test).
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from .untrusted import Arrays, Unusable, read_arrays
 
 PARTS = ("train", "val", "test")
 MAX_VALUE = 1e19  # beyond it squares leave float32
@@ -96,7 +97,7 @@ def find(name: str) -> Path:
             tried.append(root / name / f"{name}.npz")
     tried.append(Path(name))
     for path in tried:
-        if path.is_file():
+        if os.path.lexists(path):  # what it is, its reader looks at
             return path
     places = ", ".join(str(p) for p in tried)
     raise DataError(f"data set {name!r} not found (looked at {places}); give a path to an .npz or set NMP_DATA")
@@ -109,12 +110,14 @@ def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[i
     """
     if name in BUNDLED:
         arrays, stem = _bundled(name), name
+        names: Collection[str] = arrays
     else:
         path = find(name)
-        arrays, stem = _read(path), path.stem
+        found = _read(path, ("X", "y", split_key))
+        arrays, names, stem = found.values, found.names, path.stem
     for key in ("X", "y", split_key):
         if key not in arrays:
-            raise DataError(f"data set {name!r} has no array {key!r} (it has {', '.join(sorted(arrays))})")
+            raise DataError(f"data set {name!r} has no array {key!r} (it has {_listed(names)})")
     declaration = DECLARATIONS.get(stem, Declaration())
     columns = tuple(target_columns) if target_columns is not None else declaration.target_columns
     X, split = _features(name, arrays["X"]), _split(name, split_key, arrays[split_key])
@@ -124,19 +127,16 @@ def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[i
     return Dataset(stem, X, y, split, declaration)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path, wanted: Sequence[str]) -> Arrays:
     try:
-        with path.open("rb") as file:  # opened here: np.load leaves the file of a damaged archive open
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} is a single array, not an .npz with X, y and split")
-            with loaded as archive:
-                return {key: archive[key] for key in archive.files}
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} is not a readable .npz without pickles: {reason}") from error
+        return read_arrays(path, wanted)
+    except Unusable as error:
+        raise DataError(f"{error}; give an .npz that numpy.savez wrote") from None
+
+
+def _listed(names: Collection[str]) -> str:
+    known = sorted(names)
+    return ", ".join(name[:40] for name in known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "")
 
 
 def _bundled(name: str) -> dict[str, np.ndarray]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from .data import Dataset
+from .untrusted import MAX_MODEL, opened, parse_json
 
 ATTRIBUTE = "nmp_preprocessing"
 ENTRY = "nmp_preprocessing.json"
 CLIP_LOW, CLIP_HIGH = -8.0, 7.99
 HEAVY_TAIL = 20.0  # |x| beyond this many standard deviations: the column is compressed by a signed log first
 _FORMAT_VERSION = 1
+MAX_FEATURES = 1 << 16
+_MAX_TEXT = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Preprocessing:
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Model inputs (rows, `outputs`) float32 from raw features (rows, features).
 
-        Raises ValueError when the number of features differs from the fitted one.
+        Raises ValueError when the number of features differs from the fitted one, or a value leaves float32.
         """
         X = np.asarray(X)
         if X.ndim != 2 or X.shape[1] != self.features:
@@ -77,10 +82,14 @@ class Preprocessing:
         values = X[:, list(self.numeric)].astype(np.float64)
         log = np.asarray(self.log, bool)
         values[:, log] = np.sign(values[:, log]) * np.log1p(np.abs(values[:, log]))
-        values = (values - np.asarray(self.mean)) * np.asarray(self.scale)
-        clip = np.asarray(self.clip, bool)
-        values[:, clip] = np.clip(values[:, clip], self.low, self.high)
-        blocks = [values.astype(np.float32)]
+        with np.errstate(over="ignore", invalid="ignore"):  # judged below
+            values = (values - np.asarray(self.mean)) * np.asarray(self.scale)
+            clip = np.asarray(self.clip, bool)
+            values[:, clip] = np.clip(values[:, clip], self.low, self.high)
+            blocks = [values.astype(np.float32)]
+        if not np.isfinite(blocks[0]).all():
+            column = self.numeric[int(np.flatnonzero(~np.isfinite(blocks[0]).all(axis=0))[0])]
+            raise ValueError(f"feature column {column} leaves float32 when it is preprocessed")
         for column, levels in self.categorical:
             blocks.append((X[:, column : column + 1] == np.asarray(levels)).astype(np.float32))
         return np.ascontiguousarray(np.concatenate(blocks, axis=1))
@@ -105,19 +114,58 @@ class Preprocessing:
     def from_json(cls, text: str) -> Preprocessing:
         """Restore from `to_json`; raises ValueError for any other text."""
         try:
-            fields: dict[str, Any] = json.loads(text)
-            if fields.pop("version") != _FORMAT_VERSION:
+            stored: Any = parse_json(text, "the text", limit=_MAX_TEXT)
+            if not isinstance(stored, dict) or stored.pop("version", None) != _FORMAT_VERSION:
                 raise ValueError("unknown version")
-            fields["categorical"] = tuple((int(c), tuple(map(float, levels))) for c, levels in fields["categorical"])
+            if set(stored) != {field.name for field in fields(cls)}:
+                raise ValueError("other members than it should have")
             for key in ("numeric", "log", "mean", "scale", "clip", "target_mean", "target_std"):
-                fields[key] = tuple(fields[key])
-            restored = cls(**fields)
-            lengths = {len(getattr(restored, key)) for key in ("numeric", "log", "mean", "scale", "clip")}
-            if len(lengths) != 1:
-                raise ValueError("column lists of different lengths")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+                stored[key] = tuple(_list(stored[key], key))
+            stored["categorical"] = tuple(
+                (column, tuple(_list(levels, "categorical")))
+                for column, levels in (
+                    _list(pair, "categorical", 2) for pair in _list(stored["categorical"], "categorical")
+                )
+            )
+            restored = cls(**stored)
+            restored._check()
+        except ValueError as error:
             raise ValueError(f"not a preprocessing description: {error}") from error
         return restored
+
+    def _check(self) -> None:
+        """Raise ValueError for members of other types, ranges or lengths than `fit` makes."""
+        if not _is_whole(self.features, 1, MAX_FEATURES):
+            raise ValueError("features is no usable number")
+        columns = [*self.numeric, *(column for column, _ in self.categorical)]
+        if not all(_is_whole(c, 0, self.features - 1) for c in columns) or len(set(columns)) != len(columns):
+            raise ValueError(f"columns are not different ones of {self.features}")
+        if not len(self.numeric) == len(self.log) == len(self.mean) == len(self.scale) == len(self.clip):
+            raise ValueError("column lists of different lengths")
+        if not all(isinstance(flag, bool) for flag in (*self.log, *self.clip)):
+            raise ValueError("log and clip are not true or false")
+        levels = [value for _, values in self.categorical for value in values]
+        numbers = (*self.mean, *self.scale, *self.target_mean, *self.target_std, *levels, self.low, self.high)
+        if not all(_is_number(value) for value in numbers):
+            raise ValueError("a value is no finite number")
+        if len(self.target_mean) != len(self.target_std) or not all(value > 0 for value in self.target_std):
+            raise ValueError("target_mean and target_std do not fit each other")
+        if self.low > self.high or not self.outputs or self.outputs > MAX_FEATURES:
+            raise ValueError("it clips to nothing or leaves no column")
+
+
+def _list(value: Any, what: str, length: int | None = None) -> Sequence[Any]:
+    if not isinstance(value, list) or (length is not None and len(value) != length):
+        raise ValueError(f"{what} is not the list it should be")
+    return value
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _top_levels(column: np.ndarray, count: int) -> tuple[float, ...]:
@@ -158,16 +206,26 @@ def attach(path: str | Path, preprocessing: Preprocessing) -> None:
 
 
 def read(path: str | Path) -> Preprocessing | None:
-    """The preprocessing saved with a model, or None; raises ValueError when it is damaged, OSError for a bad file."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if ENTRY not in archive.namelist():
-                return None
-            return Preprocessing.from_json(archive.read(ENTRY).decode())
+    """The preprocessing saved with a model, or None; raises ValueError for a file that is damaged or no model."""
+    with opened(path, MAX_MODEL) as file:
+        try:
+            text = _archived(file) if zipfile.is_zipfile(file) else _attribute(file)
+        except Exception as error:  # zipfile, zlib and h5py each raise a family of their own on a damaged file
+            raise ValueError(f"{path} is no readable model: {' '.join(str(error).split())[:120]}") from None
+    return None if text is None else Preprocessing.from_json(text)
+
+
+def _archived(file: BinaryIO) -> str | None:
+    with zipfile.ZipFile(file) as archive:
+        if ENTRY not in archive.namelist():
+            return None
+        with archive.open(ENTRY) as stream:
+            return stream.read(_MAX_TEXT).decode()
+
+
+def _attribute(file: BinaryIO) -> str | None:
     import h5py
 
-    with h5py.File(path, "r") as file:
-        text = file.attrs.get(ATTRIBUTE)
-    if text is None:
-        return None
-    return Preprocessing.from_json(text if isinstance(text, str) else text.decode())
+    with h5py.File(file, "r") as stored:
+        text = stored.attrs.get(ATTRIBUTE)
+    return text.decode() if isinstance(text, bytes) else text

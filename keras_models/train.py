@@ -22,6 +22,7 @@ from .data import DataError, Dataset, load_dataset
 from .output import write, write_run_pictures
 from .preprocess import Preprocessing
 from .schedule import WARM_UP
+from .untrusted import one_line
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +37,7 @@ MODE_DEFAULTS: dict[str, dict[str, Any]] = {
     "paper": {"epochs": 100, "learning_rate": 1e-3, "beta": 0.0},
 }
 FRONT_BETA = 1e-3
+_MORE = 32  # characters that the names of the other files have more
 CONTINUABLE = ("nmp", "layerwise", "uniform", "float", "cmpq")  # methods without a search of their own before training
 
 
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keep_tensorflow_out(options.method)
         train(options, dataset)
     except (DataError, UsageError, OSError, ValueError) as error:
-        print(f"error: {str(error).splitlines()[0] if str(error) else type(error).__name__}", file=sys.stderr)
+        print(f"error: {one_line(str(error)) or type(error).__name__}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("error: interrupted; nothing was written", file=sys.stderr)
@@ -132,6 +134,8 @@ def _columns(text: str | None) -> tuple[int, ...] | None:
 def _check_writable(out: Path) -> None:
     if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
         raise UsageError(f"--out {out}: folder {out.parent} does not exist or cannot be written")
+    if len(os.fsencode(out.name)) + _MORE > os.pathconf(out.parent, "PC_NAME_MAX"):
+        raise UsageError(f"--out {out}: the name is too long; give a shorter one")
 
 
 def choose_backend() -> None:
@@ -221,7 +225,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
           + (f", {report['counted_luts']:.0f} LUTs" if report["counted_luts"] else
              f", about {report['estimated_luts']:.0f} LUTs" if report["estimated_luts"] else "")
-          + f", {report['seconds']:.0f} s: {options.out}")  # fmt: skip
+          + f", {report['seconds']:.0f} s: {one_line(str(options.out))}")  # fmt: skip
     return report
 
 

@@ -56,7 +56,7 @@ def test_a_build_between_streams_with_a_schedule_per_group(design_file: Path, tm
     [
         (("--hls-io", "axi"), "HLS interface io_axi is not known; choose io_parallel or io_stream"),
         (("--strategy", "fast"), "the options: grouped layers have Strategy Latency or Resource, not fast"),
-        (("--hls-config", "absent.yml"), "cannot read absent.yml"),
+        (("--hls-config", "absent.yml"), "absent.yml does not exist"),
     ],
 )
 def test_wrong_options_end_in_one_line(
@@ -70,7 +70,7 @@ def test_wrong_options_end_in_one_line(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a: [", "not YAML"),
+        ("a: [", "not usable YAML"),
         ("HLSConfig: {}", "HLSConfig is not known; known: LayerName, LayerType, Model"),
         ("Model: {PipelineStyle: dataflow}", "Model: PipelineStyle is not known"),
         ("[1, 2]", "expected names with values, found [1, 2]"),

@@ -117,4 +117,4 @@ def test_command_from_the_shell_and_a_missing_file() -> None:
         cwd=Path(__file__).resolve().parents[1],
     )  # fmt: skip
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "error: no-such-file: no such file or folder\n"
+    assert result.stderr == "error: no-such-file does not exist; give a report file\n"

@@ -127,7 +127,7 @@ def test_files_beyond_the_bound_are_refused(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("flow.reports.read.MAX_BYTES", 1 << 20)
     big = tmp_path / "big.rpt"
     big.write_bytes(b"x" * ((1 << 20) + 1))
-    with pytest.raises(ReportError, match="larger than 1 MiB"):
+    with pytest.raises(ReportError, match="1048577 bytes, more than the 1048576"):
         read_report(big)
 
 

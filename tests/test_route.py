@@ -101,7 +101,7 @@ def test_the_slowest_path_is_told_in_the_designs_own_cells(synthesized, fake, tm
 
 @pytest.mark.parametrize(("fault", "error", "told"), [
     ("status", ToolFailed, "no BELs remaining"), ("silent", ToolFailed, "without writing"),
-    ("cut", ReportError, "not a nextpnr report"),
+    ("cut", ReportError, "not usable JSON"),
 ])  # fmt: skip
 def test_a_failing_nextpnr_is_told(synthesized, fake, tmp_path, monkeypatch, fault, error, told):
     monkeypatch.setenv("FAKE_FAULT", fault)

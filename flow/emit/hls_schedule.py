@@ -11,12 +11,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flow.errors import UsageError
+from flow.errors import ConfigError, UsageError
 from flow.fixed import Fixed
 from flow.ir import Design, Group, Layer
 from flow.passes.group import layer_groups
 
 STRATEGIES = ("latency", "resource")
+MAX_REUSE = 1 << 16  # a sum has no more inputs
 IO_TYPES = ("io_parallel", "io_stream")
 LAYER_TYPE = "NMPGroupedDense"  # hls4ml's name of our layers
 _MODEL_KEYS = frozenset({"Strategy", "ReuseFactor", "Precision"})
@@ -60,7 +61,7 @@ def choices(io: str, strategy: str | None, reuse: int | None, config: Any, where
     """Options and the content of a configuration file (None without one) as choices; options win over ``Model`` and
     ``LayerType``, and those of a layer over both.
 
-    Raises UsageError naming what is unknown.
+    Raises UsageError, for the configuration ConfigError, naming what is unknown.
     """
     config = _mapping({} if config is None else config, where)
     _only(config, ("Model", "LayerType", "LayerName"), where)
@@ -71,7 +72,7 @@ def choices(io: str, strategy: str | None, reuse: int | None, config: Any, where
     own = _mapping(types.get(LAYER_TYPE) or {}, f"{where}, LayerType {LAYER_TYPE}")
     default = overridden(default, own, f"{where}, LayerType {LAYER_TYPE}")
     given = {"Strategy": strategy, "ReuseFactor": reuse}
-    default = overridden(default, {k: v for k, v in given.items() if v is not None}, "the options")
+    default = overridden(default, {k: v for k, v in given.items() if v is not None}, "the options", UsageError)
     io = io if io.startswith("io_") else f"io_{io}"
     if io not in IO_TYPES:
         raise UsageError(f"HLS interface {io} is not known; choose {' or '.join(IO_TYPES)}")
@@ -81,12 +82,12 @@ def choices(io: str, strategy: str | None, reuse: int | None, config: Any, where
 def resolved(design: Design, chosen: HlsChoices) -> tuple[HlsChoices, tuple[str, ...]]:
     """The choices with a valid schedule for every group, and notes on reuse factors that had to be replaced.
 
-    Raises UsageError for layers, groups or keys that do not exist.
+    Raises ConfigError for layers, groups or keys that do not exist.
     """
     names = [layer.name for layer in design.layers]
     foreign = [k for k, v in chosen.layers.items() if k not in names and set(v) & {"Groups", "Strategy", "ReuseFactor"}]
     if foreign:
-        raise UsageError(f"the HLS config speaks of layer {foreign[0]}; the model has {', '.join(names)}")
+        raise ConfigError(f"the HLS config speaks of layer {foreign[0]}; the model has {', '.join(names)}")
     notes: list[str] = []
     layers: dict[str, dict[str, Any]] = {}
     for layer in design.layers:
@@ -134,7 +135,7 @@ def _type(forms: Sequence[Fixed]) -> str:
 def schedules(layer: Layer, default: Schedule, entries: Any) -> tuple[tuple[Schedule, ...], tuple[str, ...]]:
     """The schedule of every group of a layer, and notes on reuse factors that were replaced by the nearest valid one.
 
-    ``entries`` is the configuration's ``Groups``. Raises UsageError where it does not fit the layer.
+    ``entries`` is the configuration's ``Groups``. Raises ConfigError where it does not fit the layer.
     """
     groups = layer.groups or layer_groups(layer)
     own = _entries(layer, groups, entries)
@@ -159,7 +160,7 @@ def valid_reuse_factors(layer: Layer) -> tuple[int, ...]:
 
 def _entries(layer: Layer, groups: Sequence[Group], entries: Any) -> dict[float, Mapping[str, Any]]:
     if not isinstance(entries, Sequence) or isinstance(entries, str):
-        raise UsageError(f"HLS config, layer {layer.name}: Groups must be a list of entries with WeightBits")
+        raise ConfigError(f"HLS config, layer {layer.name}: Groups must be a list of entries with WeightBits")
     known = {g.weight_bits: g for g in groups}
     own: dict[float, Mapping[str, Any]] = {}
     for entry in entries:
@@ -169,25 +170,27 @@ def _entries(layer: Layer, groups: Sequence[Group], entries: Any) -> dict[float,
         group = known.get(bits) if isinstance(bits, (int, float)) else None
         if group is None:
             widths = ", ".join(f"{b:g}" for b in known)
-            raise UsageError(f"{where}: there is no group with WeightBits {bits}; the layer has {widths}")
+            raise ConfigError(f"{where}: there is no group with WeightBits {bits!s:.40}; the layer has {widths}")
         if "Neurons" in entry and entry["Neurons"] != list(group.neurons):
-            raise UsageError(f"{where}: the neurons of WeightBits {bits} are not this model's; write the config again")
+            raise ConfigError(f"{where}: the neurons of WeightBits {bits} are not this model's; write the config again")
         if "Precision" in entry and entry["Precision"] != group_precision(layer, group):
-            raise UsageError(
+            raise ConfigError(
                 f"{where}: the Precision of WeightBits {bits} is the model's own; leave it as it was written"
             )
         own[group.weight_bits] = entry
     return own
 
 
-def overridden(schedule: Schedule, entry: Mapping[str, Any], where: str) -> Schedule:
-    """The schedule with an entry's own ``Strategy`` and ``ReuseFactor``. Raises UsageError for unknown ones."""
+def overridden(
+    schedule: Schedule, entry: Mapping[str, Any], where: str, error: type[UsageError] = ConfigError
+) -> Schedule:
+    """The schedule with an entry's own ``Strategy`` and ``ReuseFactor``. Raises ``error`` for unknown ones."""
     strategy = entry.get("Strategy", schedule.strategy)
     if not isinstance(strategy, str) or strategy.lower() not in STRATEGIES:
-        raise UsageError(f"{where}: grouped layers have Strategy Latency or Resource, not {strategy}")
+        raise error(f"{where}: grouped layers have Strategy Latency or Resource, not {strategy!s:.40}")
     reuse = entry.get("ReuseFactor", schedule.reuse)
-    if isinstance(reuse, bool) or not isinstance(reuse, int) or reuse < 1:
-        raise UsageError(f"{where}: ReuseFactor must be a whole number of at least 1, not {reuse}")
+    if isinstance(reuse, bool) or not isinstance(reuse, int) or not 1 <= reuse <= MAX_REUSE:
+        raise error(f"{where}: ReuseFactor must be a whole number of 1 to {MAX_REUSE}, not {reuse!s:.40}")
     return Schedule(strategy.lower(), reuse)
 
 
@@ -200,10 +203,10 @@ def _nearest(valid: Sequence[int], wanted: int) -> int:
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise UsageError(f"{where}: expected names with values, found {value!r:.40}")
+        raise ConfigError(f"{where}: expected names with values, found {value!r:.40}")
     return value
 
 
 def _only(entry: Mapping[str, Any], known: Collection[str], where: str) -> None:
     if unknown := sorted(map(str, set(entry) - set(known))):
-        raise UsageError(f"{where}: {unknown[0]} is not known; known: {', '.join(sorted(known))}")
+        raise ConfigError(f"{where}: {unknown[0]} is not known; known: {', '.join(sorted(known))}")

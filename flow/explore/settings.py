@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flow import parts
-from flow.errors import DataError, UsageError
+from flow.errors import ConfigError, DataError, UsageError
 from flow.explore.space import (
     OBJECTIVES,
     Settings,
@@ -20,7 +20,17 @@ from flow.explore.space import (
     limits,
 )
 from flow.pipeline import ENGINES, OPTIONAL_ENGINES
+from flow.untrusted import refused
 from keras_models import data as loaders
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {  # of what sweep.json holds
+    **dict.fromkeys(("data", "data_digest", "part", "split_key", "objective", "task"), str),
+    **dict.fromkeys(("hidden", "bit_sets", "architecture", "initiation_interval"), list),
+    **dict.fromkeys(("beta", "lut_budget"), (list, type(None))),
+    **dict.fromkeys(("epochs", "seed"), int),
+    "clock_period_ns": (int, float),
+    "target_columns": (str, type(None)),
+}
 
 
 def settle(
@@ -66,15 +76,17 @@ def _settings(merged: Mapping[str, Any]) -> Settings:
 
 
 def _as_given(kept: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Kept settings as the options they came from. Raises UsageError where some are missing."""
-    try:
+    """Kept settings as the options they came from. Raises ConfigError where some are missing or of another type."""
+    with refused(ConfigError, f"sweep.json of {name} is damaged", "remove the folder or choose another --name"):
+        for key, kinds in _KINDS.items():
+            value = kept[key]
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise TypeError(f"{key} is {value!r:.40}")
         found = dict(kept)
         for key in ("hidden", "bit_sets", "architecture", "initiation_interval"):
             found[key] = ",".join(map(str, kept[key])) or None
         for key in ("beta", "lut_budget"):
             found[key] = None if kept[key] is None else ":".join(repr(float(value)) for value in kept[key])
-    except (KeyError, TypeError, ValueError):
-        raise UsageError(f"sweep.json of {name} is damaged; remove the folder or choose another --name") from None
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sqlite3
 import warnings
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,11 @@ from typing import Any
 from flow.errors import FlowError
 from flow.explore.space import Settings, draw, pareto
 from flow.explore.trial import attempts
+from flow.untrusted import Unusable, opened
 
 DATABASE = "study.db"
+_MAX_DATABASE = 1 << 32
+_MAGIC = b"SQLite format 3\0"
 _REPEATS = 50  # of trials that were drawn before, after which the space counts as exhausted
 
 
@@ -42,6 +48,7 @@ class Study:
         self.more_is_better = settings.task == "classification"
         self._optuna = optuna
         try:
+            _check_database(folder / DATABASE)
             storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / DATABASE).resolve()}")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -54,12 +61,13 @@ class Study:
                 # Every start draws on: the same seed again would repeat the trials that are there.
                 seed = settings.seed + 1000 * len(self._study.get_trials(deepcopy=False))
                 self._study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-        except Exception as exc:  # whatever SQLAlchemy or Alembic make of a damaged file
+            self._recover()
+            self.front(self.rows())
+        except Exception as exc:  # whatever SQLAlchemy, Alembic or odd content make of a damaged file
             reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
             raise FlowError(
                 f"{folder / DATABASE} cannot be used: {reason}; remove the folder or choose another --name"
             ) from None
-        self._recover()
 
     def _recover(self) -> None:
         """A trial whose driver was killed before its parameters were all drawn never was one; nor was a repeat."""
@@ -142,6 +150,19 @@ class Study:
         done = {row.number: row for row in rows if row.state == "done" and row.result["figures"]["fits"]}
         points = {number: self._values(row.result["figures"]) for number, row in done.items()}
         return [done[number] for number in pareto(points, self.more_is_better)]
+
+
+def _check_database(path: Path) -> None:
+    """Raise where the file is no whole database: SQLite itself notices damage only when it meets it."""
+    if not os.path.lexists(path):
+        return
+    with opened(path, _MAX_DATABASE) as file:
+        if file.read(len(_MAGIC)) not in (_MAGIC, b""):  # None of a file of the kernel, for which SQLite would wait
+            raise Unusable(f"{path} is no database")
+    with closing(sqlite3.connect(path)) as database:
+        found = database.execute("PRAGMA quick_check(1)").fetchall()
+    if found != [("ok",)]:
+        raise ValueError(f"it is damaged: {found[0][0]}")
 
 
 def _text(parameters: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -11,16 +10,17 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from flow import plan
-from flow.errors import BuildLocked, FlowError, Mismatch, ToolFailed
+from flow.errors import BuildLocked, FlowError, Mismatch, ModelError, ToolFailed
 from flow.explore.space import figures
 from flow.steps import Steps, build_lock, digest_of
 from flow.tools import process
+from flow.untrusted import MAX_MODEL, MAX_OWN_JSON, Unusable, digest, read_json, refused
 
 _TIMEOUT_S = 6 * 3600.0  # of a training, and of a build
 _TURN_S = 1.0  # between looks whether another worker has finished the same piece
@@ -94,10 +94,9 @@ def run_trial(job: Job) -> Outcome:
 
 
 def _note_attempt(job: Job, worker: str) -> None:
-    try:
-        token = json.loads((job.folder / "token.json").read_text())
-    except (OSError, ValueError):
-        token = None
+    token = None
+    with suppress(Unusable):
+        token = read_json(job.folder / "token.json")
     if token != job.token:
         raise _Elsewhere(
             f"worker {worker} does not see the sweep's folder {job.folder}; "
@@ -116,8 +115,8 @@ def _trained(job: Job, outcome: Outcome) -> tuple[Path, dict[str, Any]]:
     def work() -> dict[str, Any]:
         arguments = ["keras_models.train", *job.train, "--out", str(place / "m.h5")]
         _python(arguments, place, place / "train.log", job.cache)
-        found: dict[str, Any] = json.loads((place / "m.train.json").read_text())
-        return found
+        with refused(ModelError, str(place / "m.train.json"), "remove the folder"):
+            return dict(read_json(place / "m.train.json", finite=False))
 
     with _turn(place):
         return place / "m.h5", _step(place, "train", key, work, ("m.h5",), outcome)
@@ -125,7 +124,8 @@ def _trained(job: Job, outcome: Outcome) -> tuple[Path, dict[str, Any]]:
 
 def _built(job: Job, model: Path, outcome: Outcome) -> dict[str, Any]:
     """The build's report; further engines go on from the finished steps of the same build."""
-    content = hashlib.sha256(model.read_bytes()).hexdigest()
+    with refused(ModelError, str(model), "remove the folder"):
+        content = digest(model, MAX_MODEL)
     key = digest_of("sweep build 1", content, json.dumps(job.build), job.data_digest)
     place = job.cache / "builds" / key[:24]
     out = place / "build"
@@ -148,11 +148,9 @@ def _built(job: Job, model: Path, outcome: Outcome) -> dict[str, Any]:
 
 
 def _report(out: Path) -> dict[str, Any]:
-    try:
-        report: dict[str, Any] = json.loads((out / "report.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return report
+    with suppress(Unusable, TypeError, ValueError):
+        return dict(read_json(out / "report.json", MAX_OWN_JSON, finite=False))
+    return {}
 
 
 def _step(place: Path, name: str, key: str, work: Any, outputs: tuple[str, ...], outcome: Outcome) -> dict[str, Any]:

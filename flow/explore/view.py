@@ -14,6 +14,7 @@ from rich.text import Text
 
 from flow.explore.space import OBJECTIVES
 from flow.explore.study import Row
+from keras_models.untrusted import one_line
 
 _BEST = 10  # rows of the front that the live view shows
 
@@ -48,7 +49,7 @@ class View:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self.console.print(Text(line), soft_wrap=True)
+        self.console.print(Text(one_line(line)), soft_wrap=True)
 
     def _render(self) -> Group:
         with self._guard:

@@ -125,7 +125,7 @@ def _plain(layer: str, key: str, value: Any, depth: int = 0) -> Any:
     limit = MAX_UNITS if key in ("units", "target_shape") else _LIMIT
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int | float) and math.isfinite(value) and abs(value) <= limit:
+    if isinstance(value, int | float) and abs(value) <= limit:  # neither NaN nor infinity
         return value
     if isinstance(value, str) and len(value) <= 64:
         return value

@@ -123,8 +123,9 @@ def _sources(entry: dict[str, Any]) -> list[str]:
     if isinstance(nodes, list):
         for node in nodes:
             _collect(node.get("args") if isinstance(node, dict) else node, found, 0)
-            if isinstance(node, dict):
-                _collect(list((node.get("kwargs") or {}).values()), found, 0)
+            named = node.get("kwargs") if isinstance(node, dict) else None
+            if isinstance(named, dict):
+                _collect(list(named.values()), found, 0)
     return found
 
 

@@ -11,15 +11,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from flow.errors import ReportError
 from flow.reports.model import Report, Resources
-from flow.reports.read import UnknownKind, read_report
+from flow.reports.read import MAX_BYTES, UnknownKind, read_report
+from keras_models.untrusted import one_line
 
 MAX_FILES = 5000
+_MAX_BYTES = 1 << 29  # of all of them
+_MAX_DEPTH = 32  # of folders
 _HLS = ("hls_csynth_xml", "hls_csynth_rpt", "hls_summary_rpt")
 _VIVADO = ("vivado_utilization", "vivado_timing", "hls_export_rpt")
 _CYCLES = ("hls_cosim_rpt", *_HLS)
@@ -60,7 +64,7 @@ def read_folder(folder: Path) -> Folder:
     reports: dict[str, Report] = {}
     errors: dict[str, str] = {}
     for path in _candidates(folder):
-        name = path.relative_to(folder).as_posix()
+        name = one_line(path.relative_to(folder).as_posix())
         try:
             reports[name] = read_report(path)
         except UnknownKind:
@@ -75,14 +79,19 @@ def read_folder(folder: Path) -> Folder:
 
 def _candidates(folder: Path) -> Iterator[Path]:
     """Files that may be reports, in sorted order; links are not followed into folders."""
-    found = 0
+    found = size = 0
     for root, folders, files in os.walk(folder):
-        folders.sort()
+        deep = len(Path(root).parts) - len(folder.parts) >= _MAX_DEPTH
+        folders[:] = [] if deep else sorted(folders)
         for name in sorted(files):
             if name.endswith((".rpt", ".xml")) or name in ("report.json", "nextpnr.json"):
                 found += 1
-                if found > MAX_FILES:
-                    raise ReportError(f"{folder}: more than {MAX_FILES} candidates; name a smaller folder")
+                with suppress(OSError):  # its reader will say what is wrong
+                    size += min((Path(root) / name).stat().st_size, MAX_BYTES)
+                if found > MAX_FILES or size > _MAX_BYTES:
+                    raise ReportError(
+                        f"{folder}: more than {MAX_FILES} candidates or {_MAX_BYTES >> 20} MiB; name a smaller folder"
+                    )
                 yield Path(root) / name
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 from flow.errors import PartError, ReportError
 from flow.parts import resolve
 from flow.reports.model import Report, Resources
+from flow.untrusted import Unusable, parse_json
 
 
 def load(content: str) -> dict[str, Any] | None:
@@ -16,8 +16,8 @@ def load(content: str) -> dict[str, Any] | None:
     if not content.lstrip("\ufeff \t\r\n").startswith("{"):
         return None
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError):
+        data = parse_json(content, "the report", finite=False)
+    except Unusable:
         return None
     return data if isinstance(data, dict) else None
 

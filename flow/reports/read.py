@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from flow.errors import ReportError
 from flow.reports import hls_cosim, hls_csynth, hls_export, hls_summary, hls_xml, open_json, vivado
 from flow.reports.model import Report
+from flow.untrusted import read_bytes, refused
 
 MAX_BYTES = 64 << 20
+MAX_LINES = 1 << 20
 _KINDS: tuple[tuple[Callable[[str], bool], Callable[[str], Report]], ...] = (
     (hls_xml.matches, hls_xml.parse),
     (hls_summary.matches, hls_summary.parse),
@@ -28,13 +29,8 @@ class UnknownKind(ReportError):
 
 def read_report(path: Path) -> Report:
     """Read one file of any known kind. Raises ReportError, naming the file, where it cannot be read or is damaged."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # asked before opening: a pipe would block
-            raise ReportError(f"{path}: not a regular file")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as exc:
-        raise ReportError(f"{path}: {exc.strerror or exc}") from None
+    with refused(ReportError, str(path), "give a report file"):
+        content = read_bytes(path, MAX_BYTES)
     return parse_report(content, str(path))
 
 
@@ -42,6 +38,8 @@ def parse_report(content: bytes, name: str) -> Report:
     """Read a report's bytes; ``name`` is used in messages only. Raises ReportError."""
     if len(content) > MAX_BYTES:
         raise ReportError(f"{name}: larger than {MAX_BYTES >> 20} MiB; not a report")
+    if content.count(b"\n") > MAX_LINES:  # each takes many times its bytes
+        raise ReportError(f"{name}: more than {MAX_LINES} lines; not a report")
     text = content.decode("utf-8", errors="replace")
     try:
         parser = next((parse for matches, parse in _KINDS if matches(text)), None)

@@ -130,10 +130,10 @@ def _table(block: Sequence[str], start: int) -> Table | None:
     if len(rules) < 2:
         return None
     corners = [i for i, char in enumerate(block[rules[1]]) if char == "+"]
-    rows, misfit = [], None
+    rows, misfit, ruled = [], None, frozenset(rules)
     for number in range(rules[1] + 1, rules[-1]):
         line = block[number]
-        if number in rules:
+        if number in ruled:
             continue
         if len(line) != corners[-1] + 1 or any(line[corner] != "|" for corner in corners):
             misfit = start + number + 1

@@ -7,7 +7,6 @@ leaves an unjudged results file behind.
 from __future__ import annotations
 
 import sys
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import cocotb_tools.config as config
@@ -15,9 +14,11 @@ import find_libpython
 
 import sim
 from flow.errors import ToolFailed, ToolNotFound
+from flow.untrusted import parse_xml, read_text, refused
 
 MODULE = "sim.bench"
 RESULTS = "results.xml"
+_MAX_RESULTS = 1 << 24
 
 
 def library(simulator: str) -> Path:
@@ -55,11 +56,9 @@ def environment(top: str, work: Path) -> dict[str, str]:
 def judge(work: Path, log: Path) -> tuple[int, int]:
     """(tests, failures) of a finished run. Raises ToolFailed where nothing ran or the results cannot be read."""
     path = work / RESULTS
-    try:
-        suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
+    with refused(ToolFailed, "the simulator ended without readable test results", f"see {log}"):
+        suites = list(parse_xml(read_text(path, _MAX_RESULTS), str(path)).iter("testsuite"))
         cases = [case for suite in suites for case in suite.iter("testcase")]
-    except (OSError, ElementTree.ParseError):
-        raise ToolFailed(f"the simulator ended without readable test results; see {log}") from None
     if not cases:
         raise ToolFailed(f"the simulator ran no tests; see {log}")
     bad = [c for c in cases if any(c.find(kind) is not None for kind in ("failure", "error", "skipped"))]
