@@ -49,22 +49,34 @@ class Steps:
 
         ``outputs`` are files and folders below ``out`` that the result stands for.
         """
-        record = self.out / STATE / f"{name}.json"
         start = time.monotonic()
-        kept = self._recorded(record, key, outputs)
+        kept = self._recorded(name, key, outputs)
         if kept is not None:
             self._note(name, "cached", start)
             return kept
         self.observer(name, "running")
-        record.unlink(missing_ok=True)
+        self._record(name).unlink(missing_ok=True)
         try:
             result = dict(work())
         except BaseException:
             self._note(name, "failed", start)
             raise
-        write_file(record, json.dumps({"key": key, "outputs": self._contents(outputs), "result": result}))
+        self.put(name, key, result, outputs)
         self._note(name, "done", start)
         return result
+
+    def holds(self, name: str, key: str, outputs: tuple[str, ...] = (), tell: bool = False) -> bool:
+        """Whether the recorded result holds for ``key`` and ``outputs``; ``tell`` it to the observer if so."""
+        start = time.monotonic()
+        held = self._recorded(name, key, outputs) is not None
+        if held and tell:
+            self._note(name, "cached", start)
+        return held
+
+    def put(self, name: str, key: str, result: Mapping[str, Any], outputs: tuple[str, ...] = ()) -> None:
+        """Record a result, once its ``outputs`` are complete."""
+        content = {"key": key, "outputs": self._contents(outputs), "result": dict(result)}
+        write_file(self._record(name), json.dumps(content))
 
     def changed(self, name: str, key: str) -> bool:
         """Whether ``key`` is not the one kept for ``name``; forgets the kept one if so."""
@@ -96,9 +108,12 @@ class Steps:
             self.seconds[name] = round(time.monotonic() - start, 3)
         self.observer(name, state)
 
-    def _recorded(self, record: Path, key: str, outputs: tuple[str, ...]) -> dict[str, Any] | None:
+    def _record(self, name: str) -> Path:
+        return self.out / STATE / f"{name}.json"
+
+    def _recorded(self, name: str, key: str, outputs: tuple[str, ...]) -> dict[str, Any] | None:
         try:
-            data = json.loads(record.read_text())
+            data = json.loads(self._record(name).read_text())
             if data["key"] == key and data["outputs"] == self._contents(outputs):
                 result = data["result"]
                 return result if isinstance(result, dict) else None

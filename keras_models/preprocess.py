@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .data import Dataset
+from .labels import class_indices, read_classes
 
 ATTRIBUTE = "nmp_preprocessing"
 ENTRY = "nmp_preprocessing.json"
@@ -25,7 +26,8 @@ class Preprocessing:
 
     Output columns are the numeric columns in their order (signed log where ``log``; ``(x - mean) * scale``; clipped to
     [``low``, ``high``] where ``clip``), then for each categorical column one 0/1 column per kept level.
-    ``target_mean`` and ``target_std`` are empty for classification.
+    ``target_mean`` and ``target_std`` are empty for classification; ``classes`` are then the labels of the model's
+    outputs in their order (none in files of earlier versions: there a label is the number of its output).
     """
 
     features: int
@@ -39,10 +41,11 @@ class Preprocessing:
     target_std: tuple[float, ...] = ()
     low: float = CLIP_LOW
     high: float = CLIP_HIGH
+    classes: tuple[int, ...] = ()
 
     @classmethod
     def fit(cls, dataset: Dataset) -> Preprocessing:
-        """Fit on the training part: heavy tails, moments, categorical levels and target moments."""
+        """Fit on the training part: heavy tails, moments, categorical levels, target moments or labels."""
         X, y = dataset.part("train")
         categorical = tuple(
             (column, _top_levels(X[:, column], count))
@@ -59,7 +62,10 @@ class Preprocessing:
         if dataset.task == "regression":
             mean = tuple(float(v) for v in y.mean(axis=0))
             std = tuple(float(v) if v > 0 else 1.0 for v in y.std(axis=0))
-        return cls(X.shape[1], numeric, *columns, categorical=categorical, target_mean=mean, target_std=std)
+        return cls(
+            X.shape[1], numeric, *columns, categorical=categorical, target_mean=mean, target_std=std,
+            classes=dataset.classes,
+        )  # fmt: skip
 
     @property
     def outputs(self) -> int:
@@ -86,9 +92,9 @@ class Preprocessing:
         return np.ascontiguousarray(np.concatenate(blocks, axis=1))
 
     def apply_targets(self, y: np.ndarray) -> np.ndarray:
-        """Standardised float32 targets (rows, targets); class numbers pass as int32."""
+        """Standardised float32 targets (rows, targets); of labels the int32 class indices, -1 for others."""
         if not self.target_mean:
-            return np.asarray(y).astype(np.int32)
+            return class_indices(y, self.classes)
         return ((np.asarray(y, np.float64) - self.target_mean) / np.asarray(self.target_std)).astype(np.float32)
 
     def restore_targets(self, y: np.ndarray) -> np.ndarray:
@@ -96,6 +102,10 @@ class Preprocessing:
         if not self.target_mean:
             return np.asarray(y)
         return np.asarray(y, np.float64) * np.asarray(self.target_std) + np.asarray(self.target_mean)
+
+    def labels(self, indices: np.ndarray) -> np.ndarray:
+        """The data set's labels of class indices, such as the argmax of a model's outputs."""
+        return np.asarray(self.classes, np.int64)[indices] if self.classes else np.asarray(indices)
 
     def to_json(self) -> str:
         """A JSON text from which `from_json` restores an equal object."""
@@ -111,6 +121,7 @@ class Preprocessing:
             fields["categorical"] = tuple((int(c), tuple(map(float, levels))) for c, levels in fields["categorical"])
             for key in ("numeric", "log", "mean", "scale", "clip", "target_mean", "target_std"):
                 fields[key] = tuple(fields[key])
+            fields["classes"] = read_classes(fields.get("classes", ()))
             restored = cls(**fields)
             lengths = {len(getattr(restored, key)) for key in ("numeric", "log", "mean", "scale", "clip")}
             if len(lengths) != 1:
