@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow import labels
+from flow import labels, modelfile
 from flow.errors import DataError, ModelError
 from flow.ir import Design
-from flow.remarks import Remark, note, warning
+from flow.remarks import Remark, warning
 from flow.saturation import saturation_text
 from keras_models import data as loaders
 from keras_models.preprocess import Preprocessing
@@ -101,8 +101,14 @@ def _without_prefix(message: str, name: str) -> str:
     return message if name in message else f"data {name}: {message}"
 
 
+def stored_preprocessing(model: Path | modelfile.StoredModel) -> Preprocessing | None:
+    """What training stored with a Keras model's file, if anything. Raises ModelError for a damaged one."""
+    stored = model if isinstance(model, modelfile.StoredModel) else modelfile.read(model)
+    return parse_preprocessing(stored.preprocessing, str(stored.path))
+
+
 def parse_preprocessing(text: str | None, where: str) -> Preprocessing | None:
-    """What training stored with a model, from its JSON text. Raises ModelError for a damaged one."""
+    """Preprocessing from its JSON text; None for none. Raises ModelError for a damaged one."""
     try:
         return None if text is None else Preprocessing.from_json(text)
     except ValueError as exc:
@@ -194,6 +200,4 @@ def _saturation(design: Design, inputs: NDArray[np.float32], preparation: Prepar
     text = saturation_text(design, inputs, columns)
     if text is None:
         return ()
-    if preparation.kind == "stored":
-        return (note(f"{text}; the preprocessing is the model's own"),)
     return (warning(f"{text}; are these the units it was trained on? (preprocessing: {preparation.kind})"),)

@@ -11,7 +11,7 @@ from typing import Any
 
 from flow import modelfile, plan
 from flow.check import check
-from flow.dataset import Preparation, TestPart, parse_preprocessing
+from flow.dataset import Preparation, TestPart, parse_preprocessing, stored_preprocessing
 from flow.errors import DesignError
 from flow.fixed import Ints
 from flow.ir import Design, from_json
@@ -104,7 +104,7 @@ class ModelFile:
         if self.layer is not None:  # its inputs are signals inside the model
             return None
         if not self.is_design:
-            return parse_preprocessing(self.stored.preprocessing, str(self.path))
+            return stored_preprocessing(self.stored)
         found = self.given.source.get("preprocessing")
         return parse_preprocessing(json.dumps(found) if found else None, str(self.path))
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from flow.ir import Design
 
-MOST_OF_ALL = 0.1  # of all values
-MOST_OF_ONE = 0.5  # of one input's values
+# Of six models that learned input ranges on their own data at most 4 % of all values were outside, and 57 % of one
+# input's; features in other units leave nearly all.
+MOST_OF_ALL, MOST_OF_ONE = 0.1, 0.75
 _NAMED = 5  # inputs named in a line
 
 

@@ -93,8 +93,8 @@ def _pynq(build: Build, shell: Shell, bench: Bench) -> dict[str, str]:
     preprocessing = json.loads(build.preparation.text) if build.preparation.text else None
     rows = slice(0, min(_SELF_TEST, vectors.referee))
     return emit_pynq(
-        build.design, shell, bench, options.clock_period_ns, preprocessing, build.classes,
-        vectors.inputs[rows], vectors.expected[rows],
+        build.design, shell, bench, options.clock_period_ns, preprocessing, vectors.inputs[rows],
+        vectors.expected[rows], build.classes,
     )  # fmt: skip
 
 

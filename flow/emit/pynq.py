@@ -24,9 +24,9 @@ def emit_pynq(
     bench: Bench,
     clock_period_ns: float,
     preprocessing: dict[str, Any] | None,
-    classes: Sequence[int],
     inputs: Ints,
     expected: Ints,
+    classes: Sequence[int] = (),
 ) -> dict[str, str]:
     """Files of the folder ``pynq``, beside ``rtl`` and ``shell``.
 
@@ -55,7 +55,7 @@ def emit_pynq(
 
 
 def accelerator(
-    design: Design, shell: Shell, bench: Bench, preprocessing: dict[str, Any] | None, classes: Sequence[int]
+    design: Design, shell: Shell, bench: Bench, preprocessing: dict[str, Any] | None, classes: Sequence[int] = ()
 ) -> dict[str, Any]:
     """What the driver must know: identity, layout, input quantizers, outputs, preprocessing, labels."""
     fracs = [0] if design.head == "argmax" else [f.frac for f in design.output_formats]
