@@ -20,8 +20,8 @@ from markupsafe import Markup
 from flow.errors import ReportError
 from flow.html_compare import compare_view
 from flow.html_view import view
+from flow.reports.open_json import UNFINISHED
 
-UNFINISHED = "unfinished.json"  # beside a report: a later build of the folder has not ended with a result
 ASSETS = Path(__file__).resolve().parent / "assets"
 _DAMAGED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.UndefinedError)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from flow import html, plan, results
 from flow.errors import FlowError, ReportError
-from flow.html import UNFINISHED
 from flow.pipeline import Options, save_json, to_text
+from flow.reports.open_json import UNFINISHED
 from flow.results_detail import command
 
 WHOLE = ("ok", "mismatch")  # what a build that ran to its end reports

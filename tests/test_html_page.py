@@ -13,6 +13,7 @@ from flow.html_format import number, percent, seconds, span, step
 from flow.html_view import tiles, verification, view
 from flow.parts import resolve
 from flow.report import app
+from flow.reports.open_json import UNFINISHED
 from flow.results import failed_report
 
 VOID = {"meta", "link", "input", "br", "img"}
@@ -141,7 +142,7 @@ def test_a_report_of_the_build_before_is_called_so(tmp_path):
     for folder in (tmp_path / "first", tmp_path / "second"):
         folder.mkdir()
         (folder / "report.json").write_text(json.dumps(report()))
-    (tmp_path / "second" / html.UNFINISHED).write_text("{}")
+    (tmp_path / "second" / UNFINISHED).write_text("{}")
     shown = " ".join(Page(html.compare(tmp_path / "first", tmp_path / "second")).texts)
     assert "second, before a build that did not finish" in shown and "first, before" not in shown
 

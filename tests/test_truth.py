@@ -24,6 +24,7 @@ from flow.dataset import TestPart as Part
 from flow.ir import from_json
 from flow.pipeline import Build, record
 from flow.remarks import note
+from flow.reports.open_json import UNFINISHED
 from flow.saturation import saturated
 from flow.steps import Steps
 from keras_models import NMPDense, NMPInputQuantizer
@@ -252,19 +253,19 @@ def test_a_build_that_fails_midway_loses_no_report(
     for _ in range(2):
         status, shown, error = build(own / "m.keras", fresh, *missing)
         assert status == 1 and "NMP_IVERILOG" in error and "the build before" not in shown
-        assert report_of(fresh)["status"] == "failed" and not (fresh / html.UNFINISHED).exists()
+        assert report_of(fresh)["status"] == "failed" and not (fresh / UNFINISHED).exists()
     good = (out / "report.json").read_bytes()
     status, shown, error = build(own / "m.keras", out, *missing)
     assert status == 1 and len(error.splitlines()) == 1
     assert (out / "report.json").read_bytes() == good and report_of(out)
     assert "report.json is still that of the build before" in "".join(shown.splitlines())
-    told = json.loads((out / html.UNFINISHED).read_text())
+    told = json.loads((out / UNFINISHED).read_text())
     assert told["status"] == "failed" and told["error"] in error
     (out / "report.html").unlink()  # as a kill between the two leaves them
     assert build(own / "m.keras", out, *missing)[0] == 1
     assert report_of(out)["status"] == "ok"
     assert build(own / "m.keras", out, *arguments)[0] == 0
-    assert report_of(out)["status"] == "ok" and not (out / html.UNFINISHED).exists()
+    assert report_of(out)["status"] == "ok" and not (out / UNFINISHED).exists()
 
 
 class Killed(BaseException):
