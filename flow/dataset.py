@@ -139,7 +139,7 @@ def fit_test_part(dataset: loaders.Dataset, preparation: Preparation, design: De
     X, y = dataset.part("test")
     if applied is not None and applied.features != X.shape[1]:
         raise DataError(
-            f"data {name} has {X.shape[1]} features, the preprocessing of the model takes {applied.features}"
+            f"data {name} has {X.shape[1]} features, the preprocessing of its inputs takes {applied.features}"
         )
     try:
         inputs = X.astype(np.float32) if applied is None else applied.apply(X)
