@@ -7,6 +7,7 @@ and after one that failed, was interrupted or killed, ``unfinished.json`` lies t
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ def recorded(options: Options) -> Iterator[None]:
 
 def write(out: Path, report: dict[str, Any]) -> None:
     """Put ``report.json`` and its page in place as one, and take ``unfinished.json`` away."""
-    plan.write_together({out / "report.json": to_text(report), out / "report.html": html.page(report)})
+    text = to_text(report)
+    page = html.page(json.loads(text))  # of what stands in the file, so that it can be made again from there
+    plan.write_together({out / "report.json": text, out / "report.html": page})
     plan.remove(out / UNFINISHED)
 
 
