@@ -32,6 +32,10 @@ def main(
     ] = None,
     split_key: Annotated[str | None, typer.Option(help="Array of the data set that holds the split.")] = None,
     target_columns: Annotated[str | None, typer.Option(help="Columns of y the model predicts, such as 0,1.")] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(help="Of the data's features: none or standard. By default what the model stores, else none."),
+    ] = None,
     vectors: Annotated[
         int | None, typer.Option(min=1, help="Vectors for the cocotb benches; by default chosen by the design's size.")
     ] = None,
@@ -86,10 +90,11 @@ def main(
     """Build verified hardware from a trained model.
 
     Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can mend, 2 for wrong
-    usage, 3 for a mismatch.
+    usage, 3 for a mismatch, 130 when interrupted.
     """
     settings: dict[str, Any] = {
         "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
+        "preprocessing": preprocessing,
         "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
         "seed": seed, "waveform": waveform, "architecture": architecture,
         "initiation_interval": initiation_interval, "results_per_second": results_per_second,
@@ -124,6 +129,7 @@ def _build(settings: dict[str, Any], part_name: str, engines: str | None, backen
         raise UsageError(f"--head {settings['head']} is not known; choose logits or argmax")
     if settings["rtl_engine"] not in pipeline.RTL_ENGINES:
         raise UsageError(f"--rtl-engine {settings['rtl_engine']} is not known; choose own or xls")
+    _check_preprocessing(settings["preprocessing"], settings["data"])
     check_options(settings["shell"], settings["lanes"], settings["bus_bits"], part)
     if settings["architecture"] not in pipeline.ARCHITECTURES:
         raise UsageError(f"--architecture {settings['architecture']} is not known; choose auto, parallel or folded")
@@ -146,6 +152,10 @@ def _run_layers(options: Options, layer: str) -> int:
         raise UsageError("--layer is for Keras models; a design.json is built as it is")
     if options.data:
         raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
+    if options.preprocessing:
+        raise UsageError(
+            "--preprocessing is of the whole model's inputs, not of one layer's; leave it out with --layer"
+        )
     folders = choose(options.model, layer)
     if len(folders) == 1 and layer.strip() != "all":
         return _run(replace(options, layer=next(iter(folders))))
@@ -158,9 +168,10 @@ def _run_layers(options: Options, layer: str) -> int:
 
 def _run(options: Options) -> int:
     """Build, report and say how it went; 0 or 3."""
-    from flow import html, pipeline, plan, results
+    from flow import outcome, results, stages
     from flow.console import Progress, summary
     from flow.engines import run_engines
+    from flow.steps import build_lock
 
     console = Console(highlight=False)
     start = time.monotonic()
@@ -171,19 +182,19 @@ def _run(options: Options) -> int:
         if _interrupted.is_set():  # a library swallowed the exception while it was being imported
             raise KeyboardInterrupt
 
-    try:
-        with progress:
-            build = pipeline.run_build(options, observe, run_engines, progress.tell)
-    except FlowError as exc:
-        if (options.out / ".state").is_dir() and type(exc).__name__ != "BuildLocked":
-            failed = results.failed_report(options.part, str(exc))
-            pipeline.save_json(options.out / "report.json", failed)
-            plan.write_file(options.out / "report.html", html.page(failed))
-        raise
-    build.steps.seconds["total"] = round(time.monotonic() - start, 3)
-    report = results.report(build)
-    pipeline.save_json(options.out / "report.json", report)
-    plan.write_file(options.out / "report.html", html.page(report))
+    with progress:
+        build = stages.prepare(options, observe, progress.tell)
+        with build_lock(options.out):
+            try:
+                with outcome.recorded(options):
+                    stages.perform(build, run_engines)
+                    build.steps.seconds["total"] = round(time.monotonic() - start, 3)
+                    report = results.report(build)
+                    outcome.write(options.out, report)
+            except (FlowError, KeyboardInterrupt):
+                if outcome.earlier_report(options.out):
+                    console.print(f"{options.out}/report.json is still that of the build before this one", markup=False)
+                raise
     summary(console, report, str(options.out))
     return 3 if build.differences else 0
 
@@ -191,6 +202,15 @@ def _run(options: Options) -> int:
 def _interrupt(*_: object) -> None:
     _interrupted.set()
     raise KeyboardInterrupt
+
+
+def _check_preprocessing(asked: str | None, data: str | None) -> None:
+    from flow.dataset import PREPROCESSINGS
+
+    if asked is not None and asked not in PREPROCESSINGS:
+        raise UsageError(f"--preprocessing {asked} is not known; choose none or standard")
+    if asked == "standard" and not data:
+        raise UsageError("--preprocessing standard is fitted on the training part of a data set; name it with --data")
 
 
 def _choose_engines(text: str, known: tuple[str, ...]) -> tuple[str, ...]:

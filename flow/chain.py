@@ -22,8 +22,10 @@ def chain(report: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[st
     """
     found = report.get("proof")
     layers = {k: v for k, v in found.items() if isinstance(v, Mapping)} if isinstance(found, Mapping) else {}
+    order = {layer["name"]: place for place, layer in enumerate(report.get("layers", ()))}  # JSON files sort names
+    rows = sorted(layers.items(), key=lambda row: order.get(row[0], len(order)))
     links = [link for link in LINKS if any(link in states for states in layers.values())]
-    return links, [(name, [str(states.get(link, "")) for link in links]) for name, states in layers.items()]
+    return links, [(name, [str(states.get(link, "")) for link in links]) for name, states in rows]
 
 
 def undecided(report: Mapping[str, Any]) -> list[str]:

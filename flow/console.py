@@ -116,16 +116,15 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
     if found := vendor(report):
         console.print(_vendor(found))
     for step, reason in report["skipped"].items():
-        console.print(f"[dim]skipped {step}: {shown(reason)}[/]")
-    for note in report.get("hls_project", {}).get("notes", ()):
-        console.print(f"[yellow]hls: {shown(note)}[/]")
+        if step != "keras_score":  # stands beside the design's score
+            console.print(f"[dim]skipped {step}: {shown(reason)}[/]")
     for difference in report["differences"]:
         console.print(f"[red]{shown(difference)}[/]", highlight=False)
-    score = report["score"]
-    if score:
-        rows = f"{score['rows']} test rows of {shown(score['data'])}"
-        console.print(f"{score['metric']} of the integer design on {rows}: "
-                      f"[bold]{score['value']:.4f}[/]")  # fmt: skip
+    _scores(console, report)
+    for line in report["notes"]:
+        console.print(Text(f"note: {one_line(line)}", "yellow"), soft_wrap=True)
+    for line in report["warnings"]:
+        console.print(Text(f"warning: {one_line(line)}", "bold red"), soft_wrap=True)
     verdict = {"ok": "[bold green]every engine agrees on every vector[/]", "mismatch": "[bold red]engines disagree[/]"}
     console.print(f"{verdict[report['status']]}; report in {shown(folder)}/report.html")
 
@@ -133,6 +132,25 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
 def shown(text: str) -> str:
     """Text of unknown origin as Rich's markup for itself, without control characters."""
     return escape(one_line(text))
+
+
+_PREPARED = {
+    "stored": "by the preprocessing stored with the model",
+    "none": "as they are in the data, without preprocessing",
+    "standard": "by --preprocessing standard, fitted on the training part",
+}
+
+
+def _scores(console: Console, report: dict[str, Any]) -> None:
+    """The design's score, the Keras model's beside it, and what was done with the rows' features."""
+    score, own = report["score"], report["keras_score"]
+    if not score:
+        return
+    console.print(f"{score['metric']} of the integer design on {score['rows']} test rows of {score['data']}: "
+                  f"[bold]{score['value']:.4f}[/]")  # fmt: skip
+    told = "none, the build started from a design.json" if own is None else f"[bold]{own['value']:.4f}[/]"
+    console.print(f"{score['metric']} of the Keras model on the same rows: {told}")
+    console.print(f"inputs of both: {_PREPARED[report['preprocessing']]}")
 
 
 def _layers(report: dict[str, Any]) -> Table:

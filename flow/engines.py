@@ -22,6 +22,7 @@ from flow.native_engine import run_native
 from flow.netlist import read_netlist
 from flow.netlist_engine import run_netlist
 from flow.pipeline import Build, leave_out, record
+from flow.remarks import note
 from flow.routing import require_route, run_route
 from flow.steps import digest_of
 from flow.tools import icarus, process, verilator, xls, yosys
@@ -104,6 +105,7 @@ def _require_tools(build: Build) -> None:
     if "hls" in engines:
         process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
         hls_choices.settled(build)
+        build.say(*(note(f"hls: {text}") for text in build.facts["hls_project"]["notes"]))
         if reason := hls_choices.too_large(build):
             leave_out(build, "hls", reason)
 

@@ -34,7 +34,7 @@ def main(
         if source.is_design:
             from flow.hls import design_config
 
-            design_config(finish(source.stored_design()), out, strategy, reuse_factor)
+            design_config(finish(source.given), out, strategy, reuse_factor)
         else:
             hls4ml_config(source.keras(), out, strategy, reuse_factor)
     except FlowError as exc:

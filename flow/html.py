@@ -19,6 +19,7 @@ from markupsafe import Markup
 from flow.errors import ReportError
 from flow.html_compare import compare_view
 from flow.html_view import view
+from flow.reports.open_json import UNFINISHED
 from flow.untrusted import DAMAGE, read_json, refused
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -76,5 +77,6 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _label(path: Path) -> str:
-    """What a reader calls the build: its folder's name."""
-    return (path.resolve().parent if path.name == "report.json" else path.resolve()).name
+    """What a reader calls the build: its folder's name, and that it is not the last one of its folder if so."""
+    folder = path.resolve().parent if path.name == "report.json" else path.resolve()
+    return f"{folder.name}, before a build that did not finish" if (folder / UNFINISHED).is_file() else folder.name

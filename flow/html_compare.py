@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flow.html_format import DASH, MINUS, bits, finite, number, ratio, table, width
-from flow.html_view import RESOURCES, VERDICTS, groups, metric_name, verification, widest
+from flow.html_score import metric_name
+from flow.html_view import RESOURCES, VERDICTS, groups, verification, widest
 
 Report = Mapping[str, Any]
 _LESS, _MORE, _NEITHER = -1, 1, 0  # which direction is the better one

@@ -12,6 +12,7 @@ from flow.html_folded import folding
 from flow.html_format import DASH, bits, finite, number, percent, ratio, seconds, step, table, width
 from flow.html_heat import heat
 from flow.html_luts import luts
+from flow.html_score import score, score_tile
 from flow.html_vendor import vendor
 
 ENGINES = {
@@ -59,7 +60,8 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "vendor": vendor(report),
         "differences": report.get("differences", []),
         "score": score(report),
-        "notes": [str(n) for n in table(report, "source").get("notes") or []],
+        "warnings": [str(line) for line in report.get("warnings") or []],
+        "notes": [str(n) for n in report.get("notes") or table(report, "source").get("notes") or []],
         "steps": steps(report),
         "skipped": [(TITLES.get(k, k), v) for k, v in sorted(table(report, "skipped").items())],
         "versions": sorted(table(report, "versions").items()),
@@ -71,11 +73,7 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
 def tiles(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The key figures: (name, figure, what stands beside it), and ``bad`` where it is below what was asked."""
     synthesis = table(report, "synthesis")
-    found: list[tuple[str, ...]] = []
-    scored = table(report, "score")
-    if scored:
-        found.append((metric_name(scored.get("metric")), f"{scored.get('value', 0):.4f}",
-                      f"integer design, {number(scored.get('rows'))} test rows of {scored.get('data')}"))  # fmt: skip
+    found = score_tile(report)
     if "lut" in synthesis:
         share = table(synthesis, "utilization").get("lut")
         found.append(
@@ -105,11 +103,6 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
         found.append(("mismatches", number(wrong), f"{number(vectors)} vectors compared on {len(engines)} engines",
                       "bad" if wrong else ""))  # fmt: skip
     return found
-
-
-def metric_name(metric: Any) -> str:
-    """A metric as people write it."""
-    return {"mse": "mean squared error"}.get(str(metric), str(metric))
 
 
 def _cycles(count: Any) -> str:
@@ -227,36 +220,6 @@ def proof(report: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     states = [(name, [marks.get(state, ("", state)) for state in found]) for name, found in rows]
     return {"links": [LINKS[link] for link in links], "rows": states, "folded": report.get("architecture") == "folded"}
-
-
-def score(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The integer design's score beside what training recorded, compared only where both mean the same."""
-    mine, trained = table(report, "score"), table(report, "training")
-    if not mine and not trained:
-        return None
-    rows = []
-    if mine:
-        rows.append(
-            ("integer design of this build, test part", metric_name(mine.get("metric")), _score(mine.get("value")))
-        )
-    rows += [(f"model in training, {what}", metric_name(trained.get("metric")), _score(trained.get(key)))
-             for key, what in (("test", "test part"), ("val", "validation part")) if key in trained]  # fmt: skip
-    return {"rows": rows, "verdict": _verdict(mine, trained), "data": mine.get("data"), "rows_tested": mine.get("rows")}
-
-
-def _score(value: Any) -> str:
-    return DASH if finite(value) is None else f"{value:.6f}"
-
-
-def _verdict(mine: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
-    value, recorded = finite(mine.get("value")), finite(trained.get("test"))
-    if value is None or recorded is None:
-        return ""
-    if mine.get("metric") != trained.get("metric") or mine.get("data") != trained.get("data"):
-        return "The training score is of other data or another metric and is not compared."
-    if abs(value - recorded) <= 1e-6:
-        return "The hardware scores what the trained model scored."
-    return f"The hardware's score differs from the trained model's by {number(value - recorded, 3)}."
 
 
 def steps(report: Mapping[str, Any]) -> dict[str, Any]:

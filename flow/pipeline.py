@@ -1,36 +1,32 @@
-"""The build: model -> design -> RTL and HLS -> every engine on the same vectors -> synthesis."""
+"""A build as data: what it was asked for, its model, its vectors, and what its steps have found."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from flow import plan
+from flow import modelfile, plan
 from flow.check import check
-from flow.dataset import TestPart, fit_test_part, open_dataset
+from flow.dataset import Preparation, TestPart, parse_preprocessing, stored_preprocessing
 from flow.errors import DesignError, ModelError
-from flow.evaluate import evaluate, quantize_inputs, to_float
 from flow.fixed import Ints
-from flow.ir import Design, from_json, to_json
+from flow.ir import Design, from_json
 from flow.parts import Part
 from flow.passes.group import group
 from flow.passes.prune import prune
 from flow.passes.widths import widths
-from flow.steps import Steps, build_lock, digest_of
+from flow.remarks import Remark, note
+from flow.steps import Steps
 from flow.untrusted import MAX_JSON, MAX_MODEL, digest, read_text, refused
-from flow.vectors import make_vectors
+from keras_models.preprocess import Preprocessing
 
 ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
 OPTIONAL_ENGINES = ("xls",)  # only where asked for: they need more than the default installation
 RTL_ENGINES = ("own", "xls")
 ARCHITECTURES = ("auto", "parallel", "folded")
-BULK_VECTORS = 20_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,7 @@ class Options:
     data: str | None = None
     split_key: str | None = None
     target_columns: str | None = None
+    preprocessing: str | None = None
     vectors: int | None = None
     clock_period_ns: float = 10.0
     architecture: str = "auto"
@@ -78,23 +75,6 @@ class Vectors:
     data_rows: int
 
 
-@dataclass
-class Build:
-    """A build under way: what was asked for and what the steps have found so far."""
-
-    options: Options
-    steps: Steps
-    design: Design
-    vectors: Vectors
-    test: TestPart | None = None
-    verification: dict[str, dict[str, Any]] = field(default_factory=dict)
-    synthesis: dict[str, Any] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    score: dict[str, Any] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-    differences: list[str] = field(default_factory=list)
-
-
 class ModelFile:
     """The model of a build, loaded only when a step needs it: importing Keras takes seconds."""
 
@@ -105,28 +85,73 @@ class ModelFile:
             self.digest = digest(path, MAX_JSON if self.is_design else MAX_MODEL) + (f" {layer}" if layer else "")
         self._loaded: Any = None
 
+    @cached_property
+    def stored(self) -> modelfile.StoredModel:
+        """What the Keras file holds, read apart without Keras."""
+        return modelfile.read(self.path)
+
+    @cached_property
+    def given(self) -> Design:
+        """The design that a ``design.json`` holds, not checked yet."""
+        with refused(DesignError, str(self.path), "rebuild it from the model"):
+            return from_json(read_text(self.path, MAX_JSON), str(self.path))
+
+    def preprocessing(self) -> Preprocessing | None:
+        """What training, or the build that wrote a ``design.json``, stored; None where nothing, or for one layer."""
+        if self.layer is not None:  # its inputs are signals inside the model
+            return None
+        if not self.is_design:
+            return stored_preprocessing(self.stored)
+        found = self.given.source.get("preprocessing")
+        return parse_preprocessing(json.dumps(found) if found else None, str(self.path))
+
     def keras(self) -> Any:
         """The Keras model."""
         from flow.extract import load_model  # imports Keras
 
         if self._loaded is None:
-            self._loaded = load_model(self.path, self.layer)
+            self._loaded = load_model(self.stored, self.layer)
         return self._loaded
 
     def design(self, options: Options) -> Design:
         """The finished design: extracted, all passes run and checked."""
         if self.is_design:
-            design = self.stored_design()
+            design = self.given
         else:
             from flow.extract import extract  # imports Keras
 
             design = extract(self.keras(), input_format=options.input_format)
         return finish(replace(design, head=options.head) if options.head != "logits" else design)
 
-    def stored_design(self) -> Design:
-        """The design that the file holds, not checked yet."""
-        with refused(DesignError, str(self.path), "rebuild it from the model"):
-            return from_json(read_text(self.path, MAX_JSON), str(self.path))
+
+@dataclass
+class Build:
+    """A build under way: what was asked for and what the steps have found so far."""
+
+    options: Options
+    steps: Steps
+    design: Design
+    vectors: Vectors
+    model: ModelFile
+    test: TestPart | None = None
+    preparation: Preparation = field(default_factory=Preparation)
+    verification: dict[str, dict[str, Any]] = field(default_factory=dict)
+    synthesis: dict[str, Any] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    score: dict[str, Any] = field(default_factory=dict)
+    keras_score: dict[str, Any] | None = None  # of the Keras model on the same rows; None where there is none
+    facts: dict[str, Any] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The label that each class index stands for, by the data or by the model; empty where neither tells."""
+        return self.test.classes if self.test else self.preparation.classes
+
+    def say(self, *remarks: Remark) -> None:
+        """Add what console and report have to say, each line once."""
+        self.remarks += [remark for remark in remarks if remark not in self.remarks]
 
 
 def finish(design: Design) -> Design:
@@ -134,90 +159,6 @@ def finish(design: Design) -> Design:
     for step in (prune, widths, group):
         design = check(step(check(design)))
     return design
-
-
-def run_build(
-    options: Options,
-    observer: Callable[[str, str], None],
-    engines: Callable[[Build], None],
-    teller: Callable[[str, str], None] = lambda step, what: None,
-) -> Build:
-    """Run every step; ``engines`` runs what comes after the design and its vectors are known. ``observer`` hears every
-    step's states, ``teller`` what a long step is doing just now.
-
-    Raises FlowError for what the user can mend; a model that cannot become a design leaves no output folder behind.
-    Mismatches do not raise: they are in the result.
-    """
-    model = ModelFile(options.model, options.layer)
-    existed = options.out.exists()
-    with ExitStack() as stack:
-        stack.enter_context(build_lock(options.out))
-        try:
-            plan.remove(options.out / "report.json")
-            plan.remove(options.out / "report.html")
-            steps = Steps(options.out, observer, teller)
-            dataset = None
-            if options.data:  # before the model: a wrong name is told at once
-                with steps.timed("data"):
-                    dataset = open_dataset(options.model, options.data, options.split_key, options.target_columns)
-            design = _design(model, options, steps)
-            test = fit_test_part(dataset, options.model, design) if dataset else None
-        except BaseException:
-            if not existed:
-                plan.remove(options.out)
-            raise
-        build = Build(options, steps, design, _vectors(options, design, test), test)
-        _keras(build, model)
-        engines(build)
-        _score(build)
-    return build
-
-
-def _design(model: ModelFile, options: Options, steps: Steps) -> Design:
-    key = digest_of("design 1", model.digest, options.head, options.input_format or "")
-
-    def work() -> dict[str, Any]:
-        design = model.design(options)
-        plan.write_file(options.out / "design.json", to_json(design))
-        return {"source": design.source}
-
-    result = steps.run("model", key, work, ("design.json",))
-    design = from_json((options.out / "design.json").read_text())
-    return replace(design, source=result["source"])
-
-
-def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors:
-    """The referee's vectors first (corners, data, random), then the whole test part, then random ones."""
-    weights = sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
-    referee = options.vectors or max(100, min(2000, 3_000_000 // max(weights, 1)))
-    data = quantize_inputs(design, test.inputs) if test else None
-    first = make_vectors(design, referee, data, options.seed)
-    count = max(BULK_VECTORS - len(first) - (0 if data is None else len(data)), 0)
-    more = make_vectors(design, count, None, options.seed + 1)
-    inputs = np.concatenate([first, *([data] if data is not None else []), more])
-    return Vectors(inputs, evaluate(design, inputs), len(first), 0 if data is None else len(data))
-
-
-def _keras(build: Build, model: ModelFile) -> None:
-    """Engine ``keras``: the Keras model against the integer design, on real inputs and on exact corner inputs."""
-    if model.is_design:
-        build.skipped["keras"] = "the build started from a design.json, there is no Keras model"
-        return
-    design, vectors = build.design, build.vectors
-    exact = to_float(vectors.inputs[: vectors.referee], design.input_formats).astype(np.float32)
-    inputs = exact if build.test is None else np.concatenate([exact, build.test.inputs])
-    key = digest_of("keras 1", model.digest, to_json(design), inputs.tobytes())
-
-    def work() -> dict[str, Any]:
-        from flow.extract import compare_with_keras  # imports Keras
-
-        return compare_with_keras(model.keras(), design, inputs)
-
-    result = build.steps.run("keras", key, work)
-    if result.get("skipped"):
-        build.skipped["keras"] = result["skipped"]
-        return
-    record(build, "keras", result)
 
 
 def leave_out(build: Build, engine: str, reason: str) -> None:
@@ -233,23 +174,18 @@ def record(build: Build, engine: str, result: dict[str, Any]) -> None:
     difference = result.pop("difference", None)
     seconds = result.pop("seconds", build.steps.seconds.get(engine, 0.0))
     build.verification[engine] = {**result, "seconds": round(seconds, 3)}
+    if result.get("note"):
+        build.say(note(f"engine {engine}: {result['note']}"))
     if result["mismatches"]:
         build.differences.append(f"engine {engine}: {difference or 'outputs differ'}")
         build.verification[engine]["first_mismatch"] = difference
 
 
-def _score(build: Build) -> None:
-    """The integer design's score on the data's test part, beside the one training recorded."""
-    if build.test is None:
-        build.skipped["score"] = "no data set was given (--data)"
-        return
-    start = build.vectors.referee
-    rows = build.vectors.expected[start : start + build.vectors.data_rows]
-    design = build.design
-    outputs = rows.astype(np.float64) if design.head == "argmax" else to_float(rows, design.output_formats)
-    build.score = {"data": build.test.name, "rows": len(rows), **build.test.score(outputs, design.head)}
-
-
 def save_json(path: Path, data: Any) -> None:
     """Write JSON for people and programs: sorted keys, indented."""
-    plan.write_file(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
+    plan.write_file(path, to_text(data))
+
+
+def to_text(data: Any) -> str:
+    """JSON as `save_json` writes it."""
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"

@@ -57,18 +57,54 @@ def write_file(path: Path, content: str | bytes) -> None:
         if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = _beside(path, data)
         try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
+            temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
             raise
+
+
+def write_together(files: Mapping[Path, str | bytes]) -> None:
+    """Write files that belong together, so that no new one ever lies beside an old one.
+
+    All are written whole beside their places before the first old one goes. Who is killed while they are put in place,
+    the first one first, leaves later ones absent, never old.
+    """
+    ready: dict[Path, Path] = {}
+    try:
+        for path, content in files.items():
+            with readable_errors(path):
+                if path.is_dir():
+                    raise OSError(errno.EEXIST, "a folder is in the way")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                ready[path] = _beside(path, _bytes(content))
+        for path in reversed(list(ready)[1:]):
+            remove(path)
+        for path, temporary in ready.items():
+            with readable_errors(path):
+                temporary.replace(path)
+    finally:
+        for temporary in ready.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path, data: bytes) -> Path:
+    """A temporary file beside ``path`` with the data of its next version, on the disk."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+    return Path(name)
 
 
 def remove(path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from flow import plan
 from flow.bench import Bench
-from flow.dataset import stored_preprocessing
 from flow.emit.axis import MAGIC, VERSION, Shell, emit_axis
 from flow.emit.pynq import FILES, PART, emit_pynq
 from flow.emit.verilog import Rtl
@@ -91,12 +90,12 @@ def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[
 def _pynq(build: Build, shell: Shell, bench: Bench) -> dict[str, str]:
     """The board's files; written over old ones, since bitstreams that the user made lie beside them."""
     options, vectors = build.options, build.vectors
-    found = stored_preprocessing(options.model)
-    preprocessing = json.loads(found.to_json()) if found else None
+    preprocessing = json.loads(build.preparation.text) if build.preparation.text else None
     rows = slice(0, min(_SELF_TEST, vectors.referee))
     return emit_pynq(
-        build.design, shell, bench, options.clock_period_ns, preprocessing, vectors.inputs[rows], vectors.expected[rows]
-    )
+        build.design, shell, bench, options.clock_period_ns, preprocessing, vectors.inputs[rows],
+        vectors.expected[rows], build.classes,
+    )  # fmt: skip
 
 
 def _axis(build: Build, shell: Shell, bench: Bench, key: str) -> None:

@@ -54,13 +54,13 @@ class Steps:
 
         ``outputs`` are files and folders below ``out`` that the result stands for.
         """
-        record = self.out / STATE / f"{name}.json"
         start = time.monotonic()
-        kept = self._recorded(record, key, outputs)
+        kept = self._recorded(name, key, outputs)
         if kept is not None:
             self._note(name, "cached", start)
             return kept
         self.observer(name, "running")
+        record = self._record(name)
         with readable_errors(record):
             record.unlink(missing_ok=True)
         try:
@@ -68,9 +68,21 @@ class Steps:
         except BaseException:
             self._note(name, "failed", start)
             raise
-        write_file(record, _sealed(key, self._contents(outputs), result))
+        self.put(name, key, result, outputs)
         self._note(name, "done", start)
         return result
+
+    def holds(self, name: str, key: str, outputs: tuple[str, ...] = (), tell: bool = False) -> bool:
+        """Whether the recorded result holds for ``key`` and ``outputs``; ``tell`` it to the observer if so."""
+        start = time.monotonic()
+        held = self._recorded(name, key, outputs) is not None
+        if held and tell:
+            self._note(name, "cached", start)
+        return held
+
+    def put(self, name: str, key: str, result: Mapping[str, Any], outputs: tuple[str, ...] = ()) -> None:
+        """Record a result, once its ``outputs`` are complete."""
+        write_file(self._record(name), _sealed(key, self._contents(outputs), result))
 
     def changed(self, name: str, key: str) -> bool:
         """Whether ``key`` is not the one kept for ``name``; forgets the kept one if so."""
@@ -103,8 +115,12 @@ class Steps:
             self.seconds[name] = round(time.monotonic() - start, 3)
         self.observer(name, state)
 
-    def _recorded(self, record: Path, key: str, outputs: tuple[str, ...]) -> dict[str, Any] | None:
+    def _record(self, name: str) -> Path:
+        return self.out / STATE / f"{name}.json"
+
+    def _recorded(self, name: str, key: str, outputs: tuple[str, ...]) -> dict[str, Any] | None:
         """A record counts only as it was written: what a changed one says would be taken for a result."""
+        record = self._record(name)
         with suppress(OSError, *DAMAGE):
             text = read_text(record, MAX_OWN_JSON)
             data = parse_json(text, str(record), finite=False, limit=MAX_OWN_JSON)

@@ -112,12 +112,12 @@ class Accelerator:
     def predict(self, X: Any) -> np.ndarray:
         """Predictions for rows of features in the data's own units.
 
-        Class indices where the accelerator ends in argmax; otherwise real-valued outputs (rows x outputs), in the
-        targets' own unit where the model was trained on standardised ones.
+        Labels as `classify` gives them where the accelerator ends in argmax; otherwise real-valued outputs (rows x
+        outputs), in the targets' own unit where the model was trained on standardised ones.
         """
         outputs = self.infer(self.quantize(self.preprocess(X)))
         if self.model["head"] == "argmax":
-            return outputs[:, 0]
+            return self._labels(outputs[:, 0])
         values = outputs * np.array([2.0 ** -o["frac"] for o in self.model["outputs"]])
         preprocessing = self.model["preprocessing"] or {}
         if preprocessing.get("target_mean"):
@@ -125,14 +125,21 @@ class Accelerator:
         return values
 
     def classify(self, X: Any) -> np.ndarray:
-        """The class of each row: the largest output, the first one on a tie; of a single output, whether it is > 0."""
+        """The label of each row, as in the data; the class's number where the build knew no labels.
+
+        It is the class of the largest output, the first one on a tie; of a single output, whether it is > 0.
+        """
         outputs = self.infer(self.quantize(self.preprocess(X)))
         if self.model["head"] == "argmax":
-            return outputs[:, 0]
+            return self._labels(outputs[:, 0])
         fracs = [int(o["frac"]) for o in self.model["outputs"]]
         if len(fracs) == 1:
-            return (outputs[:, 0] > 0).astype(np.int64)
-        return np.argmax(outputs << np.array([max(fracs) - f for f in fracs], np.int64), axis=1)
+            return self._labels((outputs[:, 0] > 0).astype(np.int64))
+        return self._labels(np.argmax(outputs << np.array([max(fracs) - f for f in fracs], np.int64), axis=1))
+
+    def _labels(self, classes: np.ndarray) -> np.ndarray:
+        known = self.model.get("classes")
+        return np.array(known, np.int64)[classes] if known else classes
 
     def preprocess(self, X: Any) -> np.ndarray:
         """Model inputs from features in the data's own units; unchanged where the model has no preprocessing."""

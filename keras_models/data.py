@@ -1,7 +1,8 @@
 """Data sets as ``.npz`` files (no pickles) or scikit-learn's bundled copies; NumPy only.
 
-An ``.npz`` holds ``X`` (rows x features), ``y`` (integer classes, or float targets of one or more columns) and a split
-array (0 train, 1 validation, 2 test).
+An ``.npz`` holds ``X`` (rows x features), ``y`` (integer labels, or float targets of one or more columns) and a split
+array (0 train, 1 validation, 2 test). Labels may be any integers: a model's outputs are the labels of the training part
+in ascending order, and what was saved with the model says which is which.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,7 @@ DECLARATIONS: Mapping[str, Declaration] = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """A loaded set. ``X``: (rows, features); ``y``: (rows,) int64 classes or (rows, targets) float64 in own units."""
+    """A loaded set. ``X``: (rows, features); ``y``: (rows,) int64 labels or (rows, targets) float64 in own units."""
 
     name: str
     X: np.ndarray
@@ -67,10 +69,20 @@ class Dataset:
         """``"classification"`` or ``"regression"``."""
         return "classification" if self.y.dtype.kind == "i" else "regression"
 
+    @cached_property
+    def classes(self) -> tuple[int, ...]:
+        """The labels that occur in the training part, ascending: what the outputs of a model mean. None of regression.
+
+        A label that only other parts have cannot be learned; rows that have it count as wrong.
+        """
+        if self.task == "regression":
+            return ()
+        return tuple(int(label) for label in np.unique(self.part("train")[1]))
+
     @property
     def outputs(self) -> int:
         """Number of classes, or of target columns."""
-        return int(self.y.max()) + 1 if self.task == "classification" else self.y.shape[1]
+        return len(self.classes) if self.task == "classification" else self.y.shape[1]
 
     def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """``X`` and ``y`` of ``"train"``, ``"val"`` or ``"test"``, not preprocessed."""
@@ -175,11 +187,7 @@ def _split(name: str, key: str, split: np.ndarray) -> np.ndarray:
 
 def _targets(name: str, y: np.ndarray, columns: tuple[int, ...] | None) -> np.ndarray:
     if y.dtype.kind in "iub":
-        if y.ndim != 1 or columns is not None:
-            raise DataError(f"data set {name!r}: integer y is one class per row; target columns need float targets")
-        if y.min() < 0:
-            raise DataError(f"data set {name!r}: class numbers must start at 0, found {int(y.min())}")
-        return y.astype(np.int64)
+        return _labels(name, y, columns)
     if y.dtype.kind != "f" or y.ndim not in (1, 2):
         raise DataError(f"data set {name!r}: y must be integers or floats of 1 or 2 dimensions, not {y.dtype}{y.shape}")
     y = y.reshape(len(y), -1).astype(np.float64)
@@ -192,3 +200,15 @@ def _targets(name: str, y: np.ndarray, columns: tuple[int, ...] | None) -> np.nd
             f"data set {name!r}: y holds NaN, infinity or a value beyond {MAX_VALUE:g}; clean the file first"
         )
     return y
+
+
+def _labels(name: str, y: np.ndarray, columns: tuple[int, ...] | None) -> np.ndarray:
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise DataError(f"data set {name!r}: integer y is one label per row, not {y.shape}; save targets as floats")
+    if columns is not None:
+        raise DataError(f"data set {name!r}: y holds integer labels, one per row; target columns need float targets")
+    if y.dtype.kind == "u" and y.size and int(y.max()) > np.iinfo(np.int64).max:
+        raise DataError(f"data set {name!r}: label {int(y.max())} is beyond 64 bits with sign; use smaller labels")
+    return y.astype(np.int64)

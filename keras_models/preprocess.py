@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .data import Dataset
+from .labels import class_indices, read_classes
 from .untrusted import MAX_MODEL, opened, parse_json
 
 ATTRIBUTE = "nmp_preprocessing"
@@ -30,7 +31,8 @@ class Preprocessing:
 
     Output columns are the numeric columns in their order (signed log where ``log``; ``(x - mean) * scale``; clipped to
     [``low``, ``high``] where ``clip``), then for each categorical column one 0/1 column per kept level.
-    ``target_mean`` and ``target_std`` are empty for classification.
+    ``target_mean`` and ``target_std`` are empty for classification; ``classes`` are then the labels of the model's
+    outputs in their order (none in files of earlier versions: there a label is the number of its output).
     """
 
     features: int
@@ -44,10 +46,11 @@ class Preprocessing:
     target_std: tuple[float, ...] = ()
     low: float = CLIP_LOW
     high: float = CLIP_HIGH
+    classes: tuple[int, ...] = ()
 
     @classmethod
     def fit(cls, dataset: Dataset) -> Preprocessing:
-        """Fit on the training part: heavy tails, moments, categorical levels and target moments."""
+        """Fit on the training part: heavy tails, moments, categorical levels, target moments or labels."""
         X, y = dataset.part("train")
         categorical = tuple(
             (column, _top_levels(X[:, column], count))
@@ -64,7 +67,10 @@ class Preprocessing:
         if dataset.task == "regression":
             mean = tuple(float(v) for v in y.mean(axis=0))
             std = tuple(float(v) if v > 0 else 1.0 for v in y.std(axis=0))
-        return cls(X.shape[1], numeric, *columns, categorical=categorical, target_mean=mean, target_std=std)
+        return cls(
+            X.shape[1], numeric, *columns, categorical=categorical, target_mean=mean, target_std=std,
+            classes=dataset.classes,
+        )  # fmt: skip
 
     @property
     def outputs(self) -> int:
@@ -95,9 +101,9 @@ class Preprocessing:
         return np.ascontiguousarray(np.concatenate(blocks, axis=1))
 
     def apply_targets(self, y: np.ndarray) -> np.ndarray:
-        """Standardised float32 targets (rows, targets); class numbers pass as int32."""
+        """Standardised float32 targets (rows, targets); of labels the int32 class indices, -1 for others."""
         if not self.target_mean:
-            return np.asarray(y).astype(np.int32)
+            return class_indices(y, self.classes)
         return ((np.asarray(y, np.float64) - self.target_mean) / np.asarray(self.target_std)).astype(np.float32)
 
     def restore_targets(self, y: np.ndarray) -> np.ndarray:
@@ -105,6 +111,10 @@ class Preprocessing:
         if not self.target_mean:
             return np.asarray(y)
         return np.asarray(y, np.float64) * np.asarray(self.target_std) + np.asarray(self.target_mean)
+
+    def labels(self, indices: np.ndarray) -> np.ndarray:
+        """The data set's labels of class indices, such as the argmax of a model's outputs."""
+        return np.asarray(self.classes, np.int64)[indices] if self.classes else np.asarray(indices)
 
     def to_json(self) -> str:
         """A JSON text from which `from_json` restores an equal object."""
@@ -117,10 +127,12 @@ class Preprocessing:
             stored: Any = parse_json(text, "the text", limit=_MAX_TEXT)
             if not isinstance(stored, dict) or stored.pop("version", None) != _FORMAT_VERSION:
                 raise ValueError("unknown version")
+            stored.setdefault("classes", [])  # models of earlier versions have none
             if set(stored) != {field.name for field in fields(cls)}:
                 raise ValueError("other members than it should have")
             for key in ("numeric", "log", "mean", "scale", "clip", "target_mean", "target_std"):
                 stored[key] = tuple(_list(stored[key], key))
+            stored["classes"] = read_classes(_list(stored["classes"], "classes"))
             stored["categorical"] = tuple(
                 (column, tuple(_list(levels, "categorical")))
                 for column, levels in (

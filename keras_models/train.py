@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from . import choice
 from .choice import UsageError, sizes_of
 from .data import DataError, Dataset, load_dataset
+from .labels import label_remarks
 from .output import write, write_run_pictures
 from .preprocess import Preprocessing
 from .schedule import WARM_UP
@@ -74,23 +75,34 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (0, or 1 with one ``error:`` line)."""
+    """Run the command line; returns the exit status: 0, or with one ``error:`` line 1, or 130 when interrupted."""
     options = parser().parse_args(arguments)
     try:
         check(options)
         dataset = load_dataset(options.data, options.split_key, _columns(options.target_columns))
         _check_writable(options.out)
+        remarks = label_remarks(dataset)
         choose_backend()
         if arguments is None:
             keep_tensorflow_out(options.method)
+        for line in remarks:
+            print(f"note: {line}", flush=True)
         train(options, dataset)
     except (DataError, UsageError, OSError, ValueError) as error:
         print(f"error: {one_line(str(error)) or type(error).__name__}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("error: interrupted; nothing was written", file=sys.stderr)
-        return 1
+        print(f"error: interrupted; {_left(options)}", file=sys.stderr)
+        return 130
     return 0
+
+
+def _left(options: argparse.Namespace) -> str:
+    """What an interrupted run leaves behind."""
+    kept = options.out.with_suffix(".checkpoint.npz")
+    if options.resume and kept.exists():
+        return f"{kept} is kept: the same command goes on from there"
+    return "its files are not complete: run the same command again"
 
 
 def check(options: argparse.Namespace) -> None:
@@ -255,6 +267,8 @@ def summary(
         "seed": options.seed,
         "data": dataset.name,
         "split_key": options.split_key,
+        "classes": list(dataset.classes) or None,
+        "notes": label_remarks(dataset),
         "method": options.method,
         "mode": options.mode if options.method == "nmp" else None,
         "model": options.model,

@@ -146,6 +146,20 @@ def test_softmax_is_left_out_and_noted():
         assert model.predict(np.zeros((1, 4)), verbose=0).sum() == pytest.approx(1)  # still the user's model
 
 
+def test_quantizers_that_are_stochastic_in_training_only_are_noted():
+    """qkeras rounds such weights to nearest at inference: that is what the design holds, and what is said."""
+    stochastic = qkeras.quantized_bits(4, 0, alpha=1, use_stochastic_rounding=True)
+    hidden = dense(kernel=stochastic, bias_quantizer=qkeras.quantized_bits(6, 1, alpha=1, use_stochastic_rounding=True))
+    last = dense(2, "last", qkeras.stochastic_ternary(alpha=1))
+    model = filled(chain(qact(IN), hidden, qact("quantized_relu(4,1)"), last))
+    notes = extract(model).source["notes"]
+    told = [("hidden", "weights"), ("hidden", "biases"), ("last", "weights")]
+    assert len(notes) == len(told) and agree(model)
+    for text, (layer, what) in zip(notes, told, strict=True):
+        assert f"layer {layer}: " in text and f"of its {what} is stochastic in training only" in text
+    assert not extract(filled(chain(qact(IN), dense()))).source["notes"]
+
+
 def test_names_become_identifiers():
     model = filled(chain(qact(IN), dense(2, name="a-b"), dense(2, name="a.b"), dense(2, name="A_b")))
     assert [la.name for la in extract(model, name="7 up").layers] == ["a_b", "a_b_2", "A_b_3"]

@@ -13,6 +13,7 @@ from flow.html_format import number, percent, seconds, span, step
 from flow.html_view import tiles, verification, view
 from flow.parts import resolve
 from flow.report import app
+from flow.reports.open_json import UNFINISHED
 from flow.results import failed_report
 
 VOID = {"meta", "link", "input", "br", "img"}
@@ -120,6 +121,30 @@ def test_scores_are_compared_only_where_they_mean_the_same():
     assert "not compared" in view(report(training=other))["score"]["verdict"]
     assert "differs" in view(report(training={"data": "digits", "metric": "accuracy", "test": 0.8}))["score"]["verdict"]
     assert view(report(score={}, training={}))["score"] is None
+
+
+def test_a_warning_and_another_score_of_keras_stand_above_everything_else():
+    own = {"data": "digits", "metric": "accuracy", "rows": 360, "value": 0.95}
+    data = report(keras_score=own, warnings=[f"scores differ {HOSTILE}"], preprocessing="none", classes=[1, 4])
+    text = html.page(data)
+    page = Page(text)
+    assert f"scores differ {HOSTILE}" in "".join(page.texts)
+    assert text.index("Warning:") < text.index('<dl class="tiles">')
+    tile = tiles(data)[0]
+    assert "Keras model 0.9500" in tile[2] and tile[3] == "bad" and tiles(report())[0][3] == ""
+    shown = view(data)["score"]
+    assert [row[2] for row in shown["rows"]][:2] == ["0.900000", "0.950000"]
+    assert "without preprocessing" in shown["prepared"] and "0 is 1, 1 is 4" in shown["labels"]
+    assert view(report())["score"]["labels"] == ""
+
+
+def test_a_report_of_the_build_before_is_called_so(tmp_path):
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        folder.mkdir()
+        (folder / "report.json").write_text(json.dumps(report()))
+    (tmp_path / "second" / UNFINISHED).write_text("{}")
+    shown = " ".join(Page(html.compare(tmp_path / "first", tmp_path / "second")).texts)
+    assert "second, before a build that did not finish" in shown and "first, before" not in shown
 
 
 def test_square_inputs_look_like_the_picture_they_are():

@@ -54,9 +54,11 @@ ORDER = [
     ["flow.usage", "flow.usage_folded"],
     ["flow.emit"],
     ["flow.simulate", "flow.route"],
+    ["flow.remarks", "flow.labels", "flow.saturation", "flow.dataset"],
     ["flow.pipeline"],
-    ["flow.routing", "flow.counting", "flow.netlist_engine", "flow.text_engine"],
+    ["flow.stages", "flow.routing", "flow.counting", "flow.netlist_engine", "flow.text_engine"],
     ["flow.engines", "flow.results", "flow.console", "flow.html"],
+    ["flow.outcome"],
     ["flow.explore"],
     ["flow.build", "flow.sweep"],
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from keras_models.data import DataError, load_dataset
+from keras_models.labels import label_remarks
 from keras_models.preprocess import Preprocessing, attach, read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,7 +75,8 @@ NAN = np.full((60, 4), np.nan, np.float32)
         ({"split": np.repeat([0, 1, 2], 10).astype(np.int8)}, "rows"),
         ({"split": np.zeros(60)}, "integer"),
         ({"y": np.full(60, np.inf)}, "infinity"),
-        ({"y": np.full(60, -1)}, "start at 0"),
+        ({"y": np.zeros((60, 3), int)}, "one label per row"),
+        ({"y": np.full(60, 1 << 63, np.uint64)}, "beyond 64 bits"),
         ({"y": np.array(["a"] * 60)}, "y must be"),
     ],
 )
@@ -164,3 +168,56 @@ def test_attached_to_model_files(tmp_path: Path, suffix: str) -> None:
 def test_damaged_descriptions_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="preprocessing"):
         Preprocessing.from_json(text)
+
+
+LABELS = {  # the training part's labels, those of the other parts, the outputs they become, and what is said
+    "0 to 2": ([0, 1, 2], [2, 1, 0], [2, 1, 0], ""),
+    "1 to 3": ([1, 2, 3], [3, 1, 2], [2, 0, 1], "labels 1 to 3 are outputs 0 to 2"),
+    "gaps": ([7, 2, 400], [400, 2, 7], [2, 0, 1], "labels 2, 7, 400 are outputs 0 to 2"),
+    "signs": ([-1, 1, 1], [1, -1, 1], [1, 0, 1], "labels -1, 1 are outputs 0, 1"),
+    "unseen": (
+        [0, 1, 1],
+        [1, 5, 0],
+        [1, -1, 0],
+        r"1 of 3 rows of the test part have labels .*\(5\); they count as wrong",
+    ),
+    "beyond 32 bits": ([1 << 32, 0, 1], [1 << 32, 1, 0], [2, 1, 0], "labels 0, 1, 4294967296 are outputs 0 to 2"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_labels_of_any_kind_become_outputs(tmp_path: Path, kind: str, shape: tuple[int, ...]) -> None:
+    seen, others, indices, words = LABELS[kind]
+    y, split = np.array([*seen, *others, *others]).reshape(shape), np.repeat([0, 1, 2], 3)
+    dataset = load_dataset(save(tmp_path / "d.npz", X=np.eye(9, 4), y=y, split=split))
+    assert dataset.task == "classification" and dataset.outputs == len(set(seen))
+    fitted = Preprocessing.from_json(Preprocessing.fit(dataset).to_json())
+    assert fitted.classes == tuple(sorted(set(seen)))
+    found = fitted.apply_targets(dataset.part("test")[1])
+    assert found.tolist() == indices
+    known = found >= 0
+    np.testing.assert_array_equal(fitted.labels(found[known]), np.array(others)[known])
+    said = " ".join(label_remarks(dataset))
+    assert re.search(words, said) if words else not said
+
+
+def test_labels_that_cannot_be_learned_are_refused(tmp_path: Path) -> None:
+    one = load_dataset(save(tmp_path / "d.npz", y=np.repeat([3, 0, 1], 20)))
+    with pytest.raises(DataError, match="one class only \\(label 3\\)"):
+        label_remarks(one)
+
+
+def test_descriptions_of_earlier_versions_name_outputs_by_number() -> None:
+    fields = json.loads(Preprocessing.fit(load_dataset("digits")).to_json())
+    assert fields.pop("classes") == list(range(10))
+    old = Preprocessing.from_json(json.dumps(fields))
+    assert old.classes == () and old.apply_targets(np.array([0, 9, -1, 1 << 40])).tolist() == [0, 9, -1, -1]
+    assert old.labels(np.array([3])).tolist() == [3]
+
+
+@pytest.mark.parametrize("classes", [[0, 0], [1, 0], [0.5], ["a"], [True, 2], [1 << 64], 3, "01"])
+def test_damaged_labels_are_refused(classes: object) -> None:
+    fields = json.loads(Preprocessing.fit(load_dataset("digits")).to_json()) | {"classes": classes}
+    with pytest.raises(ValueError, match="preprocessing"):
+        Preprocessing.from_json(json.dumps(fields))

@@ -57,6 +57,25 @@ def test_writes_all_files_and_repeats_exactly(regression: str, tmp_path: Path) -
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
+def test_an_interrupt_ends_with_status_130_and_says_what_is_left(
+    regression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from keras_models import fit
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit.RunState, "record", interrupted)
+    options = ("--data", regression, "--hidden", "4", "--epochs", 2, "--out", tmp_path / "m.h5")
+    assert run(*options) == 130
+    assert capsys.readouterr().err == "error: interrupted; its files are not complete: run the same command again\n"
+    assert not (tmp_path / "m.h5").exists()
+    (tmp_path / "m.checkpoint.npz").touch()
+    monkeypatch.setattr(train, "train", interrupted)
+    assert run(*options, "--resume") == 130
+    assert f"{tmp_path / 'm.checkpoint.npz'} is kept: the same command goes on" in capsys.readouterr().err
+
+
 def test_saved_score_is_the_models_own(tmp_path: Path) -> None:
     from keras_models.data import load_dataset
     from keras_models.models import load_model

@@ -79,6 +79,9 @@ def test_own_build_report_is_the_record_of_its_folder(project: Path) -> None:
     folder = read_folder(project)
     assert (folder.merged.kind, folder.merged.resources.lut, folder.merged.latency_min_cycles) == ("flow_build", 100, 6)
     assert len(folder.reports) == 8
+    assert "report" not in folder.merged.details
+    (project / "unfinished.json").write_text("{}")
+    assert "a later one did not finish" in read_folder(project).merged.details["report"]
 
 
 def test_empty_folder_is_an_error(tmp_path: Path) -> None:

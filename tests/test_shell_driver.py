@@ -25,14 +25,14 @@ from keras_models.preprocess import Preprocessing
 LAYOUTS = [("bytes", 32), ("packed", 32), ("bytes", 64), ("packed", 64)]
 
 
-def set_up(seed=3, lanes="bytes", bus=32, preprocessing=None, **options):
+def set_up(seed=3, lanes="bytes", bus=32, preprocessing=None, classes=(), **options):
     """A random design, its board and its driver."""
     design = strategies.random_design(seed)
     rtl = emit_parallel(design, build_graphs(design), 10.0)
     bench = describe(design, rtl)
     layout = layout_of(bench, lanes, bus)
     shell = emit_axis(design.name, rtl, bench, layout)
-    model = json.loads(json.dumps(accelerator(design, shell, bench, preprocessing)))
+    model = json.loads(json.dumps(accelerator(design, shell, bench, preprocessing, classes)))
     model["shell"], model["bench"] = shell, bench
 
     def answer(data):
@@ -82,6 +82,18 @@ def test_preprocessing_and_target_scaling_are_the_models_own():
     assert np.array_equal(accelerator.preprocess(X), model.apply(X))
     logits = to_float(evaluate(design, quantize_inputs(design, model.apply(X))), design.output_formats)
     assert np.array_equal(accelerator.predict(X), model.restore_targets(logits))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_classes_come_back_as_the_labels_of_the_data(seed):
+    design = strategies.random_design(seed)
+    outputs = len(design.layers[-1].neurons)
+    labels = np.array([7 * i - 5 for i in range(max(outputs, 2))])
+    named, plain = (set_up(seed, classes=classes)[2] for classes in (labels.tolist(), ()))
+    X = np.random.default_rng(seed).normal(0, 20, (60, len(design.inputs)))
+    assert np.array_equal(named.classify(X), labels[plain.classify(X)])
+    expected = labels[plain.predict(X)] if design.head == "argmax" else plain.predict(X)
+    assert np.array_equal(named.predict(X), expected)
 
 
 FAULTS = {

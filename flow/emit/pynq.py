@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from flow.bench import Bench
@@ -25,16 +26,18 @@ def emit_pynq(
     preprocessing: dict[str, Any] | None,
     inputs: Ints,
     expected: Ints,
+    classes: Sequence[int] = (),
 ) -> dict[str, str]:
     """Files of the folder ``pynq``, beside ``rtl`` and ``shell``.
 
-    ``preprocessing`` is what was saved with the model, ``inputs`` and ``expected`` are the mantissas of the self test.
+    ``preprocessing`` is what the build applied, ``classes`` the label of each class index where known, ``inputs`` and
+    ``expected`` are the mantissas of the self test.
     """
     name = shell.top.removesuffix("_axis")
     clock_mhz = f"{min(1000 / clock_period_ns, _MAX_CLOCK_MHZ):g}"
     common = {"part": PART, "vendor": _VENDOR, "top": shell.top}
     sources = [f"../{s}" for s in bench.sources] + [f"../shell/{s}" for s in shell.files]
-    about = accelerator(design, shell, bench, preprocessing)
+    about = accelerator(design, shell, bench, preprocessing, classes)
     tests = {"inputs": inputs.tolist(), "expected": expected.tolist()}
     return {
         "package_ip.tcl": render(
@@ -51,8 +54,10 @@ def emit_pynq(
     }  # fmt: skip
 
 
-def accelerator(design: Design, shell: Shell, bench: Bench, preprocessing: dict[str, Any] | None) -> dict[str, Any]:
-    """What the driver must know: identity, layout, input quantizers, outputs, preprocessing."""
+def accelerator(
+    design: Design, shell: Shell, bench: Bench, preprocessing: dict[str, Any] | None, classes: Sequence[int] = ()
+) -> dict[str, Any]:
+    """What the driver must know: identity, layout, input quantizers, outputs, preprocessing, labels."""
     fracs = [0] if design.head == "argmax" else [f.frac for f in design.output_formats]
     return {
         "schema": 1,
@@ -74,6 +79,7 @@ def accelerator(design: Design, shell: Shell, bench: Bench, preprocessing: dict[
             for e, frac in zip(bench.outputs, fracs, strict=True)
         ],
         "preprocessing": preprocessing,
+        "classes": list(classes) or None,
     }
 
 
@@ -82,7 +88,7 @@ def notebook(design: Design, about: dict[str, Any]) -> dict[str, Any]:
     preprocessing = about["preprocessing"]
     features = preprocessing["features"] if preprocessing else len(design.inputs)
     unit = "in the data's own units: preprocessing is the model's own" if preprocessing else "as the model takes them"
-    answer = "the class of every row" if design.head == "argmax" else f"{len(about['outputs'])} outputs for every row"
+    answer = "the label of every row" if design.head == "argmax" else f"{len(about['outputs'])} outputs for every row"
     cells = [
         _text(
             f"# {design.name} on the chip\n",

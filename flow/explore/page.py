@@ -9,7 +9,7 @@ from typing import Any
 from flow.explore.space import OBJECTIVES, Settings
 from flow.html import render
 from flow.html_format import number
-from flow.html_view import metric_name
+from flow.html_score import metric_name
 
 Entry = Mapping[str, Any]
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 900.0, 420.0, 70.0, 50.0, 15.0, 20.0

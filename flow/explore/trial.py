@@ -18,6 +18,7 @@ from typing import Any
 from flow import plan
 from flow.errors import BuildLocked, FlowError, Mismatch, ModelError, ToolFailed
 from flow.explore.space import figures
+from flow.reports.open_json import UNFINISHED
 from flow.steps import Steps, build_lock, digest_of
 from flow.tools import process
 from flow.untrusted import MAX_MODEL, MAX_OWN_JSON, Unusable, digest, read_json, refused
@@ -137,7 +138,7 @@ def _built(job: Job, model: Path, outcome: Outcome) -> dict[str, Any]:
             _python(arguments, place, place / "build.log", job.cache)
         except ToolFailed as exc:
             report = _report(out)
-            if report.get("status") == "mismatch":
+            if report.get("status") == "mismatch" and not (out / UNFINISHED).exists():
                 raise Mismatch(f"{'; '.join(report['differences'])}; see {out / 'report.html'}") from exc
             raise
         return _report(out)

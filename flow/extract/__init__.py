@@ -1,11 +1,12 @@
 """Keras to `Design`. Nothing here imports Keras until a model is loaded.
 
 `load_model` reads a file safely, `extract` turns the model into integers, `keras_outputs` is the Keras side of the
-comparison, `float32_exactness` says which neurons Keras itself cannot compute exactly.
+comparison, `predictions` what Keras itself predicts, `float32_exactness` says which neurons it cannot compute exactly.
 """
 
 from flow.extract.design import extract, parse_format
 from flow.extract.load import load_model
+from flow.extract.predictions import predictions
 from flow.extract.projection import choose
 from flow.extract.reference import compare_with_keras, float32_exactness, keras_outputs
 
@@ -17,4 +18,5 @@ __all__ = [
     "keras_outputs",
     "load_model",
     "parse_format",
+    "predictions",
 ]

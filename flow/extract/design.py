@@ -12,6 +12,7 @@ from flow.errors import ModelError, UsageError
 from flow.extract.assemble import fold
 from flow.extract.chain import input_shape, layers_of
 from flow.extract.read import steps_of
+from flow.extract.training_only import training_only
 from flow.fixed import Fixed, Quantizer
 from flow.ir import HEADS, Design, Layer
 
@@ -29,11 +30,15 @@ def extract(model: Any, name: str | None = None, input_format: str | None = None
     if head not in HEADS:
         raise UsageError(f"unknown head {head!r}; known: {', '.join(HEADS)}")
     elements = math.prod(input_shape(model))
-    steps = [step for applied in layers_of(model) for step in steps_of(applied)]
+    path = layers_of(model)
+    steps = [step for applied in path for step in steps_of(applied)]
     given = Quantizer.saturating(parse_format(input_format)) if input_format else None
     assembler = fold(steps, elements, given)
     inputs, layers = assembler.finish()
-    source = {"notes": assembler.notes, "input_format": input_format, "versions": _versions()}
+    notes = [*training_only(path), *assembler.notes]
+    if given is not None:
+        notes.append(f"the model does not quantize its inputs: here they are rounded to {given.format}")
+    source = {"notes": notes, "input_format": input_format, "versions": _versions()}
     return check(Design(identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
 
 

@@ -14,7 +14,7 @@ from flow.extract.projection import projection
 from flow.extract.quiet import quiet
 
 
-def load_model(path: Path | str, layer: str | None = None) -> Any:
+def load_model(path: Path | str | modelfile.StoredModel, layer: str | None = None) -> Any:
     """The model in a ``.h5`` or ``.keras`` file of Keras 3 or of the old line (Keras 2, qkeras 0.9), uncompiled.
 
     Comes back as a Sequential model of the layers on the path from input to output; with ``layer``, of that dense layer
@@ -22,13 +22,13 @@ def load_model(path: Path | str, layer: str | None = None) -> Any:
     Models without QKeras layers run on JAX, others on TensorFlow, unless KERAS_BACKEND says otherwise. Raises
     ModelError in one line: what is wrong, in which layer or file, and the remedy.
     """
-    stored = modelfile.read(path)
+    stored = path if isinstance(path, modelfile.StoredModel) else modelfile.read(path)
     if layer is not None:
         stored = projection(stored, layer)
     try:
         spec = model_spec(stored.config)
     except ModelError as exc:
-        raise ModelError(f"{path}: {exc}") from None
+        raise ModelError(f"{stored.path}: {exc}") from None
     with quiet():
         _choose_backend(spec)
         return _build(spec, stored)

@@ -18,6 +18,7 @@ from typing import Any
 
 from flow.errors import ReportError
 from flow.reports.model import Report, Resources
+from flow.reports.open_json import UNFINISHED
 from flow.reports.read import MAX_BYTES, UnknownKind, read_report
 from keras_models.untrusted import one_line
 
@@ -73,6 +74,10 @@ def read_folder(folder: Path) -> Folder:
             errors[name] = str(exc)
     if not reports:
         raise ReportError(next(iter(errors.values()), f"{folder}: no report found in it or below"))
+    own = reports.get("report.json")
+    if own is not None and own.kind == "flow_build" and (folder / UNFINISHED).is_file():
+        told = f"of an earlier build; a later one did not finish, see {UNFINISHED}"
+        reports["report.json"] = replace(own, details={**own.details, "report": told})
     merged, ambiguous = _merge(reports)
     return Folder(reports, errors, merged, ambiguous)
 

@@ -10,6 +10,8 @@ from flow.parts import resolve
 from flow.reports.model import Report, Resources
 from flow.untrusted import Unusable, parse_json
 
+UNFINISHED = "unfinished.json"  # beside a report.json: a later build of the folder has not ended with a result
+
 
 def load(content: str) -> dict[str, Any] | None:
     """The JSON object a text holds; None where it is none."""
