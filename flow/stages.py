@@ -18,6 +18,7 @@ from flow.ir import Design, from_json, to_json
 from flow.pipeline import Build, ModelFile, Options, Vectors, record
 from flow.remarks import note, warning
 from flow.steps import Steps, digest_of
+from flow.untrusted import MAX_JSON, read_text
 from flow.vectors import make_vectors
 
 BULK_VECTORS = 20_000
@@ -71,7 +72,7 @@ def _design(model: ModelFile, options: Options, steps: Steps, preparation: Prepa
     """The design of a model, or the one that an earlier build of the folder made of the same."""
     key = _design_key(model, options, preparation)
     if steps.holds("model", key, ("design.json",), tell=True):
-        return from_json((options.out / "design.json").read_text())
+        return from_json(read_text(options.out / "design.json", MAX_JSON))
     with steps.timed("model"):
         design = model.design(options)
     if design.head == "argmax" and len(design.layers[-1].neurons) == 1:
