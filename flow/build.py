@@ -161,6 +161,7 @@ def _run(options: Options) -> int:
     from flow import html, pipeline, plan, results
     from flow.console import Progress, summary
     from flow.engines import run_engines
+    from flow.untrusted import is_folder
 
     console = Console(highlight=False)
     start = time.monotonic()
@@ -175,7 +176,7 @@ def _run(options: Options) -> int:
         with progress:
             build = pipeline.run_build(options, observe, run_engines, progress.tell)
     except FlowError as exc:
-        if (options.out / ".state").is_dir() and type(exc).__name__ != "BuildLocked":
+        if is_folder(options.out / ".state") and type(exc).__name__ != "BuildLocked":
             failed = results.failed_report(options.part, str(exc))
             pipeline.save_json(options.out / "report.json", failed)
             plan.write_file(options.out / "report.html", html.page(failed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -149,7 +150,7 @@ def run_build(
     Mismatches do not raise: they are in the result.
     """
     model = ModelFile(options.model, options.layer)
-    existed = options.out.exists()
+    existed = os.path.lexists(options.out)
     with ExitStack() as stack:
         stack.enter_context(build_lock(options.out))
         try:
