@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from flow.errors import FlowError, ModelError, ToolFailed, ToolNotFound, UsageError
+from flow.untrusted import is_folder
 from keras_models.untrusted import one_line
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -41,7 +42,7 @@ def _write(model: Path, backend: str, part: str | None, clock_period_ns: float, 
     names = {name.lower(): name for name in BACKENDS}
     if backend.lower() not in names:
         raise UsageError(f"hls4ml back end {backend} is not known; choose one of {', '.join(BACKENDS)}")
-    if out.is_dir() and any(out.iterdir()) and not (out / "outputs.json").is_file():
+    if is_folder(out) and any(out.iterdir()) and not (out / "outputs.json").is_file():
         raise UsageError(f"{out} holds other files; give a new folder for the project")
     from flow import parts, plan
     from flow.emit.hls4ml_project import collect

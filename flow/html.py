@@ -20,7 +20,7 @@ from flow.errors import ReportError
 from flow.html_compare import compare_view
 from flow.html_view import view
 from flow.reports.open_json import UNFINISHED
-from flow.untrusted import DAMAGE, read_json, refused
+from flow.untrusted import DAMAGE, is_folder, read_json, refused
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 _DAMAGED = (*DAMAGE, jinja2.UndefinedError)
@@ -68,7 +68,7 @@ def compare(first: Path, second: Path) -> str:
 
 def read(path: Path) -> dict[str, Any]:
     """A build's ``report.json``, by its own path or its folder's. Raises ReportError."""
-    file = path / "report.json" if path.is_dir() else path
+    file = path / "report.json" if is_folder(path) else path
     with refused(ReportError, f"{file}: cannot be read as a build report", "name a build's folder"):
         report = read_json(file, finite=False)
     if not isinstance(report, dict) or "status" not in report:

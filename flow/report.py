@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from flow.errors import FlowError, UsageError
 from flow.reports import Folder, Report, read_folder, read_report
+from flow.untrusted import is_folder
 from keras_models.untrusted import one_line
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -60,10 +60,7 @@ def _compare(first: Path, second: Path, out: Path) -> None:
 
 
 def _read(path: Path) -> Report | Folder:
-    with suppress(OSError):  # of a name that cannot be one: its reader tells
-        if path.is_dir():
-            return read_folder(path)
-    return read_report(path)
+    return read_folder(path) if is_folder(path) else read_report(path)
 
 
 def show(console: Console, found: Report | Folder, path: Path) -> None:

@@ -134,7 +134,7 @@ def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> 
     folder = (out / name).resolve()
     kept = _kept(folder)
     settings = settle({**_DEFAULTS, "beta_default": _BETA}, given, kept, name)
-    fresh = not folder.exists()
+    fresh = not os.path.lexists(folder)
     with build_lock(folder):
         try:
             if kept is None:

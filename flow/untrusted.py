@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from keras_models.untrusted import (
 )
 
 __all__ = [
-    "DAMAGE", "MAX_JSON", "MAX_MODEL", "MAX_OWN_JSON", "Unusable", "digest", "opened", "parse_json", "parse_xml",
-    "read_arrays", "read_bytes", "read_json", "read_text", "read_yaml", "refused",
+    "DAMAGE", "MAX_JSON", "MAX_MODEL", "MAX_OWN_JSON", "Unusable", "digest", "is_folder", "opened", "parse_json",
+    "parse_xml", "read_arrays", "read_bytes", "read_json", "read_text", "read_yaml", "refused",
 ]  # fmt: skip
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
@@ -53,6 +53,13 @@ def refused(error: type[FlowError], what: str, remedy: str) -> Iterator[None]:
     except (OSError, *DAMAGE) as exc:
         reason = getattr(exc, "strerror", None) or " ".join(str(exc).split()) or type(exc).__name__
         raise error(f"{what}: {reason[:200]}; {remedy}") from None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; False also for what cannot be a name (too long, with a zero byte)."""
+    with suppress(OSError, ValueError):
+        return path.is_dir()
+    return False
 
 
 def read_yaml(path: Path) -> Any:
