@@ -42,6 +42,7 @@ def test_only_extract_imports_keras():
 
 ORDER = [
     ["flow.errors", "flow.chain"],
+    ["flow.integers"],
     ["flow.fixed"],
     ["flow.ir", "flow.graph"],
     ["flow.ranges"],
