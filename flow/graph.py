@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow.fixed import Ints, bits_for
-from flow.integers import SAFE_BITS, as_int64, clipped, magnitude, narrowed, shifted_left, wide
+from flow.integers import SAFE_BITS, as_int64, clipped, ends_in_zeros, magnitude, narrowed, shifted_left, wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +186,5 @@ def quantize(node: Node, value: Ints) -> Ints:
     else:
         rounded = value >> node.drop
         if node.half_even:
-            tie = (value & ((1 << node.drop) - 1)) == 0
-            rounded = rounded & ~tie.astype(np.int64)
+            rounded = np.where(ends_in_zeros(value, node.drop), rounded & ~1, rounded)
     return clipped(rounded, node.low, node.high)

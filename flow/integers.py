@@ -75,6 +75,13 @@ def added(values: Ints, constants: Sequence[int] | int) -> Ints:
     return narrowed(np.asarray(wide(values) + np.array(constants, object), object))
 
 
+def ends_in_zeros(values: Ints, count: int) -> NDArray[np.bool_]:
+    """Where the lowest ``count`` bits are all 0."""
+    if values.dtype != object and count > SAFE_BITS:
+        return np.asarray(values == 0)
+    return np.asarray((values & ((1 << count) - 1)) == 0, bool)
+
+
 def clipped(values: Ints, low: int, high: int) -> Ints:
     """The values within ``low..high``, which fit int64, as int64."""
     if values.dtype == object:

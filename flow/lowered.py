@@ -17,7 +17,7 @@ import numpy as np
 
 from flow.errors import DesignError
 from flow.fixed import MAX_BITS, Fixed, Ints, bits_for
-from flow.integers import added, clipped, matmul, shifted_left
+from flow.integers import added, clipped, ends_in_zeros, matmul, shifted_left
 from flow.ir import Design, Layer, Neuron, layer_output_formats
 from flow.ranges import accumulator_range
 
@@ -139,7 +139,7 @@ def _threshold(unit: Unit, sums: Ints) -> Ints:
     value = added(shifted_left(sums, unit.pre), unit.bias)
     result = value >> unit.shift
     if unit.even:
-        result = np.where(value & ((1 << unit.shift) - 1) == 0, result & ~1, result)
+        result = np.where(ends_in_zeros(value, unit.shift), result & ~1, result)
     return clipped(result, unit.low, unit.high)
 
 
