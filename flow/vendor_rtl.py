@@ -98,8 +98,8 @@ def _tensor(formats: tuple[Fixed, ...], values: Ints, what: str) -> tuple[tuple[
     form = container(formats, what)
     if form.bits > MAX_BITS:
         raise DesignError(
-            f"{what}: {form.bits} bits for each on the HLS project's common grid, more than the {MAX_BITS} of a vector's "
-            "element; leave the vendor's RTL out, or give the elements closer ranges"
+            f"{what}: {form.bits} bits for each on the HLS project's common grid, more than the {MAX_BITS} that a "
+            "vector's element has; leave the vendor's RTL out, or give the elements closer ranges"
         )
     element = [Element(form.bits, form.signed, f"{what} {i}") for i in range(len(formats))]
     shifts = np.array([form.frac - f.frac if f.bits else 0 for f in formats], dtype=np.int64)
