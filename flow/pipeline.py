@@ -24,13 +24,14 @@ from flow.passes.group import group
 from flow.passes.prune import prune
 from flow.passes.widths import widths
 from flow.steps import Steps, build_lock, digest_of
-from flow.vectors import make_vectors
+from flow.vectors import make_vectors, off_grid
 
 ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
 OPTIONAL_ENGINES = ("xls",)  # only where asked for: they need more than the default installation
 RTL_ENGINES = ("own", "xls")
 ARCHITECTURES = ("auto", "parallel", "folded")
 BULK_VECTORS = 20_000
+OFF_GRID_VECTORS = 256  # of floats for the keras engine, which checks how inputs are read
 
 
 @dataclass(frozen=True)
@@ -198,14 +199,15 @@ def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors
 
 
 def _keras(build: Build, model: ModelFile) -> None:
-    """Engine ``keras``: the Keras model against the integer design, on real inputs and on exact corner inputs."""
+    """Engine ``keras``: the Keras model against the integer design, on exact corner inputs, off the grid, on data."""
     if model.is_design:
         build.skipped["keras"] = "the build started from a design.json, there is no Keras model"
         return
     design, vectors = build.design, build.vectors
     exact = to_float(vectors.inputs[: vectors.referee], design.input_formats).astype(np.float32)
-    inputs = exact if build.test is None else np.concatenate([exact, build.test.inputs])
-    key = digest_of("keras 1", model.digest, to_json(design), inputs.tobytes())
+    beside = off_grid(design.inputs, OFF_GRID_VECTORS, build.options.seed)
+    inputs = np.concatenate([exact, beside, *([] if build.test is None else [build.test.inputs])])
+    key = digest_of("keras 2", model.digest, to_json(design), inputs.tobytes())
 
     def work() -> dict[str, Any]:
         from flow.extract import compare_with_keras  # imports Keras

@@ -83,7 +83,7 @@ def _float_bound(neuron: Neuron, formats: tuple[Fixed, ...], largest: list[int])
     terms.append((abs(neuron.bias), neuron.bias_frac))
     fracs = [frac for size, frac in terms if size]
     output = neuron.output
-    if output is not None and output.rounding == "RND_CONV":
+    if output is not None and output.rounding != "RND":
         # QKeras adds the rounding error back to the signal (x + (q - x)), which needs both steps at once.
         fracs.append(output.format.frac)
     grid = max(fracs, default=0)
@@ -107,7 +107,7 @@ def keras_outputs(
         inputs = to_float(quantize_inputs(design, inputs), design.input_formats).astype(np.float32)
     if design is not None:
         # QKeras computes x + (q - x), which rounds for inputs millions of steps out of range; those saturate anyway.
-        limits = np.array([reach(q) if q.rounding == "RND_CONV" else np.inf for q in design.inputs], np.float32)
+        limits = np.array([np.inf if q.rounding == "RND" else reach(q) for q in design.inputs], np.float32)
         inputs = np.clip(inputs, -limits, limits)
     path = layers_of(model)
     shaped = inputs.reshape(len(inputs), *shape)
