@@ -53,7 +53,7 @@ def _apply(applied: Applied, probes: NDArray[np.float64]) -> NDArray[np.float64]
     shaped = np.broadcast_to(rows, (len(probes), *applied.output_shape))
     with quiet():
         answers = layer_predicted(applied.layer, shaped).astype(np.float64)
-    return answers[(slice(None), *(0,) * (len(applied.output_shape) - 1))]
+    return np.asarray(answers.reshape(len(probes), -1, applied.output_shape[-1])[:, 0])
 
 
 def _refuse(applied: Applied, channel: int, scale: float, offset: float) -> None:

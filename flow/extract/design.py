@@ -11,6 +11,7 @@ from flow.check import check
 from flow.errors import ModelError, UsageError
 from flow.extract.assemble import fold
 from flow.extract.chain import input_shape, layers_of
+from flow.extract.float32 import require_range
 from flow.extract.read import steps_of
 from flow.fixed import Fixed, Quantizer
 from flow.ir import HEADS, Design, Layer
@@ -34,7 +35,9 @@ def extract(model: Any, name: str | None = None, input_format: str | None = None
     assembler = fold(steps, elements, given)
     inputs, layers = assembler.finish()
     source = {"notes": assembler.notes, "input_format": input_format, "versions": _versions()}
-    return check(Design(identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
+    design = check(Design(identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
+    require_range(design)
+    return design
 
 
 def parse_format(text: str) -> Fixed:
