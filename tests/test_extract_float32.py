@@ -102,7 +102,7 @@ def test_what_is_no_number_is_refused_by_name(values, message):
         for variable in layer.weights:
             if variable.name in values:
                 array = variable.numpy()
-                array[(-1, -1)[: array.ndim] if variable.name != "bias" else 0] = values[variable.name]
+                array[PLACES.get(variable.name, slice(None))] = values[variable.name]
                 variable.assign(array)
     with pytest.raises(ModelError, match=message) as caught:
         extract(model)
