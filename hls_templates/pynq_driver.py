@@ -134,7 +134,7 @@ class Accelerator:
         if len(fracs) == 1:
             return (outputs[:, 0] > 0).astype(np.int64)
         shifts = [max(fracs) - f for f in fracs]
-        if max(int(o["bits"]) + s for o, s in zip(self.model["outputs"], shifts)) > 62:
+        if max(int(o["bits"]) + max(fracs) - int(o["frac"]) for o in self.model["outputs"]) > 62:
             return np.argmax(outputs.astype(object) << np.array(shifts, object), axis=1)  # int64 would wrap
         return np.argmax(outputs << np.array(shifts, np.int64), axis=1)
 
