@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from flow.builder import GraphBuilder, aligned_bias, rounding_constant, without_dead
+from flow.builder import GraphBuilder, aligned_bias, form_dtype, rounding_constant, without_dead
 from flow.cost import graph_luts
 from flow.errors import DesignError
 from flow.graph import LayerGraph, Term
+from flow.integers import magnitude
 from flow.ir import Design, Neuron
 from flow.lowbit import lowbit_graph
 from flow.proof import prove
@@ -27,10 +28,18 @@ def build_graphs(design: Design) -> tuple[LayerGraph, ...]:
 def build_graph(design: Design, index: int) -> LayerGraph:
     """The cheapest graph of layer ``index`` by ``flow.cost``; proved before returned."""
     graph = lowbit_graph(design, index)
-    if np.count_nonzero(design.layers[index].matrix) <= _ALKAID_WEIGHTS:
+    if _alkaid_holds(design, index):
         graph = min(graph, alkaid_graph(design, index), key=graph_luts)
     prove(design, index, graph)
     return graph
+
+
+def _alkaid_holds(design: Design, index: int) -> bool:
+    """Whether alkaid, whose weights are float32 and whose ranges are floats, does the layer in reasonable time."""
+    layer = design.layers[index]
+    if np.count_nonzero(layer.matrix) > _ALKAID_WEIGHTS or magnitude(layer.matrix) >= _EXACT_FLOAT32:
+        return False
+    return form_dtype(layer, design.formats_into(index), design.ranges_into(index)) is np.int64
 
 
 def alkaid_graph(design: Design, index: int) -> LayerGraph:
@@ -55,8 +64,6 @@ class _AlkaidBuilder(GraphBuilder):
         if not len(live_rows):
             return result
         kernel = matrix[np.ix_(live_rows, live_columns)]
-        if np.abs(kernel).max() >= _EXACT_FLOAT32:
-            raise DesignError(f"layer {self.layer.name}: a weight mantissa has more than 24 bits")
         intervals = []
         for i in live_rows:
             low, high = self.ranges[i]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from flow.fixed import Fixed, Ints, Quantizer
-from flow.graph import Bit, LayerGraph, Node, Term, quantize
-from flow.ir import Design, Neuron
+from flow.graph import Bit, LayerGraph, Node, Term, quantize, shifted
+from flow.integers import as_integers, magnitude, sufficient
+from flow.ir import Design, Layer, Neuron
 
 
 class GraphBuilder:
@@ -24,11 +26,12 @@ class GraphBuilder:
         self.formats: tuple[Fixed, ...] = design.formats_into(index)
         self.ranges = design.ranges_into(index)
         self.nodes: list[Node] = [Node("input", low, high, element=i) for i, (low, high) in enumerate(self.ranges)]
-        self.forms: list[Ints] = list(np.eye(len(self.nodes), dtype=np.int64))
+        exact = form_dtype(self.layer, self.formats, self.ranges)
+        self.forms: list[Ints] = list(np.eye(len(self.nodes), dtype=exact))
         self.constants = [0] * len(self.nodes)
-        self.lows = np.array([low for low, _ in self.ranges], np.int64)
-        self.highs = np.array([high for _, high in self.ranges], np.int64)
-        self.no_form = np.zeros(len(self.nodes), np.int64)
+        self.lows = np.array([low for low, _ in self.ranges], exact)
+        self.highs = np.array([high for _, high in self.ranges], exact)
+        self.no_form = np.zeros(len(self.nodes), exact)
 
     def append(self, node: Node, form: Ints | None = None, constant: int = 0) -> int:
         """Add a node; gives its index."""
@@ -58,7 +61,7 @@ class GraphBuilder:
         assert neuron.accumulator is not None
         value = aligned_bias(neuron)
         if neuron.output:
-            value = int(neuron.output.from_integer(np.array([value]), neuron.accumulator.frac)[0])
+            value = int(neuron.output.from_integer([value], neuron.accumulator.frac)[0])
         return self.append(Node("sum", value, value, (), value, neuron=j), None, value)
 
     def add_quantize(self, term: Term, neuron: int) -> int:
@@ -69,6 +72,23 @@ class GraphBuilder:
         probe = Node("quantize", quantizer.low, quantizer.high, (term,), drop=drop, half_even=half_even, neuron=neuron)
         low, high = quantized_range(probe, self.nodes[term.node])
         return self.append(replace(probe, low=low, high=high))
+
+
+def form_dtype(layer: Layer, formats: Sequence[Fixed], ranges: Sequence[tuple[int, int]]) -> Any:
+    """The dtype in which every affine form of a layer's values, and its range over the inputs, is exact."""
+    sizes = [max(abs(low), abs(high)) for low, high in ranges]
+    fracs = [n.accumulator.frac if n.accumulator else 0 for n in layer.neurons]
+    constants = [
+        abs(aligned_bias(n)) + rounding_constant(n.output, f) for n, f in zip(layer.neurons, fracs, strict=True)
+    ]
+    lift = max(f - n.weight_frac for n, f in zip(layer.neurons, fracs, strict=True)) - min(f.frac for f in formats)
+    rough = magnitude(layer.matrix) * sum(sizes) << max(lift, 0)  # quickly found, and enough for ordinary layers
+    if sufficient([rough, *constants]) is np.int64:
+        return np.int64
+    return sufficient(
+        constant + sum(abs(w) * size for w, size in zip(aligned_weights(n, formats, ranges), sizes, strict=True))
+        for n, constant in zip(layer.neurons, constants, strict=True)
+    )
 
 
 def aligned_weights(neuron: Neuron, formats: Sequence[Fixed], ranges: Sequence[tuple[int, int]]) -> list[int]:
@@ -103,8 +123,7 @@ def rounding_constant(quantizer: Quantizer | None, frac: int) -> int:
 def quantized_range(node: Node, source: Node) -> tuple[int, int]:
     """Exact range of a quantize node's result over its source's range."""
     shift = node.terms[0].shift
-    ends = np.array([source.low, source.high], np.int64)
-    low, high = quantize(node, ends << shift if shift >= 0 else ends >> -shift)
+    low, high = quantize(node, shifted(as_integers([source.low, source.high]), shift))
     return int(low), int(high)
 
 

@@ -1,22 +1,26 @@
 """Fixed-point formats and quantizers: integer rounding and saturation, defined once.
 
 A format gives every integer mantissa ``m`` the value ``m * 2**-frac``. Widths of zero, negative ``frac`` and
-``frac`` larger than the width are ordinary. All functions work on int64 arrays and are exact.
+``frac`` larger than the width are ordinary. All functions are exact; they take and give int64 arrays, and where these
+would wrap, Python integers (see `flow.integers`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flow.errors import DesignError
+from flow.integers import SAFE_BITS, as_integers, clipped, magnitude, narrowed, shifted_left, wide
+from flow.integers import Ints as Ints
 
-Ints = NDArray[np.int64]
-
+_TINY = 2.0**-60  # a scaled value that every rounding takes for next to nothing
 ROUNDINGS = ("TRN", "RND", "RND_CONV")
-MAX_BITS = 62  # int64 arithmetic stays exact, one bit of headroom for the rounding constant
+MAX_BITS = SAFE_BITS  # of every format, so that a value and a rounding constant together fit int64
+MAX_FRAC = 256  # fraction bits of every format, either way
 
 
 def bits_for(low: int, high: int) -> tuple[bool, int]:
@@ -42,8 +46,8 @@ class Fixed:
     def __post_init__(self) -> None:
         if not 0 <= self.bits <= MAX_BITS:
             raise DesignError(f"a format of {self.bits} bits is outside 0..{MAX_BITS}")
-        if not -256 <= self.frac <= 256:
-            raise DesignError(f"a format with {self.frac} fraction bits is outside -256..256")
+        if abs(self.frac) > MAX_FRAC:
+            raise DesignError(f"a format with {self.frac} fraction bits is outside -{MAX_FRAC}..{MAX_FRAC}")
 
     @property
     def low(self) -> int:
@@ -91,19 +95,21 @@ class Quantizer:
         """A quantizer over the whole range of ``fmt``, or its non-negative part if ``relu``."""
         return cls(fmt, rounding, 0 if relu else fmt.low, fmt.high)
 
-    def from_integer(self, mantissa: Ints, frac: int) -> Ints:
-        """Quantize integer mantissas that have ``frac`` fraction bits; exact."""
-        rounded = rescale(mantissa, frac - self.format.frac, self.rounding)
-        return np.asarray(np.clip(rounded, self.low, self.high), np.int64)
+    def from_integer(self, mantissa: Ints | Sequence[int], frac: int) -> Ints:
+        """Quantize integers of any size that have ``frac`` fraction bits; exact, as int64."""
+        return clipped(rescale(mantissa, frac - self.format.frac, self.rounding), self.low, self.high)
 
     def from_float(self, value: NDArray[np.floating]) -> Ints:
         """Quantize floats exactly as the real number each float stands for; NaN raises ``DesignError``."""
         value = np.asarray(value, np.float64)
         if np.isnan(value).any():
             raise DesignError("NaN cannot be quantized")
-        # Saturating first keeps the scaled value small; two steps beyond either end round to beyond the end.
-        lsb = 2.0**-self.format.frac
-        scaled = np.clip(value, (self.low - 2) * lsb, (self.high + 2) * lsb) * 2.0**self.format.frac
+        with np.errstate(over="ignore", under="ignore"):
+            scaled = value * 2.0**self.format.frac
+        if self.rounding == "TRN":  # what underflows to nothing still lies on its side of 0
+            scaled = np.where((value != 0) & (np.abs(scaled) < _TINY), np.copysign(_TINY, value), scaled)
+        # Beyond every format, and still exact as a float and as int64; float limits of a wide format would be rounded.
+        scaled = np.clip(scaled, -(2.0**MAX_BITS), 2.0**MAX_BITS)
         floor = np.floor(scaled)
         rounded = floor.astype(np.int64) + _round_up(floor, scaled - floor, self.rounding)
         return np.asarray(np.clip(rounded, self.low, self.high), np.int64)
@@ -117,23 +123,23 @@ def _round_up(floor: NDArray[np.float64], rest: NDArray[np.float64], rounding: s
     return np.asarray((rest > 0.5) | ((rest == 0.5) & (floor % 2 == 1)), np.int64)
 
 
-def rescale(mantissa: Ints, drop: int, rounding: str) -> Ints:
+def rescale(mantissa: Ints | Sequence[int], drop: int, rounding: str) -> Ints:
     """Divide integers by ``2**drop`` (multiply where negative) with the given rounding; exact.
 
-    Raises DesignError when a left shift would leave int64.
+    Gives int64, or Python integers where int64 does not hold the result.
     """
-    mantissa = np.asarray(mantissa, np.int64)
+    values = as_integers(mantissa)
     if drop <= 0:
-        if mantissa.size and int(np.abs(mantissa).max()).bit_length() - drop > MAX_BITS:
-            raise DesignError(f"shifting left by {-drop} bits leaves {MAX_BITS} bits")
-        return np.asarray(mantissa << -drop, np.int64)
-    if drop > MAX_BITS:  # |m| < 2**62, so the quotient lies in (-1/2, 1/2): floor gives -1 or 0, rounding gives 0
-        return np.asarray(np.where(mantissa < 0, -1, 0) if rounding == "TRN" else np.zeros_like(mantissa), np.int64)
+        return shifted_left(values, -drop)
+    if rounding != "TRN" and values.dtype != object and magnitude(values) >> MAX_BITS:
+        values = wide(values)  # the rounding constant could wrap
+    if values.dtype != object and drop > MAX_BITS:  # the quotient lies in (-1/2, 1/2): floor gives -1 or 0
+        return np.asarray(np.where(values < 0, -1, 0) if rounding == "TRN" else np.zeros_like(values), np.int64)
+    half = 1 << (drop - 1)
     if rounding == "TRN":
-        return np.asarray(mantissa >> drop, np.int64)
-    half = np.int64(1) << np.int64(drop - 1)
-    up = (mantissa + half) >> drop
-    if rounding == "RND":
-        return np.asarray(up, np.int64)
-    tie = (mantissa & ((np.int64(1) << np.int64(drop)) - 1)) == half
-    return np.asarray(up - (tie & (up & 1 == 1)), np.int64)
+        return narrowed(values >> drop)
+    up = (values + half) >> drop
+    if rounding == "RND_CONV":
+        tie = (values & ((1 << drop) - 1)) == half
+        up = up - (tie & (up & 1 == 1))
+    return narrowed(up)

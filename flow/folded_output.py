@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-
 from flow.folded_read import Format
 from flow.ir import Neuron
 
@@ -101,4 +99,4 @@ def quantized(neuron: Neuron, scale: int, constant: int, total: int) -> int:
     assert value.denominator == 1
     if neuron.output is None:
         return int(value)
-    return int(neuron.output.from_integer(np.array([int(value)], np.int64), neuron.accumulator.frac)[0])
+    return int(neuron.output.from_integer([int(value)], neuron.accumulator.frac)[0])

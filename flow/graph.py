@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow.fixed import Ints, bits_for
+from flow.integers import SAFE_BITS, as_int64, clipped, ends_in_zeros, magnitude, narrowed, shifted_left, wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,27 +130,37 @@ def evaluate_graph(graph: LayerGraph, mantissas: Ints) -> Ints:
         values.append(
             mantissas[:, node.element] if node.kind == "input" else evaluate_node(node, values, len(mantissas))
         )
-    return np.stack([values[i] for i in graph.outputs], axis=1)
+    return np.stack([as_int64(values[i]) for i in graph.outputs], axis=1)
 
 
 def evaluate_node(node: Node, values: Sequence[Ints] | Mapping[int, Ints], count: int) -> Ints:
-    """A node's value from the values of the nodes it reads, for ``count`` vectors at once."""
+    """A node's value from the values of the nodes it reads, for ``count`` vectors at once.
+
+    Exact: where int64 does not hold a value, or what it is made of, as Python integers.
+    """
     if node.kind == "row":
         return _evaluate_row(node, values, count)
     if node.kind == "table":
         bits = (_bit(column[0], values) << c for c, column in enumerate(node.columns))
         return np.array(node.table, np.int64)[sum(bits, np.zeros(count, np.int64))]
-    total = np.full(count, node.constant, np.int64)
-    for term in node.terms:
-        value = values[term.node]
-        value = value << term.shift if term.shift >= 0 else value >> -term.shift
-        total = total - value if term.negative else total + value
-    return quantize(node, total) if node.kind == "quantize" else total
+    parts = [shifted(values[t.node], t.shift) for t in node.terms]
+    largest = abs(node.constant) + sum(magnitude(part) for part in parts)
+    exact = narrowed if largest.bit_length() <= SAFE_BITS else wide
+    total = exact(np.full(count, node.constant, object))
+    for term, part in zip(node.terms, parts, strict=True):
+        total = total - exact(part) if term.negative else total + exact(part)
+    return quantize(node, total) if node.kind == "quantize" else narrowed(total)
+
+
+def shifted(value: Ints, shift: int) -> Ints:
+    """``value << shift`` exactly; a negative shift drops low bits."""
+    return shifted_left(value, shift) if shift >= 0 else value >> -shift
 
 
 def _bit(bit: Bit, values: Sequence[Ints] | Mapping[int, Ints]) -> Ints | np.int64:
-    value = np.int64(0) if bit.constant else (values[bit.node] >> bit.index) & 1
-    return value ^ np.int64(bit.inverted)
+    if bit.constant:
+        return np.int64(bit.inverted)
+    return (values[bit.node] >> bit.index).astype(np.int64) & 1 ^ bit.inverted
 
 
 def row_start(node: Node) -> int:
@@ -158,21 +169,22 @@ def row_start(node: Node) -> int:
 
 
 def _evaluate_row(node: Node, values: Sequence[Ints] | Mapping[int, Ints], count: int) -> Ints:
-    total = np.zeros(count, np.int64)
+    # int64 wraps modulo 2**64, which does not touch the result modulo a smaller power of two.
+    exact = object if node.bits > SAFE_BITS else np.int64
+    total = np.zeros(count, exact)
     for c, column in enumerate(node.columns):
         for bit in column:
-            total = total + (_bit(bit, values) << c)
+            total = total + (np.asarray(_bit(bit, values), exact) << c)
     total = total & ((1 << node.bits) - 1)
-    return np.asarray(total - ((total > node.high).astype(np.int64) << node.bits), np.int64) if node.signed else total
+    return total - ((total > node.high).astype(exact) << node.bits) if node.signed else total
 
 
 def quantize(node: Node, value: Ints) -> Ints:
     """What a ``quantize`` node makes of its shifted term."""
     if node.drop <= 0:
-        rounded = value << -node.drop
+        rounded = shifted_left(value, -node.drop)
     else:
         rounded = value >> node.drop
         if node.half_even:
-            tie = (value & ((1 << node.drop) - 1)) == 0
-            rounded = rounded & ~tie.astype(np.int64)
-    return np.asarray(np.clip(rounded, node.low, node.high), np.int64)
+            rounded = np.where(ends_in_zeros(value, node.drop), rounded & ~1, rounded)
+    return clipped(rounded, node.low, node.high)

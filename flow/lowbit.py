@@ -22,6 +22,7 @@ from flow.fixed import Ints, bits_for
 from flow.graph import ONE, Bit, Columns, LayerGraph, Node, Term
 from flow.growth import Digits, Settings
 from flow.heap import HeapBit, Packing, pack
+from flow.integers import sufficient
 from flow.ir import Design
 from flow.sharing import Use, share, signed_digits
 from flow.tables import Network, network
@@ -60,14 +61,16 @@ def _function(design: Design, index: int, j: int) -> Ints | None:
     weights = aligned_weights(neuron, design.formats_into(index), ranges)
     if sum(bits_for(*ranges[i])[1] for i, w in enumerate(weights) if w) > _TABLE_BITS:
         return None
-    total = np.full(1, aligned_bias(neuron), np.int64)
+    bias = aligned_bias(neuron)
+    exact = sufficient([abs(bias), *(abs(w) << bits_for(*r)[1] for w, r in zip(weights, ranges, strict=True))])
+    total = np.full(1, bias, exact)
     for i, weight in enumerate(weights):
         if weight:
             low, high = ranges[i]
             signed, bits = bits_for(low, high)
-            values = np.arange(1 << bits)
+            values = np.arange(1 << bits, dtype=np.int64)
             values = np.where(signed & (values >> max(bits - 1, 0) == 1), values - (1 << bits), values).clip(low, high)
-            total = (weight * values[:, None] + total[None]).reshape(-1)
+            total = (weight * values.astype(exact)[:, None] + total[None]).reshape(-1)
     assert neuron.accumulator is not None
     return neuron.output.from_integer(total, neuron.accumulator.frac) if neuron.output else total
 

@@ -15,8 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
-from flow.evaluate import matmul
-from flow.fixed import Fixed, Ints, bits_for
+from flow.errors import DesignError
+from flow.fixed import MAX_BITS, Fixed, Ints, bits_for
+from flow.integers import added, clipped, ends_in_zeros, matmul, shifted_left
 from flow.ir import Design, Layer, Neuron, layer_output_formats
 from flow.ranges import accumulator_range
 
@@ -124,7 +125,7 @@ def evaluate_lowered(lowered: Lowered, mantissas: Ints) -> Ints:
         out[:, neuron] = value
     values = mantissas
     for layer in lowered.layers:
-        elements = values[:, list(layer.inputs)] << np.array(layer.shifts, np.int64)
+        elements = shifted_left(values[:, list(layer.inputs)], np.array(layer.shifts, np.int64))
         sums = matmul(elements, layer.weights)
         values = np.zeros((len(mantissas), 1 + max(u.neuron for u in layer.units)), np.int64)
         for unit in layer.units:
@@ -135,11 +136,11 @@ def evaluate_lowered(lowered: Lowered, mantissas: Ints) -> Ints:
 
 
 def _threshold(unit: Unit, sums: Ints) -> Ints:
-    value = (sums << unit.pre) + unit.bias
+    value = added(shifted_left(sums, unit.pre), unit.bias)
     result = value >> unit.shift
     if unit.even:
-        result = np.where(value & ((1 << unit.shift) - 1) == 0, result & ~1, result)
-    return np.asarray(np.clip(result, unit.low, unit.high), np.int64)
+        result = np.where(ends_in_zeros(value, unit.shift), result & ~1, result)
+    return clipped(result, unit.low, unit.high)
 
 
 def _output_range(neuron: Neuron, formats: Sequence[Fixed], ranges: Sequence[Range]) -> Range:
@@ -148,7 +149,7 @@ def _output_range(neuron: Neuron, formats: Sequence[Fixed], ranges: Sequence[Ran
         assert neuron.accumulator is not None
         up = neuron.accumulator.frac - frac
         return (low << up, high << up) if up >= 0 else (low >> -up, high >> -up)  # finer only where it is 0
-    ends = neuron.output.from_integer(np.array([low, high], np.int64), frac)
+    ends = neuron.output.from_integer([low, high], frac)
     return int(ends[0]), int(ends[1])
 
 
@@ -181,7 +182,7 @@ def _lower_layer(
     shifts = [grid - formats[i].frac for i in live]
     ends = [(ranges[index][i][0] << s, ranges[index][i][1] << s) for i, s in zip(live, shifts, strict=True)]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
-    lane = Fixed.holding(low, max(high, 1), grid)  # at least two bits where signed
+    lane = _lane(layer.name, low, max(high, 1), grid)  # at least two bits where signed
     stuck = {i: (ranges[index][i][0], formats[i].frac) for i in range(layer.inputs) if i not in set(live)}
     matrix = layer.matrix[live][:, needed[index + 1]].copy()
     units = []
@@ -194,6 +195,16 @@ def _lower_layer(
         units.append(_unit(layer, neuron, column, matrix[:, column], sums, sum_grid, offset, next_grid))
     fixed = {j: low for j, (low, high) in enumerate(ranges[index + 1]) if low == high}
     return LoweredLayer(layer.name, lane, tuple(live), tuple(shifts), tuple(units), matrix, fixed)
+
+
+def _lane(layer: str, low: int, high: int, grid: int) -> Fixed:
+    bits = bits_for(low, high)[1]
+    if bits > MAX_BITS:
+        raise DesignError(
+            f"layer {layer}: its inputs take {bits} bits on one common grid, which folded hardware needs, more than "
+            f"{MAX_BITS}; build with --architecture parallel, or give the inputs closer ranges"
+        )
+    return Fixed.holding(low, high, grid)
 
 
 def _common_shift(weights: Ints) -> int:

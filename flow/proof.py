@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 
-from flow.builder import aligned_bias, aligned_weights, quantized_range, quantizer_drop, rounding_constant
+from flow.builder import aligned_bias, aligned_weights, form_dtype, quantized_range, quantizer_drop, rounding_constant
 from flow.errors import DesignError
 from flow.fixed import Ints
 from flow.graph import LayerGraph, Node, evaluate_node
@@ -30,7 +31,8 @@ Form = tuple[Ints, int]  # coefficients of the input mantissas, constant
 def prove(design: Design, index: int, graph: LayerGraph) -> None:
     """Prove that a graph's outputs equal the design's layer ``index``. Raises DesignError naming the neuron."""
     layer, formats, ranges = design.layers[index], design.formats_into(index), design.ranges_into(index)
-    forms = _Forms(graph, ranges, layer.name)
+    exact = form_dtype(layer, formats, ranges)
+    forms = _Forms(graph, ranges, layer.name, exact)
     for j, neuron in enumerate(layer.neurons):
         where = f"layer {layer.name}, neuron {j}: the graph"
         node, accumulator = graph.nodes[graph.outputs[j]], neuron.accumulator
@@ -40,7 +42,7 @@ def prove(design: Design, index: int, graph: LayerGraph) -> None:
             _prove_constant(neuron, node, where)
             continue
         if node.kind == "table":
-            _prove_table(neuron, expected, graph, j, ranges, where)
+            _prove_table(neuron, expected, graph, j, ranges, where, exact)
             continue
         source, shift = graph.outputs[j], 0
         if neuron.output:
@@ -58,7 +60,7 @@ def _prove_constant(neuron: Neuron, node: Node, where: str) -> None:
     assert neuron.accumulator is not None
     value = aligned_bias(neuron)
     if neuron.output:
-        value = int(neuron.output.from_integer(np.array([value]), neuron.accumulator.frac)[0])
+        value = int(neuron.output.from_integer([value], neuron.accumulator.frac)[0])
     if node.kind != "sum" or node.terms or node.constant != value:
         raise DesignError(f"{where} does not produce the constant {value}")
 
@@ -75,8 +77,9 @@ def _prove_quantizer(neuron: Neuron, node: Node, graph: LayerGraph, where: str) 
 
 
 def _prove_table(
-    neuron: Neuron, weights: list[int], graph: LayerGraph, j: int, ranges: tuple[tuple[int, int], ...], where: str
-) -> None:
+    neuron: Neuron, weights: list[int], graph: LayerGraph, j: int, ranges: tuple[tuple[int, int], ...], where: str,
+    exact: Any,
+) -> None:  # fmt: skip
     """Compare a neuron of tables for every combination of its inputs."""
     cone = {graph.outputs[j]}
     for i in range(graph.outputs[j], -1, -1):
@@ -98,7 +101,7 @@ def _prove_table(
         if values[i].min() < node.low or values[i].max() > node.high:
             raise DesignError(f"{where} has too narrow a table")
     assert neuron.accumulator is not None
-    total = sum((weights[e] * grid[e] for e in elements), np.full(count, aligned_bias(neuron), np.int64))
+    total = sum((weights[e] * grid[e].astype(exact) for e in elements), np.full(count, aligned_bias(neuron), exact))
     expected = neuron.output.from_integer(total, neuron.accumulator.frac) if neuron.output else total
     if not np.array_equal(values[graph.outputs[j]], expected):
         raise DesignError(f"{where} has a wrong entry in a table")
@@ -107,10 +110,10 @@ def _prove_table(
 class _Forms:
     """The exact affine form of every value of a graph; ``None`` for partial rows, tables and quantized values."""
 
-    def __init__(self, graph: LayerGraph, ranges: tuple[tuple[int, int], ...], layer: str) -> None:
-        self.graph, self.layer, self.inputs = graph, layer, len(ranges)
-        self.lows = np.array([low for low, _ in ranges], np.int64)
-        self.highs = np.array([high for _, high in ranges], np.int64)
+    def __init__(self, graph: LayerGraph, ranges: tuple[tuple[int, int], ...], layer: str, exact: Any) -> None:
+        self.graph, self.layer, self.inputs, self.exact = graph, layer, len(ranges), exact
+        self.lows = np.array([low for low, _ in ranges], exact)
+        self.highs = np.array([high for _, high in ranges], exact)
         self.forms: list[Form | None] = []
         for i, node in enumerate(graph.nodes):
             form = self._form(i, node)
@@ -142,7 +145,7 @@ class _Forms:
             return None
         if node.kind == "row":
             return self._row_form(i, node)
-        form, constant = np.zeros(self.inputs, np.int64), node.constant
+        form, constant = np.zeros(self.inputs, self.exact), node.constant
         if node.kind == "input" and self.lows[node.element] == self.highs[node.element]:
             constant += int(self.lows[node.element])  # an input of one value is a constant
         elif node.kind == "input":
@@ -154,7 +157,7 @@ class _Forms:
 
     def _row_form(self, i: int, node: Node) -> Form:
         """Expand a row's bits backwards into values; the constant is the one that fits the row's range."""
-        form, constant = np.zeros(self.inputs, np.int64), 0
+        form, constant = np.zeros(self.inputs, self.exact), 0
         modulus = 1 << node.bits
         bits: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         constant += _add_columns(node, 1, bits)

@@ -13,15 +13,16 @@ import numpy as np
 from flow import plan
 from flow.dataset import Preparation, TestPart, choose_preparation, fit_test_part, open_dataset
 from flow.errors import ModelError
-from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.ir import Design, from_json, to_json
 from flow.pipeline import Build, ModelFile, Options, Vectors, record
 from flow.remarks import note, warning
 from flow.steps import Steps, digest_of
 from flow.untrusted import MAX_JSON, read_text
-from flow.vectors import make_vectors
+from flow.vectors import make_vectors, off_grid
 
 BULK_VECTORS = 20_000
+OFF_GRID_VECTORS = 256  # of floats for the keras engine, which checks how inputs are read
 
 
 def prepare(
@@ -94,7 +95,7 @@ def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors
 
 
 def _keras(build: Build) -> None:
-    """Engine ``keras``: the Keras model against the integer design, on real inputs and on exact corner inputs.
+    """Engine ``keras``: the Keras model against the integer design, on exact corner inputs, off the grid, on data.
 
     Beside it the Keras model's own score, of its own predictions of the test part.
     """
@@ -103,9 +104,10 @@ def _keras(build: Build) -> None:
         build.skipped["keras"] = "the build started from a design.json, there is no Keras model"
         return
     exact = to_float(vectors.inputs[: vectors.referee], design.input_formats).astype(np.float32)
-    inputs = exact if test is None else np.concatenate([exact, test.inputs])
+    beside = off_grid(design.inputs, OFF_GRID_VECTORS, build.options.seed)
+    inputs = np.concatenate([exact, beside, *([] if test is None else [test.inputs])])
     scored = "" if test is None else f"{test.task} {hashlib.sha256(test.targets.tobytes()).hexdigest()}"
-    key = digest_of("keras 2", model.digest, to_json(design), inputs.tobytes(), scored)
+    key = digest_of("keras 3", model.digest, to_json(design), inputs.tobytes(), scored)
 
     def work() -> dict[str, Any]:
         from flow.extract import compare_with_keras, predictions  # imports Keras
@@ -127,9 +129,11 @@ def _score(build: Build) -> None:
         return
     start = build.vectors.referee
     rows = build.vectors.expected[start : start + build.vectors.data_rows]
-    design = build.design
-    outputs = rows.astype(np.float64) if design.head == "argmax" else to_float(rows, design.output_formats)
-    build.score = {"data": build.test.name, "rows": len(rows), **build.test.score(outputs, design.head)}
+    design, head = build.design, build.design.head
+    if build.test.task == "classification" and head == "logits" and rows.shape[1] > 1:
+        rows, head = argmax(rows, design.output_formats), "argmax"  # exact, as floats of more than 53 bits are not
+    outputs = rows.astype(np.float64) if head == "argmax" else to_float(rows, design.output_formats)
+    build.score = {"data": build.test.name, "rows": len(rows), **build.test.score(outputs, head)}
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no Keras model that could be scored beside it"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flow.bench import Element, total_bits
 from flow.errors import DataError
-from flow.fixed import Ints
+from flow.fixed import Ints, Quantizer
 from flow.ir import Design
 
 Words = NDArray[np.uint32]
 
+_NORMAL = float(np.finfo(np.float32).tiny)
+_TINIEST = [0.0, 1e-45, 1e-40, _NORMAL * (1 - 2.0**-23), _NORMAL, _NORMAL * (1 + 2.0**-23), 1e-37, 1e-30]
+_HUGE = [1e4, 1e10, 1e30, float(np.finfo(np.float32).max), np.inf]
 _ROWS = 4096  # packed at a time: keeps the working set in the cache and the memory bounded
 
 
@@ -54,6 +57,33 @@ def random_vectors(low: Ints, high: Ints, count: int, seed: int) -> Ints:
     extreme = values[3::4]
     extreme[...] = np.where(rng.integers(0, 2, size=extreme.shape, dtype=np.int8) == 1, high, low)
     return values
+
+
+def off_grid(quantizers: Sequence[Quantizer], count: int, seed: int) -> NDArray[np.float32]:
+    """``count`` seeded rows of floats that test reading, rounding and saturation of inputs (count x inputs).
+
+    Every element is by chance a tie, a step or a number just beside one, anything in and around the range, a small part
+    of a step, near or below float32's smallest normal number, a zero of either sign, huge or infinite; never NaN.
+    """
+    rng, shape = np.random.default_rng(seed), (count, len(quantizers))
+    low, high, step = (
+        np.array(column, np.float64)
+        for column in zip(*((q.low, q.high, 2.0**-q.format.frac) for q in quantizers), strict=True)
+    )
+    place = rng.uniform(low - 3, high + 3, shape)
+    with np.errstate(over="ignore", under="ignore"):
+        edge = ((np.floor(2 * place) / 2) * step).astype(np.float32)  # ties and steps
+        small = rng.choice((-1, 1), shape) * step * 2.0 ** -rng.uniform(1, 60, shape)
+        kinds = (
+            edge,
+            np.nextafter(edge, np.float32(-np.inf)),
+            np.nextafter(edge, np.float32(np.inf)),
+            (place * step).astype(np.float32),
+            small.astype(np.float32),
+            rng.choice(np.array(_TINIEST + [-v for v in _TINIEST], np.float32), shape),
+            rng.choice(np.array(_HUGE + [-v for v in _HUGE], np.float32), shape),
+        )
+    return np.asarray(np.choose(rng.integers(0, len(kinds), shape), kinds), np.float32)
 
 
 def pack(values: Ints, elements: tuple[Element, ...]) -> Words:

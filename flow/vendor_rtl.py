@@ -12,7 +12,8 @@ from flow.bench import Bench, Element
 from flow.emit.hls_layer import container
 from flow.emit.vendor_wrapper import NAME, Timing, is_stream, wrapper
 from flow.errors import DesignError, ReportError
-from flow.fixed import Fixed, Ints, bits_for
+from flow.fixed import MAX_BITS, Fixed, Ints, bits_for
+from flow.integers import shifted_left
 from flow.ir import Design
 from flow.reports import MAX_BYTES, read_report
 from flow.reports.model import Report
@@ -98,6 +99,11 @@ def _sources(rtl: Path, work: Path) -> list[Path]:
 def _tensor(formats: tuple[Fixed, ...], values: Ints, what: str) -> tuple[tuple[Element, ...], Ints]:
     """Elements and mantissas in the one format that the HLS project gives a whole tensor."""
     form = container(formats, what)
+    if form.bits > MAX_BITS:
+        raise DesignError(
+            f"{what}: {form.bits} bits for each on the HLS project's common grid, more than the {MAX_BITS} that a "
+            "vector's element has; leave the vendor's RTL out, or give the elements closer ranges"
+        )
     element = [Element(form.bits, form.signed, f"{what} {i}") for i in range(len(formats))]
     shifts = np.array([form.frac - f.frac if f.bits else 0 for f in formats], dtype=np.int64)
-    return tuple(element), values << shifts
+    return tuple(element), shifted_left(values, shifts)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+SMALLEST_NORMAL = 2.0**-126  # of float32
 MAX_TRANSFER_BYTES = (1 << 26) - 1  # length register of the DMA
 # Registers of the accelerator.
 MAGIC, VERSION, DIGEST, CONTROL, STATUS, ERRORS, PACKET, COUNTERS = 0x00, 0x04, 0x20, 0x40, 0x44, 0x48, 0x4C, 0x50
@@ -135,7 +136,12 @@ class Accelerator:
         fracs = [int(o["frac"]) for o in self.model["outputs"]]
         if len(fracs) == 1:
             return self._labels((outputs[:, 0] > 0).astype(np.int64))
-        return self._labels(np.argmax(outputs << np.array([max(fracs) - f for f in fracs], np.int64), axis=1))
+        shifts = [max(fracs) - f for f in fracs]
+        if max(int(o["bits"]) + max(fracs) - int(o["frac"]) for o in self.model["outputs"]) > 62:
+            return self._labels(
+                np.argmax(outputs.astype(object) << np.array(shifts, object), axis=1)
+            )  # int64 would wrap
+        return self._labels(np.argmax(outputs << np.array(shifts, np.int64), axis=1))
 
     def _labels(self, classes: np.ndarray) -> np.ndarray:
         known = self.model.get("classes")
@@ -161,15 +167,21 @@ class Accelerator:
         return np.concatenate(blocks, axis=1)
 
     def quantize(self, values: np.ndarray) -> np.ndarray:
-        """The integers that enter the accelerator, from model inputs: each in its own format, rounding and range."""
-        values = np.asarray(values, np.float64)
+        """The integers that enter the accelerator, from model inputs: each in its own format, rounding and range.
+
+        Model inputs are read as the model reads them: as float32, what is smaller than its normal numbers as 0.
+        Infinities saturate; ValueError where an input is not a number.
+        """
+        with np.errstate(over="ignore"):
+            values = np.asarray(values, np.float32).astype(np.float64)
+        values = np.where(np.abs(values) < SMALLEST_NORMAL, 0.0, values)
         if np.isnan(values).any():
             row, column = (int(i[0]) for i in np.nonzero(np.isnan(values)))
             raise ValueError(f"row {row}, model input {column} is not a number")
         inputs = self.model["inputs"]
         low, high = (np.array([q[key] for q in inputs], np.int64) for key in ("low", "high"))
-        lsb = np.array([2.0 ** -q["frac"] for q in inputs])
-        scaled = np.clip(values, (low - 2) * lsb, (high + 2) * lsb) / lsb
+        # Exact: float32 values times powers of two of at most 256 stay float64 numbers; no range goes beyond 2**62.
+        scaled = np.clip(values * np.array([2.0 ** q["frac"] for q in inputs]), -(2.0**62), 2.0**62)
         floor = np.floor(scaled)
         rest = scaled - floor
         rounding = np.array([q["rounding"] for q in inputs])

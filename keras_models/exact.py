@@ -38,10 +38,22 @@ def linear_log2(value: Tensor) -> Tensor:
 def round_half_up(value: Tensor, half: Tensor = 0.5) -> Tensor:
     """Nearest integer, ties upwards; exact, unlike ``floor(v + 0.5)``, which sends 0.49999997 to 1 in float32.
 
-    With another ``half`` from 0 to 0.5, exactly ``floor(v + half)``.
+    With another ``half`` from 0 to 0.5, ``floor(v + half)``, but that values less than 2^-25 below 0 count as 0.
     """
     low = ops.floor(value)
     return low + ops.cast(value - low >= 1.0 - half, value.dtype)
+
+
+def round_half_up_numpy(value: np.ndarray, half: float = 0.5) -> np.ndarray:
+    """What `round_half_up` gives for float32 values."""
+    value = normal(value)
+    low = np.floor(value)
+    return low + (value - low >= np.float32(1.0 - half))
+
+
+def normal(value: np.ndarray) -> np.ndarray:
+    """Float32 values as both backends' processors read and give them: what is smaller than its normal numbers is 0."""
+    return np.where(np.abs(value) < np.finfo(np.float32).tiny, np.float32(0), value)
 
 
 def to_int(value: Tensor) -> Tensor:

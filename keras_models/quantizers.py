@@ -18,7 +18,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from .exact import column_sum, kept, power_of_two, round_half_up, to_int, to_numpy, with_gradient
+from .exact import (
+    column_sum,
+    kept,
+    normal,
+    power_of_two,
+    round_half_up,
+    round_half_up_numpy,
+    to_int,
+    to_numpy,
+    with_gradient,
+)
 from .precision import BitLadder
 
 Tensor = Any
@@ -179,11 +189,12 @@ class WeightQuantizer(Quantizer):
         """Mantissas int64 (inputs, units), fraction bits int (units,) and width labels float (units,)."""
         index, exponent = self.ladder.index_numpy(to_numpy(self.strength)), range_exponent_numpy(self.log2_range)
         frac = self._shift[index] - exponent
-        values = to_numpy(kernel)
-        scaled = np.ldexp(values, frac.astype(np.int32))
+        with np.errstate(over="ignore", under="ignore"):
+            scaled = np.ldexp(normal(to_numpy(kernel)), frac.astype(np.int32))
         limit = self._limit[index]
         mantissa = np.clip(np.floor(scaled.astype(np.float64) + 0.5), -limit, limit).astype(np.int64)
-        mantissa = np.where(np.asarray(self._binary)[index], np.where(values >= 0, 1, -1), mantissa)
+        positive = round_half_up_numpy(scaled, 0.0) >= 0  # as predictions take it: next to nothing below 0 is 0
+        mantissa = np.where(np.asarray(self._binary)[index], np.where(positive, 1, -1), mantissa)
         return mantissa, frac, np.asarray(self.ladder.bits, np.float64)[index]
 
     def __str__(self) -> str:

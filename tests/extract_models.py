@@ -19,8 +19,10 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
     import keras
     import qkeras
 
+from flow.errors import FlowError
 from flow.extract import compare_with_keras, extract, float32_exactness, keras_outputs
 from flow.passes.widths import widths
+from flow.vectors import off_grid
 from keras_models import NMPActivation, NMPDense, NMPInputQuantizer
 
 VECTORS = 600
@@ -146,7 +148,7 @@ def compare(seed: int) -> None:
     """Raise AssertionError unless Keras, layer by layer and whole, and integers agree on model ``seed``."""
     model = random_model(seed)
     design = widths(extract(model))
-    inputs = random_inputs(seed, len(design.inputs))
+    inputs = np.concatenate([random_inputs(seed, len(design.inputs)), off_grid(design.inputs, 200, seed)])
     result = compare_with_keras(model, design, inputs)
     assert result["mismatches"] == 0, (seed, result)
     if not float32_exactness(design):
@@ -154,7 +156,63 @@ def compare(seed: int) -> None:
         assert np.array_equal(whole, keras_outputs(model, inputs, design, exact=True)), seed
 
 
+KERNELS = {
+    "huge": [[1e30, -1e30], [3e8, 0.3]],
+    "denormal": [[1e-40, -1e-40], [0.7, -1e-39]],
+    "signed zero": [[-0.0, 0.0], [0.5, -0.25]],
+    "largest": [[3.4e38, -3.4e38], [1.0, 0.0]],
+    "smallest": [[-1.2e-38, 1.2e-38], [-1e-20, 1.0]],
+}
+QUANTIZERS = {
+    "binary": lambda: qkeras.binary(alpha=1),
+    "binary auto_po2": lambda: qkeras.binary(alpha="auto_po2"),
+    "ternary": lambda: qkeras.ternary(alpha=1),
+    "ternary auto_po2": lambda: qkeras.ternary(alpha="auto_po2"),
+    "bits": lambda: qkeras.quantized_bits(4, 0, 1, alpha=1),
+    "bits auto_po2": lambda: qkeras.quantized_bits(4, 0, 1, alpha="auto_po2"),
+    "po2": lambda: qkeras.quantized_po2(4),
+    "stochastic": lambda: qkeras.stochastic_ternary(alpha=1),
+    "learned": lambda: None,
+    "learned signs": lambda: None,
+}
+
+
+def extreme_model(quantizer: str, kernel: str) -> keras.Model:
+    """A layer ``extreme`` with a kernel of such values and a denormal bias, behind a sign or a 4-bit quantizer."""
+    if quantizer.startswith("learned"):
+        layer = NMPDense(2, name="extreme", weight_bits=(1,) if "signs" in quantizer else (0, 1.58, 3, 8))
+    else:
+        layer = qkeras.QDense(2, kernel_quantizer=QUANTIZERS[quantizer](), bias_quantizer=None, name="extreme")
+    reading = qkeras.binary(alpha=1) if len(kernel) % 2 else qkeras.quantized_bits(4, 1, alpha=1)
+    model = keras.Sequential([keras.Input((2,)), qkeras.QActivation(reading), layer])
+    layer.kernel.assign(np.array(KERNELS[kernel], np.float32))
+    layer.bias.assign(np.array([1e-40, 0.5], np.float32))
+    if quantizer.startswith("learned"):
+        layer.kernel_quantizer_internal.log2_range.assign([15, -15])
+    return model
+
+
+def compare_extremes(quantizers=QUANTIZERS) -> dict[tuple[str, str], str]:
+    """What is refused, and how; all else must agree, or AssertionError is raised."""
+    refused = {}
+    for quantizer in quantizers:
+        for kernel in KERNELS:
+            model = extreme_model(quantizer, kernel)
+            try:
+                design = widths(extract(model))
+            except FlowError as exc:
+                assert str(exc).startswith("layer extreme, neuron "), exc
+                refused[quantizer, kernel] = str(exc)
+                continue
+            result = compare_with_keras(model, design, off_grid(design.inputs, 100, 0))
+            assert result["mismatches"] == 0, (quantizer, kernel, result)
+    return refused
+
+
 if __name__ == "__main__":
     for number in range(int(sys.argv[1])):
         compare(1000 + number)
+    told = compare_extremes()
+    if keras.backend.backend() == "tensorflow":
+        assert "1 in predictions, 0 in eager calls" in told["binary", "huge"], told
     print("agreed on", keras.backend.backend())

@@ -44,6 +44,7 @@ def test_only_extract_imports_keras():
 ORDER = [
     ["flow.errors", "flow.chain"],
     ["flow.untrusted"],
+    ["flow.integers"],
     ["flow.fixed"],
     ["flow.ir", "flow.graph"],
     ["flow.ranges"],

@@ -5,6 +5,7 @@ import importlib
 import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from flow.emit.pynq import FILES, accelerator, emit_pynq
 from flow.emit.testbench import describe
 from flow.emit.verilog import emit_parallel
 from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.fixed import ROUNDINGS
 from flow.lanes import layout_of, pack_outputs, unpack_inputs
+from flow.vectors import off_grid
 from hls_templates import pynq_driver as driver
 from keras_models.preprocess import Preprocessing
 
@@ -61,6 +64,34 @@ def test_driver_equals_the_golden_model(seed, lanes, bus):
     if design.head != "argmax" and expected.shape[1] > 1:
         assert np.array_equal(classes, real.argmax(axis=1))
     assert accelerator.infer(mantissas[:0]).shape == (0, expected.shape[1])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_floats_of_every_kind_are_read_as_in_the_golden_model(seed):
+    design, _, accelerator = set_up(seed)
+    rounding = ROUNDINGS[seed % 3]
+    inputs = tuple(replace(q, rounding=rounding) for q in design.inputs)
+    accelerator.model["inputs"] = [{**about, "rounding": rounding} for about in accelerator.model["inputs"]]
+    values = off_grid(inputs, 400, seed)
+    expected = quantize_inputs(replace(design, inputs=inputs), values)
+    assert np.array_equal(accelerator.quantize(values), expected)
+    doubles = values * (1 + 2.0**-30)  # read as float32, as Keras does
+    assert np.array_equal(accelerator.quantize(doubles), quantize_inputs(replace(design, inputs=inputs), doubles))
+
+
+def test_classes_of_logits_on_grids_far_apart():
+    design, _, accelerator = set_up(5)
+    accelerator.model = {
+        **accelerator.model,
+        "head": "logits",
+        "preprocessing": None,
+        "outputs": [
+            {"bits": 40, "frac": 0, "signed": True, "name": "a"},
+            {"bits": 40, "frac": 60, "signed": True, "name": "b"},
+        ],
+    }
+    accelerator.infer = lambda mantissas: np.array([[1, 1 << 38], [0, 1], [-1, -(1 << 39)]])
+    assert accelerator.classify(np.zeros((3, len(design.inputs)))).tolist() == [0, 1, 1]
 
 
 def test_ties_are_rounded_as_in_the_golden_model():

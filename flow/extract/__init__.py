@@ -5,10 +5,11 @@ comparison, `predictions` what Keras itself predicts, `float32_exactness` says w
 """
 
 from flow.extract.design import extract, parse_format
+from flow.extract.float32 import float32_exactness
 from flow.extract.load import load_model
 from flow.extract.predictions import predictions
 from flow.extract.projection import choose
-from flow.extract.reference import compare_with_keras, float32_exactness, keras_outputs
+from flow.extract.reference import compare_with_keras, keras_outputs
 
 __all__ = [
     "choose",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from flow.errors import ModelError
-from flow.extract.arrays import to_numpy
+from flow.extract.arrays import predicted, to_numpy
 from flow.extract.dyadic import power_of_two
 from flow.extract.steps import Affine, Quant, Relu, Softmax, Step
 from flow.fixed import MAX_BITS, Fixed, Quantizer
@@ -51,7 +51,7 @@ def _verify(layer: str, activation: Any, steps: list[Step]) -> None:
     for step in steps:
         if isinstance(step, Affine):
             expected = np.ldexp(expected, int(step.exponent[0])) + float(step.offset[0])
-    answers = to_numpy(activation(probes[:, None])).astype(np.float64)[:, 0]
+    answers = predicted(activation, probes[:, None]).astype(np.float64)[:, 0]
     if not np.array_equal(answers, expected):
         at = int(np.argmax(answers != expected))
         raise ModelError(

@@ -1,7 +1,8 @@
-"""Keras variables and tensors as NumPy arrays."""
+"""Keras variables and tensors as NumPy arrays, and what the graphs of predictions compute from them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,3 +13,33 @@ def to_numpy(value: Any) -> NDArray[Any]:
     """The values of a Keras variable, a tensor of either backend, an array or a number."""
     # Asking a Keras variable for __array__ warns under NumPy 2, so its own method comes first.
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+
+
+def predicted(function: Callable[[Any], Any], values: Any) -> NDArray[np.float32]:
+    """What ``function`` of the values (a variable or float32) gives in a compiled graph, as in ``model.predict``.
+
+    Eager calls may give something else: graphs are rewritten, ``x + (q - x)`` to ``q`` among other things.
+    """
+    import keras
+
+    if not isinstance(values, keras.Variable):
+        values = keras.Variable(np.asarray(values, np.float32), trainable=False)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Traced on purpose, once: called as a function, TensorFlow would warn of so many tracings.
+        graph = tf.function(lambda: tf.convert_to_tensor(function(values))).get_concrete_function()
+        return to_numpy(graph())
+    import jax
+
+    # An argument, not a constant: what XLA folds while it compiles it does not compute as it computes at run time.
+    return np.asarray(jax.jit(lambda x: keras.ops.convert_to_tensor(function(x)))(values.value))
+
+
+def layer_predicted(layer: Any, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a built layer answers to ``values`` (rows x the layer's own shape) in ``model.predict``."""
+    import keras
+
+    entry = keras.Input(values.shape[1:])
+    model = keras.Model(entry, layer(entry, training=False))
+    return to_numpy(model.predict(values, batch_size=len(values), verbose=0))

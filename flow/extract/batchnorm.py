@@ -1,4 +1,4 @@
-"""BatchNormalization as an exact scale and offset per channel, read off the layer's own float32 arithmetic."""
+"""BatchNormalization as an exact scale and offset per channel, read off what the layer itself predicts in float32."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.errors import ModelError
-from flow.extract.arrays import to_numpy
+from flow.extract.arrays import layer_predicted
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_fraction, power_of_two
+from flow.extract.quiet import quiet
 from flow.extract.steps import Affine
 
 MAX_OFFSET_BITS = 20
@@ -34,6 +35,8 @@ def affine_of(applied: Applied) -> Affine:
     offset, scale = answers[0], (answers[1] - answers[2]) / 2
     signs, exponents = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
     for channel in range(channels):
+        if not np.isfinite(answers[:, channel]).all():
+            _refuse(applied, channel, float(scale[channel]), float(offset[channel]))
         exponent = power_of_two(abs(float(scale[channel])))
         linear = np.array_equal(answers[:, channel], scale[channel] * probes[:, channel] + offset[channel])
         bits = abs(exact_fraction(Fraction(float(offset[channel])))[0]).bit_length()
@@ -46,9 +49,11 @@ def affine_of(applied: Applied) -> Affine:
 
 
 def _apply(applied: Applied, probes: NDArray[np.float64]) -> NDArray[np.float64]:
-    shaped = probes.astype(np.float32).reshape(len(probes), *(1,) * (len(applied.output_shape) - 1), -1)
-    answers = to_numpy(applied.layer(shaped, training=False))
-    return answers.astype(np.float64).reshape(len(probes), -1)
+    rows = probes.astype(np.float32).reshape(len(probes), *(1,) * (len(applied.output_shape) - 1), -1)
+    shaped = np.broadcast_to(rows, (len(probes), *applied.output_shape))
+    with quiet():
+        answers = layer_predicted(applied.layer, shaped).astype(np.float64)
+    return np.asarray(answers.reshape(len(probes), -1, applied.output_shape[-1])[:, 0])
 
 
 def _refuse(applied: Applied, channel: int, scale: float, offset: float) -> None:

@@ -11,6 +11,7 @@ from flow.check import check
 from flow.errors import ModelError, UsageError
 from flow.extract.assemble import fold
 from flow.extract.chain import input_shape, layers_of
+from flow.extract.float32 import require_range
 from flow.extract.read import steps_of
 from flow.extract.training_only import training_only
 from flow.fixed import Fixed, Quantizer
@@ -39,7 +40,9 @@ def extract(model: Any, name: str | None = None, input_format: str | None = None
     if given is not None:
         notes.append(f"the model does not quantize its inputs: here they are rounded to {given.format}")
     source = {"notes": notes, "input_format": input_format, "versions": _versions()}
-    return check(Design(identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
+    design = check(Design(identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
+    require_range(design)
+    return design
 
 
 def parse_format(text: str) -> Fixed:

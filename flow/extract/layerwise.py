@@ -1,34 +1,64 @@
-"""A Keras model evaluated layer by layer with float64 sums, for models whose sums float32 cannot hold.
+"""A Keras model evaluated layer by layer with exact sums, for models whose sums float32 cannot hold.
 
-The quantizers are still the model's own, called on float32. A float64 sum is handed to them *rounded to odd*: the last
+The quantizers are still the model's own, called on float32. An exact sum is handed to them *rounded to odd*: the last
 bit of the float32 stands for everything below it, so that rounding again to a coarser grid is the same as rounding the
 exact sum once.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.extract.arrays import to_numpy
+from flow.evaluate import accumulate, as_read
+from flow.extract.arrays import predicted, to_numpy
 from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
+from flow.extract.dyadic import exact_column, exact_fraction
 from flow.extract.read import steps_of
 from flow.extract.remedies import IGNORED
-from flow.extract.steps import Dense, Quant, Relu, Softmax, Step
-from flow.fixed import Quantizer
+from flow.extract.steps import Affine, Dense, Quant, Relu, Softmax
+from flow.fixed import Fixed, Quantizer
+from flow.integers import Ints, narrowed, shifted_left, wide
+from flow.ir import Layer, Neuron
 
 Floats = NDArray[np.float64]
 
 
-def layerwise_outputs(path: list[Applied], inputs: NDArray[np.float32]) -> Floats:
-    """Logits (vectors x outputs) of the path's layers for inputs of the model's own shape."""
-    values: Any = inputs
+@dataclass(frozen=True)
+class Exact:
+    """Numbers (vectors x elements) as mantissas and the fraction bits of each column."""
+
+    mantissas: Ints
+    fracs: list[int]
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating]) -> Exact:
+        """The finite floats that they are, each column on the coarsest grid that holds it."""
+        values = np.asarray(values, np.float64).reshape(len(values), -1)
+        parts, exponents = np.frexp(values)
+        whole = np.ldexp(parts, 53).astype(np.int64)
+        zeros = np.log2(np.maximum(whole & -whole, 1).astype(np.float64)).astype(np.int64)
+        steps = np.where(whole == 0, np.iinfo(np.int64).max, exponents + zeros - 53).min(axis=0, initial=1 << 40)
+        fracs = [-int(s) if s < 1 << 40 else 0 for s in steps]
+        scaled = np.ldexp(values, fracs)
+        small = np.abs(scaled).max(initial=0) < 2.0**62
+        return cls(scaled.astype(np.int64) if small else np.vectorize(int, otypes=[object])(scaled), fracs)
+
+    def floats(self) -> Floats:
+        """The numbers, rounded to odd where float64 does not hold them."""
+        return np.asarray(np.ldexp(_odd_float64(self.mantissas), [-f for f in self.fracs]), np.float64)
+
+
+def layerwise_outputs(path: list[Applied], inputs: NDArray[np.float32]) -> Exact:
+    """Logits of the path's layers for inputs of the model's own shape."""
+    values: Exact | NDArray[np.float32] = inputs.reshape(len(inputs), -1)
     for applied in path:
         values = _apply(applied, values)
-    return np.asarray(values, np.float64).reshape(len(inputs), -1)
+    return _exact(values)
 
 
 def reach(quantizer: Quantizer) -> float:
@@ -36,38 +66,55 @@ def reach(quantizer: Quantizer) -> float:
     return float(2 * max(-quantizer.low, quantizer.high + 1) * 2.0**-quantizer.format.frac)
 
 
-def _apply(applied: Applied, values: Any) -> Any:
+def _exact(values: Exact | NDArray[np.float32]) -> Exact:
+    return values if isinstance(values, Exact) else Exact.of(values)
+
+
+def _apply(applied: Applied, values: Exact | NDArray[np.float32]) -> Exact | NDArray[np.float32]:
     if applied.kind in IGNORED:
-        return values.reshape(len(values), *applied.output_shape)
+        return values
     steps = steps_of(applied)
     if applied.kind in ("BatchNormalization", "QBatchNormalization"):
-        affine = affine_of(applied)
-        scale = np.ldexp(affine.sign.astype(np.float64), affine.exponent).reshape(applied.output_shape)
-        return values * scale + np.array([float(o) for o in affine.offset]).reshape(applied.output_shape)
+        return _scaled(affine_of(applied), _exact(values))
     function: Any = lambda x: applied.layer(x, training=False)  # noqa: E731
     if isinstance(steps[0] if steps else None, Dense):
-        values = np.asarray(values, np.float64) @ _kernel(applied) + _bias(applied)
+        values = _exact(values)
+        values = Exact(*accumulate(_layer(applied), values.mantissas, tuple(Fixed(True, 1, f) for f in values.fracs)))
         steps = steps[1:]
         function = getattr(applied.layer, "activation_quantizer", None) or applied.layer.activation
-    return _activate(steps, function, values)
-
-
-def _activate(steps: list[Step], function: Any, values: Any) -> Any:
     if not steps or isinstance(steps[0], Softmax):
         return values
     if isinstance(steps[0], Relu):
-        return np.maximum(values, 0)
+        values = _exact(values)
+        return Exact(np.maximum(values.mantissas, 0), values.fracs)
     quant = next(s for s in steps if isinstance(s, Quant))
-    limits = np.array([reach(q) for q in quant.quantizers]).reshape(values.shape[1:])
-    return to_numpy(function(_to_float32(np.clip(values, -limits, limits))))
+    limits = np.array([reach(q) for q in quant.quantizers])
+    seen = _odd_float32(np.clip(values.floats() if isinstance(values, Exact) else values, -limits, limits))
+    answers = to_numpy(function(seen.reshape(len(seen), *applied.output_shape)))
+    return np.asarray(answers, np.float32).reshape(len(seen), -1)
 
 
-def _kernel(applied: Applied) -> Floats:
+def _scaled(affine: Affine, values: Exact) -> Exact:
+    columns, fracs = [], []
+    for j, offset in enumerate(affine.offset):
+        frac = values.fracs[j] - int(affine.exponent[j])
+        mantissa, own = exact_fraction(offset)
+        fracs.append(max(frac, own))
+        column = shifted_left(values.mantissas[:, j], fracs[-1] - frac)
+        columns.append(wide(column) * int(affine.sign[j]) + (mantissa << fracs[-1] - own))
+    return Exact(narrowed(np.stack(columns, axis=1)), fracs)
+
+
+def _layer(applied: Applied) -> Layer:
+    """The dense layer that predictions compute, from the floats of its kernel and its bias."""
     layer = applied.layer
-    if hasattr(layer, "export_integer"):
-        part = next(p for p in layer.export_integer() if p["kind"] == "dense")
-        return np.asarray(np.ldexp(np.asarray(part["weights"], np.float64), -np.asarray(part["weight_frac"])))
-    return to_numpy(layer.kernel_quantizer_internal(to_numpy(layer.kernel))).astype(np.float64)
+    kernel = as_read(predicted(layer.kernel_quantizer_internal, layer.kernel))
+    bias, neurons = np.broadcast_to(_bias(applied), kernel.shape[1:]), []
+    for j in range(kernel.shape[1]):
+        (own,), bias_frac = exact_column(bias[j : j + 1])
+        weights, frac = exact_column(kernel[:, j])
+        neurons.append(Neuron(tuple(weights), frac, 0.0, own, bias_frac))
+    return Layer(applied.name, tuple(neurons))
 
 
 def _bias(applied: Applied) -> Floats | float:
@@ -77,15 +124,30 @@ def _bias(applied: Applied) -> Floats | float:
         return np.asarray(np.ldexp(np.asarray(part["bias"], np.float64), -np.asarray(part["bias_frac"])))
     if not layer.use_bias:
         return 0.0
-    bias = to_numpy(layer.bias)
-    return to_numpy(layer.bias_quantizer_internal(bias) if layer.bias_quantizer else bias).astype(np.float64)
+    if layer.bias_quantizer:
+        return as_read(predicted(layer.bias_quantizer_internal, layer.bias)).astype(np.float64)
+    return as_read(to_numpy(layer.bias)).astype(np.float64)
 
 
-def _to_float32(values: Any) -> NDArray[np.float32]:
-    """float64 to float32, rounded to odd: towards zero, with the last bit set where something was cut off."""
+def _odd_float64(values: Ints) -> Floats:
+    """Integers to float64, rounded to odd."""
+    nearest = values.astype(np.float64)
+    if values.dtype == np.int64 and np.abs(nearest).max(initial=0) < 2.0**53:
+        return nearest
+    back = np.vectorize(int, otypes=[object])(nearest) if nearest.size else wide(values)
+    over = (back - wide(values)) * np.sign(wide(values))  # by how much too large in magnitude
+    return _odd(nearest, np.asarray(over > 0, bool), np.asarray(over != 0, bool), np.int64)
+
+
+def _odd_float32(values: Floats) -> NDArray[np.float32]:
+    """float64 to float32, rounded to odd."""
     values = np.asarray(values, np.float64)
     nearest = values.astype(np.float32)
-    beyond = np.abs(nearest.astype(np.float64)) > np.abs(values)
-    cut = np.where(beyond, np.nextafter(nearest, np.float32(0)), nearest).astype(np.float32)
-    inexact = cut.astype(np.float64) != values
-    return np.asarray((cut.view(np.int32) | inexact.astype(np.int32)).view(np.float32), np.float32)
+    exact = nearest.astype(np.float64)
+    return np.asarray(_odd(nearest, np.abs(exact) > np.abs(values), exact != values, np.int32), np.float32)
+
+
+def _odd(nearest: NDArray[Any], beyond: NDArray[np.bool_], inexact: NDArray[np.bool_], bits: Any) -> NDArray[Any]:
+    """Rounded to odd: towards zero, with the last bit set where something was cut off."""
+    cut = np.where(beyond, np.nextafter(nearest, nearest.dtype.type(0)), nearest).astype(nearest.dtype)
+    return np.asarray((cut.view(bits) | inexact.astype(bits)).view(nearest.dtype))

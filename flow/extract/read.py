@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from flow.errors import DesignError, FlowError, ModelError
+from flow.evaluate import as_read
 from flow.extract.activations import activation_steps
-from flow.extract.arrays import to_numpy
+from flow.extract.arrays import predicted, to_numpy
 from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_matrix
@@ -20,12 +21,16 @@ from flow.fixed import Fixed, Quantizer
 
 TERNARY_BITS = 1.58
 MAX_PLAIN_BIAS_BITS = 16
+_RETRAIN = "train again with a smaller learning rate"
 
 
 def steps_of(applied: Applied) -> list[Step]:
     """The steps of one layer. Raises ModelError naming the layer, the neuron and the remedy."""
     layer, kind = applied.layer, applied.kind
     _check_finite(applied)
+    dtype = getattr(layer, "compute_dtype", "float32")
+    if dtype not in (None, "float32"):
+        raise ModelError(f"layer {applied.name} computes in {dtype!r:.40}; build the model in float32")
     if kind in IGNORED:
         return []
     reader = _nmp if hasattr(layer, "export_integer") else _READERS.get(kind)
@@ -48,8 +53,8 @@ def _check_finite(applied: Applied) -> None:
         place = np.argwhere(~np.isfinite(values))[0]
         neuron = f", neuron {place[-1]}" if place.size else ""
         raise ModelError(
-            f"layer {applied.name}{neuron}: {variable.name} holds {values[tuple(place)]}; train again with a smaller "
-            "learning rate, or load an earlier checkpoint"
+            f"layer {applied.name}{neuron}: {variable.name} holds {values[tuple(place)]}; {_RETRAIN}, or load an "
+            "earlier checkpoint"
         )
 
 
@@ -63,8 +68,13 @@ def _units(applied: Applied) -> int:
 
 
 def _nmp(applied: Applied) -> list[Step]:
+    layer = applied.layer
+    for what in ("kernel", "bias"):
+        quantizer = getattr(layer, f"{what}_quantizer_internal", None)
+        if getattr(layer, f"{what}_quantizer", None) is not None and getattr(layer, what, None) is not None:
+            _quantized(applied.name, what, quantizer, getattr(layer, what))
     try:
-        parts = applied.layer.export_integer()
+        parts = layer.export_integer()
     except ValueError as exc:
         raise ModelError(f"layer {applied.name}: {exc}") from None
     return [_nmp_part(applied, part) for part in parts]
@@ -77,6 +87,7 @@ def _nmp_part(applied: Applied, part: dict[str, Any]) -> Step:
         columns = [np.asarray(part[k], np.int64) for k in ("weights", "weight_frac", "bias", "bias_frac")]
         weights, weight_frac, bias, bias_frac = columns
         bits = np.asarray(part["weight_bits"], np.float64)
+        _check_predicted(applied, weights, weight_frac)
         return Dense(applied.name, weights, weight_frac, bits, bias, bias_frac)
     if kind != "quantizer":
         raise ModelError(f"layer {applied.name} exports {kind!r}; this version knows dense and quantizer")
@@ -94,6 +105,19 @@ def _nmp_part(applied: Applied, part: dict[str, Any]) -> Step:
     return Quant(applied.name, tuple(own) * (count // len(own)))
 
 
+def _check_predicted(applied: Applied, weights: Any, weight_frac: Any) -> None:
+    """Raise ModelError where a prediction's kernel is not the exported one."""
+    layer = applied.layer
+    found = predicted(layer.kernel_quantizer_internal, layer.kernel).astype(np.float64)
+    exported = np.ldexp(weights.astype(np.float64), -weight_frac)
+    if not np.array_equal(found, exported):
+        place = tuple(int(i) for i in np.argwhere(found != exported)[0])
+        raise ModelError(
+            f"layer {applied.name}, neuron {place[-1]}: the kernel value {to_numpy(layer.kernel)[place]:g} is "
+            f"{found[place]:g} in predictions, {exported[place]:g} as exported; {_RETRAIN}"
+        )
+
+
 def narrow(quantizer: Quantizer) -> Quantizer:
     """The same quantizer in the narrowest format that holds its range."""
     fmt = Fixed.holding(quantizer.low, quantizer.high, quantizer.format.frac)
@@ -104,7 +128,7 @@ def _qdense(applied: Applied) -> list[Step]:
     layer, name, units = applied.layer, applied.name, _units(applied)
     if not layer.kernel_quantizer:
         raise ModelError(f"layer {name} has no kernel_quantizer; give it one, such as quantized_bits(4,0,1,alpha=1)")
-    kernel = _quantized(name, layer.kernel_quantizer_internal, layer.kernel)
+    kernel = _quantized(name, "kernel", layer.kernel_quantizer_internal, layer.kernel)
     remedy = "set alpha=1 or alpha='auto_po2' in its kernel_quantizer"
     weights, frac = exact_matrix(kernel, f"layer {name}", remedy)
     bits = _labels(layer.kernel_quantizer_internal, weights)
@@ -113,13 +137,26 @@ def _qdense(applied: Applied) -> list[Step]:
     return [dense, *activation_steps(name, layer.activation, units)]
 
 
-def _quantized(name: str, quantizer: Any, variable: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = to_numpy(variable).astype(np.float32)
-    first, second = (to_numpy(quantizer(values)).astype(np.float64) for _ in range(2))
-    if not np.array_equal(first, second):
-        kind = type(quantizer).__name__
+def _quantized(name: str, what: str, quantizer: Any, variable: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """What predictions make of a kernel or bias. Raises ModelError naming neuron and value where nothing certain."""
+    values, kind = to_numpy(variable), type(quantizer).__name__
+    found = predicted(quantizer, variable)
+    first, second = (to_numpy(quantizer(variable)) for _ in range(2))
+    if not np.isfinite(found).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0])
+        raise ModelError(
+            f"layer {name}, neuron {place[-1]}: {kind} makes {found[place]:g} of the {what} value {values[place]:g}; "
+            f"{_RETRAIN}, or set alpha=1 in its {what}_quantizer"
+        )
+    if not np.array_equal(first, second, equal_nan=True):
         raise ModelError(f"layer {name}: {kind} gives other weights at every call; set use_stochastic_rounding=False")
-    return first
+    if not np.array_equal(first, found):
+        place = tuple(int(i) for i in np.argwhere(first != found)[0])
+        raise ModelError(
+            f"layer {name}, neuron {place[-1]}: the {what} value {values[place]:g} is beyond what {kind} computes in "
+            f"float32: {found[place]:g} in predictions, {first[place]:g} in eager calls; {_RETRAIN}"
+        )
+    return as_read(found).astype(np.float64)
 
 
 def _qdense_bias(applied: Applied, units: int) -> tuple[Any, Any]:
@@ -127,9 +164,9 @@ def _qdense_bias(applied: Applied, units: int) -> tuple[Any, Any]:
     if not layer.use_bias:
         return np.zeros(units, np.int64), np.zeros(units, np.int64)
     if layer.bias_quantizer:
-        values = _quantized(name, layer.bias_quantizer_internal, layer.bias)
+        values = _quantized(name, "bias", layer.bias_quantizer_internal, layer.bias)
     else:
-        values = to_numpy(layer.bias).astype(np.float64)
+        values = as_read(to_numpy(layer.bias)).astype(np.float64)
     remedy = "give it a bias_quantizer, such as quantized_bits(8,2,alpha=1)"
     bias, frac = exact_matrix(values[None, :], f"layer {name}, bias", remedy)
     widest = max((abs(int(b)).bit_length() for b in bias[0]), default=0)

@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.errors import ModelError
-from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.extract.chain import Applied, input_shape, layers_of
 from flow.extract.design import require_numbers
-from flow.extract.layerwise import layerwise_outputs, reach
+from flow.extract.float32 import FLOAT32_BITS, float32_exactness
+from flow.extract.layerwise import Exact, layerwise_outputs, reach
 from flow.extract.quiet import quiet
 from flow.fixed import Fixed
-from flow.ir import Design, Neuron
+from flow.integers import shifted_left
+from flow.ir import Design
 from flow.passes.widths import widths
 
 Floats = NDArray[np.float64]
-FLOAT32_BITS = 24  # integers up to 2**24 are exact in float32
 BATCH = 4096
 
 
@@ -30,19 +31,18 @@ def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating])
 
     Returns ``vectors``, ``mismatches``, ``seconds``, and where there is one the first ``difference`` and a ``note``.
     Neurons that float32 cannot hold exactly make Keras itself inexact: then the model's layers are evaluated one by one
-    with their sums in float64, and the note says so.
+    with exact sums, and the note says so.
     """
     start = time.monotonic()
     design = widths(design)
     inexact = float32_exactness(design)
-    predicted = keras_outputs(model, inputs, design, exact=bool(inexact))
+    shaped = _shaped(model, inputs, design)
+    found = layerwise_outputs(layers_of(model), shaped) if inexact else Exact.of(_predict(model, shaped))
     integers = evaluate(design, quantize_inputs(design, np.asarray(inputs, np.float32)))
     if design.head == "argmax":
-        predicted = np.argmax(predicted, axis=1)[:, None].astype(np.float64)
-        expected = integers.astype(np.float64)
-    else:
-        expected = to_float(integers, design.output_formats)
-    different = predicted != expected
+        found = Exact(argmax(found.mantissas, tuple(Fixed(True, 1, f) for f in found.fracs)), [0])
+    expected = Exact(integers, [0] if design.head == "argmax" else [f.frac for f in design.output_formats])
+    different = _different(found, expected)
     result: dict[str, Any] = {
         "vectors": len(inputs),
         "mismatches": int(different.any(axis=1).sum()),
@@ -50,44 +50,22 @@ def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating])
     }
     if result["mismatches"]:
         row, column = (int(i) for i in np.argwhere(different)[0])
-        result["difference"] = (
-            f"vector {row}, output {column}: Keras {predicted[row, column]:.9g}, integer {expected[row, column]:.9g}"
-        )
+        values = [exact.floats()[row, column] for exact in (found, expected)]
+        result["difference"] = f"vector {row}, output {column}: Keras {values[0]:.9g}, integer {values[1]:.9g}"
     if inexact:
         layer, neuron, bits = inexact[0]
         result["note"] = (
             f"{len(inexact)} neurons need more than {FLOAT32_BITS} bits (layer {layer}, neuron {neuron}: {bits}), "
-            "where Keras's float32 sums round; compared layer by layer with the sums in float64"
+            "where Keras's float32 sums round; compared layer by layer with exact sums"
         )
     return result
 
 
-def float32_exactness(design: Design) -> list[tuple[str, int, int]]:
-    """(layer, neuron, bits) of the neurons whose partial sums may exceed what float32 holds exactly."""
-    design = widths(design)
-    found = []
-    for index, layer in enumerate(design.layers):
-        formats, ranges = design.formats_into(index), design.ranges_into(index)
-        largest = [max(abs(low), abs(high)) for low, high in ranges]
-        for j, neuron in enumerate(layer.neurons):
-            bound = _float_bound(neuron, formats, largest)
-            if bound > 1 << FLOAT32_BITS:
-                found.append((layer.name, j, bound.bit_length()))
-    return found
-
-
-def _float_bound(neuron: Neuron, formats: tuple[Fixed, ...], largest: list[int]) -> int:
-    """Bound of every partial sum in units of the finest step that occurs in it."""
-    signals = zip(neuron.weights, largest, formats, strict=True)
-    terms = [(abs(w) * x, f.frac + neuron.weight_frac) for w, x, f in signals]
-    terms.append((abs(neuron.bias), neuron.bias_frac))
-    fracs = [frac for size, frac in terms if size]
-    output = neuron.output
-    if output is not None and output.rounding == "RND_CONV":
-        # QKeras adds the rounding error back to the signal (x + (q - x)), which needs both steps at once.
-        fracs.append(output.format.frac)
-    grid = max(fracs, default=0)
-    return sum(size << (grid - frac) for size, frac in terms if size)
+def _different(found: Exact, expected: Exact) -> NDArray[np.bool_]:
+    """Where two arrays of numbers differ, however many bits they take."""
+    grids = np.maximum(found.fracs, expected.fracs)
+    first, second = (shifted_left(e.mantissas, grids - np.array(e.fracs, np.int64)) for e in (found, expected))
+    return np.asarray(first != second, bool)
 
 
 def keras_outputs(
@@ -96,9 +74,15 @@ def keras_outputs(
     """The model's logits (vectors x outputs) for float inputs (vectors x elements), which are taken as float32.
 
     A final softmax is left out, as in the design. Give ``design`` for a model that does not quantize its own inputs:
-    they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by one with
-    their sums in float64 instead of by ``model.predict``.
+    they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by one with exact
+    sums instead of by ``model.predict``.
     """
+    shaped = _shaped(model, inputs, design)
+    return layerwise_outputs(layers_of(model), shaped).floats() if exact else _predict(model, shaped)
+
+
+def _shaped(model: Any, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
+    """The inputs as the model takes them."""
     inputs = np.asarray(inputs, np.float32)
     shape = input_shape(model)
     require_numbers(inputs, int(np.prod(shape)))
@@ -107,15 +91,22 @@ def keras_outputs(
         inputs = to_float(quantize_inputs(design, inputs), design.input_formats).astype(np.float32)
     if design is not None:
         # QKeras computes x + (q - x), which rounds for inputs millions of steps out of range; those saturate anyway.
-        limits = np.array([reach(q) if q.rounding == "RND_CONV" else np.inf for q in design.inputs], np.float32)
+        limits = np.array([np.inf if q.rounding == "RND" else reach(q) for q in design.inputs], np.float32)
         inputs = np.clip(inputs, -limits, limits)
-    path = layers_of(model)
-    shaped = inputs.reshape(len(inputs), *shape)
-    if exact:
-        return layerwise_outputs(path, shaped)
-    with quiet(), _logits(model, path) as ending:
+    return inputs.reshape(len(inputs), *shape)
+
+
+def _predict(model: Any, shaped: NDArray[np.float32]) -> Floats:
+    with quiet(), _logits(model, layers_of(model)) as ending:
         batches: Any = ending.predict(shaped, batch_size=BATCH, verbose=0)
-    return np.asarray(batches, np.float64).reshape(len(inputs), -1)
+    outputs = np.asarray(batches, np.float64).reshape(len(shaped), -1)
+    if not np.isfinite(outputs).all():
+        row, column = (int(i) for i in np.argwhere(~np.isfinite(outputs))[0])
+        raise ModelError(
+            f"model {model.name} predicts {outputs[row, column]} as output {column} of vector {row}; train again with "
+            "a smaller learning rate"
+        )
+    return outputs
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flow.errors import DesignError
-from flow.fixed import MAX_BITS, Fixed, bits_for
+from flow.fixed import MAX_BITS, MAX_FRAC, Fixed, bits_for
 from flow.ir import Design, Layer, Neuron, with_layers
 from flow.ranges import accumulator_range
 
@@ -27,9 +27,17 @@ def widths(design: Design) -> Design:
 def accumulator_format(
     neuron: Neuron, formats: tuple[Fixed, ...], ranges: tuple[tuple[int, int], ...], where: str
 ) -> Fixed:
-    """The narrowest format for a neuron's sum; raises DesignError if it exceeds 62 bits."""
+    """The narrowest format for a neuron's sum; raises DesignError where no format holds it."""
     low, high, frac = accumulator_range(neuron, formats, ranges)
     _, bits = bits_for(low, high)
     if bits > MAX_BITS:
-        raise DesignError(f"{where}: the accumulator needs {bits} bits, more than {MAX_BITS}; use coarser formats")
+        raise DesignError(
+            f"{where}: the accumulator needs {bits} bits, more than {MAX_BITS}; give its inputs closer ranges, or its "
+            "inputs, weights and bias fewer bits"
+        )
+    if abs(frac) > MAX_FRAC:
+        raise DesignError(
+            f"{where}: the accumulator's step is 2**{-frac}, outside 2**-{MAX_FRAC} to 2**{MAX_FRAC}; scale its inputs "
+            "or its weights"
+        )
     return Fixed.holding(low, high, frac)
