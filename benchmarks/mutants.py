@@ -1,22 +1,26 @@
 """Mutants of Verilog, netlists, HLS sources and the driver: each must be found out by the checks of a build.
 
-``python -m benchmarks.mutants`` makes 400 mutants from a seed (``tests/mutants*.py`` has the operators), lets the build
-of each design check them (``tests/mutant_checks.py``), sorts out by proof what is no fault at all and writes the section
-"Mutants" of ``RESULTS.md``. Verdicts are kept in ``benchmarks/work/mutants.jsonl``: an interrupted campaign goes on
-where it stopped; ``--fresh`` begins anew. ``--only hls`` looks at some designs alone and writes nothing.
+``python -m benchmarks.mutants`` makes 400 mutants from a seed (``tests/mutants*.py`` has the operators), lets the
+build of each design check them (``tests/mutant_checks.py``), sorts out by proof what is no fault at all and writes the
+section "Mutants" of ``RESULTS.md``. Verdicts are kept in ``benchmarks/work/mutants.jsonl``: an interrupted campaign
+goes on where it stopped; ``--fresh`` begins anew. ``--only hls`` looks at some designs alone and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import importlib
 import json
 import multiprocessing
+import os
 import resource
 import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -55,11 +59,14 @@ def make(subject: Any, base: Path, count: int, seed: int) -> list[Any]:
 def _child(subject: Any, mutant: Any, base: Path, work: Path, pipe: Any) -> None:
     from mutant_checks import judge
 
+    start = cpu_s()
     with (work / "out.log").open("w") as log:
         sys.stdout = sys.stderr = log
-        start = cpu_s()
-        verdict = judge(subject, mutant, base, work)
-        pipe.send({**asdict(verdict), "cpu_s": round(cpu_s() - start, 2)})
+        try:
+            found = asdict(judge(subject, mutant, base, work))
+        except Exception:  # of the campaign itself: to be shown with the mutant
+            found = {"outcome": "broken", "by": "", "message": traceback.format_exc()}
+        pipe.send({**found, "cpu_s": round(cpu_s() - start, 2)})
 
 
 def run(subject: Any, mutant: Any, base: Path) -> dict[str, Any]:
@@ -71,13 +78,9 @@ def run(subject: Any, mutant: Any, base: Path) -> dict[str, Any]:
         )
         process.start()
         theirs.close()
-        try:
-            found = (
-                ours.recv() if ours.poll(_HANG_S) else {"outcome": "caught", "by": "hang", "message": "", "cpu_s": 0}
-            )
-        except EOFError:
-            log = (Path(scratch) / "out.log").read_text(errors="replace")
-            found = {"outcome": "broken", "by": "", "message": log[-2000:], "cpu_s": 0.0}
+        found = {"outcome": "caught", "by": "hang", "message": "", "cpu_s": 0.0}
+        with contextlib.suppress(EOFError):
+            found = ours.recv() if ours.poll(_HANG_S) else found
         process.kill()
         process.join()
     files = subject.files(base)
@@ -103,7 +106,9 @@ def campaign(only: list[str], scale: float, seed: int, jobs: int) -> list[dict[s
         if only and not any(name.startswith(o) for o in only):
             continue
         base = WORK / "mutants" / name.replace(", ", "_").replace(" ", "_")
-        if subject.kind != "driver":
+        if subject.kind == "driver":
+            importlib.import_module("test_shell_driver")  # what its tests import is there before they are run
+        else:
             mutant_checks.prepare(subject, base)
         for mutant in make(subject, base, round(scale * SHARE[subject.kind]), seed + number):
             found = known.get(digest(mutant, subject.files(base)))
@@ -117,9 +122,10 @@ def campaign(only: list[str], scale: float, seed: int, jobs: int) -> list[dict[s
                 file.write(json.dumps(result) + "\n")
             progress.advance(bar)
             if result["outcome"] in ("survived", "broken"):
-                progress.print(f"{result['outcome']}: {result['design']}: {result['operator']}: {result['difference']}")
+                told = [result[key] for key in ("outcome", "design", "operator", "difference")]
+                progress.print(": ".join(told), markup=False)
                 if result["outcome"] == "broken":
-                    progress.print(result["message"])
+                    progress.print(result["message"], markup=False)
     return results
 
 
@@ -145,12 +151,12 @@ def report(results: list[dict[str, Any]]) -> str:
 
 
 _HOW = (
-    "One change each, drawn from a seed with every operator equally often: bits of constants and memories, operators,"
-    " comparisons, slices, signs, registers too few and too many, conditions, resets, parameters, connections, operands,"
-    " clock edges, faults of a rare pattern of up to 12 bits and faults that begin after up to 2,000 cycles or events."
-    " Checked by a short run of the first bench and then by the whole build; `no fault` is what ABC proves equal for all"
-    " inputs from a reset on, what compiles to the same object code or gives the same results for every input, and for"
-    " the driver what changes nothing but words."
+    "One change each, drawn from a seed, every operator equally often: bits of constants and memories, operators,"
+    " comparisons, slices, signs, registers too few and too many, conditions, resets, parameters, connections,"
+    " operands, clock edges, a fault of a rare pattern of up to 12 bits, a fault that begins after up to 2,000 cycles"
+    " or events. Checked by a short run of the first bench, then by the whole build. No fault is what ABC proves equal"
+    " for all inputs from a reset on, what compiles to the same object code or gives the same results for every input,"
+    " and for the driver what changes nothing but words."
 )
 
 
@@ -164,6 +170,7 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="forget the verdicts of earlier runs")
     options = parser.parse_args()
     sys.path.insert(0, str(HERE.parent / "tests"))
+    os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")  # before NumPy: jobs share the cores
     if options.fresh:
         RECORD.unlink(missing_ok=True)
         shutil.rmtree(WORK / "mutants", ignore_errors=True)
