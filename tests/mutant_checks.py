@@ -39,6 +39,7 @@ from flow.shell import run_axis
 from flow.tools import hls_compile, yosys
 from flow.vectors import make_vectors
 
+DRIVER_TESTS = ("test_shell_driver_edges", "test_shell_driver")
 QUICK = 64  # vectors of the short run
 _QUICK_S = 120.0
 _CPU_S = 300  # of any one program: a mutant that hangs is found out
@@ -225,11 +226,12 @@ def driven(mutant: Mutant, files: Mapping[str, str], work: Path) -> Verdict | No
         spec.loader.exec_module(module)
     except Exception as exc:
         return Verdict("invalid", "Python", repr(exc))
-    seen, tests = _Seen(), Path(__file__).with_name("test_shell_driver.py")
-    sys.modules.pop(tests.stem, None)  # it has the true driver
+    seen, tests = _Seen(), [Path(__file__).with_name(f"{name}.py") for name in DRIVER_TESTS]
+    for name in DRIVER_TESTS:
+        sys.modules.pop(name, None)  # they have the true driver
     with mock.patch("flow.emit.pynq.FOLDER", work):
         quiet = ["-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={work / 'tmp'}"]
-        status = pytest.main([str(tests), *quiet], [seen])
+        status = pytest.main([*map(str, tests), *quiet], [seen])
     assert bool(status) == bool(seen.failed), f"the driver's tests ended with status {status}"
     return Verdict("caught", seen.failed, seen.message) if seen.failed else None
 
