@@ -9,21 +9,15 @@ goes on where it stopped; ``--fresh`` begins anew. ``--only hls`` looks at some 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import importlib
 import json
-import multiprocessing
 import os
-import resource
 import shutil
 import sys
-import tempfile
 import time
-import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +29,9 @@ HERE = Path(__file__).parent
 WORK = HERE / "work"
 RECORD = WORK / "mutants.jsonl"
 SHARE = {"verilog": 50, "shell": 40, "netlist": 30, "hls": 30, "driver": 80}  # mutants of each design, by kind
-_HANG_S = 1800.0  # wall, of all checks of one mutant
 _COLUMNS = (
     TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
 )  # fmt: skip
-
-
-def cpu_s() -> float:
-    """CPU seconds of this process and its ended children."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def make(subject: Any, base: Path, count: int, seed: int) -> list[Any]:
@@ -56,37 +43,14 @@ def make(subject: Any, base: Path, count: int, seed: int) -> list[Any]:
     return generate(files, masks, subject.operators, count, seed)
 
 
-def _child(subject: Any, mutant: Any, base: Path, work: Path, pipe: Any) -> None:
-    from mutant_checks import judge
-
-    start = cpu_s()
-    with (work / "out.log").open("w") as log:
-        sys.stdout = sys.stderr = log
-        try:
-            found = asdict(judge(subject, mutant, base, work))
-        except Exception:  # of the campaign itself: to be shown with the mutant
-            found = {"outcome": "broken", "by": "", "message": traceback.format_exc()}
-        pipe.send({**found, "cpu_s": round(cpu_s() - start, 2)})
-
-
 def run(subject: Any, mutant: Any, base: Path) -> dict[str, Any]:
-    """The verdict on one mutant, from a process of its own."""
-    ours, theirs = multiprocessing.Pipe()
-    with tempfile.TemporaryDirectory() as scratch:
-        process = multiprocessing.get_context("fork").Process(
-            target=_child, args=(subject, mutant, base, Path(scratch), theirs)
-        )
-        process.start()
-        theirs.close()
-        found = {"outcome": "caught", "by": "hang", "message": "", "cpu_s": 0.0}
-        with contextlib.suppress(EOFError):
-            found = ours.recv() if ours.poll(_HANG_S) else found
-        process.kill()
-        process.join()
+    """The record of one mutant."""
+    from mutant_checks import judged
+
     files = subject.files(base)
     return {
-        "design": subject.name, "kind": subject.kind, "architecture": subject.architecture,
-        "operator": mutant.operator, "difference": mutant.difference(files), "digest": digest(mutant, files), **found,
+        "design": subject.name, "operator": mutant.operator, "difference": mutant.difference(files),
+        "digest": digest(mutant, files), **judged(subject, mutant, base),
     }  # fmt: skip
 
 

@@ -6,15 +6,19 @@ copy of the unchanged design's build, so that only what the mutant changes is do
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import multiprocessing
 import re
 import resource
 import shutil
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -42,7 +46,9 @@ from flow.vectors import make_vectors
 DRIVER_TESTS = ("test_shell_driver_edges", "test_shell_driver")
 QUICK = 64  # vectors of the short run
 _QUICK_S = 120.0
+_HANG_S = 3600.0  # wall, of all checks of one mutant
 _CPU_S = 300  # of any one program: a mutant that hangs is found out
+_DRIVER_CPU_S = 20  # of the driver's tests, which take two
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ def judge(subject: Subject, mutant: Mutant, base: Path, work: Path) -> Verdict:
 
     To be called in a process of its own: a build that fails ends all programs for good, and a hang is cut short.
     """
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    limit = _DRIVER_CPU_S if subject.kind == "driver" else _CPU_S
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     files = subject.files(base)
     if subject.kind == "driver":
         return driven(mutant, files, work / "driver") or Verdict("survived")
@@ -245,3 +252,31 @@ class _Seen:
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed and not self.failed:
             self.failed, self.message = report.location[2].split("[")[0], str(report.longrepr)[-300:]
+
+
+def judged(subject: Subject, mutant: Mutant, base: Path) -> dict[str, Any]:
+    """``judge`` in a process of its own: the verdict and its CPU seconds; ``broken`` where it fails."""
+    ours, theirs = multiprocessing.Pipe()
+    with tempfile.TemporaryDirectory() as scratch:
+        process = multiprocessing.get_context("fork").Process(
+            target=_child, args=(subject, mutant, base, Path(scratch), theirs)
+        )
+        process.start()
+        theirs.close()
+        found = {"outcome": "caught", "by": "hang", "message": "", "cpu_s": 0.0}
+        with contextlib.suppress(EOFError):
+            found = ours.recv() if ours.poll(_HANG_S) else found
+        process.kill()
+        process.join()
+    return found
+
+
+def _child(subject: Subject, mutant: Mutant, base: Path, work: Path, pipe: Any) -> None:
+    with (work / "out.log").open("w") as log:
+        sys.stdout = sys.stderr = log
+        try:
+            found = asdict(judge(subject, mutant, base, work))
+        except Exception:  # not of the mutant: to be shown with it
+            found = asdict(Verdict("broken", "", traceback.format_exc()))
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        pipe.send({**found, "cpu_s": round(sum(u.ru_utime + u.ru_stime for u in used), 2)})
