@@ -1,6 +1,7 @@
 """The board's driver against a board in software: exact where all is well, a clear error where anything is not."""
 
 import ast
+import functools
 import importlib
 import json
 import sys
@@ -28,11 +29,17 @@ from keras_models.preprocess import Preprocessing
 LAYOUTS = [("bytes", 32), ("packed", 32), ("bytes", 64), ("packed", 64)]
 
 
-def set_up(seed=3, lanes="bytes", bus=32, preprocessing=None, classes=(), **options):
-    """A random design, its board and its driver."""
+@functools.cache
+def hardware(seed):
+    """A random design, its Verilog and its bench."""
     design = strategies.random_design(seed)
     rtl = emit_parallel(design, build_graphs(design), 10.0)
-    bench = describe(design, rtl)
+    return design, rtl, describe(design, rtl)
+
+
+def set_up(seed=3, lanes="bytes", bus=32, preprocessing=None, classes=(), **options):
+    """A random design, its board and its driver."""
+    design, rtl, bench = hardware(seed)
     layout = layout_of(bench, lanes, bus)
     shell = emit_axis(design.name, rtl, bench, layout)
     model = json.loads(json.dumps(accelerator(design, shell, bench, preprocessing, classes)))

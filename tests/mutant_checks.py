@@ -1,0 +1,282 @@
+"""What becomes of a mutant: the project's own build checks it, with the mutant put where the text is emitted.
+
+A mutant that a short run of a bench finds out is not built; every other one goes through ``run_build`` whole, from a
+copy of the unchanged design's build, so that only what the mutant changes is done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import multiprocessing
+import re
+import resource
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from equivalence import axis_ports, core_ports, same_hardware, same_program
+from mutant_designs import DRIVER, Subject
+from mutants import Mutant
+
+import hls_templates
+from flow import plan, simulate
+from flow.bench import from_json
+from flow.emit.axis import Shell, emit_axis
+from flow.emit.cells import cell_models
+from flow.errors import DesignError, FlowError, ToolFailed
+from flow.evaluate import evaluate
+from flow.fixed import Ints
+from flow.ir import Design
+from flow.pipeline import Build
+from flow.shell import run_axis
+from flow.tools import hls_compile, yosys
+from flow.vectors import make_vectors
+
+DRIVER_TESTS = ("test_shell_driver_edges", "test_shell_driver")
+QUICK = 64  # vectors of the short run
+_QUICK_S = 120.0
+_HANG_S = 3600.0  # wall, of all checks of one mutant
+_CPU_S = 300  # of any one program: a mutant that hangs is found out
+_DRIVER_CPU_S = 20  # of the driver's tests, which take two
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``outcome`` is invalid, caught, equivalent or survived; ``by`` says what caught it, or why it is equivalent."""
+
+    outcome: str
+    by: str = ""
+    message: str = ""
+
+
+def judge(subject: Subject, mutant: Mutant, base: Path, work: Path) -> Verdict:
+    """What becomes of a mutant of ``subject``, whose unchanged build lies in ``base``; ``work`` is a scratch folder.
+
+    To be called in a process of its own: a build that fails ends all programs for good, and a hang is cut short.
+    """
+    limit = _DRIVER_CPU_S if subject.kind == "driver" else _CPU_S
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    files = subject.files(base)
+    if subject.kind == "driver":
+        return driven(mutant, files, work / "driver") or Verdict("survived")
+    changed = mutant.apply(files)
+    return (
+        quick(subject, changed, base, work / "quick")
+        or (equivalent(subject, mutant, base, work / "same") if subject.kind != "hls" else None)
+        or built(subject, changed, base, work / "build")
+        or (same_source(subject, base, work / "build") if subject.kind == "hls" else None)
+        or Verdict("survived")
+    )
+
+
+def quick(subject: Subject, files: Mapping[str, str], base: Path, work: Path) -> Verdict | None:
+    """A short run of the first bench of a build; None where it finds nothing, or where there is none."""
+    if subject.kind not in ("verilog", "netlist", "shell"):
+        return None
+    bench, engine = from_json((base / "sim" / "bench.json").read_text()), "icarus"
+    inputs = make_vectors(subject.design, QUICK)
+    expected = evaluate(subject.design, inputs)
+    plan.fresh_folder(work)
+    plan.write(dict(files), work / "mutant")
+    mutated = [work / "mutant" / name for name in files]
+    try:
+        if subject.kind == "shell":
+            engine, core = "axis", [base / s for s in bench.sources]
+            result = run_axis(_SHELLS[base], bench, [*core, *mutated], inputs, expected, work / "sim", _QUICK_S)
+        else:
+            if subject.kind == "netlist":
+                engine = "netlist"
+                plan.write_file(work / "cells.v", cell_models(yosys.cell_library().read_text()))
+                mutated.append(work / "cells.v")
+            result = simulate.run_cocotb(
+                engine, bench, work, inputs, expected, work / "sim", sources=mutated, timeout_s=_QUICK_S
+            )
+    except ToolFailed as exc:
+        if not (work / "sim" / "sim.vvp").is_file():
+            return Verdict("invalid", "Icarus", str(exc))
+        return Verdict("caught", f"{engine}, {QUICK} vectors", str(exc))
+    return None if result.agrees else Verdict("caught", f"{engine}, {QUICK} vectors", result.message)
+
+
+_SHELLS: dict[Path, Shell] = {}  # what a build emitted, by its folder
+
+
+def prepare(subject: Subject, base: Path) -> Build:
+    """Build the unchanged design in ``base``; every check must agree with it."""
+
+    def kept(*arguments: Any) -> Shell:
+        _SHELLS[base] = emit_axis(*arguments)
+        return _SHELLS[base]
+
+    with mock.patch("flow.shell.emit_axis", kept):
+        build = subject.build(base)
+    assert not build.differences, build.differences
+    return build
+
+
+def built(subject: Subject, files: Mapping[str, str], base: Path, work: Path) -> Verdict | None:
+    """The whole build with the mutant in it; None where nothing in it differs."""
+    plan.folder(work.parent)
+    shutil.copytree(base, work, symlinks=True)
+    try:
+        with planted(subject.kind, files, work):
+            build = subject.build(work)
+    except FlowError as exc:
+        log = work / "hls" / "csim" / "compile.log"
+        if subject.kind == "hls" and log.is_file() and re.search(r"error:", log.read_text(errors="replace")):
+            return Verdict("invalid", "g++", str(exc))
+        by = "proof" if isinstance(exc, DesignError) else str(exc).split()[0]
+        return Verdict("caught", by, str(exc))
+    if build.differences:
+        engines = sorted({m[1] for d in build.differences if (m := re.match(r"engine (\w+)", d))})
+        return Verdict("caught", " and ".join(engines) or "build", build.differences[0])
+    return None
+
+
+@contextmanager
+def planted(kind: str, files: Mapping[str, str], out: Path) -> Iterator[None]:
+    """Whatever a build emits under the name of a mutated file is the mutant."""
+
+    def mutated(found: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: files.get(name, text) for name, text in found.items()}
+
+    def emission(emit: Callable[..., Any]) -> Callable[..., Any]:
+        def emitted(*arguments: Any, **named: Any) -> Any:
+            found = emit(*arguments, **named)
+            return mutated(found) if isinstance(found, dict) else replace(found, files=mutated(found.files))
+
+        return emitted
+
+    def synthesized(folder: Path, script: str, timeout_s: float) -> Any:
+        if folder != out / "synth":
+            return synthesize(folder, script, timeout_s)
+        plan.write_file(folder / "netlist.v", files["netlist.v"])
+        cells = yosys.cell_library()
+        lines = [f"read_verilog -lib {cells}", f"read_verilog -lib {cells.with_name('cells_xtra.v')}"]
+        lines += ["read_verilog netlist.v", f"hierarchy -top {top}", "write_json netlist.json"]
+        return yosys.run_script(folder, "\n".join(lines) + "\n", "synth", timeout_s, folder / "yosys.log")
+
+    synthesize, top = yosys.synthesize, ""
+    targets = {
+        "verilog": ("flow.architecture.emit_parallel", "flow.architecture.emit_folded"),
+        "shell": ("flow.shell.emit_axis",),
+        "hls": ("flow.emit.hls4ml_project.emit_hls",),
+        "netlist": (),
+    }[kind]
+    with ExitStack() as stack:
+        for target in targets:
+            stack.enter_context(mock.patch(target, emission(_imported(target))))
+        if kind == "netlist":
+            top = from_json((out / "sim" / "bench.json").read_text()).top
+            for step in ("synthesis", "netlist"):
+                plan.remove(out / ".state" / f"{step}.json")
+            stack.enter_context(mock.patch("flow.tools.yosys.synthesize", synthesized))
+        yield
+
+
+def _imported(target: str) -> Any:
+    module, name = target.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
+
+
+def equivalent(subject: Subject, mutant: Mutant, base: Path, work: Path) -> Verdict | None:
+    """Whether mutated hardware is proved to be no fault."""
+    files = subject.files(base)
+    changed = mutant.apply(files)
+    bench = from_json((base / "sim" / "bench.json").read_text())
+    shell = _SHELLS[base] if subject.kind == "shell" else None
+    ports = axis_ports(shell.top, shell.layout) if shell else core_ports(bench, subject.design)
+    core = {s: (base / s).read_text() for s in bench.sources} if shell else {}
+    readings = [True] if subject.kind == "netlist" else [False, *([True] if "SYNTHESIS" in files[mutant.file] else [])]
+    for synthesis in readings:
+        if not same_hardware(ports, core | files, core | changed, work / str(synthesis), synthesis=synthesis):
+            return None
+    return Verdict("equivalent", "proved")
+
+
+def same_source(subject: Subject, base: Path, built: Path) -> Verdict | None:
+    """Whether a mutated HLS project that was built is no fault: the same object code, or equal for every input."""
+    if same_program(base / "hls", built / "hls", subject.design.name):
+        return Verdict("equivalent", "same object code")
+    inputs = every_input(subject.design)
+    outputs = hls_compile.simulate(built / "hls" / "csim" / "bench", inputs, subject.outputs)
+    same = np.array_equal(outputs, evaluate(subject.design, inputs))
+    return Verdict("equivalent", "same results for every input") if same else None
+
+
+def every_input(design: Design) -> Ints:
+    """Every input vector of a design (vectors x inputs)."""
+    ranges = [np.arange(q.low, q.high + 1) for q in design.inputs]
+    return np.stack([g.reshape(-1) for g in np.meshgrid(*ranges, indexing="ij")], axis=1)
+
+
+def driven(mutant: Mutant, files: Mapping[str, str], work: Path) -> Verdict | None:
+    """The driver's own tests with the mutant in the driver's place, until the first one fails."""
+    source = mutant.apply(files)[DRIVER]
+    plan.fresh_folder(work)
+    plan.write_file(work / DRIVER, source)
+    try:
+        spec = importlib.util.spec_from_file_location("hls_templates.pynq_driver", work / DRIVER)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["hls_templates.pynq_driver"] = hls_templates.pynq_driver = module
+        spec.loader.exec_module(module)
+    except Exception as exc:
+        return Verdict("invalid", "Python", repr(exc))
+    seen, tests = _Seen(), [Path(__file__).with_name(f"{name}.py") for name in DRIVER_TESTS]
+    for name in DRIVER_TESTS:
+        sys.modules.pop(name, None)  # they have the true driver
+    with mock.patch("flow.emit.pynq.FOLDER", work):
+        quiet = ["-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={work / 'tmp'}"]
+        status = pytest.main([*map(str, tests), *quiet], [seen])
+    assert bool(status) == bool(seen.failed), f"the driver's tests ended with status {status}"
+    return Verdict("caught", seen.failed, seen.message) if seen.failed else None
+
+
+class _Seen:
+    """Remembers the first test that failed."""
+
+    def __init__(self) -> None:
+        self.failed, self.message = "", ""
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed and not self.failed:
+            self.failed, self.message = report.location[2].split("[")[0], str(report.longrepr)[-300:]
+
+
+def judged(subject: Subject, mutant: Mutant, base: Path) -> dict[str, Any]:
+    """``judge`` in a process of its own: the verdict and its CPU seconds; ``broken`` where it fails."""
+    ours, theirs = multiprocessing.Pipe()
+    with tempfile.TemporaryDirectory() as scratch:
+        process = multiprocessing.get_context("fork").Process(
+            target=_child, args=(subject, mutant, base, Path(scratch), theirs)
+        )
+        process.start()
+        theirs.close()
+        found = {"outcome": "caught", "by": "hang", "message": "", "cpu_s": 0.0}
+        with contextlib.suppress(EOFError):
+            found = ours.recv() if ours.poll(_HANG_S) else found
+        process.kill()
+        process.join()
+    return found
+
+
+def _child(subject: Subject, mutant: Mutant, base: Path, work: Path, pipe: Any) -> None:
+    with (work / "out.log").open("w") as log:
+        sys.stdout = sys.stderr = log
+        try:
+            found = asdict(judge(subject, mutant, base, work))
+        except Exception:  # not of the mutant: to be shown with it
+            found = asdict(Verdict("broken", "", traceback.format_exc()))
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        pipe.send({**found, "cpu_s": round(sum(u.ru_utime + u.ru_stime for u in used), 2)})
