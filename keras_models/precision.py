@@ -125,7 +125,7 @@ class BitLadder:
         """
         values = [neighbours[0], chosen, neighbours[1]] if self._long else neighbours
         rises = (bump * (b - a) for bump, (a, b) in zip(ops.unstack(bumps), pairwise(values), strict=True))
-        return sum(rises, start=0.0)
+        return sum(rises, start=ops.zeros_like(chosen))  # a ladder of one width has no transition: it stays 0
 
     def soft_bits(self, strength: Tensor) -> Tensor:
         """(neurons,) widths: the hard ones, with the surrogate's gradient to the strength."""

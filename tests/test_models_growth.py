@@ -127,6 +127,25 @@ def test_every_step_is_discrete_and_the_frozen_model_is_the_trained_one(tmp_path
         assert trained.tobytes() == integer_model(export_integer(frozen), X).astype(np.float32).tobytes()
 
 
+@pytest.mark.parametrize("learned", ["input_bits", "weight_bits", "activation_bits"])
+def test_a_single_width_is_trained_at_and_kept(learned: str) -> None:
+    own = {learned: (4,)}
+    first = {k: v for k, v in own.items() if k == "input_bits"}
+    more = {k: v for k, v in own.items() if k != "input_bits"}
+    layers = [NMPInputQuantizer(**first), NMPDense(5, activation="relu", name="dense", **more), NMPDense(2)]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    X = inputs(64)[:, :4]
+    y = np.random.default_rng(1).normal(size=(64, 2)).astype(np.float32)
+    engine = make_engine(model, X, y, "regression", OptimizerConfig("adam", strength_rate=3.0), 64, 0)
+    before = to_numpy(model.layers[1].kernel).copy()
+    for _ in range(3):
+        step(engine)
+    assert (to_numpy(model.layers[1].kernel) != before).any()
+    kept = {"input_bits": model.layers[0].name, "weight_bits": "dense/weights", "activation_bits": "dense/activations"}
+    widths = neuron_widths(model)
+    assert set(next(w for name, w in widths.items() if name.startswith(kept[learned])).tolist()) == {4}
+
+
 def narrow_activations(model: keras.Model) -> None:
     """Start hidden activations at 4 bits: sums of wide ones would leave float32."""
     for layer in model.layers[1:]:
