@@ -15,6 +15,7 @@ from flow.fixed import Fixed, Quantizer
 from flow.ir import Design, Layer, Neuron
 from flow.lowbit import lowbit_graph
 from flow.pipeline import finish
+from flow.textproof.bdd import Bdd
 from flow.textproof.prove import HEAD, prove_text
 from flow.textproof.top import TOP
 
@@ -156,6 +157,15 @@ UNKNOWN = [
     "    // synthesis translate_off\n",
     "    (* keep *) wire w;\n",
 ]
+
+
+@pytest.mark.parametrize("most", [4, 40, 150, 600])
+def test_functions_too_large_to_decide_are_undecided_wherever_they_occur(net, monkeypatch, most):
+    small = Bdd.__init__
+    monkeypatch.setattr(Bdd, "__init__", lambda self: small(self, most))
+    found = findings(net)
+    assert found and not any(f.refuted for f in found)
+    assert any("too large" in str(f) for f in found)
 
 
 @pytest.mark.parametrize("statement", UNKNOWN)

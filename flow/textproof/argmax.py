@@ -30,8 +30,8 @@ def prove_argmax(design: Design, module: Module, latency: int, name: str) -> lis
     values = []
     for fmt, logit in zip(formats, logits, strict=True):
         values.append(extended(constant(0, finest - fmt.frac) + logit, bits, fmt.signed))
-    specs, last = _specs(space, values, index_bits)
     try:
+        specs, last = _specs(space, values, index_bits)
         comparison = Comparison(space, module, {"x": packed(logits)}, {}, specs, name)
         run_all(comparison, index_bits)
     except (Fault, Unread) as exc:

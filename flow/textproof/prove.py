@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from flow.graph import LayerGraph
 from flow.ir import Design, layer_output_formats
@@ -37,7 +38,8 @@ def prove_text(
             raise Fault(f"has {len(names)} layers instead of {len(stages)}")
     except (Fault, Unread) as exc:
         return [Finding(TOP, -1, "", str(exc), isinstance(exc, Fault))]
-    findings = prove_top(modules[top], dict(zip(names, stages, strict=True)))
+    by_name = dict(zip(names, stages, strict=True))
+    findings = _decided(TOP, lambda: prove_top(modules[top], by_name))
     row = next((text for text in files.values() if _declares(text, ROW)), "")
     cells: dict[str, Cell] = {ROW: Row(lambda width, result: prove_row(row, width, result))} if row else {}
     for index, name in enumerate(names):
@@ -46,10 +48,19 @@ def prove_text(
             problem = unread.get(name, Fault(f"has no module {name}"))
             findings.append(Finding(layer, -1, "", str(problem), isinstance(problem, Fault)))
         elif layer == HEAD:
-            findings += prove_argmax(design, modules[name], latencies["argmax"], HEAD)
+            findings += _decided(HEAD, partial(prove_argmax, design, modules[name], latencies["argmax"], HEAD))
         else:
-            findings += prove_layer(design, index, graphs[index], modules[name], cells, latencies[layer])
+            proof = partial(prove_layer, design, index, graphs[index], modules[name], cells, latencies[layer])
+            findings += _decided(layer, proof)
     return findings
+
+
+def _decided(layer: str, proof: Callable[[], list[Finding]]) -> list[Finding]:
+    """What a module's proof finds; where it ends for want of room, that the module is undecided."""
+    try:
+        return proof()
+    except Unread as exc:
+        return [Finding(layer, -1, "", str(exc), False)]
 
 
 def _layers(modules: Mapping[str, Module], unread: Mapping[str, Fault | Unread], top: str) -> list[str]:
