@@ -147,6 +147,8 @@ def _build(settings: dict[str, Any], part_name: str, engines: str | None, backen
 def _run_layers(options: Options, layer: str) -> int:
     """Build dense layers by themselves: one in the output folder, several in a folder each."""
     from flow.extract import choose
+    from flow.ownership import refuse_foreign
+    from flow.pipeline import places
 
     if options.model.suffix == ".json":
         raise UsageError("--layer is for Keras models; a design.json is built as it is")
@@ -159,6 +161,8 @@ def _run_layers(options: Options, layer: str) -> int:
     folders = choose(options.model, layer)
     if len(folders) == 1 and layer.strip() != "all":
         return _run(replace(options, layer=next(iter(folders))))
+    for folder in folders.values():  # all of them before the first build starts
+        refuse_foreign(options.out / folder, "build", *places(options))
     status = 0
     for number, (name, folder) in enumerate(folders.items(), start=1):
         print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
@@ -168,9 +172,10 @@ def _run_layers(options: Options, layer: str) -> int:
 
 def _run(options: Options) -> int:
     """Build, report and say how it went; 0 or 3."""
-    from flow import outcome, results, stages
+    from flow import outcome, pipeline, results, stages
     from flow.console import Progress, summary
     from flow.engines import run_engines
+    from flow.ownership import refuse_foreign
     from flow.steps import build_lock
 
     console = Console(highlight=False)
@@ -182,9 +187,11 @@ def _run(options: Options) -> int:
         if _interrupted.is_set():  # a library swallowed the exception while it was being imported
             raise KeyboardInterrupt
 
+    places = pipeline.places(options)
+    refuse_foreign(options.out, "build", *places)  # before any work, and before anything is changed
     with progress:
         build = stages.prepare(options, observe, progress.tell)
-        with build_lock(options.out):
+        with build_lock(options.out, "build", *places):
             try:
                 with outcome.recorded(options):
                     stages.perform(build, run_engines)

@@ -11,6 +11,7 @@
     ├── ToolNotFound    a program that is not installed
     ├── ToolFailed      a program that ran and failed
     ├── BuildLocked     another build is using the same folder
+    ├── NotOurs         a file in the way that no build made
     └── Mismatch        two engines disagree (exit status 3)
 
 A message is one line: what is wrong, where (layer, neuron, file), and the remedy.
@@ -70,6 +71,10 @@ class ToolFailed(FlowError):
 
 class BuildLocked(FlowError):
     """Another process is building into the same folder."""
+
+
+class NotOurs(FlowError):
+    """Something that no build made lies where one would write; it is left as it is."""
 
 
 class Mismatch(FlowError):

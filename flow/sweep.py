@@ -125,6 +125,8 @@ def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> 
     from flow import plan  # after the arguments are parsed: --help stays instant
     from flow.explore import cluster
     from flow.explore.settings import check_engines, settle
+    from flow.explore.study import FILES
+    from flow.ownership import STATE, refuse_foreign
     from flow.steps import build_lock
 
     if not name or name.startswith(".") or "/" in name or name == "cache":
@@ -132,17 +134,18 @@ def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> 
     cluster.check_scheduler(run["scheduler"])
     check_engines(run["engines"], run["front_engines"])
     folder = (out / name).resolve()
+    refuse_foreign(folder, "sweep", FILES)
     kept = _kept(folder)
     settings = settle({**_DEFAULTS, "beta_default": _BETA}, given, kept, name)
-    fresh = not os.path.lexists(folder)
-    with build_lock(folder):
+    existed, fresh = os.path.lexists(folder), not os.path.lexists(folder / STATE)
+    with build_lock(folder, "sweep", FILES):
         try:
             if kept is None:
                 plan.write_file(folder / "sweep.json", settings.to_json())
             return _run(folder, settings, run)
         except UsageError:
             if fresh:
-                plan.remove(folder)
+                plan.withdraw(folder, existed)
             raise
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from flow.ir import from_json, to_json
+from flow.ownership import files_below, load
 from flow.pipeline import leave_out
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,6 +98,11 @@ def test_everything_the_contract_lists_is_there(built):
         "hls/build_prj.tcl",
     ):
         assert (built / name).is_file(), name
+
+
+def test_every_file_of_a_build_is_on_its_record(built):
+    own = load(built)
+    assert [name for name in files_below(built) if not own.holds(name)] == []
 
 
 def test_nothing_in_the_hardware_depends_on_the_place(built, design_file, tmp_path):
