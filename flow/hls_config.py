@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flow.errors import FlowError
+from flow.errors import FlowError, UsageError
 from keras_models.untrusted import one_line
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -27,6 +27,8 @@ def main(
     It lists every layer's groups by weight width, each with its own Strategy and ReuseFactor.
     """
     try:
+        if out.exists() or out.is_symlink():  # it is meant to be edited
+            raise UsageError(f"{out} is there already, perhaps edited; remove it or choose another name with --out")
         from flow.hls import hls4ml_config
         from flow.pipeline import ModelFile, finish
 

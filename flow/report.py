@@ -55,6 +55,8 @@ def report(
 def _compare(first: Path, second: Path, out: Path) -> None:
     from flow import html, plan  # only here: reading reports needs no templates
 
+    if out.exists() and not out.read_bytes()[:200].lower().lstrip().startswith(b"<!doctype html>"):
+        raise UsageError(f"{out} is there already and no page; move it away or choose another name with --out")
     plan.write_file(out, html.compare(first, second))
     print(f"comparison in {one_line(str(out))}")
 

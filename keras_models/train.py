@@ -20,7 +20,7 @@ from . import choice
 from .choice import UsageError, sizes_of
 from .data import DataError, Dataset, load_dataset
 from .labels import label_remarks
-from .output import write, write_run_pictures
+from .output import check_place, write, write_run_pictures
 from .preprocess import Preprocessing
 from .schedule import WARM_UP
 from .untrusted import one_line
@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check(options)
         dataset = load_dataset(options.data, options.split_key, _columns(options.target_columns))
         _check_writable(options.out)
+        check_place(options.out, options.front, options.pictures)
         remarks = label_remarks(dataset)
         choose_backend()
         if arguments is None:

@@ -15,6 +15,7 @@ from flow.ir import to_json
 from flow.ownership import files_below, load, refuse_foreign
 from flow.pipeline import Options, finish, places
 from flow.steps import build_lock
+from keras_models.output import InTheWay, _replace_front, check_place
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES, FOLDERS = ("report.json",), ("rtl", "synth", "sim")
@@ -215,3 +216,62 @@ def test_parts_of_a_build_may_be_removed_by_hand(real, design_file, tmp_path):
 def test_only_folders_that_are_asked_for_are_in_the_way(tmp_path):
     options = Options(model=tmp_path, part=None, out=tmp_path, engines=("integer",), architecture="parallel")
     assert set(places(options)[1]) == {"rtl", "sim", "synth"}
+
+
+def test_training_replaces_only_what_a_training_wrote(tmp_path):
+    out = tmp_path / "m.h5"
+    check_place(out, front=True, pictures=True)
+    (tmp_path / "m.train.json").write_text('{"metric": "accuracy", "method": "nmp", "epochs": 1}')
+    (tmp_path / "m.history.csv").write_text("epoch,loss\n1,2\n")
+    for folder, name in (("m.front", "luts_000012.h5"), ("m.pictures", "front.png")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("ours")
+    (tmp_path / "m.front" / "front.json").write_text('[{"file": "luts_000012.h5"}]')
+    check_place(out, front=True, pictures=True)
+    for name in ("m.train.json", "m.history.csv", "m.front/mine.h5", "m.front/front.json"):
+        path = tmp_path / name
+        kept = path.read_text() if path.exists() else None
+        path.write_text('{"mine": 1}')
+        before = contents(tmp_path)
+        with pytest.raises(InTheWay, match="was not written by a training"):
+            check_place(out, front=True, pictures=True)
+        assert contents(tmp_path) == before
+        path.unlink() if kept is None else path.write_text(kept)
+    (tmp_path / "m.train.json").unlink()
+    with pytest.raises(InTheWay, match="pictures"):
+        check_place(out, front=True, pictures=True)
+    check_place(out, front=False, pictures=False)
+
+
+def test_a_new_front_leaves_a_users_file_that_came_meanwhile(tmp_path):
+    old, fresh = tmp_path / "m.front", tmp_path / "fresh"
+    for folder, names in ((old, ("luts_1.h5", "luts_2.h5", "mine.h5")), (fresh, ("luts_2.h5", "luts_3.h5"))):
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(folder.name)
+    (old / "front.json").write_text('[{"file": "luts_1.h5"}, {"file": "luts_2.h5"}, {"file": "../precious"}]')
+    (fresh / "front.json").write_text("[]")
+    (tmp_path / "precious").write_text("mine")
+    _replace_front(old, fresh)
+    assert {p.name: p.read_text() for p in old.iterdir()} == {
+        "luts_2.h5": "fresh", "luts_3.h5": "fresh", "mine.h5": "m.front", "front.json": "[]",
+    }  # fmt: skip
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_pages_and_configurations_replace_no_users_file(tmp_path, real):
+    mine = tmp_path / "hls.yml"
+    mine.write_text("edited: 1\n")
+    asked = (
+        ("flow.hls_config", "--model", real / "design.json", "--out", mine),
+        ("flow.report", "--compare", real, real, "--out", mine),
+        ("flow.hls_stock", "--model", real / "design.json", "--out", tmp_path),
+        ("flow.sweep", "--data", "digits", "--out", tmp_path.parent, "--name", tmp_path.name),
+    )
+    (tmp_path / "study.db").write_text("mine")
+    before = contents(tmp_path)
+    for module, *arguments in asked:
+        done = subprocess.run([sys.executable, "-m", module, *map(str, arguments)], cwd=tmp_path, check=False,
+                              env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)  # fmt: skip
+        assert done.returncode in (1, 2) and len(done.stderr.splitlines()) == 1, (module, done.stderr)
+        assert contents(tmp_path) == before, module
