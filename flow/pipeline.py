@@ -16,6 +16,7 @@ from flow.fixed import Ints
 from flow.ir import Design, from_json
 from flow.parts import Part
 from flow.passes.group import group
+from flow.passes.names import names
 from flow.passes.prune import prune
 from flow.passes.widths import widths
 from flow.remarks import Remark, note
@@ -157,7 +158,7 @@ class Build:
 
 def finish(design: Design) -> Design:
     """All passes, each followed by the check."""
-    for step in (prune, widths, group):
+    for step in (names, prune, widths, group):
         design = check(step(check(design)))
     return design
 
