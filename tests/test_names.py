@@ -134,7 +134,7 @@ def test_random_names_from_our_own_words(tmp_path):
     yosys.run_script(tmp_path, "\n".join(script) + "\n", "parse", 600)
 
 
-@pytest.mark.parametrize("case", [("nmp_a", "a", "a_w4"), ("stdin", "layer2", "nnet"), ("nnet_types", "check", "N_IN")])
+@pytest.mark.parametrize("case", [("nmp_a", "a", "a_w4"), ("nnet_types", "stdin", "N_IN")])
 def test_hls_projects_compile(case, tmp_path):
     design = finish(called(*case))
     top = hls_top(design)
@@ -154,7 +154,9 @@ def test_names_that_fit_stay_and_renamed_layers_are_told():
     assert renamed_layers(design) == {"in": "in_layer", "out": "out_layer"}
     assert [la.name for la in design.layers] == ["in_layer", "out_layer"]
     assert "layer in is called in_layer in the hardware" in design.source["notes"][0]
-    long = names(called("net", "a" * 61 + "_pe", "a" * 61 + "_PE".lower() + "x"))
+    long = names(called("folded_" + "b" * 57, "a" * 57 + "_binary", "a" * 57))
+    assert long.layers[0].name == "a" * 52 + "_layer"
+    long = names(called("net", "a" * 61 + "_pe", "a" * 61 + "_px"))
     assert all(len(la.name) <= 64 for la in long.layers)
     design = names(called("net", "in", "in_layer"))
     assert [la.name for la in design.layers] == ["in_layer2", "in_layer"]

@@ -57,16 +57,13 @@ def names(design: Design) -> Design:
     """
     notes: list[str] = []
     if _top_clashes(design):
-        fitting = (d for d in (replace(design, name=n) for n in _endings(design.name, "net")) if not _top_clashes(d))
-        old, design = design.name, next(fitting)
+        old, design = design.name, replace(design, name=f"net_{design.name[: _MAX_NAME - 4]}")
         notes.append(f"the model is called {design.name} in the hardware: {old} is a name of the flow's own")
     renamed: dict[str, str] = {}
     for index, layer in enumerate(design.layers):
         if not _clashes(design, index, layer.name):
             continue
-        for new in _endings(layer.name, "layer"):
-            if not _clashes(design, index, new):
-                break
+        new = next(n for n in _endings(layer.name) if not _clashes(design, index, n))
         notes.append(f"layer {layer.name} is called {new} in the hardware: its own name would clash there")
         renamed[layer.name] = new
         layers = tuple(replace(la, name=new) if i == index else la for i, la in enumerate(design.layers))
@@ -84,11 +81,11 @@ def renamed_layers(design: Design) -> dict[str, str]:
     return {str(old): str(new) for old, new in found.items()} if isinstance(found, dict) else {}
 
 
-def _endings(name: str, ending: str) -> Iterator[str]:
+def _endings(name: str) -> Iterator[str]:
     """``name`` with one ending after the other."""
     stem = name[: _MAX_NAME - 12]
-    yield f"{stem}_{ending}"
-    yield from (f"{stem}_{ending}{number}" for number in itertools.count(2))
+    yield f"{stem}_layer"
+    yield from (f"{stem}_layer{number}" for number in itertools.count(2))
 
 
 def _top_clashes(design: Design) -> bool:
