@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flow.errors import FlowError, UsageError
+from flow.terminal import SafeConsole, error, protect
 
 if TYPE_CHECKING:
     from flow.pipeline import Options
@@ -103,15 +102,16 @@ def main(
         "hls_io": hls_io, "strategy": strategy, "reuse_factor": reuse_factor, "hls_config": hls_config,
         "vendor_steps": vendor_steps,
     }  # fmt: skip
+    protect()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
     try:
         status = _build(settings, part, engines, backend, layer)
     except FlowError as exc:
-        _error(str(exc))
+        error(str(exc))
         status = exc.exit_status
     except KeyboardInterrupt:
-        _error("interrupted; run the same command again to go on from the finished steps")
+        error("interrupted; run the same command again to go on from the finished steps")
         status = 130
     raise typer.Exit(status)
 
@@ -178,7 +178,7 @@ def _run(options: Options) -> int:
     from flow.ownership import refuse_foreign
     from flow.steps import build_lock
 
-    console = Console(highlight=False)
+    console = SafeConsole()
     start = time.monotonic()
     progress = Progress(console)
 
@@ -226,10 +226,6 @@ def _choose_engines(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     if unknown or not chosen:
         raise UsageError(f"--engines {text}: choose from {', '.join(known)}")
     return tuple(name for name in known if name in chosen)
-
-
-def _error(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

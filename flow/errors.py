@@ -20,13 +20,21 @@ A message is one line: what is wrong, where (layer, neuron, file), and the remed
 from keras_models.untrusted import one_line
 
 
+def reason(exc: BaseException, limit: int = 200) -> str:
+    """What an exception of a library says, on one line of at most ``limit`` characters; never nothing."""
+    text = str(one_line(str(exc)))[:limit]
+    if isinstance(exc, KeyError) and text:
+        return f"{text} is missing"
+    return text or type(exc).__name__
+
+
 class FlowError(Exception):
     """What a user can mend; the command lines print it as one ``error:`` line."""
 
     exit_status = 1
 
     def __str__(self) -> str:
-        return str(one_line(super().__str__()))
+        return str(one_line(super().__str__())) or type(self).__name__
 
 
 class UsageError(FlowError):

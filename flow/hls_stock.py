@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from flow.errors import FlowError, ModelError, ToolFailed, ToolNotFound, UsageError
+from flow.errors import FlowError, ModelError, ToolFailed, ToolNotFound, UsageError, reason
 from flow.ownership import RECORD, refuse_foreign
+from flow.terminal import error, protect
 from flow.untrusted import is_folder
 from keras_models.untrusted import one_line
 
@@ -32,10 +33,11 @@ def main(
 
     outputs.json says which neuron leaves at which output; a class index (argmax) is left to the host.
     """
+    protect()
     try:
         typer.echo(one_line(_write(model, backend, part, clock_period_ns, out, check)))
     except FlowError as exc:
-        typer.echo(f"error: {exc}", err=True)
+        error(str(exc))
         raise typer.Exit(exc.exit_status) from None
 
 
@@ -78,7 +80,7 @@ def _compare(graph: Any, design: Any, stock: Any, count: int) -> str:
     try:
         graph.compile()
     except (RuntimeError, OSError) as exc:
-        raise ToolNotFound(f"the project cannot be compiled here ({exc}); leave out --check") from None
+        raise ToolNotFound(f"the project cannot be compiled here ({reason(exc)}); leave out --check") from None
     rng = np.random.default_rng(0)
     x = np.stack([rng.integers(q.low, q.high + 1, count) for q in design.inputs], axis=1)
     found = np.empty((count, len(stock.order)))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flow.errors import BuildLocked, FlowError, ReportError, UsageError
+from flow.terminal import SafeConsole, error, protect
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 _interrupted = threading.Event()
@@ -100,18 +99,19 @@ def main(
     }  # fmt: skip
     run = {"trials": trials, "timeout_minutes": timeout_minutes, "engines": engines, "front_engines": front_engines,
            "workers": workers, "scheduler": scheduler, "cache": cache or out / "cache"}  # fmt: skip
+    protect()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = _sweep(name, out, given, run)
     except BuildLocked:
-        print(f"error: sweep {name} in {out} is running already; wait for it or choose another --name", file=sys.stderr)
+        error(f"sweep {name} in {out} is running already; wait for it or choose another --name")
         status = 1
     except FlowError as exc:
-        print(f"error: {exc}", file=sys.stderr)
+        error(str(exc))
         status = exc.exit_status
     except KeyboardInterrupt:
-        print("error: interrupted; run the same command again to go on", file=sys.stderr)
+        error("interrupted; run the same command again to go on")
         status = 130
     raise typer.Exit(status)
 
@@ -173,7 +173,7 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     from flow.explore.view import View, front_table
     from flow.untrusted import refused
 
-    console = Console(highlight=False)
+    console = SafeConsole()
     study = Study(folder, settings)
     with refused(ReportError, f"{folder}: its trials cannot be read", "remove the folder or choose another --name"):
         write_tables(folder, study)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .preprocess import Preprocessing, attach
+from .untrusted import Unusable, read_json, read_text
 
 if TYPE_CHECKING:
     import keras
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .fit import FitResult
 
 FRONT_POINTS = 12
+_MAX_HISTORY = 1 << 30  # bytes
 PICTURES = ("front.png", "widths.png", "neurons.png")
 
 
@@ -57,25 +59,24 @@ def _names(folder: Path) -> list[str]:
 
 def _is_record(path: Path) -> bool:
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path)
+    except Unusable:
         return False
     return isinstance(found, dict) and {"metric", "method", "epochs"} <= found.keys()
 
 
 def _first_line(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
-            return file.readline(4096)
-    except (OSError, ValueError):
+        return read_text(path, _MAX_HISTORY).partition("\n")[0]
+    except Unusable:
         return ""
 
 
 def _listed(folder: Path) -> list[str]:
     """The models that ``front.json`` in ``folder`` lists."""
     try:
-        return [str(entry["file"]) for entry in json.loads((folder / "front.json").read_text())]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return [str(entry["file"]) for entry in read_json(folder / "front.json")]
+    except (ValueError, LookupError, TypeError):
         return []
 
 
