@@ -51,7 +51,7 @@ def test_a_console_shows_them_and_keeps_its_own_colours():
     text = console.file.getvalue()
     assert "\x1b[31m" in text and "\\x1b]0;owned" in text
     assert not CONTROL.search(re.sub(r"\x1b\[[\d;]*m", "", text))
-    plain = Console(force_terminal=True, width=80, file=io.StringIO())
+    plain = Console(force_terminal=True, width=80, file=io.StringIO(), highlight=False)
     plain.print(EVIL)
     assert "\x1b]0;" in plain.file.getvalue(), "rich alone lets them through"
 
@@ -69,7 +69,7 @@ def test_a_stream_shows_them():
         ("flow.build", ("--model", "d.json", "--{evil}")),
         ("flow.report", ("{evil}",)),
         ("flow.report", ("folder",)),
-        ("flow.sweep", ("--name", "{evil}")),
+        ("flow.sweep", ("--data", "{evil}.npz")),
         ("flow.hls_config", ("--model", "{evil}.h5")),
         ("flow.hls_stock", ("--model", "{evil}.h5")),
         ("keras_models.train", ("--data", "{evil}.npz", "--out", "m.h5")),
@@ -79,7 +79,7 @@ def test_no_command_prints_them(module, arguments, tmp_path):
     evil = "x\x1b[31mred\x07"
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / f"{evil}_csynth.xml").write_text("<profile>")
-    places = [a.format(evil=evil) if a.startswith("--") or module == "flow.sweep" else tmp_path / a.format(evil=evil)
+    places = [a.format(evil=evil) if a.startswith("--") else tmp_path / a.format(evil=evil)
               for a in arguments]  # fmt: skip
     done = run(module, *places)
     said = (done.stdout + done.stderr).decode()
