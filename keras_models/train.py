@@ -222,7 +222,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
         if not options.quiet:
             from .progress import EpochProgress
 
-            listeners.append(stack.enter_context(EpochProgress(config.epochs, dataset.task)))
+            listeners.append(stack.enter_context(EpochProgress(config.epochs)))
         if options.tensorboard is not None:
             from .summaries import Summaries
 
@@ -236,8 +236,8 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     if checkpoint is not None:
         checkpoint.remove()
     print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
-          + (f", {report['counted_luts']:.0f} LUTs" if report["counted_luts"] else
-             f", about {report['estimated_luts']:.0f} LUTs" if report["estimated_luts"] else "")
+          + (f", {report['counted_luts']:.0f} LUT cells" if report["counted_luts"] else
+             f", about {report['estimated_luts']:.0f} LUT cells" if report["estimated_luts"] else "")
           + f", {report['seconds']:.0f} s: {one_line(str(options.out))}")  # fmt: skip
     return report
 

@@ -80,7 +80,7 @@ def emitted(design: Design, architecture: str) -> tuple[str, dict[str, str]]:
 def icarus(top, files, folder):
     plan.write(files, folder)
     done = subprocess.run(["iverilog", "-g2012", "-t", "null", "-s", top, *files], cwd=folder, capture_output=True,
-                          text=True, check=False, timeout=300)  # fmt: skip
+                          text=True, check=False, timeout=1200)  # fmt: skip
     return done.stdout + done.stderr
 
 

@@ -25,7 +25,7 @@ RTL = {"a.v": "module a;\n", "files.f": "a.v\n"}
 def command(*arguments, cwd=None):
     return subprocess.run(
         [sys.executable, "-m", "flow.build", "--engines", "integer", "--vectors", "20", *map(str, arguments)],
-        cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300, check=False,
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=1200, check=False,
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 def run(module, *arguments):
     return subprocess.run([sys.executable, "-m", module, *map(str, arguments)], capture_output=True, check=False,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}, timeout=300)  # fmt: skip
+                          env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}, timeout=1200)  # fmt: skip
 
 
 def test_control_characters_become_escapes():
