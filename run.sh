@@ -40,16 +40,25 @@ find_python() {
     fail "Python 3.11 to 3.13 with the venv module is needed; install it (Debian: apt-get install python3 python3-venv) or set PYTHON"
 }
 
+# What pip and the build backend say belongs on the screen only where they fail.
+quietly_install() {
+    local log=$VENV/pip.log
+    if ! "$VENV/bin/python" -m pip install -q "$@" >"$log" 2>&1; then
+        cat "$log" >&2
+        fail "pip could not install $*; its messages are above and in $log"
+    fi
+}
+
 environment() {
     local stamp
     stamp=$(sha256sum pyproject.toml | cut -d' ' -f1)
     if [ "$(cat "$VENV/.stamp" 2>/dev/null)" != "$stamp" ]; then
         local python
         python=$(find_python)
-        echo "setting up $VENV with $("$python" --version) (about a minute) ..."
+        echo "setting up $VENV with $("$python" --version) (one to a few minutes, 3.6 GB) ..."
         "$python" -m venv "$VENV"
-        "$VENV/bin/python" -m pip install -q --upgrade pip
-        "$VENV/bin/python" -m pip install -q -e '.[dev]'
+        quietly_install --upgrade pip
+        quietly_install -e '.[dev]'
         echo "$stamp" > "$VENV/.stamp"
     fi
     PATH="$(cd "$VENV" && pwd)/bin:$PATH"

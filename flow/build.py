@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flow.errors import FlowError, UsageError
+from flow.terminal import SafeConsole, error, protect
 
 if TYPE_CHECKING:
     from flow.pipeline import Options
@@ -103,15 +102,16 @@ def main(
         "hls_io": hls_io, "strategy": strategy, "reuse_factor": reuse_factor, "hls_config": hls_config,
         "vendor_steps": vendor_steps,
     }  # fmt: skip
+    protect()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
     try:
         status = _build(settings, part, engines, backend, layer)
     except FlowError as exc:
-        _error(str(exc))
+        error(str(exc))
         status = exc.exit_status
     except KeyboardInterrupt:
-        _error("interrupted; run the same command again to go on from the finished steps")
+        error("interrupted; run the same command again to go on from the finished steps")
         status = 130
     raise typer.Exit(status)
 
@@ -147,6 +147,8 @@ def _build(settings: dict[str, Any], part_name: str, engines: str | None, backen
 def _run_layers(options: Options, layer: str) -> int:
     """Build dense layers by themselves: one in the output folder, several in a folder each."""
     from flow.extract import choose
+    from flow.ownership import refuse_foreign
+    from flow.pipeline import places
 
     if options.model.suffix == ".json":
         raise UsageError("--layer is for Keras models; a design.json is built as it is")
@@ -159,6 +161,8 @@ def _run_layers(options: Options, layer: str) -> int:
     folders = choose(options.model, layer)
     if len(folders) == 1 and layer.strip() != "all":
         return _run(replace(options, layer=next(iter(folders))))
+    for folder in folders.values():  # all of them before the first build starts
+        refuse_foreign(options.out / folder, "build", *places(options))
     status = 0
     for number, (name, folder) in enumerate(folders.items(), start=1):
         print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
@@ -168,12 +172,13 @@ def _run_layers(options: Options, layer: str) -> int:
 
 def _run(options: Options) -> int:
     """Build, report and say how it went; 0 or 3."""
-    from flow import outcome, results, stages
+    from flow import outcome, pipeline, results, stages
     from flow.console import Progress, summary
     from flow.engines import run_engines
+    from flow.ownership import refuse_foreign
     from flow.steps import build_lock
 
-    console = Console(highlight=False)
+    console = SafeConsole()
     start = time.monotonic()
     progress = Progress(console)
 
@@ -182,9 +187,11 @@ def _run(options: Options) -> int:
         if _interrupted.is_set():  # a library swallowed the exception while it was being imported
             raise KeyboardInterrupt
 
+    places = pipeline.places(options)
+    refuse_foreign(options.out, "build", *places)  # before any work, and before anything is changed
     with progress:
         build = stages.prepare(options, observe, progress.tell)
-        with build_lock(options.out):
+        with build_lock(options.out, "build", *places):
             try:
                 with outcome.recorded(options):
                     stages.perform(build, run_engines)
@@ -219,10 +226,6 @@ def _choose_engines(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     if unknown or not chosen:
         raise UsageError(f"--engines {text}: choose from {', '.join(known)}")
     return tuple(name for name in known if name in chosen)
-
-
-def _error(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

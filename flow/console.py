@@ -155,19 +155,18 @@ def _scores(console: Console, report: dict[str, Any]) -> None:
 
 def _layers(report: dict[str, Any]) -> Table:
     table = Table(title=f"{report['design']} on {report['part']}", title_justify="left", box=None, header_style="bold")
-    for name, align in (("layer", "left"), ("in", "right"), ("neurons", "right"), ("neurons by weight bits", "left"),
-                        ("zero weights", "right"), ("bits out", "right"), ("sum bits", "right"), ("cycles", "right"),
-                        ("adders", "right")):  # fmt: skip
-        table.add_column(name, justify="right" if align == "right" else "left")
+    for name in ("layer", "in", "neurons", "zero", "bits out", "sum bits", "cycles", "adders"):
+        table.add_column(name, justify="left" if name == "layer" else "right", no_wrap=True, overflow="fold")
+    table.add_column("neurons x weight bits")  # the only one that wraps: a layer may have many groups
     for row in report["layers"]:
-        groups = "  ".join(f"{g['neurons']}x{g['weight_bits']:g}b" for g in row["groups"])
+        groups = " ".join(f"{g['neurons']}x{g['weight_bits']:g}b" for g in row["groups"])
         out = row["mean_activation_bits"]
         low, high = row["accumulator_bits"]
         cycles = report.get("layer_latency_cycles", {}).get(row["name"], "")
         table.add_row(
-            row["name"], str(row["inputs"]), str(row["neurons"]), groups, f"{row['zero_weights'] / row['weights']:.0%}",
+            row["name"], str(row["inputs"]), str(row["neurons"]), f"{row['zero_weights'] / row['weights']:.0%}",
             "exact" if out is None else f"{out:.1f}", f"{low}-{high}", str(cycles),
-            str(report.get("adders", {}).get(row["name"], "")),
+            str(report.get("adders", {}).get(row["name"], "")), groups,
         )  # fmt: skip
     return table
 
@@ -212,9 +211,12 @@ def _resources(report: dict[str, Any]) -> Table:
     table.add_column("")
     for name in ("used", "available", "share"):
         table.add_column(name, justify="right")
-    for key, label in (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram18", "BRAM18")):
-        share = synthesis["utilization"][key]
-        table.add_row(label, f"{synthesis[key]:,}", f"{synthesis['available'][key]:,}",
+    # a cell is not always a place on the chip: what the cells will occupy stands beside them
+    kinds = {"lut": "LUT cells", "lut_placed": "LUT sites, expected", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
+    for key, label in kinds.items():
+        available = synthesis["available"][key.removesuffix("_placed")]
+        share = synthesis[key] / available if available else 0.0
+        table.add_row(label, f"{synthesis[key]:,}", f"{available:,}",
                       f"[red]{share:.1%}[/]" if share > 1 else f"{share:.1%}")  # fmt: skip
     table.add_row("latency", f"{report['latency_cycles']} cycles", "", "")
     clock = f"{synthesis['fmax_mhz']} MHz"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow import labels, modelfile
-from flow.errors import DataError, ModelError
+from flow.errors import DataError, ModelError, reason
 from flow.ir import Design
 from flow.remarks import Remark, warning
 from flow.saturation import saturation_text
@@ -122,7 +122,7 @@ def parse_preprocessing(text: str | None, where: str) -> Preprocessing | None:
     try:
         return None if text is None else Preprocessing.from_json(text)
     except ValueError as exc:
-        raise ModelError(f"{where}: {exc}; save or train the model again") from None
+        raise ModelError(f"{where}: {reason(exc)}; save or train the model again") from None
 
 
 def choose_preparation(asked: str | None, stored: Preprocessing | None, dataset: loaders.Dataset | None) -> Preparation:
@@ -154,7 +154,7 @@ def fit_test_part(dataset: loaders.Dataset, preparation: Preparation, design: De
     try:
         inputs = X.astype(np.float32) if applied is None else applied.apply(X)
     except (ValueError, IndexError) as exc:
-        raise DataError(f"data {name}: the preprocessing cannot be applied ({exc})") from None
+        raise DataError(f"data {name}: the preprocessing cannot be applied ({reason(exc)})") from None
     if inputs.shape[1] != len(design.inputs):
         raise DataError(_misfit(dataset, preparation, inputs.shape[1], len(design.inputs)))
     remarks = _saturation(design, inputs, preparation)

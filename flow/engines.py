@@ -21,6 +21,7 @@ from flow.ir import layer_output_formats, to_json
 from flow.native_engine import run_native
 from flow.netlist import read_netlist
 from flow.netlist_engine import run_netlist
+from flow.passes.names import hls_top
 from flow.pipeline import Build, leave_out, record
 from flow.remarks import note
 from flow.routing import require_route, run_route
@@ -234,14 +235,14 @@ def _usage(build: Build, bench: Bench) -> dict[str, Any]:
 
 def _hls(build: Build) -> None:
     """Emit the hls4ml project and run its C simulation, compiled by g++, on integers."""
-    from flow.emit.hls4ml_project import emit_hls, top_name  # imports hls4ml: only where this engine is asked for
+    from flow.emit.hls4ml_project import emit_hls  # imports hls4ml: only where this engine is asked for
     from flow.hls_engine import first_mismatch, run_hls
     from flow.tools.hls_compile import compile_bench
 
     options, vectors = build.options, build.vectors
     weights = max(sum(layer.matrix.size for layer in build.design.layers), 1)
     count = min(len(vectors.inputs), max(vectors.referee, 5000), max(_HLS_PRODUCTS // weights, 8))
-    project, top = options.out / "hls", top_name(build.design)
+    project, top = options.out / "hls", hls_top(build.design)
 
     def work() -> dict[str, Any]:
         start = time.monotonic()

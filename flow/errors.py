@@ -11,6 +11,7 @@
     ├── ToolNotFound    a program that is not installed
     ├── ToolFailed      a program that ran and failed
     ├── BuildLocked     another build is using the same folder
+    ├── NotOurs         a file in the way that no build made
     └── Mismatch        two engines disagree (exit status 3)
 
 A message is one line: what is wrong, where (layer, neuron, file), and the remedy.
@@ -19,13 +20,21 @@ A message is one line: what is wrong, where (layer, neuron, file), and the remed
 from keras_models.untrusted import one_line
 
 
+def reason(exc: BaseException, limit: int = 200) -> str:
+    """What an exception of a library says, on one line of at most ``limit`` characters; never nothing."""
+    text = str(one_line(str(exc)))[:limit]
+    if isinstance(exc, KeyError) and text:
+        return f"{text} is missing"
+    return text or type(exc).__name__
+
+
 class FlowError(Exception):
     """What a user can mend; the command lines print it as one ``error:`` line."""
 
     exit_status = 1
 
     def __str__(self) -> str:
-        return str(one_line(super().__str__()))
+        return str(one_line(super().__str__())) or type(self).__name__
 
 
 class UsageError(FlowError):
@@ -70,6 +79,10 @@ class ToolFailed(FlowError):
 
 class BuildLocked(FlowError):
     """Another process is building into the same folder."""
+
+
+class NotOurs(FlowError):
+    """Something that no build made lies where one would write; it is left as it is."""
 
 
 class Mismatch(FlowError):

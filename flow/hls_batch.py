@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from flow.emit.hls4ml_project import emit_hls, top_name
+from flow.emit.hls4ml_project import emit_hls
 from flow.emit.hls_schedule import DEFAULT, HlsChoices
 from flow.fixed import Ints
 from flow.ir import Design
+from flow.passes.names import hls_top
 from flow.plan import Plan, folder, write
 from flow.tools import process
 from flow.tools.hls_compile import COMPILE_TIMEOUT_S, FLAGS, simulate
@@ -61,7 +62,7 @@ def run_hls_batch(
     plans = [
         emit_hls(d, part, backend, chosen=c) for d, c in zip(designs, chosen or [DEFAULT] * len(batch), strict=True)
     ]
-    binary = compile_batch([(top_name(d), plan) for d, plan in zip(designs, plans, strict=True)], work)
+    binary = compile_batch([(hls_top(d), plan) for d, plan in zip(designs, plans, strict=True)], work)
     found = []
     for index, (design, vectors) in enumerate(batch):
         outputs = 1 if design.head == "argmax" else len(design.layers[-1].neurons)

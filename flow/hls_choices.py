@@ -11,6 +11,7 @@ import numpy as np
 from flow.emit.hls_schedule import UNROLLED, HlsChoices, choices, resolved
 from flow.errors import ConfigError
 from flow.ir import Design
+from flow.passes.names import renamed_layers
 from flow.pipeline import Build, Options
 from flow.untrusted import read_yaml, refused
 
@@ -26,7 +27,9 @@ def from_options(options: Options) -> HlsChoices:
 
 def settled(build: Build) -> HlsChoices:
     """Every group's valid schedule, noted among the build's facts with a note where a reuse factor was replaced."""
-    chosen, notes = resolved(build.design, _compilable(from_options(build.options), build))
+    asked, renamed = from_options(build.options), renamed_layers(build.design)
+    asked = replace(asked, layers={renamed.get(name, name): entry for name, entry in asked.layers.items()})
+    chosen, notes = resolved(build.design, _compilable(asked, build))
     layers = {name: list(entry["Groups"]) for name, entry in chosen.layers.items()}
     build.facts["hls_project"] = {"io_type": chosen.io_type, "layers": layers, "notes": list(notes)}
     return chosen

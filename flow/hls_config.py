@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flow.errors import FlowError
+from flow.errors import FlowError, UsageError
+from flow.terminal import error, protect
 from keras_models.untrusted import one_line
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -26,7 +27,10 @@ def main(
 
     It lists every layer's groups by weight width, each with its own Strategy and ReuseFactor.
     """
+    protect()
     try:
+        if out.exists() or out.is_symlink():  # it is meant to be edited
+            raise UsageError(f"{out} is there already, perhaps edited; remove it or choose another name with --out")
         from flow.hls import hls4ml_config
         from flow.pipeline import ModelFile, finish
 
@@ -38,7 +42,7 @@ def main(
         else:
             hls4ml_config(source.keras(), out, strategy, reuse_factor)
     except FlowError as exc:
-        typer.echo(f"error: {exc}", err=True)
+        error(str(exc))
         raise typer.Exit(exc.exit_status) from None
     typer.echo(f"{one_line(str(out))} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
 

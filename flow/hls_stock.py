@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from flow.errors import FlowError, ModelError, ToolFailed, ToolNotFound, UsageError
+from flow.errors import FlowError, ModelError, ToolFailed, ToolNotFound, UsageError, reason
+from flow.ownership import RECORD, refuse_foreign
+from flow.terminal import error, protect
 from flow.untrusted import is_folder
 from keras_models.untrusted import one_line
 
@@ -31,10 +33,11 @@ def main(
 
     outputs.json says which neuron leaves at which output; a class index (argmax) is left to the host.
     """
+    protect()
     try:
         typer.echo(one_line(_write(model, backend, part, clock_period_ns, out, check)))
     except FlowError as exc:
-        typer.echo(f"error: {exc}", err=True)
+        error(str(exc))
         raise typer.Exit(exc.exit_status) from None
 
 
@@ -42,12 +45,14 @@ def _write(model: Path, backend: str, part: str | None, clock_period_ns: float, 
     names = {name.lower(): name for name in BACKENDS}
     if backend.lower() not in names:
         raise UsageError(f"hls4ml back end {backend} is not known; choose one of {', '.join(BACKENDS)}")
-    if is_folder(out) and any(out.iterdir()) and not (out / "outputs.json").is_file():
+    if is_folder(out) and any(out.iterdir()) and not (out / RECORD).is_file():
         raise UsageError(f"{out} holds other files; give a new folder for the project")
+    refuse_foreign(out, "stock hls4ml project")
     from flow import parts, plan
     from flow.emit.hls4ml_project import collect
     from flow.emit.hls_stock import stock_graph
     from flow.pipeline import ModelFile, Options
+    from flow.steps import build_lock
 
     backend = names[backend.lower()]
     design = ModelFile(model).design(Options(model=model, part=parts.resolve("xc7z020"), out=out))
@@ -61,7 +66,8 @@ def _write(model: Path, backend: str, part: str | None, clock_period_ns: float, 
         moved = {k: (v.encode() if isinstance(v, str) else v).replace(place, b".") for k, v in files.items()}
         note = _compare(graph, design, stock, check) if check else ""
     outputs = {"backend": backend, "outputs": list(stock.order), "head": design.head}
-    plan.mirror({**moved, "outputs.json": json.dumps(outputs) + "\n"}, out)
+    with build_lock(out, "stock hls4ml project"):
+        plan.mirror({**moved, "outputs.json": json.dumps(outputs) + "\n"}, out)
     return f"{note}{backend} project in {out}; output k is neuron outputs[k] of {out}/outputs.json"
 
 
@@ -74,7 +80,7 @@ def _compare(graph: Any, design: Any, stock: Any, count: int) -> str:
     try:
         graph.compile()
     except (RuntimeError, OSError) as exc:
-        raise ToolNotFound(f"the project cannot be compiled here ({exc}); leave out --check") from None
+        raise ToolNotFound(f"the project cannot be compiled here ({reason(exc)}); leave out --check") from None
     rng = np.random.default_rng(0)
     x = np.stack([rng.integers(q.low, q.high + 1, count) for q in design.inputs], axis=1)
     found = np.empty((count, len(stock.order)))

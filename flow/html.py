@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from flow.errors import ReportError
+from flow.errors import ReportError, reason
 from flow.html_compare import compare_view
 from flow.html_view import view
 from flow.reports.open_json import UNFINISHED
@@ -53,7 +53,7 @@ def page(report: Mapping[str, Any], where: str = "report.json") -> str:
     try:
         return render("report.html.j2", view(report))
     except _DAMAGED as exc:
-        raise ReportError(f"{where}: not a complete build report ({exc}); build again") from None
+        raise ReportError(f"{where}: not a complete build report ({reason(exc)}); build again") from None
 
 
 def compare(first: Path, second: Path) -> str:
@@ -63,7 +63,9 @@ def compare(first: Path, second: Path) -> str:
     try:
         return render("compare.html.j2", compare_view(reports, names))
     except _DAMAGED as exc:
-        raise ReportError(f"{first} and {second}: not two complete build reports ({exc}); build again") from None
+        raise ReportError(
+            f"{first} and {second}: not two complete build reports ({reason(exc)}); build again"
+        ) from None
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def _figures(reports: Sequence[Report]) -> list[dict[str, Any]]:
     better = {"accuracy": _MORE, "mse": _LESS}.get(str(scores[0].get("metric")), _NEITHER)
     label = " / ".join(dict.fromkeys(metric_name(s["metric"]) for s in scores if s))
     rows = [_row(f"score ({label})", [s.get("value") for s in scores], better, same)] if label else []
-    rows.append(_row("LUTs", [table(r, "synthesis").get("lut") for r in reports], _LESS))
+    rows.append(_row("LUT cells", [table(r, "synthesis").get("lut") for r in reports], _LESS))
+    rows.append(_row("LUT sites, expected", [table(r, "synthesis").get("lut_placed") for r in reports], _LESS))
     rows.append(_row("latency, cycles", [r.get("latency_cycles") for r in reports], _LESS))
     rows.append(_row("latency, ns at the clock asked", [_latency(r) for r in reports], _LESS))
     rows.append(_row("initiation interval", [r.get("initiation_interval") for r in reports], _LESS))

@@ -27,7 +27,7 @@ ENGINES = {
     "vendor_rtl": "Verilog of AMD's HLS in Icarus, cocotb bench",
     "xls_jit": "DSLX compiled to machine code by XLS",
 }
-RESOURCES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
+RESOURCES = {"lut": "LUT cells", "lut_placed": "LUT sites, expected", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
 VERDICTS = {
     "ok": ("ok", "verified", "Every engine agrees on every vector."),
     "mismatch": ("bad", "mismatch", "Engines disagree; this hardware does not compute what the model computes."),
@@ -75,15 +75,11 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     synthesis = table(report, "synthesis")
     found = score_tile(report)
     if "lut" in synthesis:
-        share = table(synthesis, "utilization").get("lut")
-        found.append(
-            (
-                "LUTs",
-                number(synthesis["lut"]),
-                f"{percent(share)} of the part",
-                "bad" if (finite(share) or 0) > 1 else "",
-            )
-        )
+        sites, available = synthesis.get("lut_placed"), table(synthesis, "available").get("lut")
+        share = ratio(synthesis["lut"] if sites is None else sites, available)
+        expected = "" if sites is None else f"{number(sites)} sites expected, "
+        found.append(("LUT cells", number(synthesis["lut"]), f"{expected}{percent(share)} of the part",
+                      "bad" if share > 1 else ""))  # fmt: skip
     cycles, period = report.get("latency_cycles"), report.get("clock_period_ns")
     if cycles is not None and period:
         found.append(("latency", f"{number(cycles * period)} ns", f"{cycles} cycles, one result every "
@@ -143,10 +139,11 @@ def resources(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     available, rows = table(synthesis, "available"), []
     for key, label in RESOURCES.items():
         if key in synthesis:
-            share = ratio(synthesis[key], available.get(key))
+            there = available.get(key.removesuffix("_placed"))
+            share = ratio(synthesis[key], there)
             rows.append({
-                "name": label, "used": number(synthesis[key]), "available": number(available.get(key)),
-                "share": percent(share if available.get(key) else None), "width": width(share), "over": share > 1,
+                "name": label, "used": number(synthesis[key]), "available": number(there),
+                "share": percent(share if there else None), "width": width(share), "over": share > 1,
             })  # fmt: skip
     return rows
 

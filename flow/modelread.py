@@ -169,7 +169,8 @@ def _keras_weights(file: Any, config: dict[str, Any]) -> dict[str, list[Any]]:
         key = f"{key}_{count}" if count else key
         if _has(root, key) and _has(_child(root, key, h5py.Group), "vars"):
             group = _child(_child(root, key, h5py.Group), "vars", h5py.Group)
-            weights[name] = [budget.array(_child(group, str(i), h5py.Dataset)) for i in range(min(len(group), 4096))]
+            numbered = sum(key.isdecimal() for key in group)  # counters and the like have names
+            weights[name] = [budget.array(_child(group, str(i), h5py.Dataset)) for i in range(min(numbered, 4096))]
     return weights
 
 

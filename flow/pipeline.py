@@ -16,9 +16,11 @@ from flow.fixed import Ints
 from flow.ir import Design, from_json
 from flow.parts import Part
 from flow.passes.group import group
+from flow.passes.names import names
 from flow.passes.prune import prune
 from flow.passes.widths import widths
 from flow.remarks import Remark, note
+from flow.reports.open_json import UNFINISHED
 from flow.steps import Steps
 from flow.untrusted import MAX_JSON, MAX_MODEL, digest, read_text, refused
 from keras_models.preprocess import Preprocessing
@@ -156,9 +158,23 @@ class Build:
 
 def finish(design: Design) -> Design:
     """All passes, each followed by the check."""
-    for step in (prune, widths, group):
+    for step in (names, prune, widths, group):
         design = check(step(check(design)))
     return design
+
+
+def places(options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The files a build writes in its folder, and the folders it writes into."""
+    asked = {
+        "hls": "hls" in options.engines,
+        "shell": options.shell != "none",
+        "pynq": options.shell == "pynq",
+        "proof": options.architecture != "parallel",
+        "route": options.route,
+        "xls": "xls" in options.engines or options.rtl_engine == "xls",
+    }
+    folders = ("rtl", "sim", "synth", *(name for name, is_asked in asked.items() if is_asked))
+    return ("design.json", "report.json", "report.html", UNFINISHED), folders
 
 
 def leave_out(build: Build, engine: str, reason: str) -> None:

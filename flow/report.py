@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from flow.errors import FlowError, UsageError
 from flow.reports import Folder, Report, read_folder, read_report
+from flow.terminal import SafeConsole, error, protect
 from flow.untrusted import is_folder
 from keras_models.untrusted import one_line
 
@@ -35,6 +35,7 @@ def report(
     out: Annotated[Path, typer.Option(help="the page --compare writes")] = Path("compare.html"),
 ) -> None:
     """Read HLS, Vivado and nextpnr reports, and this project's own, into one form; or compare two builds."""
+    protect()
     try:
         if (path is None) == (compare is None):
             raise UsageError("give a report file or folder, or two builds with --compare A B")
@@ -44,17 +45,19 @@ def report(
             return
         found = _read(path)
     except FlowError as exc:
-        print(f"error: {exc}", file=sys.stderr)
+        error(str(exc))
         raise typer.Exit(exc.exit_status) from None
     if as_json:
         print(json.dumps(found.to_json(), indent=2))
     else:
-        show(Console(highlight=False), found, path)
+        show(SafeConsole(), found, path)
 
 
 def _compare(first: Path, second: Path, out: Path) -> None:
     from flow import html, plan  # only here: reading reports needs no templates
 
+    if out.exists() and not out.read_bytes()[:200].lower().lstrip().startswith(b"<!doctype html>"):
+        raise UsageError(f"{out} is there already and no page; move it away or choose another name with --out")
     plan.write_file(out, html.compare(first, second))
     print(f"comparison in {one_line(str(out))}")
 

@@ -144,6 +144,7 @@ def build_verilator(
 ) -> verilator.Model:
     """Build the Verilator model that ``run_cocotb`` and ``run_native`` share, in an emptied ``work``."""
     plan.fresh_folder(work)
+    plan.claim_tree(work / "model")
     files = list(sources) if sources is not None else source_files(bench, root)
     return verilator.build(files, bench.top, bench.ports, work.resolve(), waveform)
 

@@ -14,17 +14,17 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from flow.errors import BuildLocked
-from flow.plan import folder, readable_errors, write_file
+from flow.ownership import STATE, refuse_foreign
+from flow.plan import claim, folder, readable_errors, write_file
 from flow.untrusted import DAMAGE, MAX_OWN_JSON, Unusable, digest, parse_json, read_text
 
-STATE = ".state"
 _MAX_KEY = 4096  # bytes
 _MAX_OUTPUT = 1 << 34
 
@@ -164,8 +164,13 @@ def _lock_file(path: Path) -> TextIO:
 
 
 @contextmanager
-def build_lock(out: Path) -> Iterator[None]:
-    """Hold ``out`` for one build; raises BuildLocked while another process holds it. Ends with the process."""
+def build_lock(out: Path, kind: str = "", files: Collection[str] = (), folders: Collection[str] = ()) -> Iterator[None]:
+    """Hold ``out`` for one build, which writes ``files`` and into ``folders``; ``kind`` is what the folder becomes.
+
+    Raises BuildLocked while another process holds it, NotOurs where one of them is there and no build's own, or where
+    the folder is of another kind; then nothing was changed. Ends with the process.
+    """
+    refuse_foreign(out, kind, files, folders)
     folder(out / STATE)
     with readable_errors(out / STATE):
         stream = _lock_file(out / STATE / "lock")
@@ -178,6 +183,7 @@ def build_lock(out: Path) -> Iterator[None]:
             raise BuildLocked(
                 f"{out} is in use by another build (process {holder}); wait for it or choose another --out"
             ) from None
+        claim(out, kind, files)  # while the lock still tells of a build before this one
         stream.truncate(0)
         stream.write(f"{os.getpid()}\n")
         stream.flush()

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flow.errors import BuildLocked, FlowError, ReportError, UsageError
+from flow.terminal import SafeConsole, error, protect
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 _interrupted = threading.Event()
@@ -100,18 +99,19 @@ def main(
     }  # fmt: skip
     run = {"trials": trials, "timeout_minutes": timeout_minutes, "engines": engines, "front_engines": front_engines,
            "workers": workers, "scheduler": scheduler, "cache": cache or out / "cache"}  # fmt: skip
+    protect()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = _sweep(name, out, given, run)
     except BuildLocked:
-        print(f"error: sweep {name} in {out} is running already; wait for it or choose another --name", file=sys.stderr)
+        error(f"sweep {name} in {out} is running already; wait for it or choose another --name")
         status = 1
     except FlowError as exc:
-        print(f"error: {exc}", file=sys.stderr)
+        error(str(exc))
         status = exc.exit_status
     except KeyboardInterrupt:
-        print("error: interrupted; run the same command again to go on", file=sys.stderr)
+        error("interrupted; run the same command again to go on")
         status = 130
     raise typer.Exit(status)
 
@@ -125,6 +125,8 @@ def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> 
     from flow import plan  # after the arguments are parsed: --help stays instant
     from flow.explore import cluster
     from flow.explore.settings import check_engines, settle
+    from flow.explore.study import FILES
+    from flow.ownership import STATE, refuse_foreign
     from flow.steps import build_lock
 
     if not name or name.startswith(".") or "/" in name or name == "cache":
@@ -132,17 +134,18 @@ def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> 
     cluster.check_scheduler(run["scheduler"])
     check_engines(run["engines"], run["front_engines"])
     folder = (out / name).resolve()
+    refuse_foreign(folder, "sweep", FILES)
     kept = _kept(folder)
     settings = settle({**_DEFAULTS, "beta_default": _BETA}, given, kept, name)
-    fresh = not os.path.lexists(folder)
-    with build_lock(folder):
+    existed, fresh = os.path.lexists(folder), not os.path.lexists(folder / STATE)
+    with build_lock(folder, "sweep", FILES):
         try:
             if kept is None:
                 plan.write_file(folder / "sweep.json", settings.to_json())
             return _run(folder, settings, run)
         except UsageError:
             if fresh:
-                plan.remove(folder)
+                plan.withdraw(folder, existed)
             raise
 
 
@@ -170,7 +173,7 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     from flow.explore.view import View, front_table
     from flow.untrusted import refused
 
-    console = Console(highlight=False)
+    console = SafeConsole()
     study = Study(folder, settings)
     with refused(ReportError, f"{folder}: its trials cannot be read", "remove the folder or choose another --name"):
         write_tables(folder, study)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from flow.errors import FlowError
+from flow.errors import FlowError, reason
 from keras_models.untrusted import (
     MAX_JSON,
     MAX_MODEL,
@@ -51,8 +51,8 @@ def refused(error: type[FlowError], what: str, remedy: str) -> Iterator[None]:
     except KeyError as exc:
         raise error(f"{what}: {exc} is missing; {remedy}") from None
     except (OSError, *DAMAGE) as exc:
-        reason = getattr(exc, "strerror", None) or " ".join(str(exc).split()) or type(exc).__name__
-        raise error(f"{what}: {reason[:200]}; {remedy}") from None
+        said = getattr(exc, "strerror", None) or reason(exc)
+        raise error(f"{what}: {said}; {remedy}") from None
 
 
 def is_folder(path: Path) -> bool:
@@ -79,8 +79,7 @@ def read_yaml(path: Path) -> Any:
                 raise ValueError(f"a value of more than {_MAX_SCALAR} characters")
         return yaml.safe_load(text)
     except Exception as exc:  # PyYAML hands on whatever a value raises that does not convert
-        reason = " ".join(str(exc).split()) or type(exc).__name__
-        raise Unusable(f"{path} is not usable YAML ({reason[:120]})") from None
+        raise Unusable(f"{path} is not usable YAML ({reason(exc, 120)})") from None
 
 
 def parse_xml(text: str, where: str) -> ElementTree.Element:
@@ -93,4 +92,4 @@ def parse_xml(text: str, where: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(text.lstrip("\ufeff \t\r\n"))
     except (ElementTree.ParseError, ValueError, LookupError) as exc:
-        raise Unusable(f"{where} is not usable XML ({exc})") from None
+        raise Unusable(f"{where} is not usable XML ({reason(exc)})") from None

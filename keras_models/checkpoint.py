@@ -109,7 +109,8 @@ class Checkpoint:
         """Delete the file of a finished run, and what killed writes left of it."""
         self.path.unlink(missing_ok=True)
         for rest in self.path.parent.glob(f".{self.path.name}.*"):
-            rest.unlink(missing_ok=True)
+            if rest.suffix[1:].isdecimal():  # a process number
+                rest.unlink(missing_ok=True)
 
 
 def _seal(state: str, arrays: Mapping[str, np.ndarray]) -> str:

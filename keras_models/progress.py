@@ -6,16 +6,15 @@ import math
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class EpochProgress:
     """Context manager that is called with each epoch's metrics; draws on standard error, in terminals only."""
 
-    def __init__(self, epochs: int, task: str) -> None:
-        self.metric = "accuracy" if task == "classification" else "mse"
+    def __init__(self, epochs: int) -> None:
         self.bar = Progress(
-            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+            TextColumn("training"), BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn(),  # fits 80 columns
             TextColumn("{task.fields[figures]}"), console=Console(stderr=True),
         )  # fmt: skip
         self.task = self.bar.add_task("training", total=epochs, figures="compiling")
@@ -31,7 +30,7 @@ class EpochProgress:
 
     def __call__(self, row: dict[str, float], widths: object = None) -> None:
         """Advance to the end of an epoch and show its figures."""
-        figures = f"val {self.metric} {row['val']:.4f}, {row['mean_weight_bits']:.2f} weight bits"
+        figures = f"val {row['val']:.4f}, {row['mean_weight_bits']:.2f} bits"
         if math.isfinite(row["estimated_luts"]):
-            figures += f", {row['estimated_luts']:.0f} LUTs"
+            figures += f", {row['estimated_luts']:.0f} LUT cells"
         self.bar.update(self.task, completed=row["epoch"], figures=figures)

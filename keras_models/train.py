@@ -20,7 +20,7 @@ from . import choice
 from .choice import UsageError, sizes_of
 from .data import DataError, Dataset, load_dataset
 from .labels import label_remarks
-from .output import write, write_run_pictures
+from .output import check_place, write, write_run_pictures
 from .preprocess import Preprocessing
 from .schedule import WARM_UP
 from .untrusted import one_line
@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check(options)
         dataset = load_dataset(options.data, options.split_key, _columns(options.target_columns))
         _check_writable(options.out)
+        check_place(options.out, options.front, options.pictures)
         remarks = label_remarks(dataset)
         choose_backend()
         if arguments is None:
@@ -221,7 +222,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
         if not options.quiet:
             from .progress import EpochProgress
 
-            listeners.append(stack.enter_context(EpochProgress(config.epochs, dataset.task)))
+            listeners.append(stack.enter_context(EpochProgress(config.epochs)))
         if options.tensorboard is not None:
             from .summaries import Summaries
 
@@ -235,8 +236,8 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     if checkpoint is not None:
         checkpoint.remove()
     print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
-          + (f", {report['counted_luts']:.0f} LUTs" if report["counted_luts"] else
-             f", about {report['estimated_luts']:.0f} LUTs" if report["estimated_luts"] else "")
+          + (f", {report['counted_luts']:.0f} LUT cells" if report["counted_luts"] else
+             f", about {report['estimated_luts']:.0f} LUT cells" if report["estimated_luts"] else "")
           + f", {report['seconds']:.0f} s: {one_line(str(options.out))}")  # fmt: skip
     return report
 

@@ -48,11 +48,16 @@ class Unusable(ValueError):
     """A file that is not what its reader takes; the message is one line and names the file."""
 
 
+def visible(text: str) -> str:
+    """``text`` with all that cannot be printed, but tabs and ends of lines, as escapes such as ``\\x1b``."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 def one_line(text: str, limit: int = 600) -> str:
     """``text`` as one line that a terminal can show: white space as single blanks, everything else that cannot be
     printed as an escape, what is longer than ``limit`` characters without its middle.
     """
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
+    shown = visible(" ".join(text.split()))
     return shown if len(shown) <= limit else f"{shown[: limit - 205]} ... {shown[-200:]}"
 
 

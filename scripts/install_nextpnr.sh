@@ -46,6 +46,12 @@ set NMP_DEBIAN_MIRROR to the address of one"
 [ -r "$KEYRING" ] || fail "$KEYRING is missing; apt-get install debian-archive-keyring"
 
 WORK=$FOLDER/apt
+OURS=$FOLDER/.made-by-install_nextpnr
+for name in root bin apt; do
+    [ ! -e "$FOLDER/$name" ] || [ -e "$OURS" ] || fail "$FOLDER/$name is there already and was not made by this script; \
+give another folder"
+done
+: >"$OURS"
 mkdir -p "$WORK/state/lists/partial" "$WORK/cache/archives/partial" "$WORK/parts"
 : >"$WORK/status"
 echo "deb [signed-by=$KEYRING arch=amd64] $MIRROR $SUITE main" >"$WORK/sources.list"

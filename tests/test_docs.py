@@ -56,7 +56,7 @@ def test_the_examples_of_a_page_run(page, tmp_path):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "KERAS_BACKEND": "jax"}
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900
+        [sys.executable, "-c", DRIVER], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
 
@@ -81,6 +81,6 @@ def test_the_notebook_runs(tmp_path):
     assert all(c.outputs for c in cells[1:]), "run ./run.sh notebook"  # the first one prepares
     text = (ROOT / "docs" / "example.ipynb").read_text()
     assert len(text) < 500_000 and str(ROOT) not in text
-    NotebookClient(stored, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(stored, timeout=1200, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = "".join(str(c.outputs) for c in cells)
     assert "every engine agrees" in shown and shown.count("image/png") >= 2

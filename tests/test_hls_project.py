@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from strategies import random_choices, random_design, vectors
 
-from flow.emit.hls4ml_project import emit_hls, model_graph, top_name
+from flow.emit.hls4ml_project import emit_hls, model_graph
 from flow.emit.hls_bench import expected_columns
 from flow.emit.hls_schedule import HlsChoices, Schedule
 from flow.errors import DesignError, ToolFailed, UsageError
@@ -20,6 +20,7 @@ from flow.hls_batch import compile_batch, run_hls_batch
 from flow.hls_engine import first_mismatch, run_hls
 from flow.ir import Design, Layer, Neuron
 from flow.passes.group import group
+from flow.passes.names import hls_top
 from flow.passes.widths import widths
 from flow.plan import Plan, write
 from flow.tools.hls_compile import compile_bench, self_check
@@ -276,4 +277,4 @@ def test_wide_spread_of_formats_is_exact(tmp_path: Path) -> None:
     ("name", "top"), [("small", "small_top"), ("Entity", "Entity_top"), ("int", "int_top"), ("net", "net")]
 )
 def test_the_top_function_is_no_word_of_any_language_the_tools_write(name: str, top: str) -> None:
-    assert top_name(replace(small_design(), name=name)) == top
+    assert hls_top(replace(small_design(), name=name)) == top

@@ -45,7 +45,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("axe")
     command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), f"axe-core@{AXE_VERSION}"]
     try:
-        subprocess.run(command, capture_output=True, check=True, timeout=60)
+        subprocess.run(command, capture_output=True, check=True, timeout=1200)
     except (subprocess.SubprocessError, OSError) as exc:
         pytest.skip(f"npm could not fetch axe-core ({exc}); set NMP_AXE to an axe.min.js")
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
@@ -60,7 +60,7 @@ def browse(chromium: str, text: str, folder: Path, *options: str) -> str:
         f"--user-data-dir={folder / 'profile'}",
         "--virtual-time-budget=60000", "--dump-dom", *options, (folder / "page.html").as_uri(),
     ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=1200).stdout
 
 
 def pages(tmp_path: Path) -> dict[str, str]:

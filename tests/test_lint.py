@@ -33,7 +33,7 @@ def warnings(folder, files, top):
         [verilator.find(), "--lint-only", "-Wall", "-Wno-fatal", "--top-module", top, *paths],
         ["iverilog", "-g2005", "-Wall", "-t", "null", "-s", top, *paths],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
         assert done.returncode == 0, done.stderr
         told += [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("- ")]
     return told

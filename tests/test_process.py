@@ -1,6 +1,7 @@
 """Tools end with the build that started them, however it ends, and are heard while they run."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from flow.errors import ToolFailed
 from flow.tools import process
 
 ROOT = Path(__file__).parents[1]
+HANG_S = 600  # what stands still so long hangs, however loaded the machine is
 START = """
 from pathlib import Path
 from flow.tools import process
-process.run(["sh", "-c", "sleep 60 & echo $! > one; sleep 60 & echo $! > two; wait"], Path("."), Path("log"), 100)
+process.run(["sh", "-c", "sleep 3600 & echo $! > one; sleep 3600 & echo $! > two; wait"], Path("."), Path("log"), 3600)
 """
 
 
@@ -33,7 +35,7 @@ def alive(pid: int) -> bool:
 
 def test_killed_at_once_a_build_leaves_no_tool_behind(tmp_path):
     build = subprocess.Popen([sys.executable, "-c", START], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + HANG_S
     while not ((tmp_path / "two").exists() and (tmp_path / "two").read_text().strip()):
         assert time.monotonic() < limit
         time.sleep(0.02)
@@ -55,15 +57,15 @@ def test_every_line_is_heard_while_the_program_runs(tmp_path):
         (tmp_path / "heard").touch()
 
     script = "echo first; while [ ! -e heard ]; do sleep 0.05; done; echo; printf 'caf\\303\\251 last'"
-    done = process.run(["sh", "-c", script], tmp_path, tmp_path / "log", 30, tell=tell)
+    done = process.run(["sh", "-c", script], tmp_path, tmp_path / "log", HANG_S, tell=tell)
     assert lines == ["first", "", "café last"] and done.text == "first\n\ncafé last"
 
 
 def test_a_program_that_is_heard_fails_and_ends_as_any_other(tmp_path):
     with pytest.raises(ToolFailed, match="exit status 3: no good"):
-        process.run(["sh", "-c", "echo no good; exit 3"], tmp_path, tmp_path / "log", 30, tell=print)
+        process.run(["sh", "-c", "echo no good; exit 3"], tmp_path, tmp_path / "log", HANG_S, tell=print)
     with pytest.raises(ToolFailed, match=r"stopped after 0\.2 s"):
-        process.run(["sleep", "30"], tmp_path, tmp_path / "log", 0.2, tell=print)
+        process.run(["sleep", "3600"], tmp_path, tmp_path / "log", 0.2, tell=print)
 
 
 def test_a_step_shows_what_it_does(monkeypatch):
@@ -72,9 +74,9 @@ def test_a_step_shows_what_it_does(monkeypatch):
     progress = Progress(Console(file=screen, width=100))
     progress.observe("vendor_synth", "running")
     progress.tell("vendor_synth", "Implementing [module]")
-    monkeypatch.setattr(console, "_TELL_S", 100)
+    monkeypatch.setattr(console, "_TELL_S", 1e9)
     progress.tell("vendor_synth", "too soon to tell again")
-    assert screen.getvalue() == "AMD HLS, synthesis: 0 s, Implementing [module]\n"
+    assert re.fullmatch(r"AMD HLS, synthesis: \d+ s, Implementing \[module\]\n", screen.getvalue())
     live = Progress(Console(file=(shown := StringIO()), width=100, force_terminal=True))
     live.observe("vendor_synth", "running")
     live.tell("vendor_synth", "Implementing [module]")

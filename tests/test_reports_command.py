@@ -116,7 +116,7 @@ def test_command_ends_in_one_line_for_bad_files(tmp_path: Path, content: str) ->
 
 def test_command_from_the_shell_and_a_missing_file() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "flow.report", "no-such-file"], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "flow.report", "no-such-file"], capture_output=True, text=True, timeout=1200,
         cwd=Path(__file__).resolve().parents[1],
     )  # fmt: skip
     assert (result.returncode, result.stdout) == (1, "")

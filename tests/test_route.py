@@ -201,7 +201,7 @@ def test_build_reports_post_route_figures(synthesized, fake, tmp_path):
 
     def build(*more):
         return subprocess.run([sys.executable, "-m", "flow.build", *arguments, *more], cwd=tmp_path, check=False,
-                              capture_output=True, text=True, timeout=600)  # fmt: skip
+                              capture_output=True, text=True, timeout=1200)  # fmt: skip
 
     done = build()
     assert done.returncode == 0, done.stdout + done.stderr

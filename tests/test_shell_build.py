@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from flow.build import app
 from flow.ir import to_json
+from flow.ownership import files_below, load
 
 
 @pytest.fixture
@@ -34,6 +35,8 @@ def test_build_with_shell(design_file):
     for name in (out / "shell" / "files.f").read_text().split():
         assert (out / "shell" / name).is_file(), name
     assert "--shell pynq --lanes packed" in " ".join(report["command"])
+    own = load(out)
+    assert [name for name in files_below(out) if not own.holds(name)] == []
     (out / "pynq" / "random.bit").write_text("made by the user")
 
     first = {p.relative_to(out): p.read_bytes() for p in (out / "shell").rglob("*") if p.is_file()}

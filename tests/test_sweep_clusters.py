@@ -29,7 +29,8 @@ def test_documented_configuration_gives_a_job_script(system, tmp_path):
     (tmp_path / "jobqueue.yaml").write_text((CONFIGURATIONS / f"{system}.yaml").read_text())
     cluster, wanted = SYSTEMS[system]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, cluster], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, "-c", SCRIPT, cluster], cwd=tmp_path, capture_output=True, text=True, timeout=1200,
+        check=False,
         env={**ENV, "DASK_CONFIG": str(tmp_path), "DASK_JOBQUEUE__HTCONDOR__PYTHON": sys.executable},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -68,7 +69,7 @@ def test_a_sweep_on_jobs_of_a_batch_system(tmp_path):
         [sys.executable, "-m", "flow.sweep", "--data", "breast_cancer", "--hidden", "2", "--bit-sets", "0-1.58/0-2",
          "--beta", "1e-3", "--epochs", "2", "--trials", "1", "--front-engines", "none", "--scheduler", "slurm",
          "--workers", "1", "--out", tmp_path / "out"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False,
         env={**ENV, "DASK_CONFIG": str(tmp_path), "PATH": f"{programs}:{os.environ['PATH']}"},
     )  # fmt: skip
     log = tmp_path / "job.log"

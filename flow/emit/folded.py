@@ -15,12 +15,12 @@ from flow.emit.argmax import Head, argmax_module
 from flow.emit.expressions import Value, literal, part
 from flow.emit.folded_lane import build_lane
 from flow.emit.folded_memory import address_bits, weight_rom
-from flow.emit.keywords import RESERVED
 from flow.emit.templates import FOLDER, render
 from flow.emit.verilog import Rtl, port_bits, port_lines
 from flow.evaluate import argmax
 from flow.folds import TREE_STAGE, Folding, LayerFold
 from flow.ir import Design
+from flow.passes.names import verilog_top
 from flow.timing import XC7, Delays
 
 _STATIC = ("product", "pe", "trits", "threshold", "buffer", "tokens", "control", "results")
@@ -32,7 +32,7 @@ _KINDS = {"binary": 1, "ternary": 2, "signed": 3}
 def emit_folded(folding: Folding, clock_period_ns: float, delays: Delays = XC7) -> Rtl:
     """Verilog of a folded design."""
     design = folding.lowered.design
-    top = design.name if design.name not in RESERVED else f"{design.name}_top"
+    top = verilog_top(design)
     sliced = any(g.slices > 1 for la in folding.layers for g in la.groups)
     static = [*_STATIC, *([_SLICES] if sliced else [])]
     files = {f"folded_{name}.v": (FOLDER / f"folded_{name}.v").read_text() for name in static}

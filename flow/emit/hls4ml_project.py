@@ -21,23 +21,13 @@ from flow.emit import hls_extension
 from flow.emit.hls_bench import bench, vectors_files
 from flow.emit.hls_layer import Container, LayerInput, container
 from flow.emit.hls_schedule import DEFAULT, HlsChoices, resolved
-from flow.emit.keywords import RESERVED, VHDL
 from flow.errors import DesignError
 from flow.fixed import Ints
 from flow.ir import Design, to_json
+from flow.passes.names import hls_top
 from flow.plan import Plan, digest
 
 CLOCK_UNCERTAINTY = "12.5%"
-_NOT_A_FUNCTION = frozenset(
-    """
-    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
-    const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit export extern
-    false float for friend goto if inline int long main mutable namespace new noexcept not not_eq nullptr operator or
-    or_eq private protected public register reinterpret_cast return short signed sizeof static static_assert
-    static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned using
-    virtual void volatile wchar_t while xor xor_eq std nnet nmp hls input
-    """.split()
-)
 
 
 def emit_hls(
@@ -57,16 +47,10 @@ def emit_hls(
     with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
         output = str(Path(folder) / "project")
         files = collect(model_graph(design, part, backend, clock_period_ns, output, namespace, chosen), design)
-    files[f"{top_name(design)}_test.cpp"] = bench(design, top_name(design), namespace, chosen.io_type)
+    files[f"{hls_top(design)}_test.cpp"] = bench(design, hls_top(design), namespace, chosen.io_type)
     if vectors is not None:
         files.update(vectors_files(design, np.asarray(vectors, np.int64)))
     return dict(sorted(files.items()))
-
-
-def top_name(design: Design) -> str:
-    """The project's name and its top function: the design's, unless C++, Verilog or VHDL knows that word."""
-    taken = design.name in _NOT_A_FUNCTION | RESERVED or design.name.lower() in VHDL
-    return f"{design.name}_top" if taken else design.name
 
 
 def model_graph(
@@ -94,7 +78,7 @@ def model_graph(
         namespace=namespace,
         write_weights_txt=False,
     )
-    config |= {"OutputDir": output, "ProjectName": top_name(design), "Backend": backend}
+    config |= {"OutputDir": output, "ProjectName": hls_top(design), "Backend": backend}
     chosen, notes = resolved(design, chosen)
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=2)

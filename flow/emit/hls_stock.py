@@ -22,11 +22,12 @@ import hls4ml
 import numpy as np
 from hls4ml.model.graph import ModelGraph
 
-from flow.emit.hls4ml_project import collect, top_name
+from flow.emit.hls4ml_project import collect
 from flow.emit.hls_bench import stock_bench, vectors_files
 from flow.emit.hls_layer import Container, LayerInput, constant_output, container, rounded
 from flow.fixed import Fixed, Ints, Quantizer
 from flow.ir import Design, Layer, Neuron, layer_output_formats
+from flow.passes.names import hls_top
 from flow.plan import Plan
 
 CAST = {"TRN": "AP_TRN", "RND": "AP_RND", "RND_CONV": "AP_RND_CONV"}
@@ -51,7 +52,7 @@ def stock_graph(
     config = hls4ml.backends.get_backend(backend).create_initial_config(
         part=part, clock_period=clock_period_ns, io_type="io_parallel", **tool
     )
-    config |= {"OutputDir": output, "ProjectName": top_name(design), "Backend": backend}
+    config |= {"OutputDir": output, "ProjectName": hls_top(design), "Backend": backend}
     model = {"Precision": "ap_fixed<16,6>", "ReuseFactor": 1, "Strategy": "Latency"}
     config["HLSConfig"] = {"Model": model, "LayerName": stock.precisions}
     return ModelGraph.from_layer_list(config, stock.layers), stock
@@ -68,7 +69,7 @@ def emit_hls_stock(
         graph, stock = stock_graph(design, part, backend, clock_period_ns, str(Path(folder) / "project"))
         graph.config.get_writer_config()["WriteWeightsTxt"] = False  # text weights would need an absolute path
         files = collect(graph, design)
-    files[f"{top_name(design)}_test.cpp"] = stock_bench(design, top_name(design), stock.order)
+    files[f"{hls_top(design)}_test.cpp"] = stock_bench(design, hls_top(design), stock.order)
     if vectors is not None:
         files.update(vectors_files(design, np.asarray(vectors, np.int64), outputs_only=True))
     return dict(sorted(files.items()))

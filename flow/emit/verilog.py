@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from flow.emit.argmax import argmax_module
 from flow.emit.expressions import Value, literal, part, quantize_lines, resize, sum_lines
-from flow.emit.keywords import RESERVED
 from flow.emit.rows import ROW_FILE, has_chain, row_lines, row_module, table_lines
 from flow.emit.templates import render
 from flow.errors import DesignError
 from flow.fixed import Fixed
 from flow.graph import LayerGraph, node_names
 from flow.ir import Design, layer_output_formats
+from flow.passes.names import verilog_top
 from flow.timing import XC7, Delays, Schedule, schedule
 
 
@@ -49,7 +49,7 @@ def emit_parallel(
 
     ``family`` is a part's: carry chains of 7 series and UltraScale parts are primitives, plain sums for any other.
     """
-    top = design.name if design.name not in RESERVED else f"{design.name}_top"
+    top = verilog_top(design)
     files: dict[str, str] = {}
     instances: list[_Instance] = []
     latencies: dict[str, int] = {}

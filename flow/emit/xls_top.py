@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from flow.emit.dslx import output_bits
-from flow.emit.keywords import RESERVED
 from flow.emit.templates import render
 from flow.emit.verilog import Rtl, port_bits, port_lines
 from flow.ir import Design
-
-
-def top_name(design: Design) -> str:
-    """Name of the top module; never a keyword."""
-    return design.name if design.name not in RESERVED else f"{design.name}_top"
+from flow.passes.names import verilog_top
 
 
 def module_name(design: Design) -> str:
     """Name the XLS module must have."""
-    return f"{top_name(design)}_network"
+    return f"{verilog_top(design)}_network"
 
 
 def wrap(design: Design, verilog: str, stages: int, clock_period_ns: float) -> Rtl:
@@ -24,7 +19,7 @@ def wrap(design: Design, verilog: str, stages: int, clock_period_ns: float) -> R
 
     The critical path is given as the clock period: XLS promises no more than that a stage fits it.
     """
-    top, module = top_name(design), module_name(design)
+    top, module = verilog_top(design), module_name(design)
     instance = {
         "module": module,
         "name": "u_network",

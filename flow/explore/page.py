@@ -27,8 +27,8 @@ def front_page(name: str, settings: Settings, entries: Sequence[Entry], front: S
         "metric": metric_name(done[0]["metric"]) if done else "score",
         "tiles": _tiles(entries, front, settings),
         "plot": _plot(done, front, settings) if done else None,
-        "head": ["trial", "validation", "test", "LUT", "FF", "BRAM18", "cycles", "interval", "hidden", "bit set",
-                 "beta or budget", "architecture", "weight bits", "engines", "verified"],
+        "head": ["trial", "validation", "test", "LUT cells", "LUT sites", "FF", "BRAM18", "cycles", "interval",
+                 "hidden", "bit set", "beta or budget", "architecture", "weight bits", "engines", "verified"],
         "rows": [_cells(e) for e in front],
         "failed": [(e["trial"], e["error"] or "ended") for e in entries if e["state"] == "failed"],
         "choices": _choices(settings),
@@ -42,15 +42,21 @@ def _tiles(entries: Sequence[Entry], front: Sequence[Entry], settings: Settings)
              ("on the front", number(len(front)), f"score against {OBJECTIVES[settings.objective]}")]  # fmt: skip
     if front:
         best, least = front[-1], front[0]
-        found.append(("best", f"{best['val']:.4f}", f"validation score, {number(best['lut'])} LUTs"))
-        found.append(("smallest", f"{number(least['lut'])} LUTs", f"validation score {least['val']:.4f}"))
+        found.append(("best", f"{best['val']:.4f}", f"validation score, {_luts(best)}"))
+        found.append(("smallest", _luts(least), f"validation score {least['val']:.4f}"))
     return found
+
+
+def _luts(e: Entry) -> str:
+    sites = "" if e["lut_placed"] is None else f" ({number(e['lut_placed'])} sites)"
+    return f"{number(e['lut'])} LUT cells{sites}"
 
 
 def _cells(e: Entry) -> dict[str, Any]:
     strength = e["lut_budget"] if e["lut_budget"] is not None else e["beta"]
-    texts = [f"{e['val']:.4f}", f"{e['test']:.4f}", number(e["lut"]), number(e["ff"]), number(e["bram18"]),
-             number(e["latency_cycles"]), number(e["initiation_interval"]), e["hidden"], e["bit_set"],
+    texts = [f"{e['val']:.4f}", f"{e['test']:.4f}", number(e["lut"]), number(e["lut_placed"]),
+             number(e["ff"]), number(e["bram18"]), number(e["latency_cycles"]),
+             number(e["initiation_interval"]), e["hidden"], e["bit_set"],
              number(strength), e["architecture"], number(e["weight_bits"]), e["engines"],
              e["verified"] or "not yet"]  # fmt: skip
     return {"trial": e["trial"], "texts": texts, "build": e["build"]}

@@ -12,7 +12,7 @@ from flow.errors import UsageError
 from flow.pipeline import ARCHITECTURES
 
 OBJECTIVES = {
-    "lut": "LUTs",
+    "lut": "LUT cells",
     "latency": "latency, ns",
     "energy": "energy estimate, element-cycles per result",
 }
@@ -126,7 +126,7 @@ def figures(training: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str,
         "test": report["score"]["value"],
         "metric": report["score"]["metric"],
         "weight_bits": round(training["mean_weight_bits"], 4),
-        **{key: synthesis[key] for key in ("lut", "ff", "dsp", "bram18", "fmax_mhz", "fits")},
+        **{key: synthesis[key] for key in ("lut", "lut_placed", "ff", "dsp", "bram18", "fmax_mhz", "fits")},
         "architecture": report["architecture"],
         "latency_cycles": report["latency_cycles"],
         "initiation_interval": report["initiation_interval"],

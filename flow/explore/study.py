@@ -21,6 +21,7 @@ from flow.untrusted import Unusable, opened
 DATABASE = "study.db"
 _MAX_DATABASE = 1 << 32
 _MAGIC = b"SQLite format 3\0"
+FILES = ("sweep.json", "token.json", DATABASE, "trials.csv", "front.csv", "front.json", "front.html")
 _REPEATS = 50  # of trials that were drawn before, after which the space counts as exhausted
 
 

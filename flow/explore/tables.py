@@ -14,8 +14,8 @@ from flow import plan
 from flow.explore.page import front_page
 from flow.explore.study import Row, Study
 
-_FIGURES = ("val", "test", "metric", "lut", "ff", "dsp", "bram18", "fmax_mhz", "fits", "latency_cycles",
-            "initiation_interval", "latency", "energy", "weight_bits")  # fmt: skip
+_FIGURES = ("val", "test", "metric", "lut", "lut_placed", "ff", "dsp", "bram18", "fmax_mhz", "fits",
+            "latency_cycles", "initiation_interval", "latency", "energy", "weight_bits")  # fmt: skip
 _PARAMETERS = ("hidden", "bit_set", "beta", "lut_budget")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flow import modelfile
-from flow.errors import ModelError
+from flow.errors import ModelError, reason
 from flow.extract.config import LayerSpec, ModelSpec, QuantizerSpec, model_spec
 from flow.extract.projection import projection
 from flow.extract.quiet import quiet
@@ -51,8 +51,9 @@ def _build(spec: ModelSpec, stored: modelfile.StoredModel) -> Any:
             arrays = list(stored.weights.get(layer.name, ()))
             built.set_weights(arrays)
         except Exception as exc:  # whatever a library says about settings or weights that do not fit
-            reason = " ".join(str(exc).split())[:160]
-            raise ModelError(f"{where} ({layer.kind}) does not fit what is stored ({reason}); save it again") from None
+            raise ModelError(
+                f"{where} ({layer.kind}) does not fit what is stored ({reason(exc, 160)}); save it again"
+            ) from None
         for array in arrays:
             if array.dtype.kind not in "fiu":
                 raise ModelError(f"{where} has weights of type {array.dtype}; save the model in float32")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flow.errors import DesignError, FlowError, ModelError
+from flow.errors import DesignError, FlowError, ModelError, reason
 from flow.evaluate import as_read
 from flow.extract.activations import activation_steps
 from flow.extract.arrays import predicted, to_numpy
@@ -41,8 +41,9 @@ def steps_of(applied: Applied) -> list[Step]:
     except FlowError:
         raise
     except Exception as exc:  # a quantizer that fails on its own settings, in whatever way its backend does
-        reason = " ".join(str(exc).split())[:120]
-        raise ModelError(f"layer {applied.name} ({kind}) fails when asked ({reason}); correct its settings") from None
+        raise ModelError(
+            f"layer {applied.name} ({kind}) fails when asked ({reason(exc, 120)}); correct its settings"
+        ) from None
 
 
 def _check_finite(applied: Applied) -> None:
@@ -76,7 +77,7 @@ def _nmp(applied: Applied) -> list[Step]:
     try:
         parts = layer.export_integer()
     except ValueError as exc:
-        raise ModelError(f"layer {applied.name}: {exc}") from None
+        raise ModelError(f"layer {applied.name}: {reason(exc)}") from None
     return [_nmp_part(applied, part) for part in parts]
 
 
@@ -100,7 +101,7 @@ def _nmp_part(applied: Applied, part: dict[str, Any]) -> Step:
             for s, b, f in zip(*columns, strict=True)
         ]
     except DesignError as exc:
-        raise ModelError(f"layer {applied.name}: {exc}") from None
+        raise ModelError(f"layer {applied.name}: {reason(exc)}") from None
     count = math.prod(applied.output_shape)
     return Quant(applied.name, tuple(own) * (count // len(own)))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 from xml.parsers import expat
 
-from flow.errors import ReportError
+from flow.errors import ReportError, reason
 from flow.reports import text
 from flow.reports.model import Report, Resources
 
@@ -129,5 +129,5 @@ def _read(content: str) -> _Leaves:
     try:
         parser.Parse(content.lstrip("\ufeff \t\r\n").encode("utf-8"), True)
     except expat.ExpatError as exc:
-        raise ReportError(f"XML is cut or damaged: {exc}") from None
+        raise ReportError(f"XML is cut or damaged: {reason(exc)}") from None
     return leaves

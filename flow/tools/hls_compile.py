@@ -35,6 +35,7 @@ def simulate(binary: Path, mantissas: Ints, columns: int, layers: bool = False, 
     """Outputs (vectors x columns) of the compiled bench, or every neuron of every layer; ``select`` one of a batch."""
     work = binary.parent
     source, result = work / "inputs.bin", work / "outputs.bin"
+    remove(source)
     remove(result)
     np.ascontiguousarray(mantissas, "<i8").tofile(source)
     selection = [] if select is None else [str(select)]

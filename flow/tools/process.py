@@ -37,6 +37,9 @@ for group in live:
     except OSError:
         pass
 """
+# So that no program lives that the watchdog does not know of, each starts behind this gate: where the build dies before
+# it has told the watchdog, the pipe ends and nothing is started.
+_GATE = ("/bin/sh", "-c", 'read go && exec "$@" </dev/null', "sh")
 _watchdogs: dict[int, subprocess.Popen[bytes]] = {}  # by the process that started it: a fork needs one of its own
 _watchdog_lock = threading.Lock()
 
@@ -92,6 +95,8 @@ def run(
     """
     if _stopping.is_set():
         raise ToolFailed(f"{_name(arguments)} was not started: the build is being stopped")
+    if shutil.which(arguments[0]) is None:
+        raise ToolNotFound(f"{arguments[0]} cannot be started: it is not an executable")
     start = time.monotonic()
     with readable_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -99,9 +104,9 @@ def run(
     with stream:
         try:
             process = subprocess.Popen(
-                list(arguments),
+                [*_GATE, *arguments],
                 cwd=cwd,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
@@ -110,8 +115,9 @@ def run(
         except OSError as exc:
             raise ToolNotFound(f"{arguments[0]} cannot be started: {exc.strerror}") from None
         _live.add(process)
-        _watch("+", process.pid)
         try:
+            _watch("+", process.pid)
+            _open_gate(process)
             status = process.wait(timeout=timeout_s) if tell is None else _follow(process, log, timeout_s, tell)
         except subprocess.TimeoutExpired:
             _end(process)
@@ -128,6 +134,12 @@ def run(
         how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
         raise ToolFailed(f"{_name(arguments)} {how}: {_last_line(log)}; see {log}")
     return Completed(log, time.monotonic() - start)
+
+
+def _open_gate(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin
+    with contextlib.suppress(BrokenPipeError), process.stdin as gate:
+        gate.write(b"go\n")
 
 
 def _follow(process: subprocess.Popen[bytes], log: Path, timeout_s: float, tell: Callable[[str], None]) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flow.errors import DesignError, ToolFailed, ToolNotFound, UsageError
-from flow.plan import remove, write_file
+from flow.plan import claim_tree, remove, write_file
 from flow.tools import process
 
 STEPS = ("csim", "synth", "cosim", "export", "vsynth", "impl")
@@ -130,6 +130,7 @@ def run_step(
     """
     log = project_dir / f"vendor_{step}.log"
     made = products(tools, top, step)
+    claim_tree(project_dir / f"{top}_prj")
     for name in (*made, log.name):
         remove(project_dir / name)
     arguments = _arguments(tools, project_dir, top, step)
