@@ -125,8 +125,14 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
         console.print(Text(f"note: {one_line(line)}", "yellow"), soft_wrap=True)
     for line in report["warnings"]:
         console.print(Text(f"warning: {one_line(line)}", "bold red"), soft_wrap=True)
-    verdict = {"ok": "[bold green]every engine agrees on every vector[/]", "mismatch": "[bold red]engines disagree[/]"}
-    console.print(f"{verdict[report['status']]}; report in {shown(folder)}/report.html")
+    console.print(f"{_verdict(report)}; report in {shown(folder)}/report.html")
+
+
+def _verdict(report: dict[str, Any]) -> str:
+    if report["status"] == "ok":
+        return "[bold green]every engine agrees on every vector[/]"
+    differing = any(entry["mismatches"] for entry in report["verification"].values())
+    return f"[bold red]{'engines disagree' if differing else 'the hardware is not what the design says'}[/]"
 
 
 def shown(text: str) -> str:
