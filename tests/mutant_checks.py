@@ -1,6 +1,6 @@
 """What becomes of a mutant: the project's own build checks it, with the mutant put where the text is emitted.
 
-A mutant that a short run of a bench finds out is not built; every other one goes through ``run_build`` whole, from a
+A mutant that a short run of a bench finds out is not built; every other one goes through the whole build, from a
 copy of the unchanged design's build, so that only what the mutant changes is done again.
 """
 

@@ -15,13 +15,15 @@ from mutants import Operator
 from test_folded_lowering import mixed_groups
 
 import hls_templates
+from flow import stages
 from flow.architecture import Hardware, choose
 from flow.engines import run_engines
 from flow.fixed import Fixed, Quantizer
 from flow.ir import Design, Layer, Neuron, to_json
 from flow.parts import Part, resolve
-from flow.pipeline import Build, Options, finish, run_build
+from flow.pipeline import Build, Options, finish
 from flow.plan import folder, write_file
+from flow.steps import build_lock
 
 _PERIOD_NS = 4.0
 DRIVER = "pynq_driver.py"
@@ -63,7 +65,10 @@ class Subject:
         model = folder(out.parent) / f"{out.name}.design.json"
         write_file(model, to_json(self.design))
         asked = Options(model, self.part, out, engines=self.engines, **{"clock_period_ns": _PERIOD_NS, **self.options})
-        return run_build(asked, lambda step, state: None, run_engines)
+        build = stages.prepare(asked, lambda step, state: None, lambda step, what: None)
+        with build_lock(out):
+            stages.perform(build, run_engines)
+        return build
 
     @property
     def part(self) -> Part:
