@@ -76,6 +76,7 @@ def campaign(only: list[str], scale: float, seed: int, jobs: int) -> list[dict[s
             mutant_checks.prepare(subject, base)
         for mutant in make(subject, base, round(scale * SHARE[subject.kind]), seed + number):
             found = known.get(digest(mutant, subject.files(base)))
+            found = found if found and found["outcome"] not in ("survived", "broken") else None
             results.append(found) if found else todo.append((subject, mutant, base))
     with ThreadPoolExecutor(jobs) as pool, Progress(*_COLUMNS) as progress:
         bar = progress.add_task("mutants", total=len(todo))

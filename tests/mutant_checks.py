@@ -1,6 +1,6 @@
 """What becomes of a mutant: the project's own build checks it, with the mutant put where the text is emitted.
 
-A mutant that a short run of a bench finds out is not built; every other one goes through ``run_build`` whole, from a
+A mutant that a short run of a bench finds out is not built; every other one goes through the whole build, from a
 copy of the unchanged design's build, so that only what the mutant changes is done again.
 """
 
@@ -28,6 +28,7 @@ import pytest
 from equivalence import axis_ports, core_ports, same_hardware, same_program
 from mutant_designs import DRIVER, Subject
 from mutants import Mutant
+from mutants_python import harmless
 
 import hls_templates
 from flow import plan, simulate
@@ -40,14 +41,16 @@ from flow.fixed import Ints
 from flow.ir import Design
 from flow.pipeline import Build
 from flow.shell import run_axis
+from flow.textproof.prove import prove_text
 from flow.tools import hls_compile, yosys
 from flow.vectors import make_vectors
 
 DRIVER_TESTS = ("test_shell_driver_edges", "test_shell_driver")
 QUICK = 64  # vectors of the short run
 _QUICK_S = 120.0
+_QUICK_CYCLES = 300  # of each of its long phases
 _HANG_S = 3600.0  # wall, of all checks of one mutant
-_CPU_S = 300  # of any one program: a mutant that hangs is found out
+_CPU_S = 150  # of any one program: a mutant that hangs is found out
 _DRIVER_CPU_S = 20  # of the driver's tests, which take two
 
 
@@ -69,7 +72,8 @@ def judge(subject: Subject, mutant: Mutant, base: Path, work: Path) -> Verdict:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     files = subject.files(base)
     if subject.kind == "driver":
-        return driven(mutant, files, work / "driver") or Verdict("survived")
+        why = harmless(mutant.operator, mutant.difference(files))
+        return driven(mutant, files, work / "driver") or Verdict(*("equivalent", why) if why else ("survived",))
     changed = mutant.apply(files)
     return (
         quick(subject, changed, base, work / "quick")
@@ -90,23 +94,34 @@ def quick(subject: Subject, files: Mapping[str, str], base: Path, work: Path) ->
     plan.fresh_folder(work)
     plan.write(dict(files), work / "mutant")
     mutated = [work / "mutant" / name for name in files]
+    short = {"timeout_s": _QUICK_S, "long_cycles": _QUICK_CYCLES}
     try:
         if subject.kind == "shell":
             engine, core = "axis", [base / s for s in bench.sources]
-            result = run_axis(_SHELLS[base], bench, [*core, *mutated], inputs, expected, work / "sim", _QUICK_S)
+            result = run_axis(_SHELLS[base], bench, [*core, *mutated], inputs, expected, work / "sim", **short)
         else:
             if subject.kind == "netlist":
                 engine = "netlist"
                 plan.write_file(work / "cells.v", cell_models(yosys.cell_library().read_text()))
                 mutated.append(work / "cells.v")
-            result = simulate.run_cocotb(
-                engine, bench, work, inputs, expected, work / "sim", sources=mutated, timeout_s=_QUICK_S
-            )
+            result = simulate.run_cocotb(engine, bench, work, inputs, expected, work / "sim", sources=mutated, **short)
     except ToolFailed as exc:
         if not (work / "sim" / "sim.vvp").is_file():
             return Verdict("invalid", "Icarus", str(exc))
         return Verdict("caught", f"{engine}, {QUICK} vectors", str(exc))
-    return None if result.agrees else Verdict("caught", f"{engine}, {QUICK} vectors", result.message)
+    if not result.agrees:
+        return Verdict("caught", f"{engine}, {QUICK} vectors", result.message)
+    return text_proof(subject, files) if subject.kind == "verilog" else None
+
+
+def text_proof(subject: Subject, files: Mapping[str, str]) -> Verdict | None:
+    """The proof of parallel Verilog's text: a build comes to it too, but later. None where nothing differs."""
+    hardware = subject.hardware()
+    if not hardware.graphs:
+        return None
+    found = prove_text(subject.design, hardware.graphs, files, hardware.rtl.top, hardware.rtl.layer_latency_cycles)
+    refuted = [f for f in found if f.refuted]
+    return Verdict("caught", "text proof", str(refuted[0])) if refuted else None
 
 
 _SHELLS: dict[Path, Shell] = {}  # what a build emitted, by its folder
@@ -139,7 +154,7 @@ def built(subject: Subject, files: Mapping[str, str], base: Path, work: Path) ->
         by = "proof" if isinstance(exc, DesignError) else str(exc).split()[0]
         return Verdict("caught", by, str(exc))
     if build.differences:
-        engines = sorted({m[1] for d in build.differences if (m := re.match(r"engine (\w+)", d))})
+        engines = sorted({d.removeprefix("engine ").split(":")[0] for d in build.differences})
         return Verdict("caught", " and ".join(engines) or "build", build.differences[0])
     return None
 

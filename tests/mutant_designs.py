@@ -15,13 +15,17 @@ from mutants import Operator
 from test_folded_lowering import mixed_groups
 
 import hls_templates
+from flow import stages
+from flow.architecture import Hardware, choose
 from flow.engines import run_engines
 from flow.fixed import Fixed, Quantizer
 from flow.ir import Design, Layer, Neuron, to_json
 from flow.parts import Part, resolve
-from flow.pipeline import Build, Options, finish, run_build
+from flow.pipeline import Build, Options, finish
 from flow.plan import folder, write_file
+from flow.steps import build_lock
 
+_PERIOD_NS = 4.0
 DRIVER = "pynq_driver.py"
 _RTL = ("integer", "icarus", "verilator", "netlist")
 
@@ -48,14 +52,26 @@ class Subject:
         """Numbers of a result."""
         return 1 if self.design.head == "argmax" else len(self.design.layers[-1].neurons)
 
+    def hardware(self) -> Hardware:
+        """The hardware of the unchanged design."""
+        asked = self.options
+        return choose(
+            self.design, self.part, asked.get("clock_period_ns", _PERIOD_NS), asked["architecture"],
+            asked.get("initiation_interval"),
+        )  # fmt: skip
+
     def build(self, out: Path) -> Build:
         """Build the design in ``out``, as a user's build would; what is unchanged there is not done again."""
         model = folder(out.parent) / f"{out.name}.design.json"
         write_file(model, to_json(self.design))
-        asked = Options(model, self._part(), out, engines=self.engines, **{"clock_period_ns": 4.0, **self.options})
-        return run_build(replace(asked), lambda step, state: None, run_engines)
+        asked = Options(model, self.part, out, engines=self.engines, **{"clock_period_ns": _PERIOD_NS, **self.options})
+        build = stages.prepare(asked, lambda step, state: None, lambda step, what: None)
+        with build_lock(out):
+            stages.perform(build, run_engines)
+        return build
 
-    def _part(self) -> Part:
+    @property
+    def part(self) -> Part:
         """Zynq-7020; for block RAM with so few LUTs that they cost more than memories."""
         part = resolve("xc7z020")
         return replace(part, lut=700) if "block RAM" in self.architecture else part

@@ -135,6 +135,21 @@ def _cast(source, node, rng):
     return (*source.span(node), source.of(node.func.value))
 
 
+# What is no fault, by operator: a pattern of the change, and why.
+HARMLESS = (
+    ("arithmetic", r"[+|-] DMA_CONTROL\b", "adds an offset of 0"),
+    ("comparison", r"time\.monotonic\(\)", "a limit of time met exactly"),
+    ("arguments", r"\b(max|min)\(", "the order of arguments makes no difference"),
+    ("arguments", r"np\.clip\(.*` -> `.*np\.clip\(", "the order of arguments makes no difference"),
+    ("conversion", r"np\.packbits|np\.unpackbits|np\.array\(levels\)|\.view\(", "NumPy converts by itself"),
+)
+
+
+def harmless(operator: str, difference: str) -> str:
+    """Why a mutant of the driver that its tests let pass is no fault; empty where it is one."""
+    return next((why for name, change, why in HARMLESS if name == operator and re.search(change, difference)), "")
+
+
 OPERATORS: dict[str, Operator] = {
     "arithmetic": _tree((ast.BinOp,), _arithmetic),
     "comparison": _tree((ast.Compare,), _compared),

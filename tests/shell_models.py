@@ -128,9 +128,11 @@ class Dma:
 
     def write(self, offset: int, value: int) -> None:
         if offset in (SEND, RECEIVE) and value & 4:
+            assert value == 4, "a reset that also starts the channel"
             self.registers = dict.fromkeys(self.registers, 0)
             self.busy = {SEND: 0, RECEIVE: 0}
             return
+        assert offset not in (SEND, RECEIVE) or value == 1, f"a channel's control register is set to {value:#x}"
         self.registers[offset] = value
         if offset == RECEIVE + 0x28:
             assert self.registers[RECEIVE] & 1, "the receiving channel does not run"

@@ -10,10 +10,8 @@ from equivalence import core_ports, same_hardware
 from mutants import Edit, Mutant, edited, generate
 
 from flow import plan
-from flow.architecture import choose
 from flow.bench import from_json, to_json
 from flow.emit.testbench import describe
-from flow.parts import resolve
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +25,7 @@ def emitted(subjects, tmp_path_factory):
 
     def place(subject):
         base = tmp_path_factory.mktemp("base") / "build"
-        hardware = choose(
-            subject.design, resolve("xc7z020"), subject.options.get("clock_period_ns", 4.0),
-            subject.options["architecture"], subject.options.get("initiation_interval"),
-        )  # fmt: skip
+        hardware = subject.hardware()
         plan.mirror(dict(hardware.rtl.files), plan.folder(base / "rtl"))
         plan.write_file(base / "sim" / "bench.json", to_json(describe(subject.design, hardware.rtl)))
         return base
@@ -58,7 +53,8 @@ def test_no_mutant_of_the_driver_survives(subjects, tmp_path):
     subject = subjects["driver PYNQ"]
     for mutant in mutants_of(subject, tmp_path, 3, 5):
         verdict = mutant_checks.judged(subject, mutant, tmp_path)
-        assert verdict["outcome"] == "caught" and verdict["by"].startswith("test_"), verdict
+        assert verdict["outcome"] in ("caught", "equivalent"), verdict
+        assert verdict["outcome"] == "equivalent" or verdict["by"].startswith("test_"), verdict
 
 
 def test_the_true_driver_passes_and_words_are_no_fault(subjects, tmp_path):

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from shell_models import RECEIVE, SEND, Board, Faults
 from test_shell_driver import FAULTS, set_up
 
 from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.fixed import ROUNDINGS
 from hls_templates import pynq_driver as driver
+from keras_models.preprocess import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +183,49 @@ def test_integers_are_taken_to_the_ends_of_their_ranges(made):
     assert sent > before and board.core.resets == sent, "what is refused is not sent"
 
 
+def test_integers_of_every_kind_are_taken():
+    """Packed into bits: shifts of unsigned and of narrow integers are not those of int64."""
+    design, _, accelerator = next(
+        made for made in (set_up(seed, "packed", 32) for seed in range(9)) if all(q.high >= 0 for q in made[0].inputs)
+    )
+    inputs = np.maximum(strategies.vectors(design, 20), [max(q.low, 0) for q in design.inputs])
+    assert inputs.any()
+    for kind in (np.uint64, np.int32, np.uint32, np.int64):
+        found = accelerator.infer(inputs.astype(kind))
+        assert found.dtype == np.int64 and np.array_equal(found, evaluate(design, inputs))
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_every_tie_is_rounded_as_in_the_golden_model(made, rounding):
+    design, board, _ = made
+    accelerator = again(board)
+    inputs = tuple(replace(q, rounding=rounding) for q in design.inputs)
+    accelerator.model = {**board.model, "inputs": [{**q, "rounding": rounding} for q in board.model["inputs"]]}
+    halves = np.arange(-41, 42)[:, None] / 2 * 2.0 ** -np.array([q.format.frac for q in inputs], float)
+    expected = quantize_inputs(replace(design, inputs=inputs), halves)
+    assert np.array_equal(accelerator.quantize(halves), expected)
+    assert accelerator.quantize(halves).dtype == np.int64
+    assert any(q.low < -2 and q.high > 2 for q in inputs), "ties on both sides of 0"
+
+
+def test_preprocessing_is_exact_for_features_of_any_kind():
+    n = len(strategies.random_design(1).inputs)
+    columns = {"log": (True,) * (n - 1), "mean": (0.3,) * (n - 1), "scale": (1.7,) * (n - 1), "clip": (True,) * (n - 1)}
+    model = Preprocessing(n, tuple(range(n - 1)), categorical=((n - 1, (2.0,)),), **columns)
+    _, _, accelerator = set_up(1, preprocessing=json.loads(model.to_json()))
+    X = np.random.default_rng(2).normal(0, 30, (50, n)).round()
+    for features in (X, X.astype(np.float32), X.astype(np.int64), X.tolist()):
+        found = accelerator.preprocess(features)
+        assert found.dtype == np.float32 and np.array_equal(found, model.apply(X))
+
+
+def test_a_new_driver_starts_from_a_clean_board(made):
+    _, board, _ = made
+    board.dma.busy, board.core.errors, resets = {SEND: 4, RECEIVE: 4}, 3, board.core.resets
+    again(board)
+    assert board.dma.busy == {SEND: 0, RECEIVE: 0} and (board.core.errors, board.core.resets) == (0, resets + 1)
+
+
 def test_lists_are_taken_as_features(made):
     design, board, _ = made
     accelerator = again(board)
@@ -210,7 +256,12 @@ def test_classes_of_every_kind_of_head(kind):
     expected = evaluate(design, quantize_inputs(design, values))[:, 0]
     expected = expected if kind == "argmax" else (expected > 0).astype(np.int64)
     classes = accelerator.classify(values)
-    assert classes.shape == (40,) and np.array_equal(classes, expected) and len(set(expected)) > 1
+    assert (
+        classes.shape == (40,)
+        and classes.dtype.kind == "i"
+        and np.array_equal(classes, expected)
+        and len(set(expected)) > 1
+    )
 
 
 def test_self_test_tells_the_first_of_all_differences(made):
