@@ -29,7 +29,7 @@ _BY_PROGRAMS: dict[str, tuple[str, ...]] = {
     "proof": ("*.log", "*.json", "*.v", "*.il"),
     "route": ("*.log", "routed.json", "placed.json", "nextpnr.*.json"),
     "sim/*": (
-        "*.log", "sim.vvp", "results.xml", "bench_result.json", ".bench_result.json.part", "native.json", "outputs.bin",
+        "*.log", "sim.vvp", "results.xml", "bench_result.json", ".bench_result.json.part", "native.json", "outputs.bin", "states.bin",
         "waves.fst", "waves.vcd",
     ),
     "hls/csim": ("bench", "*.log", "inputs.bin", "outputs.bin"),
