@@ -69,9 +69,7 @@ class Checkpoint:
             return 0
         try:
             arrays = read_arrays(self.path).values
-            text, seal = str(arrays.pop("state")), str(arrays.pop("seal"))
-            if seal != _seal(text, arrays):
-                raise Unusable("what it holds has changed")
+            text, seal = str(arrays.pop("state")), str(arrays.pop("seal", ""))
             state = parse_json(text, "its state", finite=False)
             found = state["key"]
         except (Unusable, KeyError, TypeError) as error:
@@ -82,6 +80,8 @@ class Checkpoint:
         if found != key:
             raise CheckpointError(f"{self.path}: is of a run with other data or settings; repeat that run's options, "
                                   "or delete the file to start anew")  # fmt: skip
+        if seal != _seal(text, arrays):
+            raise CheckpointError(f"{self.path}: what it holds has changed since; delete it to start anew")
         try:
             _restore(arrays, state, model, engine, run)
             return len(run.result.history)
