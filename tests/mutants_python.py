@@ -141,7 +141,16 @@ HARMLESS = (
     ("comparison", r"time\.monotonic\(\)", "a limit of time met exactly"),
     ("arguments", r"\b(max|min)\(", "the order of arguments makes no difference"),
     ("arguments", r"np\.clip\(.*` -> `.*np\.clip\(", "the order of arguments makes no difference"),
-    ("conversion", r"np\.packbits|np\.unpackbits|np\.array\(levels\)|\.view\(", "NumPy converts by itself"),
+    (
+        "conversion",
+        r"np\.packbits|np\.unpackbits|np\.array\(levels\)|\.view\(|\.astype\(object\)",
+        "NumPy converts by itself",
+    ),
+    (
+        "conversion",
+        r"np\.float32\)\.astype\(np\.float64\)",
+        "multiplied by numbers of 64 bits, NumPy converts by itself",
+    ),
 )
 
 

@@ -209,14 +209,16 @@ def test_every_tie_is_rounded_as_in_the_golden_model(made, rounding):
 
 
 def test_preprocessing_is_exact_for_features_of_any_kind():
-    n = len(strategies.random_design(1).inputs)
-    columns = {"log": (True,) * (n - 1), "mean": (0.3,) * (n - 1), "scale": (1.7,) * (n - 1), "clip": (True,) * (n - 1)}
-    model = Preprocessing(n, tuple(range(n - 1)), categorical=((n - 1, (2.0,)),), **columns)
+    """Categories of several levels in any column, numbers in any order, logarithms and limits in some columns only."""
+    columns = {"log": (True, False, True), "mean": (0.3, -2.0, 1.0), "scale": (1.7, 0.5, 0.01)}
+    categories = ((0, (1.0, 2.0, 3.0)), (3, (-1.0, 4.0)))
+    model = Preprocessing(5, (4, 1, 2), **columns, clip=(True, True, False), categorical=categories)
     _, _, accelerator = set_up(1, preprocessing=json.loads(model.to_json()))
-    X = np.random.default_rng(2).normal(0, 30, (50, n)).round()
+    X = np.random.default_rng(2).normal(0, 30, (50, 5)).round()
+    X[:, 0], X[:, 3] = np.arange(50) % 4, np.arange(50) % 6 - 1
     for features in (X, X.astype(np.float32), X.astype(np.int64), X.tolist()):
         found = accelerator.preprocess(features)
-        assert found.dtype == np.float32 and np.array_equal(found, model.apply(X))
+        assert found.dtype == np.float32 and found.shape == (50, 8) and np.array_equal(found, model.apply(X))
 
 
 def test_a_new_driver_starts_from_a_clean_board(made):
