@@ -113,6 +113,16 @@ class Aig:
         seen.discard(0)
         return sorted(seen)
 
+    def reached(self, variables: Iterable[int]) -> bytearray:
+        """Per node whether it depends on one of ``variables``."""
+        found = bytearray(len(self.left))
+        for node in variables:
+            found[node] = 1
+        for node, (left, right) in enumerate(zip(self.left, self.right, strict=True)):
+            if left >= 0 and (found[left >> 1] or found[right >> 1]):
+                found[node] = 1
+        return found
+
     def values(self, roots: Sequence[Literal], inputs: Mapping[int, int], mask: int) -> list[int]:
         """``roots`` for many assignments at once: bit k of every number belongs to assignment k of ``mask``'s many.
 
@@ -126,6 +136,18 @@ class Aig:
             else:
                 found[node] = (found[left >> 1] ^ -(left & 1)) & (found[right >> 1] ^ -(right & 1)) & mask
         return [(found[r >> 1] ^ -(r & 1)) & mask for r in roots]
+
+    def replaced(self, roots: Sequence[Literal], by: Mapping[int, Literal]) -> list[Literal]:
+        """``roots`` with literals in place of the variables whose nodes ``by`` names."""
+        found: dict[int, Literal] = {0: FALSE}
+        for node in self.cone(roots):
+            left, right = self.left[node], self.right[node]
+            if left < 0:
+                found[node] = by.get(node, 2 * node)
+            else:
+                a, b = found[left >> 1] ^ (left & 1), found[right >> 1] ^ (right & 1)
+                found[node] = 2 * node if a == left and b == right else self.both(a, b)
+        return [found[r >> 1] ^ (r & 1) for r in roots]
 
     def aiger(self, roots: Sequence[Literal]) -> tuple[bytes, list[int]]:
         """The functions ``roots`` as a binary AIGER file, and the node of each of its inputs in order."""

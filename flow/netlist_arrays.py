@@ -19,13 +19,15 @@ _Key = tuple[int, ...]
 class Cone:
     """Two functions that must be equal: of a register's next state, an output or a memory's port.
 
-    ``names`` are the text's names for it; ``fault`` says what is wrong without looking at the functions.
+    ``names`` are the text's names for it; ``fault`` says what is wrong without looking at the functions; ``guess`` is
+    the register whose partner in the netlist was not found by its name.
     """
 
     names: tuple[str, ...]
     text: Literal
     netlist: Literal
     fault: str = ""
+    guess: Bit | None = None
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ partner can therefore make a cone fail, but never make one pass.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flow.aig import FALSE, TRUE, Aig, Literal, Word
-from flow.netlist_arrays import Matcher, Cone
+from flow.netlist_arrays import Cone, Matcher
 from flow.netlist_memory import columns
 from flow.netlist_model import Bit, Cell, Side, merge_sums
-from flow.netlist_registers import Gate, Samples
+from flow.netlist_registers import Gate
 from flow.netlist_words import WORDS, Ports, number
 
 _LOST = "$lost"  # a bit of a register without a name in the netlist
@@ -42,36 +42,61 @@ class _Held:
     first: str
 
 
+def related(
+    graph: Aig,
+    module: Mapping[str, Any],
+    gate: Gate,
+    inputs: Mapping[tuple[str, int], Literal],
+    refused: Collection[Bit] = (),
+) -> Text:
+    """The text's side with all cones; what is found out about registers without a name is used in another round.
+
+    Registers in ``refused`` get no partner other than by name.
+    """
+    merged, guesses = merge_sums(module), dict[Bit, _Partner]()
+    while True:
+        text = Text(graph, merged, gate, inputs, guesses, refused)
+        found = text.relate()
+        if not found:
+            return text
+        guesses = {**text.guesses, **found}
+
+
 class Text:
     """The Verilog's side of the comparison. ``cones`` are all that must be equal once ``relate`` has run."""
 
     def __init__(
-        self, graph: Aig, module: Mapping[str, Any], gate: Gate, inputs: Mapping[tuple[str, int], Literal]
+        self,
+        graph: Aig,
+        module: Mapping[str, Any],
+        gate: Gate,
+        inputs: Mapping[tuple[str, int], Literal],
+        guesses: Mapping[Bit, _Partner],
+        refused: Collection[Bit],
     ) -> None:
-        self.graph, self.gate, self.samples = graph, gate, Samples(graph)
+        self.graph, self.gate, self.samples, self.refused = graph, gate, gate.samples, refused
         self.cones: list[Cone] = []
-        self.partners: dict[Bit, _Partner] = {}
         self._ports = module["ports"]
         self._clocks, self._gate_clocks = _one_bit_inputs(module["ports"]), _one_bit_inputs(gate.side.ports)
         self._states = {r.state >> 1: r for r in gate.registers.values()}
-        self._by_next: dict[int, list[_Partner]] | None = None
-        merged = merge_sums(module)
-        self.held = dict(_held_bits(merged))
-        for bit, held in self.held.items():
-            partner = self._by_name(held)
-            if partner:
-                self.partners[bit] = partner
-        kept = {n: c for n, c in merged["cells"].items() if not _is_register(c)}
+        self._nexts = defaultdict(list)
+        for register in gate.registers.values():
+            self._nexts[self.samples.of(register.next)].append(register)
+        self.held = dict(_held_bits(module))
+        self.guesses = dict(guesses)
+        self.partners = {q: p for q, held in self.held.items() if (p := self._by_name(held))} | self.guesses
+        kept = {n: c for n, c in module["cells"].items() if not _is_register(c)}
         lost = {f"{_LOST} {q}": _lost_cell(held, q) for q, held in self.held.items() if q not in self.partners}
-        self.side = Side(graph, {**merged, "cells": {**kept, **lost}}, WORDS, graph.undefined)
+        self.side = Side(graph, {**module, "cells": {**kept, **lost}}, WORDS, graph.undefined)
+        self.side.registers.add(_LOST)
         self.side.special |= {_LOST: self._lost, "$mem_v2": self._memory}
         for (port, bit), literal in inputs.items():
             self.side.seed(module["ports"][port]["bits"][bit], literal)
         for bit, partner in self.partners.items():
             self.side.seed(bit, partner.state)
 
-    def relate(self) -> None:
-        """Compute every output and every register that has a partner."""
+    def relate(self) -> dict[Bit, _Partner]:
+        """Compute every output and every register that has a partner; gives partners found for further registers."""
         for name, port in self._ports.items():
             if port["direction"] == "output":
                 netlist = self.gate.side.word(self.gate.side.ports[name]["bits"])
@@ -85,7 +110,42 @@ class Text:
             fault = ""
             if held.first in ("0", "1") and partner.first != int(held.first):
                 fault = f"starts as {held.first} in the Verilog, as {_shown(partner.first)} in the netlist"
-            self.cones.append(Cone(tuple(f"{n}[{i}]" for n, i in held.names), text, partner.next, fault))
+            names = tuple(f"{n}[{i}]" for n, i in held.names)
+            self.cones.append(Cone(names, text, partner.next, fault, bit if bit in self.guesses else None))
+        return self._resolved()
+
+    def _resolved(self) -> dict[Bit, _Partner]:
+        """Partners of registers whose value depends on itself and whose name is lost: constants, or by other names."""
+        literals = self.side.literals
+        lost = {literals[q] >> 1: q for q in self.held if q in literals and q not in self.partners}
+        lost = {node: q for node, q in lost.items() if node in self.side.loose and q not in self.refused}
+        constants = self._constant_registers(lost)
+        found = {lost[node]: _Partner(value, value, value) for node, value in constants.items()}
+        claimed = {p.state >> 1 for p in self.partners.values()}
+        for bit, register in self.gate.registers.items() if lost else ():
+            for name, index in () if register.state >> 1 in claimed else self.gate.names[bit]:
+                word = self.side.word(self.side.names.get(name, [])[index : index + 1])
+                for literal in self.graph.replaced(word, constants):
+                    own = lost.get(literal >> 1)
+                    if own is not None and own not in found:
+                        partner = self._register(register.state ^ (literal & 1), self.held[own].clock)
+                        found |= {own: partner} if partner else {}
+        return found
+
+    def _constant_registers(self, lost: Mapping[int, Bit]) -> dict[int, Literal]:
+        """Of registers without a name, those that keep a value once they have it, as far as samples tell."""
+        nexts = {node: self.side.word([self.held[q].data])[0] for node, q in lost.items()}
+        constants: dict[int, Literal] = {}
+        while True:
+            fixed = {}
+            for node, following in nexts.items():
+                for value in (FALSE, TRUE) if node not in constants else ():
+                    kept = self.graph.replaced([following], {**constants, node: value})[0]
+                    if self.samples.of(kept) == self.samples.of(value):
+                        fixed[node] = value
+            if not fixed:
+                return constants
+            constants |= fixed
 
     def _by_name(self, held: _Held) -> _Partner | None:
         """A register, an inverted one or a constant that has the same name in the netlist."""
@@ -117,26 +177,22 @@ class Text:
     def _lost(self, side: Side, name: str, cell: Cell, ports: Ports) -> dict[str, Word]:
         """A register without a name in the netlist: one that is next what this one is next does as well."""
         bit, data = cell["connections"]["Q"][0], ports["D"][0]
-        held = self.held[bit]
-        if data in (FALSE, TRUE):
-            self.partners[bit] = _Partner(data, data, data)
-            return {"Q": [data]}
-        value = self.samples.of(data)
-        for register in self._nexts().get(min(value, self.samples.of(data ^ 1)), ()):
-            inverted = int(self.samples.of(register.next) != value)
-            found = self._register(register.state ^ inverted, held.clock)
-            if found:
-                self.partners[bit] = found
-                return {"Q": [found.state]}
-        return {}
+        partner = None if bit in self.refused else self._by_next(data, self.held[bit].clock)
+        if partner is None:
+            return {}
+        self.partners[bit] = self.guesses[bit] = partner
+        return {"Q": [partner.state]}
 
-    def _nexts(self) -> Mapping[int, Sequence[Any]]:
-        if self._by_next is None:
-            found = defaultdict(list)
-            for register in self.gate.registers.values():
-                found[min(self.samples.of(register.next), self.samples.of(register.next ^ 1))].append(register)
-            self._by_next = found
-        return self._by_next
+    def _by_next(self, data: Literal, clock: Bit) -> _Partner | None:
+        if data in (FALSE, TRUE):
+            return _Partner(data, data, data)
+        for inverted in (0, 1):
+            alike = self._nexts.get(self.samples.of(data ^ inverted), [])
+            for register in [*(r for r in alike if r.next == data ^ inverted), *alike]:
+                found = self._register(register.state ^ inverted, clock)
+                if found:
+                    return found
+        return None
 
     def _memory(self, side: Side, name: str, cell: Cell, ports: Ports) -> dict[str, Word]:
         """A memory of the text: a table, or the netlist's arrays that are written as it is."""

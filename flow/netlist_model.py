@@ -17,8 +17,8 @@ Special = Callable[["Side", str, Cell, Mapping[str, Word]], dict[str, Word]]
 class Side:
     """The combinational logic of ``module`` over the literals that ``seed`` was given for registers and inputs.
 
-    ``undefined`` gives the literal for a bit that has no value. ``unknown`` are the types of cells that no function is
-    known for, a loop through logic being one: what they drive becomes a variable whose node ``loose`` holds.
+    ``undefined`` gives the literal for a bit that has no value. What no function is known for becomes a variable:
+    ``loose`` says why, by its node.
     """
 
     def __init__(
@@ -30,12 +30,12 @@ class Side:
     ) -> None:
         self.graph, self.functions, self.undefined = graph, functions, undefined
         self.special: dict[str, Special] = {}
+        self.registers: set[str] = set()  # types of cells that a loop may be broken at
         self.cells: dict[str, Cell] = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
         self.names: dict[str, list[Bit]] = {n: net["bits"] for n, net in module["netnames"].items()}
         self.ports: dict[str, Mapping[str, Any]] = module["ports"]
         self.literals: dict[Bit, Literal] = {"0": FALSE, "1": TRUE}
-        self.unknown: set[str] = set()
-        self.loose: set[int] = set()
+        self.loose: dict[int, str] = {}
         self.drivers: dict[Bit, str] = {}
         for name, cell in self.cells.items():
             for port, bits in cell["connections"].items():
@@ -64,14 +64,32 @@ class Side:
         stack, entered = [cell], set[str]()
         while stack:
             name = stack[-1]
-            waiting = self._waiting(name) if name not in entered else []
-            entered.add(name)
+            waiting = self._waiting(name)
+            above = [w for w in waiting if w in entered]
+            if above and self._broken(stack, entered, above[0]):
+                continue
             inner = [w for w in waiting if w not in entered]
-            if inner:
+            if inner and name not in entered:
+                entered.add(name)
                 stack += inner
                 continue
-            stack.pop()
+            entered.discard(stack.pop())
             self._apply(name)
+
+    def _broken(self, stack: list[str], entered: set[str], above: str) -> bool:
+        """Break a loop at a register in it, if there is one: its value is left open, what waits for it goes on."""
+        for i in range(len(stack) - 1, stack.index(above) - 1, -1):
+            if stack[i] in entered | {stack[-1]} and self.cells[stack[i]]["type"] in self.registers:
+                for bit in self._outputs(stack[i]):
+                    self.literals[bit] = self.unexplained("a register that depends on itself")
+                entered.difference_update(stack[i:])
+                del stack[i:]
+                return True
+        return False
+
+    def _outputs(self, name: str) -> list[Bit]:
+        cell = self.cells[name]
+        return [b for p, bits in cell["connections"].items() if cell["port_directions"][p] == "output" for b in bits]
 
     def _inputs(self, name: str) -> dict[str, list[Bit]]:
         cell = self.cells[name]
@@ -79,14 +97,13 @@ class Side:
 
     def unexplained(self, why: str) -> Literal:
         """A variable for what cannot be computed."""
-        self.unknown.add(why)
         found = self.graph.variable()
-        self.loose.add(found >> 1)
+        self.loose[found >> 1] = why
         return found
 
-    def _waiting(self, name: str) -> set[str]:
-        open_bits = {b for bits in self._inputs(name).values() for b in bits if b not in self.literals}
-        return {self.drivers[b] for b in open_bits if b in self.drivers}
+    def _waiting(self, name: str) -> list[str]:
+        open_bits = [b for bits in self._inputs(name).values() for b in bits if b not in self.literals]
+        return list(dict.fromkeys(self.drivers[b] for b in open_bits if b in self.drivers))
 
     def _apply(self, name: str) -> None:
         cell = self.cells[name]
@@ -96,7 +113,7 @@ class Side:
         kind = cell["type"]
         inputs = self._inputs(name)
         if any(b not in self.literals and b in self.drivers for bits in inputs.values() for b in bits):
-            kind = "loop"
+            kind = "a loop"
         if kind in self.special:
             values = self.special[kind](self, name, cell, {p: self.word(b) for p, b in inputs.items()})
         elif kind in self.functions:
@@ -107,7 +124,7 @@ class Side:
         for port, bits in outputs.items():
             for i, bit in enumerate(bits):
                 found = values.get(port, [])
-                literal = found[i] if i < len(found) else self.unexplained(kind)
+                literal = found[i] if i < len(found) else self.unexplained(f"what {kind} drives")
                 self.literals.setdefault(bit, literal)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flow.aig import Aig, Literal
+from flow.netlist_decide import Decider
 from flow.netlist_cells import CELLS, FLIP_FLOPS, next_state
 from flow.netlist_memory import BLOCK_MEMORIES, LUT_MEMORIES, Array, block_outputs, lut_memory
 from flow.netlist_model import Bit, Cell, Side
@@ -35,6 +36,12 @@ class Samples:
         return (found[literal >> 1] ^ -(literal & 1)) & _ALL
 
 
+    def assignment(self, literal: Literal, number: int) -> dict[int, int]:
+        """Of the variables' nodes that ``literal`` depends on, their values under one of the assignments."""
+        self.of(literal)
+        return {n: self.found[n] >> number & 1 for n in self.graph.cone([literal]) if self.graph.left[n] < 0}
+
+
 @dataclass(frozen=True)
 class Register:
     """One bit that a netlist holds from cycle to cycle: its variable, what it is next, at first (None: open), clock."""
@@ -47,14 +54,17 @@ class Register:
 
 
 class Gate:
-    """The netlist's side: every register and memory of ``module`` with its functions.
+    """The netlist's side: every register, by the net it drives, and every memory of ``module`` with its functions."""
 
-    ``registers`` are by the net they drive; ``unknown`` names the types of cells that are not understood, whose
-    outputs are left free.
-    """
-
-    def __init__(self, graph: Aig, module: Mapping[str, Any], inputs: Mapping[tuple[str, int], Literal]) -> None:
-        self.graph = graph
+    def __init__(
+        self,
+        graph: Aig,
+        module: Mapping[str, Any],
+        inputs: Mapping[tuple[str, int], Literal],
+        samples: Samples,
+        decider: Decider,
+    ) -> None:
+        self.graph, self.samples, self.decider = graph, samples, decider
         self.side = Side(graph, module, CELLS, lambda: self.side.unexplained("a bit without a value"))
         self.arrays: list[Array] = []
         self.registers: dict[Bit, Register] = {}
@@ -78,6 +88,47 @@ class Gate:
             if cell["type"] in LUT_MEMORIES:
                 self.side.evaluate(name)
 
+        self._merge_twins()
+        self.names: dict[Bit, list[tuple[str, int]]] = {bit: [] for bit in self.registers}
+        for name, bits in self.side.names.items():
+            for i, bit in enumerate(bits):
+                if bit in self.names:
+                    self.names[bit].append((name, i))
+
+    def _merge_twins(self) -> None:
+        """Give registers that start alike and are next the same one variable: they are equal in every cycle.
+
+        What is left open at the start is the same for all: a flip-flop without an INIT starts as 0.
+        """
+        while True:
+            leaders: dict[tuple[Any, ...], Register] = {}
+            twins: list[tuple[Register, Register]] = []
+            for register in self.registers.values():
+                leader = leaders.setdefault(
+                    (self.samples.of(register.next), register.first, register.clock), register
+                )
+                if leader.state != register.state:
+                    twins.append((leader, register))
+            same = self.decider.false([self.graph.differ(a.next, b.next) for a, b in twins])
+            by = {b.state >> 1: a.state for (a, b), equal in zip(twins, same, strict=True) if equal}
+            if not by:
+                return
+            self._replace(by)
+
+    def _replace(self, by: Mapping[int, Literal]) -> None:
+        bits, nets = list(self.registers), list(self.side.literals)
+        states = self.graph.replaced([self.registers[b].state for b in bits], by)
+        nexts = self.graph.replaced([self.registers[b].next for b in bits], by)
+        for bit, state, following in zip(bits, states, nexts, strict=True):
+            self.registers[bit] = replace(self.registers[bit], state=state, next=following)
+        found = self.graph.replaced([self.side.literals[n] for n in nets], by)
+        self.side.literals.update(zip(nets, found, strict=True))
+        for array in self.arrays:
+            array.enable, array.data, *array.address = self.graph.replaced(
+                [array.enable, array.data, *array.address], by
+            )
+            array.reads = {tuple(self.graph.replaced(a, by)): value for a, value in array.reads.items()}
+
     def _new_state(self, bits: list[Bit]) -> None:
         for bit in bits:
             if isinstance(bit, int):
@@ -92,14 +143,12 @@ class Gate:
             state = self.side.literals[bit]
             following = next_state(self.graph, kind, p, ports, state)
             if following is None:
-                self.side.unknown.add(f"{kind} with an asynchronous input")
+                self.side.loose[state >> 1] = f"{kind} with an asynchronous input"
                 continue
             self.registers[bit] = Register(name, state, following, _first(p.get("INIT")), cell["connections"]["C"][0])
 
     def _block(self, name: str, cell: Cell) -> None:
         outputs = block_outputs(self.graph, cell, self._inputs(cell))
-        if not outputs:
-            self.side.unknown.add(f"{cell['type']} that is written or reset")
         for (pin, index), output in outputs.items():
             bits = cell["connections"].get(pin, [])
             if index < len(bits) and isinstance(bits[index], int):
@@ -107,6 +156,10 @@ class Gate:
                 following = self.graph.choose(output.enable, output.word, state)
                 clock = cell["connections"][output.clock][0]
                 self.registers[bits[index]] = Register(name, state, following, None, clock)
+        for pin, bits in cell["connections"].items():
+            for index, bit in enumerate(bits):
+                if cell["port_directions"][pin] == "output" and (pin, index) not in outputs and isinstance(bit, int):
+                    self.side.loose[self.side.literals[bit] >> 1] = f"an unusual use of {cell['type']}"
 
     def _memory(self, side: Side, name: str, cell: Cell, ports: Ports) -> dict[str, Any]:
         arrays, shown = lut_memory(self.graph, name, cell, ports)
