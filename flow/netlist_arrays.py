@@ -78,7 +78,9 @@ class Matcher:
         ]
 
     def _key(self, enable: Literal, address: Word, data: Literal) -> _Key:
-        return tuple(self.samples.of(literal) for literal in (enable, data, *address))
+        """What tells arrays apart: how they are written. Address and data count where there is a write alone."""
+        used = self.samples.of(enable)
+        return (used, *(self.samples.of(literal) & used for literal in (data, *address)))
 
     def _blocks(self, written: _Written, size: int, clock: Bit) -> list[Array] | None:
         """The arrays that together hold one bit of every word, each a power of two of words."""
@@ -111,7 +113,10 @@ class Matcher:
         wrong = (written.values >> start ^ array.first) & defined
         fault = f"word {start + (wrong & -wrong).bit_length() - 1} starts otherwise in the netlist" if wrong else ""
         self.cones.append(Cone((f"{written.name} write enable",), enable, array.enable, fault))
-        pairs = [("data", written.data, array.data), *((f"address[{i}]", low[i], a) for i, a in enumerate(array.address))]
+        pairs = [
+            ("data", written.data, array.data),
+            *((f"address[{i}]", low[i], a) for i, a in enumerate(array.address)),
+        ]
         for what, text, netlist in pairs:
             names = (f"{written.name} write {what}",)
             self.cones.append(Cone(names, graph.both(enable, text), graph.both(enable, netlist)))

@@ -133,16 +133,17 @@ class Text:
         return found
 
     def _constant_registers(self, lost: Mapping[int, Bit]) -> dict[int, Literal]:
-        """Of registers without a name, those that keep a value once they have it, as far as samples tell."""
+        """Of registers without a name, those that are proved to keep a value once they have it."""
         nexts = {node: self.side.word([self.held[q].data])[0] for node, q in lost.items()}
         constants: dict[int, Literal] = {}
         while True:
-            fixed = {}
-            for node, following in nexts.items():
-                for value in (FALSE, TRUE) if node not in constants else ():
-                    kept = self.graph.replaced([following], {**constants, node: value})[0]
-                    if self.samples.of(kept) == self.samples.of(value):
-                        fixed[node] = value
+            tried = [(node, value) for value in (TRUE, FALSE) for node in nexts if node not in constants]
+            changes = [
+                self.graph.replaced([nexts[node]], {**constants, node: value})[0] ^ value for node, value in tried
+            ]
+            likely = [i for i, change in enumerate(changes) if not self.samples.of(change)]
+            kept = self.gate.decider.false([changes[i] for i in likely])
+            fixed = dict(tried[i] for i, yes in zip(likely, kept, strict=True) if yes)
             if not fixed:
                 return constants
             constants |= fixed

@@ -52,9 +52,7 @@ def text_script(sources: Sequence[str], top: str) -> str:
     return "\n".join([*lines, "write_json text.json"]) + "\n"
 
 
-def prove_netlist(
-    sources: Sequence[str], top: str, netlist: Path, work: Path, cpu_s: float = CPU_S
-) -> NetlistProof:
+def prove_netlist(sources: Sequence[str], top: str, netlist: Path, work: Path, cpu_s: float = CPU_S) -> NetlistProof:
     """Compare ``netlist``, Yosys' JSON or Verilog, with the Verilog ``sources``, which are relative to ``work``.
 
     ``work`` gets the files of the tools. Raises ToolFailed where a tool fails, ReportError where the netlist cannot be
@@ -80,8 +78,9 @@ def _as_json(netlist: Path, top: str, work: Path) -> Path:
     if netlist.suffix == ".json":
         return netlist
     name = os.path.relpath(netlist, work)
-    lines = ["read_verilog -lib +/xilinx/cells_sim.v", f"read_verilog {name}", f"hierarchy -top {top}", "proc"]
-    yosys.run_script(work, "\n".join([*lines, "write_json gates.json"]) + "\n", "gates", _YOSYS_S)
+    library = "read_verilog -lib +/xilinx/cells_sim.v"  # ports alone
+    lines = [library, f"read_verilog {name}", f"hierarchy -top {top}", f"select {top}"]
+    yosys.run_script(work, "\n".join([*lines, "write_json -selected gates.json"]) + "\n", "gates", _YOSYS_S)
     return work / "gates.json"
 
 

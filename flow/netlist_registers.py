@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flow.aig import Aig, Literal
+from flow.aig import FALSE, TRUE, Aig, Literal
 from flow.netlist_decide import Decider
 from flow.netlist_cells import CELLS, FLIP_FLOPS, next_state
 from flow.netlist_memory import BLOCK_MEMORIES, LUT_MEMORIES, Array, block_outputs, lut_memory
@@ -34,7 +34,6 @@ class Samples:
             else:
                 found.append((found[a >> 1] ^ -(a & 1)) & (found[b >> 1] ^ -(b & 1)) & _ALL)
         return (found[literal >> 1] ^ -(literal & 1)) & _ALL
-
 
     def assignment(self, literal: Literal, number: int) -> dict[int, int]:
         """Of the variables' nodes that ``literal`` depends on, their values under one of the assignments."""
@@ -96,24 +95,31 @@ class Gate:
                     self.names[bit].append((name, i))
 
     def _merge_twins(self) -> None:
-        """Give registers that start alike and are next the same one variable: they are equal in every cycle.
-
-        What is left open at the start is the same for all: a flip-flop without an INIT starts as 0.
+        """Give registers that are next the same, or the opposite, one variable; those that are always next the same
+        value become it. So they are from the first edge on, and from the start where they have a set value then.
         """
         while True:
-            leaders: dict[tuple[Any, ...], Register] = {}
-            twins: list[tuple[Register, Register]] = []
-            for register in self.registers.values():
-                leader = leaders.setdefault(
-                    (self.samples.of(register.next), register.first, register.clock), register
-                )
-                if leader.state != register.state:
-                    twins.append((leader, register))
-            same = self.decider.false([self.graph.differ(a.next, b.next) for a, b in twins])
-            by = {b.state >> 1: a.state for (a, b), equal in zip(twins, same, strict=True) if equal}
+            by = self._twins()
             if not by:
                 return
             self._replace(by)
+
+    def _twins(self) -> dict[int, Literal]:
+        """By the variable's node of registers that are proved to equal another, that one's literal."""
+        leaders: dict[tuple[Any, ...], Register] = {}
+        pairs: list[tuple[Literal, Literal, Register]] = []  # the leader's next state and state, as the follower's are
+        for register in self.registers.values():
+            value, opposite = self.samples.of(register.next), self.samples.of(register.next ^ 1)
+            turned = int(register.first is None and opposite < value)
+            key = (opposite if turned else value, register.first, register.clock)
+            constant = Register("", TRUE if value == _ALL and not turned else FALSE, FALSE, None, register.clock)
+            is_constant = key[0] == 0 or key[0] == _ALL and register.first == 1
+            leader = leaders.setdefault(key, replace(constant, next=constant.state) if is_constant else register)
+            inverted = turned ^ int(self.samples.of(leader.next) != key[0])
+            if leader is not register and leader.state ^ inverted != register.state:
+                pairs.append((leader.next ^ inverted, leader.state ^ inverted, register))
+        same = self.decider.false([self.graph.differ(n, r.next) for n, _, r in pairs])
+        return {r.state >> 1: s ^ (r.state & 1) for (_, s, r), yes in zip(pairs, same, strict=True) if yes}
 
     def _replace(self, by: Mapping[int, Literal]) -> None:
         bits, nets = list(self.registers), list(self.side.literals)

@@ -87,9 +87,7 @@ class Comparison:
         why = {**side.side.loose, **self.gate.side.loose}
         why |= {n: "a value that the Verilog leaves undefined" for n in self.graph.free}
         reached = self.graph.reached(why)
-        return {
-            i: next(why[n] for n in self.graph.cone([m]) if n in why) for i, m in miters.items() if reached[m >> 1]
-        }
+        return {i: next(why[n] for n in self.graph.cone([m]) if n in why) for i, m in miters.items() if reached[m >> 1]}
 
     def _assignments(self, miters: Sequence[Literal]) -> list[dict[int, int] | None]:
         """Values for which a miter is true: from the samples, otherwise by search."""
