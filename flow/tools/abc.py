@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flow import plan
-from flow.errors import ToolFailed, ToolNotFound
+from flow.errors import ToolFailed
 from flow.tools.process import find as find_program
 from flow.tools.process import run
 from flow.tools.yosys import package_folder
 
 _LIMITED = 'ulimit -t "$0"; exec "$@"'  # processor time: how long it takes on a busy machine does not change a result
-_OUT_OF_TIME = ("signal 9", "signal 24", "signal 15", "was stopped after")
+_ENDED = ("was ended by signal", "was stopped after")  # out of time, or memory
 
 
 def find() -> str:
@@ -27,8 +27,8 @@ def constant_outputs(
 ) -> dict[str, list[int | None]]:
     """Sweep AIGER files in an emptied ``folder``: per file and output, the constant that it is, None where unknown.
 
-    No pair of nodes is given more than ``conflicts`` of the SAT solver. A file that is not reached within ``cpu_s`` seconds of processor time is missing. Raises ToolFailed where ABC ends
-    otherwise than by that.
+    No pair of nodes is given more than ``conflicts`` of the SAT solver. A file that is not reached within ``cpu_s``
+    seconds of processor time is missing. Raises ToolFailed where ABC ends with an error.
     """
     plan.fresh_folder(folder)
     plan.write(files, folder)
@@ -38,7 +38,7 @@ def constant_outputs(
     try:
         run(arguments, folder, folder / "abc.log", 30 * cpu_s + 60)
     except ToolFailed as failed:
-        if not any(sign in str(failed) for sign in _OUT_OF_TIME):
+        if not any(sign in str(failed) for sign in _ENDED):
             raise
     found = {name: _outputs(folder / f"{name}.swept") for name in files}
     return {name: outputs for name, outputs in found.items() if outputs is not None}

@@ -1,7 +1,7 @@
 """And-inverter graph: Boolean functions as literals over shared two-input ANDs, for proofs of equality.
 
-A literal is ``2 * node + inverted``; node 0 is the constant, so 0 is false and 1 is true. Equal structure gets one node:
-two functions that are built alike are one literal, and nothing is left to prove.
+A literal is ``2 * node + inverted``; node 0 is the constant, so 0 is false and 1 is true. Equal structure gets one
+node: two functions that are built alike are one literal, and nothing is left to prove.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Aig:
             a, b = b, a
         if a == FALSE or a ^ 1 == b:
             return FALSE
-        if a == TRUE or a == b:
+        if a in (TRUE, b):
             return b
         found = self._known.get((a, b))
         if found is None:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flow.aig import FALSE, TRUE, Aig, Literal, Word
-from flow.netlist_words import Function, number
+from flow.netproof.aig import FALSE, TRUE, Aig, Literal, Word
+from flow.netproof.words import Function, number
 
 Bit = int | str  # a net's number, or "0", "1", "x", "z"
 Cell = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Finds a netlist's arrays for a memory of the Verilog that is written, and says what must be equal for them to agree."""
+"""Finds a netlist's arrays for a written memory of the Verilog, and says what must be equal for them to agree."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from flow.aig import FALSE, Aig, Literal, Word
-from flow.netlist_memory import Array
-from flow.netlist_model import Bit, Cell, Side
-from flow.netlist_registers import Samples
-from flow.netlist_words import Ports, all_of, number
+from flow.netproof.aig import FALSE, Aig, Literal, Word
+from flow.netproof.memory import Array
+from flow.netproof.registers import Samples
+from flow.netproof.side import Bit, Cell, Side
+from flow.netproof.words import Ports, all_of, number
 
 _Key = tuple[int, ...]
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flow.aig import FALSE, TRUE, Aig, Literal
-from flow.netlist_decide import Decider
-from flow.netlist_cells import CELLS, FLIP_FLOPS, next_state
-from flow.netlist_memory import BLOCK_MEMORIES, LUT_MEMORIES, Array, block_outputs, lut_memory
-from flow.netlist_model import Bit, Cell, Side
-from flow.netlist_words import Ports, number
+from flow.netproof.aig import FALSE, TRUE, Aig, Literal
+from flow.netproof.cells import CELLS, FLIP_FLOPS, next_state
+from flow.netproof.decide import Decider
+from flow.netproof.memory import BLOCK_MEMORIES, LUT_MEMORIES, Array, block_outputs, lut_memory
+from flow.netproof.side import Bit, Cell, Side
+from flow.netproof.words import Ports, number
 
 _SAMPLES = 512
 _ALL = (1 << _SAMPLES) - 1
@@ -53,7 +53,10 @@ class Register:
 
 
 class Gate:
-    """The netlist's side: every register, by the net it drives, and every memory of ``module`` with its functions."""
+    """The netlist's side: every register, by the net it drives, and every memory of ``module`` with its functions.
+
+    ``starts`` tells that registers of the text have values at the start, so that those of the netlist count as well.
+    """
 
     def __init__(
         self,
@@ -62,15 +65,17 @@ class Gate:
         inputs: Mapping[tuple[str, int], Literal],
         samples: Samples,
         decider: Decider,
+        starts: bool,
     ) -> None:
+        self.starts = starts
         self.graph, self.samples, self.decider = graph, samples, decider
         self.side = Side(graph, module, CELLS, lambda: self.side.unexplained("a bit without a value"))
         self.arrays: list[Array] = []
         self.registers: dict[Bit, Register] = {}
         for kind in LUT_MEMORIES:
             self.side.special[kind] = self._memory
-        for (port, bit), literal in inputs.items():
-            self.side.seed(self.side.ports[port]["bits"][bit], literal)
+        for (port, index), literal in inputs.items():
+            self.side.seed(self.side.ports[port]["bits"][index], literal)
         flip_flops = [(n, c) for n, c in self.side.cells.items() if c["type"] in FLIP_FLOPS and _rising(c)]
         blocks = [(n, c) for n, c in self.side.cells.items() if c["type"] in BLOCK_MEMORIES]
         for _, cell in flip_flops:
@@ -113,7 +118,7 @@ class Gate:
             turned = int(register.first is None and opposite < value)
             key = (opposite if turned else value, register.first, register.clock)
             constant = Register("", TRUE if value == _ALL and not turned else FALSE, FALSE, None, register.clock)
-            is_constant = key[0] == 0 or key[0] == _ALL and register.first == 1
+            is_constant = key[0] == 0 or (key[0] == _ALL and register.first == 1)
             leader = leaders.setdefault(key, replace(constant, next=constant.state) if is_constant else register)
             inverted = turned ^ int(self.samples.of(leader.next) != key[0])
             if leader is not register and leader.state ^ inverted != register.state:
@@ -151,7 +156,9 @@ class Gate:
             if following is None:
                 self.side.loose[state >> 1] = f"{kind} with an asynchronous input"
                 continue
-            self.registers[bit] = Register(name, state, following, _first(p.get("INIT")), cell["connections"]["C"][0])
+            first = _first(p.get("INIT"))
+            first = 0 if first is None and self.starts else first  # as the device starts it
+            self.registers[bit] = Register(name, state, following, first, cell["connections"]["C"][0])
 
     def _block(self, name: str, cell: Cell) -> None:
         outputs = block_outputs(self.graph, cell, self._inputs(cell))

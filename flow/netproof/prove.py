@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from flow.errors import ReportError
-from flow.netlist_model import Bit
-from flow.netlist_verdicts import Comparison, Found
+from flow.netproof.side import Bit
+from flow.netproof.verdicts import Comparison, Found
 from flow.tools import yosys
 
 CPU_S = 60.0  # of one run of the solver

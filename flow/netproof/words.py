@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flow.aig import FALSE, TRUE, Aig, Literal, Word
+from flow.netproof.aig import FALSE, TRUE, Aig, Literal, Word
 
 Ports = Mapping[str, Word]
 Parameters = Mapping[str, Any]

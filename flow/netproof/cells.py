@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flow.aig import FALSE, TRUE, Aig, Literal, Word
-from flow.netlist_words import Function, Parameters, Ports, number
+from flow.netproof.aig import FALSE, TRUE, Aig, Literal, Word
+from flow.netproof.words import Function, Parameters, Ports, number
 
 
 def _lut(size: int) -> Function:

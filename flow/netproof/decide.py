@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from flow.aig import FALSE, TRUE, Aig, Literal
+from flow.netproof.aig import FALSE, TRUE, Aig, Literal
 from flow.tools import abc
 
 _PART = 100_000  # nodes swept at once

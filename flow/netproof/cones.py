@@ -13,23 +13,23 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flow.aig import FALSE, TRUE, Aig, Literal, Word
-from flow.netlist_arrays import Cone, Matcher
-from flow.netlist_memory import columns
-from flow.netlist_model import Bit, Cell, Side, merge_sums
-from flow.netlist_registers import Gate
-from flow.netlist_words import WORDS, Ports, number
+from flow.netproof.aig import FALSE, TRUE, Aig, Literal, Word
+from flow.netproof.arrays import Cone, Matcher
+from flow.netproof.memory import columns
+from flow.netproof.registers import Gate
+from flow.netproof.side import Bit, Cell, Side, merge_sums
+from flow.netproof.words import WORDS, Ports, number
 
 _LOST = "$lost"  # a bit of a register without a name in the netlist
 
 
 @dataclass(frozen=True)
 class _Partner:
-    """What stands for a register of the text: its literal, what it is next, and at first (None: left open)."""
+    """What stands for a register of the text: its literal, what it is next, and at first."""
 
     state: Literal
     next: Literal
-    first: int | None
+    first: int
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class Text:
         self.side = Side(graph, {**module, "cells": {**kept, **lost}}, WORDS, graph.undefined)
         self.side.registers.add(_LOST)
         self.side.special |= {_LOST: self._lost, "$mem_v2": self._memory}
-        for (port, bit), literal in inputs.items():
-            self.side.seed(module["ports"][port]["bits"][bit], literal)
+        for (port, index), literal in inputs.items():
+            self.side.seed(module["ports"][port]["bits"][index], literal)
         for bit, partner in self.partners.items():
             self.side.seed(bit, partner.state)
 
@@ -109,7 +109,7 @@ class Text:
             text = self.side.word([held.data])[0]
             fault = ""
             if held.first in ("0", "1") and partner.first != int(held.first):
-                fault = f"starts as {held.first} in the Verilog, as {_shown(partner.first)} in the netlist"
+                fault = f"starts as {held.first} in the Verilog, as {partner.first} in the netlist"
             names = tuple(f"{n}[{i}]" for n, i in held.names)
             self.cones.append(Cone(names, text, partner.next, fault, bit if bit in self.guesses else None))
         return self._resolved()
@@ -155,7 +155,9 @@ class Text:
             bits = self.gate.side.names.get(name, [])
             if index >= len(bits) or bits[index] in ("x", "z"):
                 continue
-            literal = self.gate.side.word([bits[index]])[0]
+            literal, register = self.gate.side.word([bits[index]])[0], self.gate.registers.get(bits[index])
+            if register and self._same_clock(held.clock, register.clock):
+                return _Partner(register.state, register.next, register.first or 0)
             if literal in (FALSE, TRUE):
                 constant = _Partner(literal, literal, literal)
             found = self._register(literal, held.clock)
@@ -168,8 +170,7 @@ class Text:
         if register is None or not self._same_clock(clock, register.clock):
             return None
         inverted = (literal ^ register.state) & 1
-        first = None if register.first is None else register.first ^ inverted
-        return _Partner(literal, register.next ^ inverted, first)
+        return _Partner(literal, register.next ^ inverted, (register.first or 0) ^ inverted)
 
     def _same_clock(self, text: Bit, netlist: Bit | None) -> bool:
         name = self._clocks.get(text)
@@ -246,5 +247,6 @@ def _held_bits(module: Mapping[str, Any]) -> Iterator[tuple[Bit, _Held]]:
                 yield bit, _Held(data, pins["CLK"][0], tuple(names[bit]), first.get(bit, ""))
 
 
-def _shown(first: int | None) -> str:
-    return "anything" if first is None else str(first)
+def starts(module: Mapping[str, Any]) -> bool:
+    """Whether a register of the module has a value at the start."""
+    return any(held.first for _, held in _held_bits(module))

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from flow.aig import Aig, Literal, Word
-from flow.netlist_words import Ports, number
+from flow.netproof.aig import Aig, Literal, Word
+from flow.netproof.words import Ports, number
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flow.aig import FALSE, TRUE, Aig, Literal
-from flow.netlist_arrays import Cone
-from flow.netlist_cones import Text, related
-from flow.netlist_decide import Decider
-from flow.netlist_model import Bit
-from flow.netlist_registers import Gate, Samples
+from flow.netproof.aig import FALSE, TRUE, Aig, Literal
+from flow.netproof.arrays import Cone
+from flow.netproof.cones import Text, related, starts
+from flow.netproof.decide import Decider
+from flow.netproof.registers import Gate, Samples
+from flow.netproof.side import Bit
 
 _MOST_UNDEFINED = 4  # bits that the text leaves undefined in one cone
 _MOST_VALUES = 16  # words of a counterexample that are told
@@ -21,7 +21,7 @@ _MOST_VALUES = 16  # words of a counterexample that are told
 
 @dataclass(frozen=True)
 class Found:
-    """A cone that is not proved: the text's names for it and why; ``refuted`` where values or contents show it wrong."""
+    """A cone that is not proved: the text's names for it and why; ``refuted`` where values or contents show it."""
 
     names: tuple[str, ...]
     why: str
@@ -42,10 +42,10 @@ class Comparison:
         }
         self.samples = Samples(self.graph)
         self.decider = Decider(self.graph, folder, cpu_s)
-        self.gate = Gate(self.graph, gates, self.inputs, self.samples, self.decider)
+        self.gate = Gate(self.graph, gates, self.inputs, self.samples, self.decider, starts(text))
 
     def run(self, refused: Collection[Bit]) -> tuple[list[Cone], dict[int, Found]]:
-        """All cones, and by index those that are not proved. ``refused`` registers are related by name or not at all."""
+        """All cones, and by index those not proved. Registers in ``refused`` are related by name or not at all."""
         side = related(self.graph, self.text, self.gate, self.inputs, refused)
         cones = side.cones
         wrong = {i: Found(c.names, c.fault, refuted=True) for i, c in enumerate(cones) if c.fault}
@@ -85,7 +85,7 @@ class Comparison:
     def _loose(self, side: Text, miters: Mapping[int, Literal]) -> dict[int, str]:
         """Why a cone cannot be judged by values: it depends on something that is not understood or left undefined."""
         why = {**side.side.loose, **self.gate.side.loose}
-        why |= {n: "a value that the Verilog leaves undefined" for n in self.graph.free}
+        why |= dict.fromkeys(self.graph.free, "a value that the Verilog leaves undefined")
         reached = self.graph.reached(why)
         return {i: next(why[n] for n in self.graph.cone([m]) if n in why) for i, m in miters.items() if reached[m >> 1]}
 
