@@ -198,7 +198,7 @@ def _verilator(build: Build, bench: Bench, key: str) -> None:
 
 
 def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
-    """Yosys for the part's family and the proof of its netlist; if asked for, engine ``netlist`` and place and route."""
+    """Yosys for the part's family and the proof of its netlist; engine ``netlist`` and place and route if asked for."""
     out, part = build.options.out, build.options.part
     parallel = build.facts["architecture"] == "parallel"
     script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, part.yosys_family, dsp=not parallel)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from flow.errors import ReportError
 from flow.netproof.side import Bit
 from flow.netproof.verdicts import Comparison, Found
 from flow.tools import yosys
+
+Module = Mapping[str, Any]  # a flat module of Yosys' JSON
 
 CPU_S = 60.0  # of one run of the solver
 _YOSYS_S = 1800.0
@@ -45,22 +47,37 @@ class NetlistProof:
         return len(self.cones) - len(self.refuted) - len(self.undecided)
 
 
-def text_script(sources: Sequence[str], top: str) -> str:
-    """The Yosys commands that read ``sources`` as simulators do, without optimisation, into ``text.json``."""
-    lines = [f"read_verilog -defer -nosynthesis {source}" for source in sources]
-    lines += [f"hierarchy -check -top {top}", "proc -norom", "memory_collect", "flatten -noscopeinfo", "opt_clean"]
-    return "\n".join([*lines, "write_json text.json"]) + "\n"
-
-
 def prove_netlist(sources: Sequence[str], top: str, netlist: Path, work: Path, cpu_s: float = CPU_S) -> NetlistProof:
     """Compare ``netlist``, Yosys' JSON or Verilog, with the Verilog ``sources``, which are relative to ``work``.
 
     ``work`` gets the files of the tools. Raises ToolFailed where a tool fails, ReportError where the netlist cannot be
     read.
     """
+    return compare(read_text(sources, top, work), read_gates(netlist, top, work), work, cpu_s)
+
+
+def read_text(sources: Sequence[str], top: str, work: Path) -> Module:
+    """The Verilog ``sources`` as one flat module of Yosys' word-level cells, read as simulators do, not optimised."""
+    lines = [f"read_verilog -defer -nosynthesis {source}" for source in sources]
+    lines += [f"hierarchy -check -top {top}", "proc -norom", "memory_collect", "flatten -noscopeinfo", "opt_clean"]
+    yosys.run_script(work, "\n".join([*lines, "write_json text.json"]) + "\n", "text", _YOSYS_S)
+    return _module(work / "text.json", top)
+
+
+def read_gates(netlist: Path, top: str, work: Path) -> Module:
+    """A netlist as a flat module of primitives, from Yosys' JSON or Verilog."""
+    if netlist.suffix == ".json":
+        return _module(netlist, top)
+    library = "read_verilog -lib +/xilinx/cells_sim.v"  # the primitives' ports alone
+    lines = [library, f"read_verilog {os.path.relpath(netlist, work)}", f"hierarchy -top {top}", f"select {top}"]
+    yosys.run_script(work, "\n".join([*lines, "write_json -selected gates.json"]) + "\n", "gates", _YOSYS_S)
+    return _module(work / "gates.json", top)
+
+
+def compare(text: Module, gates: Module, work: Path, cpu_s: float = CPU_S) -> NetlistProof:
+    """Compare two modules that were read; ABC's files go to ``work``."""
     start = time.monotonic()
-    yosys.run_script(work, text_script(sources, top), "text", _YOSYS_S)
-    text, gates = _module(work / "text.json", top), _module(_as_json(netlist, top, work), top)
+    _same_ports(text, gates)
     comparison, refused = Comparison(text, gates, work / "abc", cpu_s), set[Bit]()
     for _ in range(_ROUNDS):
         cones, found = comparison.run(refused)
@@ -68,26 +85,21 @@ def prove_netlist(sources: Sequence[str], top: str, netlist: Path, work: Path, c
         if not failed:
             break
         refused |= failed  # a wrong guess must not make other cones look wrong
-    wrong = [f for i, f in found.items() if f.refuted and cones[i].guess is None]
-    rest = [f for f in found.values() if f not in wrong]
-    names = tuple(c.names for c in cones)
-    return NetlistProof(names, tuple(wrong), tuple(rest), time.monotonic() - start)
+    wrong = tuple(f for i, f in found.items() if f.refuted and cones[i].guess is None)
+    rest = tuple(f for f in found.values() if f not in wrong)
+    return NetlistProof(tuple(c.names for c in cones), wrong, rest, time.monotonic() - start)
 
 
-def _as_json(netlist: Path, top: str, work: Path) -> Path:
-    if netlist.suffix == ".json":
-        return netlist
-    name = os.path.relpath(netlist, work)
-    library = "read_verilog -lib +/xilinx/cells_sim.v"  # ports alone
-    lines = [library, f"read_verilog {name}", f"hierarchy -top {top}", f"select {top}"]
-    yosys.run_script(work, "\n".join([*lines, "write_json -selected gates.json"]) + "\n", "gates", _YOSYS_S)
-    return work / "gates.json"
+def _same_ports(text: Module, gates: Module) -> None:
+    shapes = [{n: (p["direction"], len(p["bits"])) for n, p in module["ports"].items()} for module in (text, gates)]
+    if shapes[0] != shapes[1]:
+        names = sorted(n for n in shapes[0].keys() | shapes[1].keys() if shapes[0].get(n) != shapes[1].get(n))
+        raise ReportError(f"the netlist has other ports than its Verilog: {', '.join(names)}; synthesize again")
 
 
-def _module(path: Path, top: str) -> dict[str, Any]:
+def _module(path: Path, top: str) -> Module:
     try:
         found = json.loads(path.read_text())["modules"][top]
-        assert isinstance(found, dict)
-        return found
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as exc:
+        return {part: dict(found[part]) for part in ("ports", "cells", "netnames")}
+    except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ReportError(f"{path}: not a netlist of {top} ({exc}); synthesize again") from None
