@@ -27,6 +27,7 @@ TITLES = {
     "verilator": "Verilator, cocotb and native",
     "proof": "proof of the folded blocks",
     "text": "proof of the Verilog text",
+    "netlist proof": "proof of the netlist",
     "synthesis": "Yosys synthesis",
     "netlist": "netlist, cocotb",
     "xls_compile": "XLS, DSLX to Verilog",

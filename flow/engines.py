@@ -21,6 +21,7 @@ from flow.ir import layer_output_formats, to_json
 from flow.native_engine import run_native
 from flow.netlist import read_netlist
 from flow.netlist_engine import run_netlist
+from flow.netproof_engine import prove_synthesis
 from flow.passes.names import hls_top
 from flow.pipeline import Build, leave_out, record
 from flow.remarks import note
@@ -200,7 +201,7 @@ def _verilator(build: Build, bench: Bench, key: str) -> None:
 
 
 def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
-    """Yosys for the part's family; then, if asked for, engine ``netlist`` and place and route of what it made."""
+    """Yosys for the part's family and the proof of its netlist; engine ``netlist`` and place and route if asked for."""
     out, part = build.options.out, build.options.part
     parallel = build.facts["architecture"] == "parallel"
     script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, part.yosys_family, dsp=not parallel)
@@ -215,6 +216,7 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
         "synthesis", digest_of("synthesis 7", rtl_digest, script, yosys.version()), work, ("synth",)
     )
     build.synthesis.update(found)
+    prove_synthesis(build, bench, rtl_digest)
     if "netlist" in build.options.engines:
         run_netlist(build, bench, key)
     run_route(build, bench)

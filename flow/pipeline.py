@@ -173,7 +173,7 @@ def places(options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
         "route": options.route,
         "xls": "xls" in options.engines or options.rtl_engine == "xls",
     }
-    folders = ("rtl", "sim", "synth", *(name for name, is_asked in asked.items() if is_asked))
+    folders = ("rtl", "sim", "synth", "netproof", *(name for name, is_asked in asked.items() if is_asked))
     return ("design.json", "report.json", "report.html", UNFINISHED), folders
 
 

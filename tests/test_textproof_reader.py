@@ -194,7 +194,7 @@ def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, m
     monkeypatch.setattr(engines, "choose", faulty)
     build = pipeline.run_build(small, lambda step, state: None, engines.run_engines)
     found = results.report(build)
-    proved = {"design-graph": "proved", "graph-verilog": "proved"}
+    proved = {"design-graph": "proved", "graph-verilog": "proved", "verilog-netlist": "proved"}
     assert found["proof"] == {"first": proved, "last": {**proved, "graph-verilog": "refuted"}, "top module": proved}
     assert found["undecided"] == [] and found["status"] == "mismatch"
     assert [layer["proof"] for layer in found["layers"]] == ["proved", "tested"]

@@ -1,0 +1,63 @@
+"""Decides whether functions of an and-inverter graph are false for every assignment, by ABC's SAT sweeping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from flow.netproof.aig import FALSE, TRUE, Aig, Literal
+from flow.tools import abc
+
+_PART = 100_000  # nodes swept at once
+_SMALL_PART = 4_000  # of what was left over
+_CONFLICTS, _MANY = 1_000, 1_000_000  # of the SAT solver for a pair of nodes, at first and in what was left over
+_SEARCHES = 8  # counterexamples that are looked for
+
+
+class Decider:
+    """Runs ABC in ``folder``, three times ``cpu_s`` seconds of processor time at most for one question."""
+
+    def __init__(self, graph: Aig, folder: Path, cpu_s: float) -> None:
+        self.graph, self.folder, self.cpu_s = graph, folder, cpu_s
+
+    def false(self, literals: Sequence[Literal]) -> list[bool | None]:
+        """Per function whether it is false for every assignment; None where that was not decided."""
+        verdicts: list[bool | None] = [True if x == FALSE else False if x == TRUE else None for x in literals]
+        for limit, conflicts in ((_PART, _CONFLICTS), (_SMALL_PART, _MANY)):
+            still_open = [i for i, v in enumerate(verdicts) if v is None]
+            parts = list(self._parts(still_open, literals, limit))
+            files = {f"part{n}.aig": self.graph.aiger([literals[i] for i in part])[0] for n, part in enumerate(parts)}
+            if not files:
+                break
+            found = abc.constant_outputs(self.folder, files, conflicts, self.cpu_s)
+            for n, part in enumerate(parts):
+                for i, value in zip(part, found.get(f"part{n}.aig", [None] * len(part)), strict=True):
+                    verdicts[i] = None if value is None else value == FALSE
+        return verdicts
+
+    def _parts(self, wanted: Sequence[int], literals: Sequence[Literal], limit: int) -> Iterator[list[int]]:
+        """Neighbours together, in parts of about ``limit`` nodes."""
+        part: list[int] = []
+        nodes: set[int] = set()
+        for i in wanted:
+            nodes.update(self.graph.cone([literals[i]]))
+            part.append(i)
+            if len(nodes) > limit:
+                yield part
+                part, nodes = [], set()
+        if part:
+            yield part
+
+    def assignments(self, literals: Sequence[Literal]) -> list[dict[int, int] | None]:
+        """Per function an assignment of its variables' nodes for which it is true; None where none was found.
+
+        Only a few functions are looked at.
+        """
+        found: list[dict[int, int] | None] = []
+        for literal in literals[:_SEARCHES]:
+            data, inputs = self.graph.aiger([literal])
+            values = abc.counterexample(self.folder, data, self.cpu_s / _SEARCHES)
+            assignment = dict(zip(inputs, map(int, values), strict=True)) if values else None
+            right = assignment is not None and self.graph.values([literal], assignment, 1) == [1]
+            found.append(assignment if right else None)
+        return found + [None] * (len(literals) - len(found))

@@ -1,0 +1,71 @@
+"""ABC: equivalence checking by SAT sweeping, from the ``pyosys`` wheel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from flow import plan
+from flow.errors import ToolFailed
+from flow.tools.process import find as find_program
+from flow.tools.process import run
+from flow.tools.yosys import package_folder
+
+_LIMITED = 'ulimit -t "$0"; exec "$@"'  # processor time: how long it takes on a busy machine does not change a result
+_ENDED = ("was ended by signal", "was stopped after")  # out of time, or memory
+
+
+def find() -> str:
+    """Path of the program: NMP_ABC, or the Python package's own."""
+    remedy = "pip install --force-reinstall pyosys"
+    return find_program("yosys-abc", "NMP_ABC", remedy, also=[package_folder()])
+
+
+def constant_outputs(
+    folder: Path, files: Mapping[str, bytes], conflicts: int, cpu_s: float
+) -> dict[str, list[int | None]]:
+    """Sweep AIGER files in an emptied ``folder``: per file and output, the constant that it is, None where unknown.
+
+    No pair of nodes is given more than ``conflicts`` of the SAT solver. A file that is not reached within ``cpu_s``
+    seconds of processor time is missing. Raises ToolFailed where ABC ends with an error.
+    """
+    plan.fresh_folder(folder)
+    plan.write(files, folder)
+    script = "".join(f"&r {name}; &fraig -C {conflicts}; &w {name}.swept\n" for name in files)
+    plan.write_file(folder / "abc.script", script)
+    arguments = ["sh", "-c", _LIMITED, str(math.ceil(cpu_s)), find(), "-q", "source abc.script"]
+    try:
+        run(arguments, folder, folder / "abc.log", 30 * cpu_s + 60)
+    except ToolFailed as failed:
+        if not any(sign in str(failed) for sign in _ENDED):
+            raise
+    found = {name: _outputs(folder / f"{name}.swept") for name in files}
+    return {name: outputs for name, outputs in found.items() if outputs is not None}
+
+
+def counterexample(folder: Path, data: bytes, cpu_s: float) -> str | None:
+    """An assignment of the inputs of a one-output AIGER file, as 0s and 1s in order, for which the output is 1.
+
+    None where none is found within ``cpu_s`` seconds of processor time.
+    """
+    plan.fresh_folder(folder)
+    plan.write({"one.aig": data, "abc.script": "read_aiger one.aig\nstrash\nsat\nwrite_cex one.cex\n"}, folder)
+    arguments = ["sh", "-c", _LIMITED, str(math.ceil(cpu_s)), find(), "-q", "source abc.script"]
+    try:
+        run(arguments, folder, folder / "abc.log", 30 * cpu_s + 60)
+    except ToolFailed:
+        return None
+    path = folder / "one.cex"
+    return path.read_text().strip() if path.is_file() else None
+
+
+def _outputs(path: Path) -> list[int | None] | None:
+    """The outputs of a swept binary AIGER file; None where it is not there or not whole."""
+    try:
+        head, _, rest = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    count = int(head.split()[4])
+    lines = rest.split(b"\n", count)
+    return [int(line) if line in (b"0", b"1") else None for line in lines[:count]] if len(lines) > count else None
