@@ -18,7 +18,7 @@ from flow.bench import to_json as bench_json
 from flow.emit.testbench import describe
 from flow.errors import UsageError
 from flow.ir import layer_output_formats, to_json
-from flow.native_engine import run_native
+from flow.native_engine import addends, run_native
 from flow.netlist import read_netlist
 from flow.netlist_engine import run_netlist
 from flow.netproof_engine import prove_synthesis
@@ -32,6 +32,7 @@ from flow.usage import lut_usage
 from flow.usage_folded import folded_usage
 
 _SYNTHESIS_TIMEOUT_S = 3600.0
+_LONG_ADDENDS = 4_000_000  # addends times cycles of a long phase
 _BENCH_CYCLES = 100_000  # of streaming in the cocotb benches
 _HLS_PRODUCTS = 1_000_000_000  # of all vectors of the C simulation, in a minute or two
 
@@ -165,6 +166,11 @@ def _referee(build: Build, bench: Bench) -> slice:
     return slice(0, min(build.vectors.referee, max(_BENCH_CYCLES // bench.initiation_interval, 8)))
 
 
+def _long_cycles(build: Build) -> int:
+    """For the long phases of the cocotb benches: fewer in large designs, where the native harness has gone further."""
+    return min(simulate.LONG_CYCLES, max(500, _LONG_ADDENDS // max(addends(build.design), 1)))
+
+
 def _icarus(build: Build, bench: Bench, key: str) -> None:
     vectors, out = build.vectors, build.options.out
     rows = _referee(build, bench)
@@ -172,7 +178,7 @@ def _icarus(build: Build, bench: Bench, key: str) -> None:
     def work() -> dict[str, Any]:
         result = simulate.run_cocotb(
             "icarus", bench, out, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "icarus",
-            timeout_s=simulate.TIMEOUT_S, waveform=build.options.waveform,
+            timeout_s=simulate.TIMEOUT_S, waveform=build.options.waveform, long_cycles=_long_cycles(build),
         )  # fmt: skip
         return simulate.entry(result)
 
@@ -190,7 +196,7 @@ def _verilator(build: Build, bench: Bench, key: str) -> None:
         model = simulate.build_verilator(bench, out, folder / "model")
         referee = simulate.run_cocotb(
             "verilator", bench, out, vectors.inputs[rows], vectors.expected[rows], folder / "bench",
-            model=model, timeout_s=simulate.TIMEOUT_S,
+            model=model, timeout_s=simulate.TIMEOUT_S, long_cycles=_long_cycles(build),
         )  # fmt: skip
         native = run_native(build.design, bench, vectors.inputs, build.options.seed, folder / "native", model)
         return {"verilator": simulate.entry(referee), "native": native}

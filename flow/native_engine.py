@@ -19,7 +19,7 @@ from flow.tools.verilator import Model
 
 # Counts follow from the design alone, so that a build is the same on every machine. The prices are nanoseconds on one
 # core of a 2020s server: of making a vector, its golden result, and simulating it.
-_BUDGET_NS = 4_500_000_000
+_BUDGET_NS = 3_500_000_000
 _PER_VECTOR_NS, _PER_INPUT_NS, _PER_NEURON_NS, _PER_WEIGHT_NS, _PER_ADDEND_NS = 500, 40, 20, 0.5, 1.5
 _MOST, _FEWEST = 1 << 20, 20_000
 _WORDS = 1 << 25  # of vectors and results, which are held in memory
@@ -27,13 +27,17 @@ _CYCLES = 10_000_000  # of the bulk run where a vector takes many
 _LONG_ADDENDS = 500_000_000  # addends times cycles of the run with long pauses
 
 
+def addends(design: Design) -> int:
+    """Weights that are not zero: what simulating a cycle costs goes with them."""
+    return sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
+
+
 def bulk_count(design: Design, bench: Bench) -> int:
     """How many distinct vectors the bulk run takes, if the design has so many."""
-    addends = sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
     dense = sum(layer.matrix.size for layer in design.layers)
     neurons = sum(len(layer.neurons) for layer in design.layers)
     price = _PER_VECTOR_NS + _PER_INPUT_NS * len(design.inputs) + _PER_NEURON_NS * neurons
-    wanted = int(_BUDGET_NS / (price + _PER_WEIGHT_NS * dense + _PER_ADDEND_NS * addends))
+    wanted = int(_BUDGET_NS / (price + _PER_WEIGHT_NS * dense + _PER_ADDEND_NS * addends(design)))
     words = vectors.word_count(bench.inputs) + vectors.word_count(bench.outputs)
     most = min(_MOST, _WORDS // words, max(_CYCLES // bench.initiation_interval, 16))
     return max(16, min(max(wanted, _FEWEST), most))
@@ -46,8 +50,7 @@ def run_native(design: Design, bench: Bench, first: Ints, seed: int, folder: Pat
     bulk = simulate.stream_native(
         bench, packed, golden, folder, model, timeout_s=simulate.TIMEOUT_S, seed=seed, gap_one_in=64
     )  # fmt: skip
-    addends = sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
-    plan = schedule(bench, max(20_000, min(2_000_000, _LONG_ADDENDS // max(addends, 1))))
+    plan = schedule(bench, max(20_000, min(2_000_000, _LONG_ADDENDS // max(addends(design), 1))))
     chosen = np.arange(len(plan)) % len(packed)
     pauses = simulate.stream_native(
         bench, packed[chosen], golden[chosen], folder.with_name(f"{folder.name}_pauses"), model,

@@ -14,6 +14,7 @@ from flow.tools import yosys
 
 _NETLIST_WORK = 80_000_000  # cells times cycles of a netlist that Icarus simulates in a minute or two
 _ICARUS_LIMIT = 1_000_000_000  # and beyond which Verilator does it, a minute of compilation first
+_LONG_SHARE = 400  # of that work, in each phase with long pauses: the Verilog has been through them
 _COMPILED_WORK = 12_000_000_000  # what Verilator simulates in a minute or two
 _NETLIST_LIMIT = 200_000_000_000  # and beyond which the engine is left out
 
@@ -24,7 +25,8 @@ def run_netlist(build: Build, bench: Bench, key: str) -> None:
     count, compiled = _netlist_vectors(build, bench)
     if not count:
         return
-    long_cycles = min(simulate.LONG_CYCLES, (_COMPILED_WORK if compiled else _NETLIST_WORK) // _cells(build) // 40)
+    work_limit = _COMPILED_WORK if compiled else _NETLIST_WORK
+    long_cycles = min(simulate.LONG_CYCLES, work_limit // _cells(build) // _LONG_SHARE)
 
     def work() -> dict[str, Any]:
         cells = out / "sim" / "cells.v"

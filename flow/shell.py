@@ -17,6 +17,7 @@ from flow.emit.verilog import Rtl
 from flow.errors import ToolFailed, ToolNotFound, UsageError
 from flow.fixed import Ints
 from flow.lanes import BUS_BITS, LANES, layout_of, pack_inputs, pack_outputs
+from flow.native_engine import addends
 from flow.netlist import read_netlist
 from flow.parts import Part
 from flow.pipeline import Build, record
@@ -32,6 +33,7 @@ LONG_CYCLES = 20_000  # of each of the bench's long phases
 SHELLS = ("none", "axis", "pynq")
 _SELF_TEST = 64  # vectors shipped to the board with their results
 _TIMEOUT_S = 3600.0
+_LONG_ADDENDS = 6_000_000  # addends times cycles of a long phase
 _BEATS = 2500  # of vectors and results together: bus models run about a thousand beats a second
 
 
@@ -107,11 +109,17 @@ def _axis(build: Build, shell: Shell, bench: Bench, key: str) -> None:
     def work() -> dict[str, Any]:
         result = run_axis(
             shell, bench, sources, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "axis", _TIMEOUT_S,
-            long_cycles=LONG_CYCLES if bench.initiation_interval <= 8 else LONG_CYCLES // 3,
+            long_cycles=_long_cycles(build, bench),
         )  # fmt: skip
         return entry(result)
 
     record(build, "axis", build.steps.run("axis", key, work))
+
+
+def _long_cycles(build: Build, bench: Bench) -> int:
+    """Fewer where simulating a cycle costs more: in large designs, and in cores that need many cycles per vector."""
+    most = LONG_CYCLES if bench.initiation_interval <= 8 else LONG_CYCLES // 3
+    return min(most, max(1000, _LONG_ADDENDS // max(addends(build.design), 1)))
 
 
 def _resources(build: Build, shell: Shell, bench: Bench, key: str) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import cocotb
 
+from sim.axis_access import Read, Write
 from sim.axis_bench import BENCH, CONTROL, COUNTERS, ERRORS, PACKET, RESULT, STATUS
-from sim.axis_pins import Pause, Read, Shell, Write, never
+from sim.axis_pins import Pause, Shell, never
 from sim.lengths import lengths
 
 CYCLES = int(os.environ.get("NMP_LONG_CYCLES", "20000"))
