@@ -30,7 +30,11 @@ ENGINES = {
 RESOURCES = {"lut": "LUT cells", "lut_placed": "LUT sites, expected", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
 VERDICTS = {
     "ok": ("ok", "verified", "Every engine agrees on every vector."),
-    "mismatch": ("bad", "mismatch", "Engines or proofs disagree: this is not the hardware of the model."),
+    "mismatch": (
+        "bad",
+        "mismatch",
+        "Engines or proofs disagree: this hardware does not compute what the model computes.",
+    ),
     "failed": ("bad", "failed", "The build ended in an error."),
 }
 

@@ -8,7 +8,6 @@ taken to start as 0, as the device starts it.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flow.errors import ReportError
+from flow.netlist import netlist_module
 from flow.netproof.side import Bit
 from flow.netproof.verdicts import Comparison, Found
 from flow.tools import yosys
@@ -98,8 +98,5 @@ def _same_ports(text: Module, gates: Module) -> None:
 
 
 def _module(path: Path, top: str) -> Module:
-    try:
-        found = json.loads(path.read_text())["modules"][top]
+    with netlist_module(path, top) as found:
         return {part: dict(found[part]) for part in ("ports", "cells", "netnames")}
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise ReportError(f"{path}: not a netlist of {top} ({exc}); synthesize again") from None
