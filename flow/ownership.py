@@ -29,8 +29,8 @@ _BY_PROGRAMS: dict[str, tuple[str, ...]] = {
     "proof": ("*.log", "*.json", "*.v", "*.il"),
     "route": ("*.log", "routed.json", "placed.json", "nextpnr.*.json"),
     "sim/*": (
-        "*.log", "sim.vvp", "results.xml", "bench_result.json", ".bench_result.json.part", "native.json", "outputs.bin", "states.bin",
-        "waves.fst", "waves.vcd",
+        "*.log", "sim.vvp", "results.xml", "bench_result.json", ".bench_result.json.part", "native.json", "outputs.bin",
+        "states.bin", "waves.fst", "waves.vcd",
     ),
     "hls/csim": ("bench", "*.log", "inputs.bin", "outputs.bin"),
     "hls": ("vendor_*.log", "vitis_hls.log", "vivado_hls.log", "v++.log", "vivado.log", "vivado_*.rpt", "vivado_*.dcp"),
