@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flow.errors import FlowError, UsageError
+from flow.errors import FlowError, NotOurs
 from flow.terminal import error, protect
 from keras_models.untrusted import one_line
 
@@ -29,8 +30,8 @@ def main(
     """
     protect()
     try:
-        if out.exists() or out.is_symlink():  # it is meant to be edited
-            raise UsageError(f"{out} is there already, perhaps edited; remove it or choose another name with --out")
+        if os.path.lexists(out):  # it is meant to be edited
+            raise NotOurs(f"{out} is there already, perhaps edited; remove it or choose another name with --out")
         from flow.hls import hls4ml_config
         from flow.pipeline import ModelFile, finish
 

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from flow.errors import NotOurs
-from flow.untrusted import DAMAGE, MAX_JSON, parse_json, read_text
+from flow.untrusted import DAMAGE, MAX_JSON, parse_json, read_text, refused
 
 STATE = ".state"
 RECORD = f"{STATE}/own.json"
@@ -167,6 +167,11 @@ def refuse_foreign(root: Path, kind: str, files: Iterable[str] = (), folders: It
     So is a ``root`` that holds something of another ``kind``. A folder without a file in it is in nobody's way.
     Nothing is changed.
     """
+    with refused(NotOurs, f"cannot write {root}", "choose another folder with --out"):
+        _refuse_foreign(root, kind, files, folders)
+
+
+def _refuse_foreign(root: Path, kind: str, files: Iterable[str], folders: Iterable[str]) -> None:
     state = root / STATE
     if state.is_symlink() or (state.exists() and not state.is_dir()):
         raise foreign(state)

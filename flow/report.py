@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flow.errors import FlowError, UsageError
-from flow.reports import Folder, Report, read_folder, read_report
+from flow.errors import FlowError, NotOurs, UsageError
+from flow.reports import MAX_BYTES, Folder, Report, read_folder, read_report
 from flow.terminal import SafeConsole, error, protect
-from flow.untrusted import is_folder
+from flow.untrusted import is_folder, opened, refused
 from keras_models.untrusted import one_line
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -56,8 +57,10 @@ def report(
 def _compare(first: Path, second: Path, out: Path) -> None:
     from flow import html, plan  # only here: reading reports needs no templates
 
-    if out.exists() and not out.read_bytes()[:200].lower().lstrip().startswith(b"<!doctype html>"):
-        raise UsageError(f"{out} is there already and no page; move it away or choose another name with --out")
+    if os.path.lexists(out):
+        with refused(NotOurs, str(out), "choose another name with --out"), opened(out, MAX_BYTES) as file:
+            if not (file.read(200) or b"").lower().lstrip().startswith(b"<!doctype html>"):
+                raise NotOurs(f"{out} is there already and no page; move it away or choose another name with --out")
     plan.write_file(out, html.compare(first, second))
     print(f"comparison in {one_line(str(out))}")
 
