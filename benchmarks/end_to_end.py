@@ -27,8 +27,8 @@ LINKS = ("design-graph", "graph-verilog", "verilog-netlist")
 NOTES = """
 
 The four demo models, parallel hardware for xc7z020. Each link holds for every input, not for samples: the design's
-matrices and quantizers against the data-flow graph by exact algebra, the graph against the emitted Verilog text signal by
-signal, the text against Yosys' netlist by ABC, one cone per register and output bit. Steps run two at a time.
+matrices and quantizers against the data-flow graph by exact algebra, the graph against the emitted Verilog text signal
+by signal, the text against Yosys' netlist by ABC, one cone per register and output bit. Steps run two at a time.
 """
 
 
