@@ -2,9 +2,18 @@
 
 import patient_models as models
 import pytest
+import strategies
 
-from flow import simulate
+from flow import plan, simulate
+from flow.adders import build_graphs
+from flow.emit.folded import emit_folded
+from flow.emit.testbench import describe
+from flow.emit.verilog import emit_parallel
 from flow.endurance import COLUMNS, schedule
+from flow.evaluate import evaluate
+from flow.lowered import lower
+from flow.parts import resolve
+from flow.solver import smallest
 from flow.vectors import pack
 from sim.lengths import lengths
 
@@ -95,3 +104,45 @@ def test_lengths():
     assert set(range(1, 81)) < found and {2**k + d for k in range(2, 11) for d in (-1, 0, 1)} < found
     assert max(found) >= 4096 and max(lengths(300_000)) == 5000
     assert set(range(1, 500)) < set(lengths(300_000))
+
+
+EMITTED = {
+    "output wrong after 65 idle cycles": (False, "{data} ^ (earlier >= 65)"),
+    "output wrong after exactly 21 idle cycles": (False, "{data} ^ (earlier == 21)"),
+    "folded: output moves after 200 stalled cycles": (True, "{data} ^ (held >= 200)"),
+    "folded: output wrong after 700 idle cycles": (True, "{data} ^ (earlier >= 700)"),
+}
+WATCH = """
+    reg [15:0] idle, earlier, held;
+    always @(posedge clk) begin
+        idle <= rst || TAKES ? 0 : idle + 1;
+        if (TAKES) earlier <= idle;
+        held <= rst || !STALLED ? 0 : held + 1;
+    end
+endmodule"""
+
+
+@pytest.mark.parametrize("bug", EMITTED)
+def test_it_is_found_in_emitted_verilog(tmp_path, bug):
+    """The core under another name, inside a top that falsifies its results."""
+    folded, data = EMITTED[bug]
+    design = strategies.random_design(62, max_size=9)
+    if folded:
+        rtl = emit_folded(smallest(lower(design), resolve("xc7z020"), 12), 10.0)
+    else:
+        rtl = emit_parallel(design, build_graphs(design), 10.0)
+    bench, text = describe(design, rtl), rtl.files[f"{rtl.top}.v"]
+    start = text.index(f"module {rtl.top}")
+    head = text[start : text.index("\n);", start) + 3]
+    ports = ", ".join(f".{port}({port})" for port in bench.ports if port != "out_data")
+    takes, stalled = ("(in_valid && in_ready)", "(out_valid && !out_ready)") if folded else ("in_valid", "1'b0")
+    wrapper = [
+        head, f"    wire [{bench.out_bits - 1}:0] data;", f"    core core ({ports}, .out_data(data));",
+        WATCH.replace("TAKES", takes).replace("STALLED", stalled).replace("endmodule", ""),
+        f"    assign out_data = {data.format(data='data')};", "endmodule",
+    ]  # fmt: skip
+    core = text.replace(f"module {rtl.top}", "module core")
+    plan.write({f"rtl/{n}": t for n, t in {**rtl.files, f"{rtl.top}.v": core + "\n".join(wrapper)}.items()}, tmp_path)
+    inputs = strategies.vectors(design, 24)
+    result = simulate.run_cocotb("icarus", bench, tmp_path, inputs, evaluate(design, inputs), tmp_path / "sim")
+    assert not result.agrees and ("long gaps" in result.message or "long stalls" in result.message)
