@@ -25,7 +25,7 @@ import numpy as np
 SMALLEST_NORMAL = 2.0**-126  # of float32
 MAX_TRANSFER_BYTES = (1 << 26) - 1  # length register of the DMA
 # Registers of the accelerator.
-MAGIC, VERSION, DIGEST, CONTROL, STATUS, ERRORS, PACKET, COUNTERS = 0x00, 0x04, 0x20, 0x40, 0x44, 0x48, 0x4C, 0x50
+MAGIC, VERSION, DIGEST, CONTROL, ERRORS, PACKET, COUNTERS = 0x00, 0x04, 0x20, 0x40, 0x48, 0x4C, 0x50
 ERROR_TEXTS = (
     "a packet ended inside a vector",
     "a packet had fewer vectors than announced",

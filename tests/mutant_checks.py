@@ -127,10 +127,6 @@ def text_proof(subject: Subject, files: Mapping[str, str]) -> Verdict | None:
 _SHELLS: dict[Path, Shell] = {}  # what a build emitted, by its folder
 
 
-def _unmeasured(*arguments: Any) -> None:
-    """In place of what counts the shell's LUTs: no check, and endless where a mutant's gates feed themselves."""
-
-
 def prepare(subject: Subject, base: Path) -> Build:
     """Build the unchanged design in ``base``; every check must agree with it."""
 
@@ -138,7 +134,7 @@ def prepare(subject: Subject, base: Path) -> Build:
         _SHELLS[base] = emit_axis(*arguments)
         return _SHELLS[base]
 
-    with mock.patch("flow.shell.emit_axis", kept), mock.patch("flow.shell._resources", _unmeasured):
+    with mock.patch("flow.shell.emit_axis", kept):
         build = subject.build(base)
     assert not build.differences, build.differences
     return build
@@ -196,7 +192,6 @@ def planted(kind: str, files: Mapping[str, str], out: Path) -> Iterator[None]:
     with ExitStack() as stack:
         for target in targets:
             stack.enter_context(mock.patch(target, emission(_imported(target))))
-        stack.enter_context(mock.patch("flow.shell._resources", _unmeasured))
         if kind == "netlist":
             top = from_json((out / "sim" / "bench.json").read_text()).top
             for step in ("synthesis", "netlist"):

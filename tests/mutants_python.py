@@ -138,6 +138,9 @@ def _cast(source, node, rng):
 # What is no fault, by operator: a pattern of the change, and why.
 HARMLESS = (
     ("arithmetic", r"[+|-] DMA_CONTROL\b", "adds an offset of 0"),
+    ("number", r"outputs\"\]\) > 6[13]:", "integers of either kind hold the values between"),
+    ("number", r"-\(2\.0\*\*6[13]\)|2\.0\*\*63\)", "beyond every range, within int64"),
+    ("comparison", r"outputs\"\]\) >= 62:", "integers of either kind hold the values between"),
     ("comparison", r"time\.monotonic\(\)", "a limit of time met exactly"),
     ("arguments", r"\b(max|min)\(", "the order of arguments makes no difference"),
     ("arguments", r"np\.clip\(.*` -> `.*np\.clip\(", "the order of arguments makes no difference"),

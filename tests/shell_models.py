@@ -27,6 +27,7 @@ class Faults:
     dma_error: dict[int, int] = field(default_factory=dict)  # channel -> status bits
     stuck_reset: bool = False
     stays_halted: bool = False
+    halts: bool = False  # in the middle of a transfer, without an error noted
     noted: int = 0  # error bits of the accelerator after the transfer
     extra_vectors: int = 0  # the accelerator counts vectors that were never sent
     registers: dict[int, int] = field(default_factory=dict)  # address -> what it wrongly reads
@@ -122,6 +123,8 @@ class Dma:
         error = self.board.faults.dma_error.get(channel, 0) if self.busy[channel] else 0
         if error:
             return error | HALTED
+        if self.board.faults.halts and self.busy[channel]:
+            return HALTED
         if self.busy[channel] > 0:
             self.busy[channel] -= 1
         return 0 if self.busy[channel] else IDLE

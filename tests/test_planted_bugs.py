@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from flow import plan, simulate
 from flow.adders import build_graphs
 from flow.emit.testbench import describe
 from flow.emit.verilog import emit_parallel
+from flow.errors import ToolFailed
 from flow.evaluate import evaluate
 from flow.fixed import Fixed, Quantizer
 from flow.ir import Design, Layer, Neuron
 from flow.pipeline import finish
+from flow.tools import yosys
 from flow.vectors import make_vectors
 
 
@@ -163,3 +166,19 @@ def test_swapped_neurons_are_caught_in_hls(hls_project, tmp_path):
 def test_vectors_reach_every_output(emitted):
     _, _, _, _, expected = emitted
     assert (np.ptp(expected, axis=0) > 0).all()
+
+
+def test_a_loop_of_gates_is_refused_by_synthesis(emitted, tmp_path):
+    """A simulator may settle where hardware oscillates or remembers."""
+    _, rtl, bench, _, _ = emitted
+    looped = edit(
+        rtl.files, "net.v", r"assign out_data = output_y;", "assign out_data = output_y & ~{23{out_data[0]}};"
+    )
+    for files in (rtl.files, looped):
+        plan.write(dict(files), tmp_path)
+        script = yosys.synthesis_script([Path(s).name for s in bench.sources], bench.top, "xc7", dsp=False)
+        if files is rtl.files:
+            yosys.synthesize(tmp_path, script, 300.0)
+            continue
+        with pytest.raises(ToolFailed, match="no hardware: found logic loop in module net; see"):
+            yosys.synthesize(tmp_path, script, 300.0)

@@ -86,19 +86,13 @@ def test_floats_of_every_kind_are_read_as_in_the_golden_model(seed):
     assert np.array_equal(accelerator.quantize(doubles), quantize_inputs(replace(design, inputs=inputs), doubles))
 
 
-def test_classes_of_logits_on_grids_far_apart():
+@pytest.mark.parametrize("fracs", [(0, 60), (-30, 0)])
+def test_classes_of_logits_on_grids_far_apart(fracs):
     design, _, accelerator = set_up(5)
-    accelerator.model = {
-        **accelerator.model,
-        "head": "logits",
-        "preprocessing": None,
-        "outputs": [
-            {"bits": 40, "frac": 0, "signed": True, "name": "a"},
-            {"bits": 40, "frac": 60, "signed": True, "name": "b"},
-        ],
-    }
-    accelerator.infer = lambda mantissas: np.array([[1, 1 << 38], [0, 1], [-1, -(1 << 39)]])
-    assert accelerator.classify(np.zeros((3, len(design.inputs)))).tolist() == [0, 1, 1]
+    outputs = [{"bits": 40, "frac": frac, "signed": True, "name": name} for frac, name in zip(fracs, "ab", strict=True)]
+    accelerator.model = {**accelerator.model, "head": "logits", "preprocessing": None, "outputs": outputs}
+    accelerator.infer = lambda mantissas: np.array([[1, 1 << 20], [0, 1], [-1, -(1 << 19)], [1 << 38, 1 << 38]])
+    assert accelerator.classify(np.zeros((4, len(design.inputs)))).tolist() == [0, 1, 1, 0]
 
 
 def test_ties_are_rounded_as_in_the_golden_model():
@@ -143,6 +137,7 @@ FAULTS = {
     "DMA slave error": (Faults(dma_error={RECEIVE: 0x20}), driver.DmaError, "accelerator to memory: slave error"),
     "DMA address error": (Faults(dma_error={SEND: 0x50}), driver.DmaError, "internal, address error"),
     "DMA does not start": (Faults(stays_halted=True), driver.TransferTimeout, "stayed halted"),
+    "DMA halts": (Faults(halts=True), driver.TransferTimeout, "memory to accelerator did not finish"),
     "holes in the stream": (Faults(noted=8), driver.StreamError, "TKEEP left out"),
     "a stray result": (Faults(noted=16), driver.StreamError, "without a vector"),
     "a vector too many": (Faults(extra_vectors=1), driver.StreamError, "21 vectors in 1 packets in, 20 results"),

@@ -183,6 +183,17 @@ def test_integers_are_taken_to_the_ends_of_their_ranges(made):
     assert sent > before and board.core.resets == sent, "what is refused is not sent"
 
 
+def test_infinities_reach_the_ends_of_the_widest_ranges(made):
+    _, board, _ = made
+    accelerator = again(board)
+    ends = ((0, (1 << 62) - 1), (-(1 << 61), (1 << 61) - 1))
+    about = [{"frac": frac, "rounding": "RND", "low": low, "high": high} for frac in (-8, 8) for low, high in ends]
+    accelerator.model = {**board.model, "inputs": about}
+    found = accelerator.quantize(np.array([[-np.inf] * 4, [np.inf] * 4, [-3e38] * 4, [3e38] * 4]))
+    low, high = ([q[side] for q in about] for side in ("low", "high"))
+    assert found.tolist() == [low, high, low, high]
+
+
 def test_integers_of_every_kind_are_taken():
     """Packed into bits: shifts of unsigned and of narrow integers are not those of int64."""
     design, _, accelerator = next(

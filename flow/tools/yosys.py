@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flow.errors import ToolNotFound
+from flow.errors import ToolFailed, ToolNotFound
 from flow.plan import write_file
 from flow.tools.process import Completed, run
 
@@ -47,8 +48,22 @@ def synthesis_script(sources: Sequence[str], top: str, family: str, dsp: bool) -
 
 
 def synthesize(folder: Path, script: str, timeout_s: float) -> Completed:
-    """Run a script in ``folder``; leaves ``netlist.json``, ``netlist.v`` and ``yosys.log`` there."""
-    return run_script(folder, script, "synth", timeout_s, folder / "yosys.log")
+    """Run a script in ``folder``; leaves ``netlist.json``, ``netlist.v`` and ``yosys.log`` there.
+
+    Raises ToolFailed also where Yosys' own check finds a loop of gates, a wire driven twice or one not driven at all:
+    simulators may settle where hardware oscillates or remembers.
+    """
+    log = folder / "yosys.log"
+    done = run_script(folder, script, "synth", timeout_s, log)
+    text = log.read_text(errors="replace")
+    if re.search(r"^Found and reported [1-9]\d* problems", text, re.MULTILINE):
+        first = re.search(
+            r"^Warning: ((?:found logic loop|multiple conflicting|Wire .* no driver).*)", text, re.MULTILINE
+        )
+        raise ToolFailed(
+            f"the Verilog is no hardware: {first[1].rstrip(':.') if first else 'see the checks'}; see {log}"
+        )
+    return done
 
 
 def run_script(folder: Path, script: str, name: str, timeout_s: float, log: Path | None = None) -> Completed:
