@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from flow.netproof.aig import FALSE, Aig, Literal, Word
@@ -20,14 +20,14 @@ class Cone:
     """Two functions that must be equal: of a register's next state, an output or a memory's port.
 
     ``names`` are the text's names for it; ``fault`` says what is wrong without looking at the functions; ``guess`` is
-    the register whose partner in the netlist was not found by its name.
+    the register, or the bit of a memory, whose partner in the netlist was not found by its name.
     """
 
     names: tuple[str, ...]
     text: Literal
     netlist: Literal
     fault: str = ""
-    guess: Bit | None = None
+    guess: Bit | None = None  # a register's net, or the name of a bit of a memory
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,10 @@ class _Written:
 
 
 class Matcher:
-    """Relates the written memories of the text to ``arrays``; what must be equal for that is added to ``cones``."""
+    """Relates the written memories of the text to ``arrays``; what must be equal for that is added to ``cones``.
+
+    The bits of memories in ``refused`` get no array.
+    """
 
     def __init__(
         self,
@@ -52,8 +55,10 @@ class Matcher:
         arrays: Sequence[Array],
         same_clock: Callable[[Bit, Bit | None], bool],
         cones: list[Cone],
+        refused: Collection[Bit],
     ) -> None:
-        self.graph, self.samples, self.same_clock, self.cones = graph, samples, same_clock, cones
+        self.graph, self.samples, self.same_clock = graph, samples, same_clock
+        self.cones, self.refused = cones, refused
         self.depths = sorted({len(a.address) for a in arrays})
         self.known: dict[_Key, list[Array]] = defaultdict(list)
         for array in arrays:
@@ -84,7 +89,7 @@ class Matcher:
 
     def _blocks(self, written: _Written, size: int, clock: Bit) -> list[Array] | None:
         """The arrays that together hold one bit of every word, each a power of two of words."""
-        for bits in self.depths:
+        for bits in () if written.name in self.refused else self.depths:
             count = -(-size // (1 << bits))
             low = [*written.address, *[FALSE] * bits][:bits]
             enables = [
@@ -112,14 +117,15 @@ class Matcher:
         defined = written.defined >> start & words
         wrong = (written.values >> start ^ array.first) & defined
         fault = f"word {start + (wrong & -wrong).bit_length() - 1} starts otherwise in the netlist" if wrong else ""
-        self.cones.append(Cone((f"{written.name} write enable",), enable, array.enable, fault))
+        self.cones.append(Cone((f"{written.name} write enable",), enable, array.enable, fault, written.name))
         pairs = [
             ("data", written.data, array.data),
             *((f"address[{i}]", low[i], a) for i, a in enumerate(array.address)),
         ]
         for what, text, netlist in pairs:
             names = (f"{written.name} write {what}",)
-            self.cones.append(Cone(names, graph.both(enable, text), graph.both(enable, netlist)))
+            text, netlist = graph.both(enable, text), graph.both(enable, netlist)
+            self.cones.append(Cone(names, text, netlist, guess=written.name))
 
     def _read(self, name: str, blocks: list[Array], address: Word) -> Literal:
         bits = len(blocks[0].address)
@@ -137,6 +143,6 @@ class Matcher:
             if [self.samples.of(bit) for bit in read] == wanted:
                 for i, (text, netlist) in enumerate(zip(address, read, strict=True)):
                     if text != netlist:
-                        self.cones.append(Cone((f"{name} read address[{i}]",), text, netlist))
+                        self.cones.append(Cone((f"{name} read address[{i}]",), text, netlist, guess=name))
                 return literal
         return array.read(self.graph, address)

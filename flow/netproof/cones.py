@@ -204,7 +204,7 @@ class Text:
         bits, contents = number(p["ABITS"]), columns(p["INIT"], number(p["SIZE"]), number(p["WIDTH"]))
         addresses = [ports["RD_ADDR"][r * bits : (r + 1) * bits] for r in range(number(p["RD_PORTS"]))]
         if number(p["WR_PORTS"]):
-            matcher = Matcher(self.graph, self.samples, self.gate.arrays, self._same_clock, self.cones)
+            matcher = Matcher(self.graph, self.samples, self.gate.arrays, self._same_clock, self.cones, self.refused)
             return {"RD_DATA": matcher.read(side, cell, ports, contents, addresses)}
         pairs = list(zip(*contents, strict=True))
         return {"RD_DATA": [self._constant(value, known, a) for a in addresses for value, known in pairs]}

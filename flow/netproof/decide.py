@@ -8,14 +8,14 @@ from pathlib import Path
 from flow.netproof.aig import FALSE, TRUE, Aig, Literal
 from flow.tools import abc
 
-_PART = 100_000  # nodes swept at once
-_SMALL_PART = 4_000  # of what was left over
-_CONFLICTS, _MANY = 1_000, 1_000_000  # of the SAT solver for a pair of nodes, at first and in what was left over
+# Nodes swept at once and conflicts of the SAT solver for a pair of them: all together, then what was left over with
+# more patience, in smaller parts, and at last every function by itself.
+_STAGES = ((100_000, 100), (100_000, 100_000), (4_000, 10_000), (0, 1_000_000))
 _SEARCHES = 8  # counterexamples that are looked for
 
 
 class Decider:
-    """Runs ABC in ``folder``, three times ``cpu_s`` seconds of processor time at most for one question."""
+    """Runs ABC in ``folder``: for one question up to about four times ``cpu_s`` seconds of processor time."""
 
     def __init__(self, graph: Aig, folder: Path, cpu_s: float) -> None:
         self.graph, self.folder, self.cpu_s = graph, folder, cpu_s
@@ -23,15 +23,17 @@ class Decider:
     def false(self, literals: Sequence[Literal]) -> list[bool | None]:
         """Per function whether it is false for every assignment; None where that was not decided."""
         verdicts: list[bool | None] = [True if x == FALSE else False if x == TRUE else None for x in literals]
-        for limit, conflicts in ((_PART, _CONFLICTS), (_SMALL_PART, _MANY)):
+        for limit, conflicts in _STAGES:
             still_open = [i for i, v in enumerate(verdicts) if v is None]
             parts = list(self._parts(still_open, literals, limit))
-            files = {f"part{n}.aig": self.graph.aiger([literals[i] for i in part])[0] for n, part in enumerate(parts)}
-            if not files:
-                break
-            found = abc.constant_outputs(self.folder, files, conflicts, self.cpu_s)
-            for n, part in enumerate(parts):
-                for i, value in zip(part, found.get(f"part{n}.aig", [None] * len(part)), strict=True):
+            share, spent = max(self.cpu_s / max(len(parts), 1), 1), 0.0
+            for part in parts:  # each with its share of the time, so that a hard one does not take that of the others
+                if spent >= self.cpu_s:
+                    break
+                data = self.graph.aiger([literals[i] for i in part])[0]
+                found = abc.constant_outputs(self.folder, data, conflicts, share)
+                spent += share if found is None else 0
+                for i, value in zip(part, found or [None] * len(part), strict=True):
                     verdicts[i] = None if value is None else value == FALSE
         return verdicts
 

@@ -116,7 +116,7 @@ class Comparison:
                 return name, index
         for bit, register in self.gate.registers.items():
             if register.state >> 1 == node:
-                names = [n for n in self.gate.names[bit] if not n[0].startswith("$")] or self.gate.names[bit]
+                names = sorted(self.gate.names[bit], key=lambda n: (n[0].startswith("$"), not n[0].startswith("u_")))
                 return names[0] if names else (register.cell, 0)
         array = next((a.name for a in self.gate.arrays if 2 * node in a.reads.values()), "a memory")
         return f"a word of {array}", 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 from flow import plan
@@ -22,26 +21,22 @@ def find() -> str:
     return find_program("yosys-abc", "NMP_ABC", remedy, also=[package_folder()])
 
 
-def constant_outputs(
-    folder: Path, files: Mapping[str, bytes], conflicts: int, cpu_s: float
-) -> dict[str, list[int | None]]:
-    """Sweep AIGER files in an emptied ``folder``: per file and output, the constant that it is, None where unknown.
+def constant_outputs(folder: Path, data: bytes, conflicts: int, cpu_s: float) -> list[int | None] | None:
+    """Sweep an AIGER file in an emptied ``folder``: per output the constant that it is, None where that is not known.
 
-    No pair of nodes is given more than ``conflicts`` of the SAT solver. A file that is not reached within ``cpu_s``
-    seconds of processor time is missing. Raises ToolFailed where ABC ends with an error.
+    No pair of nodes is given more than ``conflicts`` of the SAT solver. None where it all takes more than ``cpu_s``
+    seconds of processor time. Raises ToolFailed where ABC ends with an error.
     """
     plan.fresh_folder(folder)
-    plan.write(files, folder)
-    script = "".join(f"&r {name}; &fraig -C {conflicts}; &w {name}.swept\n" for name in files)
-    plan.write_file(folder / "abc.script", script)
-    arguments = ["sh", "-c", _LIMITED, str(math.ceil(cpu_s)), find(), "-q", "source abc.script"]
+    script = f"&r all.aig; &fraig -C {conflicts}; &w swept.aig\n"
+    plan.write({"all.aig": data, "abc.script": script}, folder)
     try:
-        run(arguments, folder, folder / "abc.log", 30 * cpu_s + 60)
+        _run(folder, cpu_s)
     except ToolFailed as failed:
         if not any(sign in str(failed) for sign in _ENDED):
             raise
-    found = {name: _outputs(folder / f"{name}.swept") for name in files}
-    return {name: outputs for name, outputs in found.items() if outputs is not None}
+        return None
+    return _outputs(folder / "swept.aig")
 
 
 def counterexample(folder: Path, data: bytes, cpu_s: float) -> str | None:
@@ -51,13 +46,17 @@ def counterexample(folder: Path, data: bytes, cpu_s: float) -> str | None:
     """
     plan.fresh_folder(folder)
     plan.write({"one.aig": data, "abc.script": "read_aiger one.aig\nstrash\nsat\nwrite_cex one.cex\n"}, folder)
-    arguments = ["sh", "-c", _LIMITED, str(math.ceil(cpu_s)), find(), "-q", "source abc.script"]
     try:
-        run(arguments, folder, folder / "abc.log", 30 * cpu_s + 60)
+        _run(folder, cpu_s)
     except ToolFailed:
         return None
     path = folder / "one.cex"
     return path.read_text().strip() if path.is_file() else None
+
+
+def _run(folder: Path, cpu_s: float) -> None:
+    arguments = ["sh", "-c", _LIMITED, str(math.ceil(cpu_s)), find(), "-q", "source abc.script"]
+    run(arguments, folder, folder / "abc.log", 30 * cpu_s + 60)
 
 
 def _outputs(path: Path) -> list[int | None] | None:
