@@ -17,6 +17,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -289,7 +290,9 @@ def judged(subject: Subject, mutant: Mutant, base: Path) -> dict[str, Any]:
         process = multiprocessing.get_context("fork").Process(
             target=_child, args=(subject, mutant, base, Path(scratch), theirs)
         )
-        process.start()
+        with ThreadPoolExecutor(1) as fresh:
+            # OpenMP keeps its workers for the thread that used it; they are gone in a child, which would wait for them.
+            fresh.submit(process.start).result()
         theirs.close()
         found = {"outcome": "caught", "by": "hang", "message": "", "cpu_s": 0.0}
         with contextlib.suppress(EOFError):
