@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -50,13 +51,13 @@ def run(subject: Any, mutant: Any, base: Path) -> dict[str, Any]:
     files = subject.files(base)
     return {
         "design": subject.name, "operator": mutant.operator, "difference": mutant.difference(files),
-        "digest": digest(mutant, files), **judged(subject, mutant, base),
+        "digest": digest(subject, mutant, files), **judged(subject, mutant, base),
     }  # fmt: skip
 
 
-def digest(mutant: Any, files: dict[str, str]) -> str:
-    """What stands for a mutant and the text it was made of."""
-    return hashlib.sha256(repr((mutant, files[mutant.file])).encode()).hexdigest()[:16]
+def digest(subject: Any, mutant: Any, files: dict[str, str]) -> str:
+    """What stands for a mutant of a design and the text it was made of."""
+    return hashlib.sha256(repr((subject.name, mutant, files[mutant.file])).encode()).hexdigest()[:16]
 
 
 def campaign(only: list[str], scale: float, seed: int, jobs: int) -> list[dict[str, Any]]:
@@ -75,7 +76,7 @@ def campaign(only: list[str], scale: float, seed: int, jobs: int) -> list[dict[s
         else:
             mutant_checks.prepare(subject, base)
         for mutant in make(subject, base, round(scale * SHARE[subject.kind]), seed + number):
-            found = known.get(digest(mutant, subject.files(base)))
+            found = known.get(digest(subject, mutant, subject.files(base)))
             found = found if found and found["outcome"] not in ("survived", "broken") else None
             results.append(found) if found else todo.append((subject, mutant, base))
     with ThreadPoolExecutor(jobs) as pool, Progress(*_COLUMNS) as progress:
@@ -100,7 +101,7 @@ def report(results: list[dict[str, Any]]) -> str:
     for design in dict.fromkeys(r["design"] for r in results):
         own = [r for r in results if r["design"] == design]
         count = Counter(r["outcome"] for r in own)
-        by = Counter(r["by"] for r in own if r["outcome"] == "caught")
+        by = Counter(re.sub("^test_.*", "its tests", r["by"]) for r in own if r["outcome"] == "caught")
         found = ", ".join(f"{name} {n}" for name, n in by.most_common())
         rows.append([design, *(str(count[o]) for o in ("invalid", "equivalent", "caught", "survived")), found])
         rows[-1].insert(1, str(len(own)))

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -151,12 +152,20 @@ def built(subject: Subject, files: Mapping[str, str], base: Path, work: Path) ->
         log = work / "hls" / "csim" / "compile.log"
         if subject.kind == "hls" and log.is_file() and re.search(r"error:", log.read_text(errors="replace")):
             return Verdict("invalid", "g++", str(exc))
-        by = "proof" if isinstance(exc, DesignError) else str(exc).split()[0]
-        return Verdict("caught", by, str(exc))
+        return Verdict("caught", _blame(exc), str(exc))
     if build.differences:
         engines = sorted({d.removeprefix("engine ").split(":")[0] for d in build.differences})
         return Verdict("caught", " and ".join(engines) or "build", build.differences[0])
     return None
+
+
+def _blame(error: FlowError) -> str:
+    """What ended a build: a proof, Yosys, a limit of time, or the program that the message begins with."""
+    if isinstance(error, DesignError):
+        return "proof"
+    if re.search(r"was stopped after|ended by signal", str(error)):
+        return "hang"
+    return "synthesis" if re.search(r"no hardware|yosys_run", str(error)) else str(error).split()[0]
 
 
 @contextmanager
@@ -179,7 +188,12 @@ def planted(kind: str, files: Mapping[str, str], out: Path) -> Iterator[None]:
         plan.write_file(folder / "netlist.v", files["netlist.v"])
         cells = yosys.cell_library()
         lines = [f"read_verilog -lib {cells}", f"read_verilog -lib {cells.with_name('cells_xtra.v')}"]
-        lines += ["read_verilog netlist.v", f"hierarchy -top {top}", "write_json netlist.json"]
+        lines += [
+            "read_verilog netlist.v",
+            f"hierarchy -purge_lib -top {top}",
+            "delete =*/p:*",
+            "write_json netlist.json",
+        ]
         return yosys.run_script(folder, "\n".join(lines) + "\n", "synth", timeout_s, folder / "yosys.log")
 
     synthesize, top = yosys.synthesize, ""
@@ -194,7 +208,7 @@ def planted(kind: str, files: Mapping[str, str], out: Path) -> Iterator[None]:
             stack.enter_context(mock.patch(target, emission(_imported(target))))
         if kind == "netlist":
             top = from_json((out / "sim" / "bench.json").read_text()).top
-            for step in ("synthesis", "netlist"):
+            for step in ("synthesis", "netlist", "netlist proof"):
                 plan.remove(out / ".state" / f"{step}.json")
             stack.enter_context(mock.patch("flow.tools.yosys.synthesize", synthesized))
         yield
@@ -276,7 +290,9 @@ def judged(subject: Subject, mutant: Mutant, base: Path) -> dict[str, Any]:
         process = multiprocessing.get_context("fork").Process(
             target=_child, args=(subject, mutant, base, Path(scratch), theirs)
         )
-        process.start()
+        with ThreadPoolExecutor(1) as fresh:
+            # OpenMP keeps its workers for the thread that used it; they are gone in a child, which would wait for them.
+            fresh.submit(process.start).result()
         theirs.close()
         found = {"outcome": "caught", "by": "hang", "message": "", "cpu_s": 0.0}
         with contextlib.suppress(EOFError):
