@@ -192,7 +192,7 @@ def test_a_real_build_owns_all_it_made_and_nothing_else(real):
 
 def test_a_build_from_before_there_was_a_record_goes_on(real, design_file, tmp_path):
     old = tmp_path / "old"
-    shutil.copytree(real, old, ignore=shutil.ignore_patterns("own.json", "shell", "notes.txt"))
+    shutil.copytree(real, old, ignore=shutil.ignore_patterns("own.json", "shell", "notes.txt", "netproof"))
     known = {name for name in files_below(old) if not name.startswith(".state")}
     (old / "rtl" / "mine.v").write_text("mine")
     own = load(old)
@@ -215,7 +215,7 @@ def test_parts_of_a_build_may_be_removed_by_hand(real, design_file, tmp_path):
 
 def test_only_folders_that_are_asked_for_are_in_the_way(tmp_path):
     options = Options(model=tmp_path, part=None, out=tmp_path, engines=("integer",), architecture="parallel")
-    assert set(places(options)[1]) == {"rtl", "sim", "synth"}
+    assert set(places(options)[1]) == {"rtl", "sim", "synth", "netproof"}
 
 
 def test_training_replaces_only_what_a_training_wrote(tmp_path):
