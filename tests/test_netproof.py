@@ -7,10 +7,11 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from builds import built
 from netlist_mutants import KINDS, mutant, really_equal
 from test_planted_bugs import small_design
 
-from flow import engines, pipeline, plan, results
+from flow import pipeline, plan, results
 from flow.adders import build_graphs
 from flow.emit.verilog import emit_parallel
 from flow.ir import to_json
@@ -245,8 +246,7 @@ def test_a_build_ends_as_a_mismatch_at_a_faulty_netlist_and_names_the_neuron(opt
         return done
 
     monkeypatch.setattr(yosys, "synthesize", faulty)
-    build = pipeline.run_build(options, lambda step, state: None, engines.run_engines)
-    report = results.report(build)
+    report = results.report(built(options))
     assert report["status"] == "mismatch" and report["proof"]["output"]["verilog-netlist"] == "refuted"
     assert report["proof"]["hidden"]["verilog-netlist"] == "proved"
     assert report["netlist_proof"]["refuted"] > 0 and report["undecided"] == []
@@ -257,9 +257,7 @@ def test_a_build_ends_as_a_mismatch_at_a_faulty_netlist_and_names_the_neuron(opt
 
 
 def test_a_folded_build_is_proved_from_its_text_to_its_netlist(options):
-    build = pipeline.run_build(
-        replace(options, architecture="folded", initiation_interval=40), lambda step, state: None, engines.run_engines
-    )
+    build = built(replace(options, architecture="folded", initiation_interval=40))
     found = results.report(build)
     assert {la: states["verilog-netlist"] for la, states in found["proof"].items()} == {
         "hidden": "proved", "output": "proved", "top module": "proved",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from builds import built
 
 from flow import engines, pipeline, results
 from flow.emit.rows import row_module
@@ -192,8 +193,7 @@ def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, m
         return replace(hardware, rtl=replace(hardware.rtl, files=files))
 
     monkeypatch.setattr(engines, "choose", faulty)
-    build = pipeline.run_build(small, lambda step, state: None, engines.run_engines)
-    found = results.report(build)
+    found = results.report(built(small))
     proved = {"design-graph": "proved", "graph-verilog": "proved", "verilog-netlist": "proved"}
     assert found["proof"] == {"first": proved, "last": {**proved, "graph-verilog": "refuted"}, "top module": proved}
     assert found["undecided"] == [] and found["status"] == "mismatch"
