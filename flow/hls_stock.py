@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import tempfile
 from dataclasses import replace
@@ -59,7 +61,8 @@ def _write(model: Path, backend: str, part: str | None, clock_period_ns: float, 
     with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
         graph, stock = stock_graph(design, part, backend, clock_period_ns, str(Path(folder) / "project"))
         try:
-            files = collect(graph, design)
+            with contextlib.redirect_stdout(io.StringIO()):  # some writers of hls4ml talk
+                files = collect(graph, design)
         except FileNotFoundError as exc:
             raise ToolFailed(f"this hls4ml cannot write {backend} projects: it comes without {exc.filename}") from None
         place = str(Path(folder) / "project").encode()
