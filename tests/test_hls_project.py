@@ -196,7 +196,7 @@ def test_random_schedules_and_interfaces_equal_the_integer_model(tmp_path: Path)
     [
         ({"dense_9": {"ReuseFactor": 2}}, "speaks of layer dense_9; the model has hidden, logits"),
         ({"hidden": {"Strategy": "Unrolled"}}, "layer hidden: grouped layers have Strategy Latency or Resource"),
-        ({"hidden": {"ReuseFactor": 0}}, "ReuseFactor must be a whole number of at least 1, not 0"),
+        ({"hidden": {"ReuseFactor": 0}}, r"ReuseFactor must be a whole number of 1 to \d+, not 0"),
         ({"hidden": {"Reuse": 2}}, "layer hidden: Reuse is not known"),
         ({"hidden": {"Groups": {"WeightBits": 4}}}, "Groups must be a list"),
         ({"hidden": {"Groups": [{"WeightBits": 8}]}}, "no group with WeightBits 8; the layer has 0, 1, 1.58, 4"),
