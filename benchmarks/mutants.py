@@ -1,6 +1,6 @@
 """Mutants of Verilog, netlists, HLS sources and the driver: each must be found out by the checks of a build.
 
-``python -m benchmarks.mutants`` makes 400 mutants from a seed (``tests/mutants*.py`` has the operators), lets the
+``python -m benchmarks.mutants`` makes 480 mutants from a seed (``tests/mutants*.py`` has the operators), lets the
 build of each design check them (``tests/mutant_checks.py``), sorts out by proof what is no fault at all and writes the
 section "Mutants" of ``RESULTS.md``. Verdicts are kept in ``benchmarks/work/mutants.jsonl``: an interrupted campaign
 goes on where it stopped; ``--fresh`` begins anew. ``--only hls`` looks at some designs alone and writes nothing.

@@ -90,13 +90,10 @@ def test_hardware_that_differs_once_in_many_inputs_is_not_the_same(subjects, emi
         return same_hardware(ports, files, changed, tmp_path / "pair", synthesis=False)
 
     assert same("assign out_data = ~(~output_y);")
-    assert not same("assign out_data = output_y ^ (hidden_y == 19'h00082);"), "which a single input vector reaches"
-    assert same("assign out_data = output_y ^ (hidden_y == 19'h2a51);"), "which none reaches"
+    late = "reg [14:0] late; always @(posedge clk) late <= in_data; "
+    assert not same(f"{late}assign out_data = output_y ^ (late == 15'h2a51);")
     assert not same("integer n = 0; always @(posedge clk) n <= n + 1; assign out_data = output_y ^ (n > 300);")
-    unreachable = (
-        "reg [14:0] late; always @(posedge clk) late <= in_data; assign out_data = output_y ^ (late[7:4] == 8);"
-    )
-    assert same(unreachable), "the second input is never -8"
+    assert same(f"{late}assign out_data = output_y ^ (late[7:4] == 8);"), "the second input is never -8"
 
 
 def test_every_operator_finds_places_and_changes_something(subjects, emitted, tmp_path):
