@@ -14,10 +14,9 @@ import cocotb
 
 from sim.axis_access import Read, Write
 from sim.axis_bench import BENCH, CONTROL, COUNTERS, ERRORS, PACKET, RESULT, STATUS
-from sim.axis_pins import Pause, Shell, never
+from sim.axis_pins import CYCLES, Pause, Shell, never
 from sim.lengths import lengths
 
-CYCLES = int(os.environ.get("NMP_LONG_CYCLES", "20000"))
 COUNTS = [COUNTERS + 4 * i for i in range(6)]
 KNOWN = [address for address, _ in BENCH.about["registers"].values()]
 READABLE = [*KNOWN, CONTROL, STATUS, ERRORS, PACKET, *COUNTS, 0x68, 0x200, 0xFFC]

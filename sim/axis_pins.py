@@ -5,6 +5,7 @@ As in the core's bench inputs change with the falling clock edge and everything 
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +26,8 @@ OUTPUTS = (
     "s_axis_tready", "s_axi_awready", "s_axi_wready", "s_axi_bresp", "s_axi_bvalid", "s_axi_arready", "s_axi_rdata",
     "s_axi_rresp", "s_axi_rvalid",
 )  # fmt: skip
+CYCLES = int(os.environ.get("NMP_LONG_CYCLES", "20000"))  # of a long phase; long packets may take five times as many
+MOST_CYCLES = 40 * CYCLES + 20_000  # with gaps and stalls: what has not ended by then never will
 KEEP = "1" * (BENCH.layout["bus_bits"] // 8)
 
 
@@ -213,8 +216,13 @@ class Shell:
     async def finish(self, longest: int = 0) -> None:
         """Cycles until every result and every register answer has come, then a few more in which nothing may."""
         patience = 4 * (BENCH.interval + BENCH.fill) + 64 + longest
+        left = MOST_CYCLES
         while self.beats or self.due or not all(side.finished for side in self.sides):
             await self.cycle()
+            left -= 1
+            if not left:  # something goes on for ever, so that it is never silent
+                problem(f"the streams did not end within {MOST_CYCLES} cycles ({self.phase})")
+                return
             if self.silent > patience:
                 problem(f"the streams stood still for {patience} cycles ({self.phase})")
                 return
