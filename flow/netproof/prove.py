@@ -23,7 +23,7 @@ from flow.tools import yosys
 
 Module = Mapping[str, Any]  # a flat module of Yosys' JSON
 
-CPU_S = 30.0  # of each stage of the solver's work
+CPU_S = 12.0  # of each stage of the solver's work
 _YOSYS_S = 1800.0
 _ROUNDS = 4  # in which registers are related that have no name in the netlist
 
