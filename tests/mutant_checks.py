@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -290,7 +291,9 @@ def judged(subject: Subject, mutant: Mutant, base: Path) -> dict[str, Any]:
         process = multiprocessing.get_context("fork").Process(
             target=_child, args=(subject, mutant, base, Path(scratch), theirs)
         )
-        with ThreadPoolExecutor(1) as fresh:
+        with ThreadPoolExecutor(1) as fresh, warnings.catch_warnings():
+            # JAX, where another test loaded it, warns of its threads, which a child lacks: no check uses it.
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             # OpenMP keeps its workers for the thread that used it; they are gone in a child, which would wait for them.
             fresh.submit(process.start).result()
         theirs.close()
