@@ -16,7 +16,10 @@ from flow.adders import build_graphs
 from flow.emit.verilog import emit_parallel
 from flow.ir import to_json
 from flow.netlist import read_netlist
+from flow.netproof.aig import FALSE, TRUE, Aig
+from flow.netproof.decide import Decider
 from flow.netproof.prove import compare, prove_netlist, read_gates, read_text
+from flow.netproof.words import added, extended
 from flow.parts import resolve
 from flow.tools import yosys
 
@@ -264,3 +267,28 @@ def test_a_folded_build_is_proved_from_its_text_to_its_netlist(options):
     }  # fmt: skip
     counts = found["netlist_proof"]
     assert counts["proved"] == counts["cones"] > build.synthesis["ff"] // 2 and not found["undecided"]
+
+
+def test_the_bits_of_a_product_are_tried_where_sat_would_not_end(tmp_path):
+    g, rng = Aig(), random.Random(SEED)
+    a, b = [g.variable() for _ in range(9)], [g.variable() for _ in range(8)]
+
+    def product(x, y):
+        rows = [[FALSE] * i + [g.both(p, q) for p in x] for i, q in enumerate(y)]
+        total = rows[0]
+        for row in rows[1:]:
+            width = max(len(total), len(row))
+            word, carry = added(g, extended(total, width, False), extended(row, width, False), FALSE)
+            total = [*word, carry]
+        return total
+
+    decider = Decider(g, tmp_path, cpu_s=1)
+    pairs = list(zip(product(a, b), product(b, a), strict=True))
+    assert decider.false([g.differ(p, q) for p, q in pairs]) == [True] * 17
+    rare = TRUE  # one assignment in 2 ** 17
+    for x in (*a, *b):
+        rare = g.both(rare, x ^ rng.randrange(2))
+    wrong = g.differ(pairs[8][0], g.differ(pairs[8][1], rare))
+    assert decider.false([wrong]) == [False]
+    (found,) = decider.assignments([wrong])
+    assert found is not None and g.values([wrong], found, 1) == [1]

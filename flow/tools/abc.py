@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 from flow import plan
@@ -12,6 +13,7 @@ from flow.tools.process import run
 from flow.tools.yosys import package_folder
 
 _LIMITED = 'ulimit -t "$0"; exec "$@"'  # processor time: how long it takes on a busy machine does not change a result
+_TIME = re.compile(r"total: *([\d.]+) seconds")  # of ABC's command "time": its processor time
 _ENDED = ("was ended by signal", "was stopped after")  # out of time, or memory
 
 
@@ -21,22 +23,24 @@ def find() -> str:
     return find_program("yosys-abc", "NMP_ABC", remedy, also=[package_folder()])
 
 
-def constant_outputs(folder: Path, data: bytes, conflicts: int, cpu_s: float) -> list[int | None] | None:
+def constant_outputs(folder: Path, data: bytes, conflicts: int, cpu_s: float) -> tuple[list[int | None] | None, float]:
     """Sweep an AIGER file in an emptied ``folder``: per output the constant that it is, None where that is not known.
 
-    No pair of nodes is given more than ``conflicts`` of the SAT solver. None where it all takes more than ``cpu_s``
-    seconds of processor time. Raises ToolFailed where ABC ends with an error.
+    No pair of nodes is given more than ``conflicts`` of the SAT solver. None for all of it where it takes more than
+    ``cpu_s`` seconds of processor time; how many it took stands beside it. Raises ToolFailed where ABC ends with an
+    error.
     """
     plan.fresh_folder(folder)
-    script = f"&r all.aig; &fraig -C {conflicts}; &w swept.aig\n"
+    script = f"&r all.aig; &fraig -C {conflicts}; &w swept.aig; time\n"
     plan.write({"all.aig": data, "abc.script": script}, folder)
     try:
-        _run(folder, cpu_s)
+        log = _run(folder, cpu_s)
     except ToolFailed as failed:
         if not any(sign in str(failed) for sign in _ENDED):
             raise
-        return None
-    return _outputs(folder / "swept.aig")
+        return None, cpu_s
+    spent = _TIME.findall(log)
+    return _outputs(folder / "swept.aig"), float(spent[-1]) if spent else cpu_s
 
 
 def counterexample(folder: Path, data: bytes, cpu_s: float) -> str | None:
@@ -54,9 +58,9 @@ def counterexample(folder: Path, data: bytes, cpu_s: float) -> str | None:
     return path.read_text().strip() if path.is_file() else None
 
 
-def _run(folder: Path, cpu_s: float) -> None:
+def _run(folder: Path, cpu_s: float) -> str:
     arguments = ["sh", "-c", _LIMITED, str(math.ceil(cpu_s)), find(), "-q", "source abc.script"]
-    run(arguments, folder, folder / "abc.log", 30 * cpu_s + 60)
+    return run(arguments, folder, folder / "abc.log", 30 * cpu_s + 60).text
 
 
 def _outputs(path: Path) -> list[int | None] | None:
