@@ -20,10 +20,10 @@ import keras
 import numpy as np
 from results_file import table, write_section
 
-from keras_models.data import load_dataset
-from keras_models.fit import FitConfig, fit, score_of
-from keras_models.methods import METHODS, ModelSpec
-from keras_models.preprocess import Preprocessing
+from keras_models.data.loaders import load_dataset
+from keras_models.data.preprocess import Preprocessing
+from keras_models.methods.catalog import METHODS, ModelSpec
+from keras_models.training.fit import FitConfig, fit, score_of
 
 HIDDEN = (32, 32)
 ROWS = 20000  # of a training part, enough to rank variants

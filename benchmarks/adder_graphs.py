@@ -25,15 +25,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.results_file import write_section
-from flow import parts, plan, route
-from flow.adders import build_graphs
-from flow.check import check
-from flow.cost import graph_luts
-from flow.emit.verilog import emit_parallel
-from flow.fixed import Fixed, Ints, Quantizer
-from flow.ir import Design, Layer, Neuron, from_json
-from flow.passes.group import group
-from flow.passes.widths import widths
+from flow.core.check import check
+from flow.core.design import Design, Layer, Neuron, from_json
+from flow.core.fixed import Fixed, Ints, Quantizer
+from flow.core.passes.group import group
+from flow.core.passes.widths import widths
+from flow.emit.rtl.verilog import emit_parallel
+from flow.files import plan
+from flow.netlist import place_and_route
+from flow.parallel.cost import graph_luts
+from flow.parallel.generators import build_graphs
+from flow.parts import catalog
 from flow.tools import nextpnr, yosys
 
 RELAXED_NS = 1e6  # one register stage
@@ -173,10 +175,10 @@ def _yosys_memory_mb(folder: Path, script: str) -> float:
 
 def placed_luts(folder: Path, top: str) -> int:
     """LUT sites that hold logic of the design once nextpnr has placed it in xc7z020, between registers at its ports."""
-    part, place = parts.resolve("xc7z020"), plan.fresh_folder(folder / "place")
-    route.prepare(place, folder / "netlist.json", top, TIMEOUT_S)
+    part, place = catalog.resolve("xc7z020"), plan.fresh_folder(folder / "place")
+    place_and_route.prepare(place, folder / "netlist.json", top, TIMEOUT_S)
     nextpnr.place_and_route(place, part, 20.0, 1, TIMEOUT_S, place_only=True)
-    return route.placed_sites(place / nextpnr.PLACED)["design"]
+    return place_and_route.placed_sites(place / nextpnr.PLACED)["design"]
 
 
 def row(name: str, design: Design, folder: Path, place: bool) -> str:

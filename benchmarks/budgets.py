@@ -20,8 +20,8 @@ RUNS = {
     "unsw_nb15": (["--hidden", "64-32", "--epochs", "120", "--split-key", "split_dedup"], (600, 1500)),
 }
 NOTES = """
-LUT: Yosys, of the model that training chose, as its build reports them. Estimate: of `keras_models.cost`, which steers.
-Seconds are of training with its counts, on two cores with a load of 13.
+LUT: Yosys, of the model that training chose, as its build reports them. Estimate: of
+`keras_models.layers.cost`, which steers. Seconds are of training with its counts, on two cores with a load of 13.
 """
 
 

@@ -44,15 +44,15 @@ def stem(name: str, hidden: str, budget: float) -> str:
 
 def train_set(name: str, hidden: str, budgets: list[float], work: Path) -> None:
     """Train the missing designs of one set and shape; what is compiled for the first serves them all."""
+    from flow.build.state import finish
+    from flow.core.design import to_json
     from flow.extract import extract
-    from flow.ir import to_json
-    from flow.pipeline import finish
     from keras_models import train
-    from keras_models.choice import method_and_spec
-    from keras_models.data import load_dataset
-    from keras_models.export import export_integer
-    from keras_models.fit import engine_for, fit
-    from keras_models.preprocess import Preprocessing
+    from keras_models.data.loaders import load_dataset
+    from keras_models.data.preprocess import Preprocessing
+    from keras_models.layers.export import export_integer
+    from keras_models.training.choice import method_and_spec
+    from keras_models.training.fit import engine_for, fit
 
     mode = "hardware" if budgets[0] else "paper"
     options = train.parser().parse_args(["--data", name, "--out", "m.h5", "--hidden", hidden, "--mode", mode])
@@ -84,12 +84,12 @@ def train_set(name: str, hidden: str, budgets: list[float], work: Path) -> None:
 
 def synthesized(record: dict[str, Any]) -> dict[str, float]:
     """LUTs of the design by Yosys, and those that its adder graphs let expect."""
-    from flow import plan
-    from flow.adders import build_graphs
-    from flow.cost import graph_luts
-    from flow.emit.verilog import emit_parallel
-    from flow.ir import from_json
-    from flow.netlist import read_netlist
+    from flow.core.design import from_json
+    from flow.emit.rtl.verilog import emit_parallel
+    from flow.files import plan
+    from flow.netlist.read import read_netlist
+    from flow.parallel.cost import graph_luts
+    from flow.parallel.generators import build_graphs
     from flow.tools import yosys
 
     design = from_json(record["design"])
@@ -124,7 +124,7 @@ def measure(chosen: list[str], work: Path) -> None:
 
 def load(work: Path) -> list[dict[str, Any]]:
     """All designs measured so far: estimate and LUTs."""
-    from keras_models.cost import luts_of_export
+    from keras_models.layers.cost import luts_of_export
 
     found = []
     for file in sorted(work.glob("*.luts")):
@@ -167,12 +167,12 @@ def draw(designs: list[dict[str, Any]], path: Path) -> None:
 
 
 NOTES = """
-Estimate: `keras_models.cost`, which budgets, fronts and `m.train.json` use, and which the differentiable term of the
-loss has as its value (but for tables and signals that nobody uses). Adder graphs: `flow.cost` on the graphs that become
-Verilog. Yosys at 10 ns, LUT sites as in the build's report. 16 or 32-32 hidden neurons, about 2,500 steps on at most
-4,000 rows; budgets of 150 to 2,000 LUTs, or paper mode, whose one-bit weights and 8- and 16-bit activations the
-estimate was not fitted to. Its constants were fitted to an earlier training of the designs in hardware mode (but
-covertype_93k and kth_vod with 32-32 neurons); these are trained since.
+Estimate: `keras_models.layers.cost`, which budgets, fronts and `m.train.json` use, and which the
+differentiable term of the loss has as its value (but for tables and signals that nobody uses). Adder graphs:
+`flow.parallel.cost` on the graphs that become Verilog. Yosys at 10 ns, LUT sites as in the build's report. 16 or 32-32
+hidden neurons, about 2,500 steps on at most 4,000 rows; budgets of 150 to 2,000 LUTs, or paper mode, whose one-bit
+weights and 8- and 16-bit activations the estimate was not fitted to. Its constants were fitted to an earlier training
+of the designs in hardware mode (but covertype_93k and kth_vod with 32-32 neurons); these are trained since.
 """
 
 

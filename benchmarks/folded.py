@@ -23,19 +23,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results_file import table, write_section
-from flow import parts, plan
-from flow.check import check
-from flow.emit.folded import emit_folded
-from flow.emit.verilog import Rtl
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron, to_json
-from flow.lowered import lower
-from flow.netlist import read_netlist
-from flow.passes.group import group
-from flow.passes.prune import prune
-from flow.passes.widths import widths
-from flow.solver import interval_for, smallest
-from flow.steps import digest_of
+from flow.core.check import check
+from flow.core.design import Design, Layer, Neuron, to_json
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.passes.group import group
+from flow.core.passes.prune import prune
+from flow.core.passes.widths import widths
+from flow.emit.rtl.folded import emit_folded
+from flow.emit.rtl.verilog import Rtl
+from flow.files import plan
+from flow.files.steps import digest_of
+from flow.folded.lowering import lower
+from flow.folded.search import interval_for, smallest
+from flow.netlist.read import read_netlist
+from flow.parts import catalog
 from flow.tools import yosys
 
 HERE = Path(__file__).parent
@@ -90,7 +91,7 @@ def measure(
     ``known`` are earlier figures: kept if they are of the same Verilog, or marked ``stale`` if they are not and nothing
     is to be synthesized.
     """
-    part, lowered = parts.resolve("xc7z020"), lower(design)
+    part, lowered = catalog.resolve("xc7z020"), lower(design)
     folding = smallest(lowered, part, interval)
     rtl = emit_folded(folding, CLOCK_NS)
     synthesize = synthesize and folding.cost.lut < _SYNTHESIZED_LUT

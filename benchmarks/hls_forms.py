@@ -22,11 +22,11 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.results_file import table, write_section
-from flow.emit.hls_schedule import HlsChoices
-from flow.emit.hls_stock import emit_hls_stock, stock_graph
-from flow.evaluate import evaluate, to_float
-from flow.hls_batch import compile_batch, run_hls_batch
+from flow.core.evaluate import evaluate, to_float
+from flow.emit.hls.schedule import HlsChoices
+from flow.emit.hls.stock import emit_hls_stock, stock_graph
 from flow.tools.hls_compile import simulate
+from flow.verify.hls_batch import compile_batch, run_hls_batch
 
 HERE = Path(__file__).parent
 RECORD = HERE / "work" / "hls_forms.jsonl"

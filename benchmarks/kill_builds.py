@@ -129,8 +129,8 @@ def _prepare() -> None:
     sys.path.insert(0, str(HERE.parent / "tests"))
     from strategies import random_design
 
-    from flow.ir import to_json
-    from flow.pipeline import finish
+    from flow.build.state import finish
+    from flow.core.design import to_json
 
     WORK.mkdir(parents=True, exist_ok=True)
     (WORK / "design.json").write_text(to_json(finish(random_design(12, max_layers=2))))

@@ -265,6 +265,6 @@ float values, whose tables count in bytes and not in bits; CMPQ's activations ar
 These are small networks on samples: rankings of methods, not the best scores of the sets. The paper's Covertype and
 Higgs figures are of 581,012 and 11,000,000 rows and 4 x 512 networks, ours of samples of subsets of 93 and 23 thousand:
 beside each other, not comparable. LUTs, carry chains ("adders") and pJ per result (45 nm, 32-bit addition 0.1 pJ) are
-of the first seed's proved adder graphs by `flow.cost`; "no" is a method whose weights have no integer form. Training
-seconds hold compilation, shared by the seeds, with two runs at a time on two cores.
+of the first seed's proved adder graphs by `flow.parallel.cost`; "no" is a method whose weights have no integer form.
+Training seconds hold compilation, shared by the seeds, with two runs at a time on two cores.
 """

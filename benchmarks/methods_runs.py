@@ -67,9 +67,10 @@ class Runner:
     """Trains one method on one set with any number of seeds; what is compiled for the first serves them all."""
 
     def __init__(self, name: str, method: str) -> None:
-        from keras_models import choice, train
-        from keras_models.data import load_dataset
-        from keras_models.preprocess import Preprocessing
+        from keras_models import train
+        from keras_models.data.loaders import load_dataset
+        from keras_models.data.preprocess import Preprocessing
+        from keras_models.training import choice
 
         self.name, self.method_name = name, method
         self.options = train.parser().parse_args(["--data", name, *_COMMON, *SETS[name], *METHODS[method]])
@@ -110,7 +111,7 @@ class Runner:
         """A run's result, with a weight of the cost in bits or the options' own."""
         import keras
 
-        from keras_models.fit import engine_for, fit
+        from keras_models.training.fit import engine_for, fit
 
         keras.utils.set_random_seed(seed)
         fresh = self.method.build(dataclasses.replace(self.spec, seed=seed))
@@ -128,10 +129,10 @@ class Runner:
         return fit(self.model, self.method, self.parts, self.task, config, engine=self.engine)
 
     def _point(self, design: Path) -> dict[str, Any]:
+        from flow.build.state import finish
+        from flow.core.design import to_json
         from flow.extract.design import extract
-        from flow.ir import to_json
-        from flow.pipeline import finish
-        from keras_models.fit import score_of
+        from keras_models.training.fit import score_of
 
         luts, statistics = self.method.describe(self.model)
         point = {
@@ -157,9 +158,9 @@ def _sample(part: tuple[np.ndarray, np.ndarray], preprocessing: Any, limit: int 
 
 def hardware(design: Path) -> dict[str, Any]:
     """LUTs, adders and energy per result of a design's generated adder graphs."""
-    from flow.adders import build_graphs
-    from flow.cost import graph_energy_pj, graph_luts
-    from flow.ir import from_json
+    from flow.core.design import from_json
+    from flow.parallel.cost import graph_energy_pj, graph_luts
+    from flow.parallel.generators import build_graphs
 
     graphs = build_graphs(from_json(design.read_text()))
     return {

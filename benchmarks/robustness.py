@@ -20,7 +20,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks.results_file import table, write_section
-from flow.errors import FlowError
+from flow.core.errors import FlowError
 
 HERE = Path(__file__).parent
 RECORD = HERE / "work" / "robustness.jsonl"

@@ -21,14 +21,16 @@ import numpy as np
 
 from benchmarks import folded
 from benchmarks.results_file import table, write_section
-from flow import parts, plan, route
-from flow.emit.folded import emit_folded
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron, to_json
-from flow.lowered import lower
-from flow.netlist import read_netlist
-from flow.solver import interval_for, smallest
-from flow.steps import digest_of
+from flow.core.design import Design, Layer, Neuron, to_json
+from flow.core.fixed import Fixed, Quantizer
+from flow.emit.rtl.folded import emit_folded
+from flow.files import plan
+from flow.files.steps import digest_of
+from flow.folded.lowering import lower
+from flow.folded.search import interval_for, smallest
+from flow.netlist import place_and_route
+from flow.netlist.read import read_netlist
+from flow.parts import catalog
 from flow.tools import yosys
 
 TRAINED = [("kth_mesh", 6.0), ("kth_mesh", 10.0), ("unsw_nb15", 6.0), ("unsw_nb15", 10.0), ("digits", 7.0)]
@@ -111,7 +113,7 @@ FOLDED = {
 def folded_row(name: str, out: Path) -> list[str]:
     """Synthesize and route a folded network; finished figures are kept beside the work, by the RTL's digest."""
     title, sizes, interval = FOLDED[name]
-    folding = smallest(lower(folded.trained_like(sizes, title)), parts.resolve("xc7z020"), interval)
+    folding = smallest(lower(folded.trained_like(sizes, title)), catalog.resolve("xc7z020"), interval)
     rtl = emit_folded(folding, folded.CLOCK_NS)
     key, store = digest_of(*rtl.files.values()), plan.folder(out) / "figures.json"
     figures = json.loads(store.read_text()) if store.is_file() else {}
@@ -121,8 +123,8 @@ def folded_row(name: str, out: Path) -> list[str]:
         yosys.synthesize(plan.folder(out / "synth"), script, 7200.0)
         net = out / "synth" / "netlist.json"
         found = read_netlist(net, rtl.top)
-        routed = route.route(
-            plan.fresh_folder(out / "route"), net, rtl.top, parts.resolve("xc7z020"), folded.CLOCK_NS, 3600.0,
+        routed = place_and_route.route(
+            plan.fresh_folder(out / "route"), net, rtl.top, catalog.resolve("xc7z020"), folded.CLOCK_NS, 3600.0,
             lambda _: None, seeds=(1,),
         )  # fmt: skip
         figures = {"key": key, **asdict(found.resources), "estimate_ns": found.longest_path.delay_ns, **asdict(routed)}

@@ -59,9 +59,9 @@ def seconds(name: str, rounds: int) -> list[list[float]]:
     """Seconds per epoch, a row per round and a column per system, in this process' backend."""
     import keras
 
-    from keras_models.cost import set_beta
-    from keras_models.engine import OptimizerConfig, make_engine
-    from keras_models.models import build_mlp
+    from keras_models.layers.cost import set_beta
+    from keras_models.loop.compiled import OptimizerConfig, make_engine
+    from keras_models.methods.models import build_mlp
 
     inputs, hidden, outputs, batch = NETWORKS[name]
     random = np.random.default_rng(0)

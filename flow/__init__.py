@@ -7,7 +7,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """``flow.hls`` and ``flow.hls4ml_config``: hls4ml is imported only when one of them is asked for."""
+    """``flow.hls`` and ``flow.hls4ml_config``, imported when one of them is asked for."""
     if name in ("hls", "hls4ml_config"):
         hls = import_module("flow.hls")
         return hls if name == "hls" else hls.hls4ml_config

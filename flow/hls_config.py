@@ -1,52 +1,6 @@
-"""``python -m flow.hls_config``: the hls4ml configuration of a model with its width groups, as YAML to edit."""
+"""``python -m flow.hls_config``."""
 
-from __future__ import annotations
-
-import os
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from flow.errors import FlowError, NotOurs
-from flow.terminal import error, protect
-from keras_models.untrusted import one_line
-
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
-@app.command()
-def main(
-    model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a build's design.json.")],
-    out: Annotated[Path, typer.Option(help="YAML file to write.")] = Path("hls.yml"),
-    strategy: Annotated[
-        str, typer.Option(help="Strategy of every group to begin with: Latency or Resource.")
-    ] = "Latency",
-    reuse_factor: Annotated[int, typer.Option(min=1, help="Reuse factor of every group to begin with.")] = 1,
-) -> None:
-    """Write the configuration that ``flow.build --hls-config`` and hls4ml itself take.
-
-    It lists every layer's groups by weight width, each with its own Strategy and ReuseFactor.
-    """
-    protect()
-    try:
-        if os.path.lexists(out):  # it is meant to be edited
-            raise NotOurs(f"{out} is there already, perhaps edited; remove it or choose another name with --out")
-        from flow.hls import hls4ml_config
-        from flow.pipeline import ModelFile, finish
-
-        source = ModelFile(model)
-        if source.is_design:
-            from flow.hls import design_config
-
-            design_config(finish(source.given), out, strategy, reuse_factor)
-        else:
-            hls4ml_config(source.keras(), out, strategy, reuse_factor)
-    except FlowError as exc:
-        error(str(exc))
-        raise typer.Exit(exc.exit_status) from None
-    typer.echo(f"{one_line(str(out))} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
-
+from flow.hls.config_command import app
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="python -m flow.hls_config")

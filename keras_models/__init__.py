@@ -1,7 +1,7 @@
 """Neuron-level mixed precision training (NMP-QAT): layers, hardware cost, data loaders and the trainer.
 
-Names are resolved on first use, so that ``import keras_models.data`` or ``keras_models.preprocess`` needs NumPy only
-and never imports Keras.
+Names are resolved on first use, so that ``import keras_models.data.loaders`` needs NumPy only and never imports
+Keras.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
-    "NMPDense": "layers",
-    "NMPActivation": "activations",
-    "NMPInputQuantizer": "activations",
-    "estimated_luts": "cost",
-    "hardware_cost": "cost",
-    "set_beta": "cost",
-    "export_integer": "export",
-    "build_mlp": "models",
-    "bit_statistics": "models",
-    "load_model": "models",
-    "build_tabformer": "tabformer",
-    "TabSpec": "tabformer",
-    "FieldEmbedding": "tokens",
-    "PositionEmbedding": "tokens",
-    "TokenAttention": "tokens",
-    "load_dataset": "data",
-    "DataError": "data",
-    "ParetoFront": "callbacks",
-    "PrecisionPictures": "callbacks",
-    "Preprocessing": "preprocess",
+    "NMPDense": "layers.dense",
+    "NMPActivation": "layers.activations",
+    "NMPInputQuantizer": "layers.activations",
+    "estimated_luts": "layers.cost",
+    "hardware_cost": "layers.cost",
+    "set_beta": "layers.cost",
+    "export_integer": "layers.export",
+    "build_mlp": "methods.models",
+    "bit_statistics": "methods.models",
+    "load_model": "methods.models",
+    "build_tabformer": "methods.tabformer",
+    "TabSpec": "methods.tabformer",
+    "FieldEmbedding": "layers.tokens",
+    "PositionEmbedding": "layers.tokens",
+    "TokenAttention": "layers.tokens",
+    "load_dataset": "data.loaders",
+    "DataError": "data.loaders",
+    "ParetoFront": "training.callbacks",
+    "PrecisionPictures": "training.callbacks",
+    "Preprocessing": "data.preprocess",
 }
 
 __all__ = sorted(_EXPORTS)

@@ -16,20 +16,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import choice
-from .choice import UsageError, sizes_of
-from .data import DataError, Dataset, load_dataset
-from .labels import label_remarks
-from .output import check_place, write, write_run_pictures
-from .preprocess import Preprocessing
-from .schedule import WARM_UP
-from .untrusted import one_line
+from keras_models.data.labels import label_remarks
+from keras_models.data.loaders import DataError, Dataset, load_dataset
+from keras_models.data.preprocess import Preprocessing
+from keras_models.training import choice
+from keras_models.training.choice import UsageError, sizes_of
+from keras_models.training.output import check_place, write, write_run_pictures
+from keras_models.training.schedule import WARM_UP
+from keras_models.untrusted import one_line
 
 if TYPE_CHECKING:
     import keras
 
-    from .fit import FitConfig, FitResult
-    from .methods import Method
+    from keras_models.methods.catalog import Method
+    from keras_models.training.fit import FitConfig, FitResult
 
 METHOD_NAMES = ("nmp", "uniform", "float", "layerwise", "adq", "sigmaquant", "releq", "cmpq")
 LEARNING = ("nmp", "layerwise")  # methods whose widths follow the hardware cost
@@ -168,7 +168,7 @@ def keep_tensorflow_out(method: str) -> None:
 
 def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
     """Training settings: what was given, else the mode's defaults."""
-    from .fit import FitConfig
+    from keras_models.training.fit import FitConfig
 
     paper = options.method == "nmp" and options.mode == "paper"
     default = MODE_DEFAULTS["paper" if paper else "hardware"]
@@ -201,8 +201,8 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     """Preprocess, build, fit, write; returns the content of ``m.train.json``."""
     import keras
 
-    from .checkpoint import Checkpoint
-    from .fit import fit
+    from keras_models.training.checkpoint import Checkpoint
+    from keras_models.training.fit import fit
 
     preprocessing = Preprocessing.fit(dataset)
     parts = {}
@@ -220,11 +220,11 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     with ExitStack() as stack:
         listeners: list[Any] = []
         if not options.quiet:
-            from .progress import EpochProgress
+            from keras_models.training.progress import EpochProgress
 
             listeners.append(stack.enter_context(EpochProgress(config.epochs)))
         if options.tensorboard is not None:
-            from .summaries import Summaries
+            from keras_models.training.summaries import Summaries
 
             listeners.append(stack.enter_context(Summaries(options.tensorboard)).epoch)
         result = fit(model, method, parts, dataset.task, config, checkpoint=checkpoint,
@@ -249,7 +249,7 @@ def summary(
     """The content of ``m.train.json`` for the model as it is (the best one of the run)."""
     import keras
 
-    from .fit import score_of
+    from keras_models.training.fit import score_of
 
     best = result.best
     assert best is not None

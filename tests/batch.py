@@ -15,20 +15,22 @@ from pathlib import Path
 import numpy as np
 from strategies import random_design
 
-from flow import parts, plan, simulate
-from flow.architecture import Hardware, choose
-from flow.bench import Bench, Element
-from flow.emit.cells import cell_models
-from flow.emit.testbench import describe
-from flow.emit.verilog import Rtl
-from flow.errors import FlowError
-from flow.evaluate import evaluate
-from flow.fixed import Ints
-from flow.hls_batch import run_hls_batch
-from flow.ir import Design
-from flow.pipeline import finish
+from flow.bench.description import Bench, Element
+from flow.bench.vectors import make_vectors
+from flow.build.architecture import Hardware, choose
+from flow.build.state import finish
+from flow.core.design import Design
+from flow.core.errors import FlowError
+from flow.core.evaluate import evaluate
+from flow.core.fixed import Ints
+from flow.emit.rtl.cells import cell_models
+from flow.emit.rtl.testbench import describe
+from flow.emit.rtl.verilog import Rtl
+from flow.files import plan
+from flow.parts import catalog
 from flow.tools import yosys
-from flow.vectors import make_vectors
+from flow.verify import simulate
+from flow.verify.hls_batch import run_hls_batch
 
 TOP = "batch"
 
@@ -93,7 +95,7 @@ class Case:
 def make_case(seed: int, architecture: str, vectors: int, max_layers: int = 6, max_size: int = 6) -> Case:
     """The case of a seed; the clock period follows from the seed too."""
     design = finish(random_design(seed, name=f"d{seed}", max_layers=max_layers, max_size=max_size))
-    hardware = choose(design, parts.resolve("xc7z020"), (10.0, 7.0, 5.5)[seed % 3], architecture)
+    hardware = choose(design, catalog.resolve("xc7z020"), (10.0, 7.0, 5.5)[seed % 3], architecture)
     inputs = make_vectors(design, vectors, seed=seed)
     return Case(design, hardware, inputs, evaluate(design, inputs))
 

@@ -1,12 +1,13 @@
 """Builds run in the test's own process, as the command line runs them."""
 
-from flow import engines, pipeline, stages
-from flow.steps import build_lock
+from flow.build import stages, state
+from flow.build.engines import all
+from flow.files.steps import build_lock
 
 
-def built(options: pipeline.Options) -> pipeline.Build:
+def built(options: state.Options) -> state.Build:
     """The finished build that ``options`` ask for."""
     build = stages.prepare(options, lambda step, state: None, lambda step, what: None)
-    with build_lock(options.out, "build", *pipeline.places(options)):
-        stages.perform(build, engines.run_engines)
+    with build_lock(options.out, "build", *state.places(options)):
+        stages.perform(build, all.run_engines)
     return build

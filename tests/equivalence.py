@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow import plan
-from flow.bench import Bench, Element
-from flow.errors import ToolFailed
-from flow.ir import Design
-from flow.lanes import Layout
+from flow.bench.bus_layout import Layout
+from flow.bench.description import Bench, Element
+from flow.core.design import Design
+from flow.core.errors import ToolFailed
+from flow.files import plan
 from flow.tools import process, yosys
 from flow.tools.hls_compile import FLAGS
 

@@ -19,10 +19,10 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
     import keras
     import qkeras
 
-from flow.errors import FlowError
+from flow.bench.vectors import off_grid
+from flow.core.errors import FlowError
+from flow.core.passes.widths import widths
 from flow.extract import compare_with_keras, extract, float32_exactness, keras_outputs
-from flow.passes.widths import widths
-from flow.vectors import off_grid
 from keras_models import NMPActivation, NMPDense, NMPInputQuantizer
 
 VECTORS = 600

@@ -3,16 +3,16 @@
 import json
 from typing import Any
 
-from flow import results
-from flow.fixed import Fixed, Quantizer
-from flow.folding import fold
-from flow.folds import Weights
-from flow.ir import Design, Layer, Neuron
-from flow.lowered import lower
-from flow.parts import resolve
-from flow.pipeline import finish
-from flow.results_detail import input_columns
-from flow.solver import explain
+from flow.build import report_data
+from flow.build.report_detail import input_columns
+from flow.build.state import finish
+from flow.core.design import Design, Layer, Neuron
+from flow.core.fixed import Fixed, Quantizer
+from flow.folded.allocate import fold
+from flow.folded.folding import Weights
+from flow.folded.lowering import lower
+from flow.folded.search import explain
+from flow.parts.catalog import resolve
 
 HOSTILE = "<script>alert('x')</script>\"&'; onfocus="
 
@@ -40,7 +40,7 @@ def report(name: str = "nmp", layer: str = "dense", **changes: Any) -> dict[str,
         "schema": 1, "status": "ok", "design": name, "head": "logits", "part": "xc7z020clg400-1",
         "clock_period_ns": 10.0, "architecture": "parallel", "latency_cycles": 3, "initiation_interval": 1,
         "layer_latency_cycles": {layer: 2, "output": 1}, "estimated_critical_path_ns": 9.5,
-        "inputs": input_columns(made), "layers": results.layer_rows(made, usage), "verification": engines,
+        "inputs": input_columns(made), "layers": report_data.layer_rows(made, usage), "verification": engines,
         "synthesis": {
             "tool": "yosys (pyosys)", "version": "0.70", "lut": 41, "lut_placed": 44,
             "ff": 60, "dsp": 0, "bram18": 0, "fits": True,
@@ -70,7 +70,7 @@ def folded_report() -> dict[str, Any]:
                         for la in told["layers"]}, "other": 5}  # fmt: skip
     found = sum(sum(la["parts"].values()) + la["shared"] for la in usage["layers"].values()) + 5
     changes = {
-        "architecture": "folded", "folding": told, "layers": results.layer_rows(made, usage),
+        "architecture": "folded", "folding": told, "layers": report_data.layer_rows(made, usage),
         "initiation_interval": folding.interval, "latency_cycles": sum(la.latency for la in folding.layers),
         "layer_latency_cycles": {la.layer.name: la.latency for la in folding.layers},
     }  # fmt: skip
@@ -81,8 +81,8 @@ def folded_report() -> dict[str, Any]:
 
 def sweep_page() -> str:
     """The page of a sweep of six trials, one of which failed."""
-    from flow.explore.page import front_page
-    from flow.explore.space import Settings
+    from flow.sweep.page import front_page
+    from flow.sweep.space import Settings
 
     settings = Settings("digits", "0", "xc7z020clg400-1", "split", None, 10.0, "lut", ("16", "32-16"), ("default",),
                         (1e-6, 1e-3), None, ("parallel",), (), 60, 0, "classification")  # fmt: skip

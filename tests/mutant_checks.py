@@ -33,19 +33,20 @@ from mutants import Mutant
 from mutants_python import harmless
 
 import hls_templates
-from flow import plan, simulate
-from flow.bench import from_json
-from flow.emit.axis import Shell, emit_axis
-from flow.emit.cells import cell_models
-from flow.errors import DesignError, FlowError, ToolFailed
-from flow.evaluate import evaluate
-from flow.fixed import Ints
-from flow.ir import Design
-from flow.pipeline import Build
-from flow.shell import run_axis
-from flow.textproof.prove import prove_text
+from flow.bench.description import from_json
+from flow.bench.vectors import make_vectors
+from flow.build.engines.axis import run_axis
+from flow.build.state import Build
+from flow.core.design import Design
+from flow.core.errors import DesignError, FlowError, ToolFailed
+from flow.core.evaluate import evaluate
+from flow.core.fixed import Ints
+from flow.emit.rtl.cells import cell_models
+from flow.emit.shell.axis import Shell, emit_axis
+from flow.files import plan
+from flow.proof.text.prove import prove_text
 from flow.tools import hls_compile, yosys
-from flow.vectors import make_vectors
+from flow.verify import simulate
 
 DRIVER_TESTS = ("test_shell_driver_edges", "test_shell_driver")
 QUICK = 64  # vectors of the short run
@@ -136,7 +137,7 @@ def prepare(subject: Subject, base: Path) -> Build:
         _SHELLS[base] = emit_axis(*arguments)
         return _SHELLS[base]
 
-    with mock.patch("flow.shell.emit_axis", kept):
+    with mock.patch("flow.build.engines.axis.emit_axis", kept):
         build = subject.build(base)
     assert not build.differences, build.differences
     return build
@@ -199,9 +200,9 @@ def planted(kind: str, files: Mapping[str, str], out: Path) -> Iterator[None]:
 
     synthesize, top = yosys.synthesize, ""
     targets = {
-        "verilog": ("flow.architecture.emit_parallel", "flow.architecture.emit_folded"),
-        "shell": ("flow.shell.emit_axis",),
-        "hls": ("flow.emit.hls4ml_project.emit_hls",),
+        "verilog": ("flow.build.architecture.emit_parallel", "flow.build.architecture.emit_folded"),
+        "shell": ("flow.build.engines.axis.emit_axis",),
+        "hls": ("flow.emit.hls.project.emit_hls",),
         "netlist": (),
     }[kind]
     with ExitStack() as stack:
@@ -266,7 +267,7 @@ def driven(mutant: Mutant, files: Mapping[str, str], work: Path) -> Verdict | No
     seen, tests = _Seen(), [Path(__file__).with_name(f"{name}.py") for name in DRIVER_TESTS]
     for name in DRIVER_TESTS:
         sys.modules.pop(name, None)  # they have the true driver
-    with mock.patch("flow.emit.pynq.FOLDER", work):
+    with mock.patch("flow.emit.shell.pynq.FOLDER", work):
         quiet = ["-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={work / 'tmp'}"]
         status = pytest.main([*map(str, tests), *quiet], [seen])
     assert bool(status) == bool(seen.failed), f"the driver's tests ended with status {status}"

@@ -15,15 +15,15 @@ from mutants import Operator
 from test_folded_lowering import mixed_groups
 
 import hls_templates
-from flow import stages
-from flow.architecture import Hardware, choose
-from flow.engines import run_engines
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron, to_json
-from flow.parts import Part, resolve
-from flow.pipeline import Build, Options, finish
-from flow.plan import folder, write_file
-from flow.steps import build_lock
+from flow.build import stages
+from flow.build.architecture import Hardware, choose
+from flow.build.engines.all import run_engines
+from flow.build.state import Build, Options, finish
+from flow.core.design import Design, Layer, Neuron, to_json
+from flow.core.fixed import Fixed, Quantizer
+from flow.files.plan import folder, write_file
+from flow.files.steps import build_lock
+from flow.parts.catalog import Part, resolve
 
 _PERIOD_NS = 4.0
 DRIVER = "pynq_driver.py"

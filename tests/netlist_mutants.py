@@ -6,9 +6,9 @@ import random
 import re
 from pathlib import Path
 
-from flow import plan
-from flow.errors import ToolFailed
-from flow.netproof.words import number
+from flow.core.errors import ToolFailed
+from flow.files import plan
+from flow.proof.netlist.words import number
 from flow.tools import yosys
 
 KINDS = ("init bit", "two pins", "data of a register", "carry in", "wire", "enable", "contents")

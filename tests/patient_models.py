@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import sim_models as models
 
-from flow.bench import Bench, Element
+from flow.bench.description import Bench, Element
 
 # A vector is marked when it is accepted, and its result is then wrong. `now` is the fault of the vector on the port.
 COUNTERS = """

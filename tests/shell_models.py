@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flow.emit.axis import MAGIC, VERSION
+from flow.emit.shell.axis import MAGIC, VERSION
 
 HALTED, IDLE = 1, 2
 SEND, RECEIVE = 0x00, 0x30

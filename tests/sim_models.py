@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.bench import Bench, Element
+from flow.bench.description import Bench, Element
 
 INPUTS = (Element(4, True, "input 0"), Element(0, False, "input 1"), Element(5, False, "input 2"))
 OUTPUTS = (

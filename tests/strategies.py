@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from flow.check import check
-from flow.emit.hls_schedule import IO_TYPES, HlsChoices, valid_reuse_factors
-from flow.errors import DesignError
-from flow.fixed import ROUNDINGS, Fixed, Ints, Quantizer
-from flow.ir import Design, Layer, Neuron
-from flow.passes.group import group
-from flow.passes.widths import widths
+from flow.core.check import check
+from flow.core.design import Design, Layer, Neuron
+from flow.core.errors import DesignError
+from flow.core.fixed import ROUNDINGS, Fixed, Ints, Quantizer
+from flow.core.passes.group import group
+from flow.core.passes.widths import widths
+from flow.emit.hls.schedule import IO_TYPES, HlsChoices, valid_reuse_factors
 
 Pick = Callable[[int, int], int]  # an integer within low..high, both included; the low end is the simple one
 WIDTHS = (0.0, 1.0, 1.58, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0)

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from flow.ir import from_json, to_json
-from flow.ownership import files_below, load
-from flow.pipeline import leave_out
+from flow.build.state import leave_out
+from flow.core.design import from_json, to_json
+from flow.files.ownership import files_below, load
 
 ROOT = Path(__file__).resolve().parents[1]
 HANG_S = 1200  # what stands still so long hangs, however loaded the machine is
@@ -132,7 +132,7 @@ def test_a_damaged_result_is_made_again(design_file, tmp_path):
 def test_a_mismatch_ends_with_status_3_and_names_the_neuron(design_file, tmp_path, monkeypatch):
     plant = tmp_path / "sitecustomize.py"
     plant.write_text(
-        "import flow.emit.verilog as v\n"
+        "import flow.emit.rtl.verilog as v\n"
         "real = v.emit_parallel\n"
         "def planted(*a, **k):\n"
         "    rtl = real(*a, **k)\n"
@@ -247,7 +247,9 @@ def test_wrong_usage_is_status_2(design_file, tmp_path, arguments):
 
 
 def test_an_engine_that_was_named_runs_or_the_build_fails(design_file, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import flow.hls_choices\nflow.hls_choices._UNROLLED_WEIGHTS = 0\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "from flow.build import hls_choices\nhls_choices._UNROLLED_WEIGHTS = 0\n"
+    )
     path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     named = command("flow.build", "--model", design_file, "--vectors", 8, "--out", tmp_path / "named",
                     "--engines", "integer,hls", "--strategy", "latency", env=path)  # fmt: skip
@@ -310,7 +312,7 @@ def test_a_design_survives_json(built):
 def test_an_interrupt_that_a_library_swallows_still_stops_the_build(design_file, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal\n"
-        "import flow.vectors as v\n"
+        "import flow.bench.vectors as v\n"
         "real = v.make_vectors\n"
         "def planted(*a, **k):\n"
         "    try:\n"

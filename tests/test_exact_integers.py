@@ -9,18 +9,18 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from flow.adders import build_graphs
-from flow.check import check
-from flow.errors import DataError, DesignError
-from flow.evaluate import argmax, evaluate, quantize_inputs
-from flow.fixed import MAX_BITS, ROUNDINGS, Fixed, Quantizer, rescale
-from flow.graph import evaluate_graph
-from flow.integers import matmul
-from flow.ir import Design, Layer, Neuron
-from flow.lowered import evaluate_lowered, lower
-from flow.passes.group import group
-from flow.passes.prune import prune
-from flow.passes.widths import widths
+from flow.core.check import check
+from flow.core.design import Design, Layer, Neuron
+from flow.core.errors import DataError, DesignError
+from flow.core.evaluate import argmax, evaluate, quantize_inputs
+from flow.core.fixed import MAX_BITS, ROUNDINGS, Fixed, Quantizer, rescale
+from flow.core.integers import matmul
+from flow.core.passes.group import group
+from flow.core.passes.prune import prune
+from flow.core.passes.widths import widths
+from flow.folded.lowering import evaluate_lowered, lower
+from flow.parallel.generators import build_graphs
+from flow.parallel.graph import evaluate_graph
 
 
 def power(exponent):
@@ -158,7 +158,8 @@ def test_a_neuron_is_not_widened_by_what_others_read(monkeypatch):
     design = finished(far_apart())
     x = some_vectors(design, 0)
     assert evaluate(design, x).tolist() == [exact_outputs(design, row) for row in x.tolist()]
-    monkeypatch.setattr("flow.evaluate.shifted_left", lambda values, by: values << (by + 45))  # as one grid would be
+    # as one grid would be
+    monkeypatch.setattr("flow.core.evaluate.shifted_left", lambda values, by: values << (by + 45))
     with pytest.raises(DesignError, match="more than int64 holds"):
         evaluate(design, x)
 
@@ -169,7 +170,7 @@ def test_an_argmax_that_wraps_would_be_noticed(monkeypatch):
     x = some_vectors(design, 1)
     expected = [exact_outputs(design, row) for row in x.tolist()]
     assert evaluate(design, x).tolist() == expected
-    monkeypatch.setattr("flow.evaluate.shifted_left", lambda values, by: values << by)
+    monkeypatch.setattr("flow.core.evaluate.shifted_left", lambda values, by: values << by)
     assert evaluate(design, x).tolist() != expected
 
 

@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 import pytest
 
-from flow import modelfile, modelread
-from flow.errors import FlowError, ModelError
+from flow.core.errors import FlowError, ModelError
+from flow.extract import model_reader, stored_model
 from flow.extract.config import model_spec
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -44,14 +44,14 @@ def keras_archive(config: dict, **extra: bytes) -> bytes:
 
 def refused(path: Path) -> str:
     with pytest.raises(ModelError) as caught:
-        modelfile.read(path)
+        stored_model.read(path)
     message = str(caught.value)
     assert str(path) in message and "\n" not in message and len(message) < 500
     return message
 
 
 def test_reads_an_old_file_without_keras():
-    stored = modelfile.read(OLD)
+    stored = stored_model.read(OLD)
     assert (stored.format, stored.keras_version) == ("h5", "2.15.0")
     assert [w.shape for w in stored.weights["hidden"]] == [(6, 7), (7,)]
     spec = model_spec(stored.config)
@@ -89,7 +89,7 @@ def test_missing_folder_unreadable_and_device(tmp_path):
 def test_wrong_extension_is_no_obstacle(tmp_path):
     path = tmp_path / "model.keras"
     path.write_bytes(OLD.read_bytes())
-    assert modelfile.read(path).format == "h5"
+    assert stored_model.read(path).format == "h5"
 
 
 def test_weights_only_file(tmp_path):
@@ -231,7 +231,7 @@ def test_mutated_bytes_end_in_a_model_or_one_line(tmp_path):
         path = tmp_path / "mutated.h5"
         path.write_bytes(data)
         try:
-            model_spec(modelfile.read(path).config)
+            model_spec(stored_model.read(path).config)
         except FlowError as exc:
             assert "\n" not in str(exc) and len(str(exc)) < 600
 
@@ -239,24 +239,25 @@ def test_mutated_bytes_end_in_a_model_or_one_line(tmp_path):
 def test_a_crash_of_the_reader_is_one_line(tmp_path, monkeypatch):
     script = tmp_path / "crash.py"
     script.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    monkeypatch.setattr(modelfile, "_READER", script)
+    monkeypatch.setattr(stored_model, "_READER", script)
     assert "is damaged: reading it fails" in refused(OLD)
 
 
 def test_the_reader_bounds_its_own_memory(tmp_path):
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(modelread.__file__).parent)!r}); import modelread, numpy; "
-        "modelread.MAX_MEMORY = 1 << 31; modelread._limit(); numpy.ones(1 << 30)"
+        f"import sys; sys.path.insert(0, {str(Path(model_reader.__file__).parent)!r}); import model_reader, numpy; "
+        "model_reader.MAX_MEMORY = 1 << 31; model_reader._limit(); numpy.ones(1 << 30)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode and "MemoryError" in done.stderr
 
 
 def test_preprocessing_is_read_with_the_same_care(tmp_path):
-    from flow.dataset import stored_preprocessing
-    from keras_models import preprocess
+    from flow.extract.test_data import stored_preprocessing
+    from keras_models.data import preprocess
 
-    assert (modelread._PREPROCESSING, f"{modelread._PREPROCESSING}.json") == (preprocess.ATTRIBUTE, preprocess.ENTRY)
+    ours = model_reader._PREPROCESSING
+    assert (ours, f"{ours}.json") == (preprocess.ATTRIBUTE, preprocess.ENTRY)
     path = tmp_path / "model.h5"
     path.write_bytes(OLD.read_bytes())
     assert stored_preprocessing(path) is None

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import qkeras
 
-from flow.errors import DataError, ModelError
-from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.bench.vectors import off_grid
+from flow.build.state import finish
+from flow.core.errors import DataError, ModelError
+from flow.core.evaluate import evaluate, quantize_inputs, to_float
+from flow.core.passes.widths import widths
 from flow.extract import compare_with_keras, extract, keras_outputs
 from flow.extract.layerwise import Exact, _odd_float32, _odd_float64
-from flow.passes.widths import widths
-from flow.pipeline import finish
-from flow.vectors import off_grid
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # QKeras warns about its own dependencies
 

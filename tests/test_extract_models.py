@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import qkeras
 
-from flow.errors import FlowError, ModelError, UsageError
-from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.core.design import from_json, to_json
+from flow.core.errors import FlowError, ModelError, UsageError
+from flow.core.evaluate import evaluate, quantize_inputs, to_float
+from flow.core.fixed import Fixed
+from flow.core.passes.widths import widths
 from flow.extract import compare_with_keras, extract, float32_exactness, keras_outputs, load_model, parse_format
-from flow.fixed import Fixed
-from flow.ir import from_json, to_json
-from flow.passes.widths import widths
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow.errors import DesignError
-from flow.fixed import ROUNDINGS, Fixed, Quantizer, bits_for, rescale
+from flow.core.errors import DesignError
+from flow.core.fixed import ROUNDINGS, Fixed, Quantizer, bits_for, rescale
 
 
 def exact_round(value: Fraction, rounding: str) -> int:

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import strategies
 
-from flow import parts
-from flow.emit.folded_memory import weight_code, weight_words
-from flow.errors import DesignError
-from flow.evaluate import argmax, evaluate
-from flow.fixed import Fixed, Quantizer
-from flow.folding import fold
-from flow.folds import Memory, Weights, word_bits
-from flow.ir import Design, Layer, Neuron
-from flow.lowered import BINARY, TERNARY, Coding, evaluate_lowered, lower
-from flow.passes.group import group
-from flow.passes.prune import prune
-from flow.passes.widths import widths
-from flow.solver import explain, fastest, fits, interval_for, smallest
+from flow.core.design import Design, Layer, Neuron
+from flow.core.errors import DesignError
+from flow.core.evaluate import argmax, evaluate
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.passes.group import group
+from flow.core.passes.prune import prune
+from flow.core.passes.widths import widths
+from flow.emit.rtl.folded_memory import weight_code, weight_words
+from flow.folded.allocate import fold
+from flow.folded.folding import Memory, Weights, word_bits
+from flow.folded.lowering import BINARY, TERNARY, Coding, evaluate_lowered, lower
+from flow.folded.search import explain, fastest, fits, interval_for, smallest
+from flow.parts import catalog
 
 WEIGHTS = Weights(1 / 53200, 1 / 280, 1 / 220)
 
@@ -144,7 +144,7 @@ def test_block_ram_estimate_matches_synthesis():
 
 
 def test_intervals_are_kept_and_shorter_ones_cost_more():
-    part = parts.resolve("xc7z020")
+    part = catalog.resolve("xc7z020")
     lowered = lower(folded_design(11, max_size=40))
     costs = []
     for interval in (4000, 200, 50):
@@ -162,7 +162,7 @@ def test_intervals_are_kept_and_shorter_ones_cost_more():
 
 
 def test_a_group_of_few_products_says_why():
-    part = parts.resolve("xc7z020")
+    part = catalog.resolve("xc7z020")
     told = explain(smallest(lower(mixed_groups(20, (20, 6))), part, 20), part, 10.0)
     layer = told["layers"][0]
     narrow = [g for g in layer["groups"] if g["simd"] < layer["inputs_per_cycle"]]

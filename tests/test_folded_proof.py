@@ -8,19 +8,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
 
-from flow import plan
-from flow.emit.folded import emit_folded
+from flow.build.engines.folded import run_proof
+from flow.core.design import Neuron
+from flow.core.errors import DesignError
+from flow.core.fixed import Fixed, Quantizer
+from flow.emit.rtl.folded import emit_folded
 from flow.emit.templates import FOLDER
-from flow.errors import DesignError
-from flow.fixed import Fixed, Quantizer
-from flow.folded_blocks import proof_script, within_reach
-from flow.folded_engine import run_proof
-from flow.folded_output import Output, quantized
-from flow.folded_proof import Block, prove_folded
-from flow.folded_read import Format
-from flow.folding import fold
-from flow.ir import Neuron
-from flow.lowered import lower
+from flow.files import plan
+from flow.folded.allocate import fold
+from flow.folded.lowering import lower
+from flow.folded.proof.blocks import proof_script, within_reach
+from flow.folded.proof.layer import Block, prove_folded
+from flow.folded.proof.output_unit import Output, quantized
+from flow.folded.proof.rtl_reader import Format
 
 
 def emitted(design, interval=60):

@@ -7,17 +7,18 @@ import pytest
 import strategies
 from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
 
-from flow import plan, simulate
-from flow.emit.cells import cell_models
-from flow.emit.folded import emit_folded
-from flow.emit.testbench import describe
-from flow.errors import DesignError, ReportError
-from flow.evaluate import evaluate
-from flow.folding import fold
-from flow.lowered import lower
-from flow.netlist import read_netlist
+from flow.core.errors import DesignError, ReportError
+from flow.core.evaluate import evaluate
+from flow.emit.rtl.cells import cell_models
+from flow.emit.rtl.folded import emit_folded
+from flow.emit.rtl.testbench import describe
+from flow.files import plan
+from flow.folded.allocate import fold
+from flow.folded.lowering import lower
+from flow.netlist.folded_usage import SEQUENCE, folded_usage
+from flow.netlist.read import read_netlist
 from flow.tools import yosys
-from flow.usage_folded import SEQUENCE, folded_usage
+from flow.verify import simulate
 
 
 def build(design, interval, folder, weights=WEIGHTS, dsp=False):
@@ -77,9 +78,9 @@ def test_constant_designs_answer_every_vector(tmp_path):
         replace(la, neurons=tuple(replace(n, weights=(0,) * len(n.weights), weight_bits=0.0) for n in la.neurons))
         for la in design.layers
     )
-    from flow.passes.group import group
-    from flow.passes.prune import prune
-    from flow.passes.widths import widths
+    from flow.core.passes.group import group
+    from flow.core.passes.prune import prune
+    from flow.core.passes.widths import widths
 
     for head in ("logits", "argmax"):
         constant = group(widths(prune(replace(design, layers=layers, head=head))))

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from strategies import random_design
 
-from flow.adders import alkaid_graph, build_graphs
-from flow.errors import DesignError
-from flow.fixed import Fixed, Quantizer
-from flow.graph import ONE, Bit
-from flow.ir import Design, Layer, Neuron
-from flow.lowbit import lowbit_graph
-from flow.passes.widths import widths
-from flow.pipeline import finish
-from flow.proof import prove
+from flow.build.state import finish
+from flow.core.design import Design, Layer, Neuron
+from flow.core.errors import DesignError
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.passes.widths import widths
+from flow.parallel.bit_rows import lowbit_graph
+from flow.parallel.generators import alkaid_graph, build_graphs
+from flow.parallel.graph import ONE, Bit
+from flow.parallel.proof import prove
 
 
 def design():

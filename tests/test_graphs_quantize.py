@@ -7,9 +7,9 @@ import subprocess
 
 import numpy as np
 
-from flow.emit.expressions import Value, quantize_lines
-from flow.fixed import bits_for
-from flow.graph import Node, Term, quantize
+from flow.core.fixed import bits_for
+from flow.emit.rtl.expressions import Value, quantize_lines
+from flow.parallel.graph import Node, Term, quantize
 from flow.tools import icarus
 
 COUNT = 600

@@ -11,25 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import random_design, vectors
 
-from flow import architecture as choice
-from flow import plan, simulate
-from flow.adders import alkaid_graph, build_graph, build_graphs
-from flow.cost import graph_luts
-from flow.emit.rows import ROW_FILE, has_chain, row_lines, row_module
-from flow.emit.testbench import describe
-from flow.emit.verilog import emit_parallel
-from flow.evaluate import evaluate, evaluate_layer
-from flow.fixed import Fixed, Quantizer
-from flow.graph import evaluate_graph, row_start
-from flow.growth import Settings
-from flow.heap import FIRST_PLACES, PLACES, HeapBit, pack
-from flow.ir import Design, Layer, Neuron
-from flow.lowbit import lowbit_graph
-from flow.parts import resolve
-from flow.passes.widths import widths
-from flow.proof import prove
-from flow.sharing import share, signed_digits
+from flow.build import architecture as choice
+from flow.core.design import Design, Layer, Neuron
+from flow.core.evaluate import evaluate, evaluate_layer
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.passes.widths import widths
+from flow.emit.rtl.rows import ROW_FILE, has_chain, row_lines, row_module
+from flow.emit.rtl.testbench import describe
+from flow.emit.rtl.verilog import emit_parallel
+from flow.files import plan
+from flow.parallel.bit_heap import FIRST_PLACES, PLACES, HeapBit, pack
+from flow.parallel.bit_rows import lowbit_graph
+from flow.parallel.cost import graph_luts
+from flow.parallel.generators import alkaid_graph, build_graph, build_graphs
+from flow.parallel.graph import evaluate_graph, row_start
+from flow.parallel.pattern_growth import Settings
+from flow.parallel.proof import prove
+from flow.parallel.subexpressions import share, signed_digits
+from flow.parts.catalog import resolve
 from flow.tools import yosys
+from flow.verify import simulate
 
 
 def layer(matrix, bits=4):
@@ -139,8 +140,8 @@ def test_rows_are_emitted_only_with_what_a_chain_can_add():
 def test_a_row_too_tall_for_a_chain_is_refused():
     from dataclasses import replace
 
-    from flow.emit.expressions import Value
-    from flow.errors import DesignError
+    from flow.core.errors import DesignError
+    from flow.emit.rtl.expressions import Value
 
     design = layer(np.random.default_rng(4).choice([-1, 1], (16, 8)))
     node = next(n for n in lowbit_graph(design, 0).nodes if has_chain(n) and len(n.columns) > 2)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow.tables import DIRECT_INPUTS, network, table_luts
+from flow.parallel.lut_networks import DIRECT_INPUTS, network, table_luts
 
 
 def run(found, count):

@@ -15,11 +15,11 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import flow
 import flow.hls
-from flow.emit.hls_schedule import UNROLLED, schedules
-from flow.errors import ModelError, UsageError
-from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.core.errors import ModelError, UsageError
+from flow.core.evaluate import evaluate, quantize_inputs, to_float
+from flow.core.passes.widths import widths
+from flow.emit.hls.schedule import UNROLLED, schedules
 from flow.extract import extract
-from flow.passes.widths import widths
 
 # Keras on TensorFlow copies arrays in a way NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -94,7 +94,7 @@ def test_a_reuse_factor_without_an_even_share_is_replaced_with_a_warning(model: 
 def test_the_command_writes_what_the_library_returns(model: Any, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from flow.hls_config import app
+    from flow.hls.config_command import app
 
     model.save(tmp_path / "m.keras")
     run = CliRunner().invoke(app, ["--model", str(tmp_path / "m.keras"), "--out", str(tmp_path / "hls.yml")])

@@ -12,14 +12,14 @@ import yaml
 from test_build import command, one_error_line
 from test_hls_project import small_design
 
-from flow import hls_choices
-from flow.emit.hls_schedule import Schedule, choices, resolved
-from flow.errors import UsageError
-from flow.hls import design_config
-from flow.hls_choices import from_options
-from flow.ir import to_json
-from flow.parts import resolve
-from flow.pipeline import Options
+from flow.build import hls_choices
+from flow.build.hls_choices import from_options
+from flow.build.state import Options
+from flow.core.design import to_json
+from flow.core.errors import UsageError
+from flow.emit.hls.schedule import Schedule, choices, resolved
+from flow.hls.library import design_config
+from flow.parts.catalog import resolve
 
 
 @pytest.fixture

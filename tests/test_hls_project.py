@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from strategies import random_choices, random_design, vectors
 
-from flow.emit.hls4ml_project import emit_hls, model_graph
-from flow.emit.hls_bench import expected_columns
-from flow.emit.hls_schedule import HlsChoices, Schedule
-from flow.errors import DesignError, ToolFailed, UsageError
-from flow.evaluate import evaluate, to_float
-from flow.fixed import Fixed, Quantizer
-from flow.hls_batch import compile_batch, run_hls_batch
-from flow.hls_engine import first_mismatch, run_hls
-from flow.ir import Design, Layer, Neuron
-from flow.passes.group import group
-from flow.passes.names import hls_top
-from flow.passes.widths import widths
-from flow.plan import Plan, write
+from flow.core.design import Design, Layer, Neuron
+from flow.core.errors import DesignError, ToolFailed, UsageError
+from flow.core.evaluate import evaluate, to_float
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.passes.group import group
+from flow.core.passes.names import hls_top
+from flow.core.passes.widths import widths
+from flow.emit.hls.bench import expected_columns
+from flow.emit.hls.project import emit_hls, model_graph
+from flow.emit.hls.schedule import HlsChoices, Schedule
+from flow.files.plan import Plan, write
 from flow.tools.hls_compile import compile_bench, self_check
+from flow.verify.hls import first_mismatch, run_hls
+from flow.verify.hls_batch import compile_batch, run_hls_batch
 
 PART = "xc7z020clg400-1"
 

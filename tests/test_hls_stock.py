@@ -13,15 +13,15 @@ from strategies import random_design, vectors
 from test_hls_project import PART, small_design
 from typer.testing import CliRunner, Result
 
-from flow.emit.hls_stock import emit_hls_stock, stock_graph, stock_model
-from flow.evaluate import evaluate, to_float
-from flow.fixed import Fixed, Quantizer
-from flow.hls_batch import compile_batch
-from flow.hls_stock import app
-from flow.ir import Design, Layer, to_json
-from flow.passes.group import group
-from flow.passes.widths import widths
+from flow.core.design import Design, Layer, to_json
+from flow.core.evaluate import evaluate, to_float
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.passes.group import group
+from flow.core.passes.widths import widths
+from flow.emit.hls.stock import emit_hls_stock, stock_graph, stock_model
+from flow.hls.stock_command import app
 from flow.tools.hls_compile import self_check, simulate
+from flow.verify.hls_batch import compile_batch
 
 
 def test_random_designs_equal_the_integer_model(tmp_path: Path) -> None:

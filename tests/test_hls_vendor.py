@@ -18,14 +18,14 @@ from report_samples import Figures, cosim_rpt, csynth_xml, utilization_rpt
 from test_hls_project import PART, small_design, vectors
 from vendor_core import Kind, fabricate
 
-from flow.emit.hls4ml_project import emit_hls
-from flow.errors import FlowError, ReportError, ToolFailed, ToolNotFound, UsageError
-from flow.evaluate import evaluate
-from flow.hls_vendor import run_vendor
-from flow.ir import to_json
-from flow.pipeline import Vectors
-from flow.plan import write
-from flow.steps import Steps
+from flow.build.engines.vendor import run_vendor
+from flow.build.state import Vectors
+from flow.core.design import to_json
+from flow.core.errors import FlowError, ReportError, ToolFailed, ToolNotFound, UsageError
+from flow.core.evaluate import evaluate
+from flow.emit.hls.project import emit_hls
+from flow.files.plan import write
+from flow.files.steps import Steps
 from flow.tools import vendor_hls
 
 X = vectors(small_design(), 20)

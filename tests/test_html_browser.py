@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from html_samples import folded_report, report, sweep_page
 
-from flow import html
+from flow.report.html import pages
 
 AXE_VERSION = "4.14.1"
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,23 +63,23 @@ def browse(chromium: str, text: str, folder: Path, *options: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=1200).stdout
 
 
-def pages(tmp_path: Path) -> dict[str, str]:
+def all_pages(tmp_path: Path) -> dict[str, str]:
     wrong = {"hls": {"vectors": 10, "mismatches": 2, "seconds": 1.0, "first_mismatch": "vector 3, neuron 1"}}
     (tmp_path / "a.json").write_text(json.dumps(report()))
     (tmp_path / "b.json").write_text(json.dumps(report(status="mismatch", verification=wrong, latency_cycles=2)))
     return {
         "sweep": sweep_page(),
-        "build": html.page(report()),
-        "folded": html.page(folded_report()),
-        "mismatch": html.page(report(status="mismatch", verification=wrong, differences=["engine hls: vector 3"])),
-        "comparison": html.compare(tmp_path / "a.json", tmp_path / "b.json"),
+        "build": pages.page(report()),
+        "folded": pages.page(folded_report()),
+        "mismatch": pages.page(report(status="mismatch", verification=wrong, differences=["engine hls: vector 3"])),
+        "comparison": pages.compare(tmp_path / "a.json", tmp_path / "b.json"),
     }
 
 
 @pytest.mark.parametrize("scheme", _SCHEMES)
 @pytest.mark.parametrize("kind", ["build", "folded", "mismatch", "comparison", "sweep"])
 def test_axe_finds_nothing(chromium, axe, tmp_path, kind, scheme):
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", pages(tmp_path)[kind])  # lets axe in
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", all_pages(tmp_path)[kind])  # lets axe in
     scripts = "".join(f"<script>{code}</script>" for code in (axe.replace("</script", r"<\/script"), _RUN_AXE))
     text = text.replace("<details>", "<details open>").replace("</body>", scripts + "</body>")
     shown = browse(chromium, text, tmp_path, f"--blink-settings=preferredColorScheme={_SCHEMES[scheme]}")
@@ -90,12 +90,12 @@ def test_axe_finds_nothing(chromium, axe, tmp_path, kind, scheme):
 
 def test_script_runs_under_the_security_policy(chromium, tmp_path):
     """The script takes the Tab stop from tables that fit; a wrong digest in the policy would leave it."""
-    text = pages(tmp_path)["build"]
+    text = all_pages(tmp_path)["build"]
     assert text.count('class="scroll" role="region" tabindex="0"') > 5
     wide = browse(chromium, text, tmp_path, "--window-size=1400,900")
     assert wide.count('class="scroll" role="region" tabindex="-1"') > 5
 
 
 def test_foreign_scripts_are_refused(chromium, tmp_path):
-    text = pages(tmp_path)["build"].replace("</body>", "<script>document.title = 'taken over'</script></body>")
+    text = all_pages(tmp_path)["build"].replace("</body>", "<script>document.title = 'taken over'</script></body>")
     assert "taken over</title>" not in browse(chromium, text, tmp_path)

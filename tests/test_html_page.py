@@ -7,14 +7,14 @@ import pytest
 from html_samples import HOSTILE, folded_report, report
 from typer.testing import CliRunner
 
-from flow import html
-from flow.errors import ReportError
-from flow.html_format import number, percent, seconds, span, step
-from flow.html_view import tiles, verification, view
-from flow.parts import resolve
-from flow.report import app
-from flow.reports.open_json import UNFINISHED
-from flow.results import failed_report
+from flow.build.report_data import failed_report
+from flow.core.errors import ReportError
+from flow.parts.catalog import resolve
+from flow.report.command import app
+from flow.report.html import pages
+from flow.report.html.build_page import tiles, verification, view
+from flow.report.wording import number, percent, seconds, span, step
+from flow.tool_reports.open_json import UNFINISHED
 
 VOID = {"meta", "link", "input", "br", "img"}
 
@@ -47,7 +47,7 @@ class Page(HTMLParser):
 
 
 def test_page_is_complete_and_self_contained():
-    text = html.page(report())
+    text = pages.page(report())
     page = Page(text)
     shown = " ".join(page.texts)
     for part in (
@@ -70,11 +70,11 @@ def test_page_is_complete_and_self_contained():
 
 def test_same_report_same_bytes():
     shuffled = json.loads(json.dumps(report(), sort_keys=True))
-    assert html.page(report()) == html.page(shuffled)
+    assert pages.page(report()) == pages.page(shuffled)
 
 
 def test_every_neuron_has_a_cell_that_says_every_number_it_can_show():
-    cells = [a for a in Page(html.page(report())).all("td") if "data-t" in a]
+    cells = [a for a in Page(pages.page(report())).all("td") if "data-t" in a]
     assert len(cells) == 42
     for cell in cells:
         for shown in cell["data-t"].split("|"):
@@ -86,7 +86,7 @@ def test_every_neuron_has_a_cell_that_says_every_number_it_can_show():
 
 
 def test_tables_have_captions_and_scopes():
-    page = Page(html.page(report()))
+    page = Page(pages.page(report()))
     assert all(a.get("scope") in ("row", "col") for a in page.all("th"))
     grids = [a for a in page.all("table") if a.get("role") == "grid"]
     assert all(a["aria-label"] for a in grids)
@@ -96,7 +96,7 @@ def test_tables_have_captions_and_scopes():
 def test_names_from_a_model_stay_text():
     changes = {"differences": [f"engine hls: {HOSTILE}"], "status": "mismatch", "skipped": {HOSTILE: HOSTILE}}
     hostile = report(HOSTILE, HOSTILE, command=["python", HOSTILE], versions={HOSTILE: HOSTILE}, **changes)
-    page = Page(html.page(hostile))
+    page = Page(pages.page(hostile))
     assert len(page.all("script")) == 1
     assert not any("onfocus" in attributes for _, attributes in page.elements)
     assert HOSTILE in "".join(page.texts)
@@ -104,7 +104,7 @@ def test_names_from_a_model_stay_text():
 
 def test_mismatch_and_short_clock_are_told():
     engines = {"hls": {"vectors": 10, "mismatches": 2, "seconds": 1.0, "first_mismatch": "vector 3, neuron 1"}}
-    text = html.page(report(status="mismatch", verification=engines, differences=["engine hls: vector 3"]))
+    text = pages.page(report(status="mismatch", verification=engines, differences=["engine hls: vector 3"]))
     assert "vector 3, neuron 1" in text and "differs" in text and "does not compute what the model computes" in text
     assert "2.50 ns longer than the clock period" in text
     assert ("clock, estimated", "80 MHz", "100 MHz asked", "bad") in tiles(report())
@@ -126,7 +126,7 @@ def test_scores_are_compared_only_where_they_mean_the_same():
 def test_a_warning_and_another_score_of_keras_stand_above_everything_else():
     own = {"data": "digits", "metric": "accuracy", "rows": 360, "value": 0.95}
     data = report(keras_score=own, warnings=[f"scores differ {HOSTILE}"], preprocessing="none", classes=[1, 4])
-    text = html.page(data)
+    text = pages.page(data)
     page = Page(text)
     assert f"scores differ {HOSTILE}" in "".join(page.texts)
     assert text.index("Warning:") < text.index('<dl class="tiles">')
@@ -143,7 +143,7 @@ def test_a_report_of_the_build_before_is_called_so(tmp_path):
         folder.mkdir()
         (folder / "report.json").write_text(json.dumps(report()))
     (tmp_path / "second" / UNFINISHED).write_text("{}")
-    shown = " ".join(Page(html.compare(tmp_path / "first", tmp_path / "second")).texts)
+    shown = " ".join(Page(pages.compare(tmp_path / "first", tmp_path / "second")).texts)
     assert "second, before a build that did not finish" in shown and "first, before" not in shown
 
 
@@ -162,7 +162,7 @@ def test_luts_add_up():
 
 def test_page_of_a_folded_build_tells_every_choice_and_its_reason():
     data = folded_report()
-    page = Page(html.page(data))
+    page = Page(pages.page(data))
     said = " ".join(page.texts)
     groups = [g for layer in data["folding"]["layers"] for g in layer["groups"]]
     assert len(groups) == 4
@@ -179,7 +179,7 @@ def test_page_of_a_folded_build_tells_every_choice_and_its_reason():
 
 
 def test_page_of_a_failed_build():
-    page = Page(html.page(failed_report(resolve("xc7z020"), f"layer {HOSTILE}")))
+    page = Page(pages.page(failed_report(resolve("xc7z020"), f"layer {HOSTILE}")))
     assert f"layer {HOSTILE}" in page.texts
 
 
@@ -188,14 +188,14 @@ def test_page_of_a_failed_build():
 def test_page_of_a_report_without_a_part(missing):
     data = report()
     del data[missing]
-    Page(html.page(data))
+    Page(pages.page(data))
 
 
 def test_page_of_a_report_without_neurons():
     data = report()
     for layer in data["layers"]:
         del layer["per_neuron"], layer["luts"]
-    Page(html.page(data))
+    Page(pages.page(data))
 
 
 def test_comparison_names_what_changed(tmp_path):
@@ -220,7 +220,7 @@ def test_comparison_of_different_scores_gives_no_verdict(tmp_path):
         paths.append(tmp_path / f"{name}.json")
         score = {"data": "digits", "metric": metric, "rows": 1, "value": 0.5 if name == "a" else 0.1}
         paths[-1].write_text(json.dumps(report(score=score, layers=report()["layers"][: 1 if name == "a" else 2])))
-    text = html.compare(*paths)
+    text = pages.compare(*paths)
     row = text[text.index("score (accuracy / mean squared error)") :].split("</tr>")[0]
     assert "better" not in row and "worse" not in row
     assert "no such layer" in text
@@ -236,7 +236,7 @@ DAMAGED = [
 def test_damaged_reports_end_in_one_line(tmp_path, content):
     (tmp_path / "report.json").write_text(content)
     with pytest.raises(ReportError) as caught:
-        html.compare(tmp_path, tmp_path)
+        pages.compare(tmp_path, tmp_path)
     assert "\n" not in str(caught.value)
 
 

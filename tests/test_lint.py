@@ -8,17 +8,17 @@ import pytest
 import strategies
 from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
 
-from flow import plan
-from flow.adders import build_graphs
-from flow.emit.axis import emit_axis
-from flow.emit.folded import emit_folded
+from flow.bench.bus_layout import layout_of
+from flow.core.errors import DesignError
+from flow.emit.rtl.folded import emit_folded
+from flow.emit.rtl.testbench import describe
+from flow.emit.rtl.verilog import emit_parallel
+from flow.emit.shell.axis import emit_axis
 from flow.emit.templates import FOLDER
-from flow.emit.testbench import describe
-from flow.emit.verilog import emit_parallel
-from flow.errors import DesignError
-from flow.folding import fold
-from flow.lanes import layout_of
-from flow.lowered import lower
+from flow.files import plan
+from flow.folded.allocate import fold
+from flow.folded.lowering import lower
+from flow.parallel.generators import build_graphs
 from flow.tools import verilator
 
 # Rules that may be waived, in the file where it is; each waiver has its reason beside it.

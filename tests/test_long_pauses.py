@@ -4,17 +4,18 @@ import patient_models as models
 import pytest
 import strategies
 
-from flow import plan, simulate
-from flow.adders import build_graphs
-from flow.emit.folded import emit_folded
-from flow.emit.testbench import describe
-from flow.emit.verilog import emit_parallel
-from flow.endurance import COLUMNS, schedule
-from flow.evaluate import evaluate
-from flow.lowered import lower
-from flow.parts import resolve
-from flow.solver import smallest
-from flow.vectors import pack
+from flow.bench.endurance import COLUMNS, schedule
+from flow.bench.vectors import pack
+from flow.core.evaluate import evaluate
+from flow.emit.rtl.folded import emit_folded
+from flow.emit.rtl.testbench import describe
+from flow.emit.rtl.verilog import emit_parallel
+from flow.files import plan
+from flow.folded.lowering import lower
+from flow.folded.search import smallest
+from flow.parallel.generators import build_graphs
+from flow.parts.catalog import resolve
+from flow.verify import simulate
 from sim.lengths import lengths
 
 # (fault, length); those of results that are held are for the module with handshakes.

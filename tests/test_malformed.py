@@ -52,7 +52,7 @@ def test_what_is_no_clear_end_is_told():
         ("import os; os.kill(os.getpid(), 11)", "SIGSEGV"),
         ("x = bytearray(1 << 33)", "MemoryError"),
         ("import os; os.open('pipe', os.O_RDONLY)", "blocked"),
-        ("import warnings; warnings.warn('odd'); from flow.errors import FlowError; raise FlowError('x')", "odd"),
+        ("import warnings; warnings.warn('odd'); from flow.core.errors import FlowError; raise FlowError('x')", "odd"),
     ],
 )
 def test_the_judge_sees_every_bad_end(tmp_path, monkeypatch, code, words):

@@ -13,18 +13,18 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from flow.errors import ModelError
+from flow.core.errors import ModelError
 from flow.extract.design import extract
 from flow.extract.load import load_model as read_model
 from flow.extract.reference import compare_with_keras
 from keras_models import train
-from keras_models.baselines import adq, cmpq, releq, sigmaquant
-from keras_models.baselines.codebook import AdaptiveCodebookDense, ThresholdActivation, quantile_levels
-from keras_models.baselines.kmeans import kmeans
-from keras_models.baselines.layerwise import dense_layers
-from keras_models.baselines.ppo import Agent
-from keras_models.exact import to_numpy
-from keras_models.models import load_model
+from keras_models.methods import adq, cmpq, releq, sigmaquant
+from keras_models.methods.codebook import AdaptiveCodebookDense, ThresholdActivation, quantile_levels
+from keras_models.methods.kmeans import kmeans
+from keras_models.methods.layerwise import dense_layers
+from keras_models.methods.models import load_model
+from keras_models.methods.ppo import Agent
+from keras_models.quantize.exact import to_numpy
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -189,8 +189,8 @@ def test_adq_thresholds_map_to_even_levels_and_learn() -> None:
 
 
 def test_an_engine_used_again_trains_like_a_new_one() -> None:
-    from keras_models.fit import FitConfig, engine_for, fit
-    from keras_models.methods import METHODS, ModelSpec
+    from keras_models.methods.catalog import METHODS, ModelSpec
+    from keras_models.training.fit import FitConfig, engine_for, fit
 
     random = np.random.default_rng(0)
     X = random.normal(size=(64, 3)).astype(np.float32)
@@ -211,8 +211,8 @@ def test_an_engine_used_again_trains_like_a_new_one() -> None:
 
 
 def test_energy_is_that_of_the_bits_added() -> None:
-    from flow.cost import ENERGY_PER_BIT_PJ, graph_energy_pj
-    from flow.graph import LayerGraph, Node, Term
+    from flow.parallel.cost import ENERGY_PER_BIT_PJ, graph_energy_pj
+    from flow.parallel.graph import LayerGraph, Node, Term
 
     nodes = (Node("input", 0, 15, element=0), Node("input", 0, 15, element=1))
     total = Node("sum", 0, 30, terms=(Term(0, 0), Term(1, 0)))

@@ -14,10 +14,11 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from keras_models import budget, train
-from keras_models.budget import Budget, Counters
-from keras_models.pareto import Snapshot
-from keras_models.schedule import BudgetController
+from keras_models import train
+from keras_models.training import budget
+from keras_models.training.budget import Budget, Counters
+from keras_models.training.pareto import Snapshot
+from keras_models.training.schedule import BudgetController
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

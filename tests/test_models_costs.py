@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_models.cost import (
+from keras_models.layers.cost import (
     _count_digits,
     estimated_luts,
     hardware_cost,
@@ -24,10 +24,10 @@ from keras_models.cost import (
     signed_digits,
     soft_digits,
 )
-from keras_models.engine import COST_STEPS, OptimizerConfig, make_engine
-from keras_models.exact import to_numpy
-from keras_models.layers import ACTIVATION_SHARE
-from keras_models.models import build_mlp
+from keras_models.layers.dense import ACTIVATION_SHARE
+from keras_models.loop.compiled import COST_STEPS, OptimizerConfig, make_engine
+from keras_models.methods.models import build_mlp
+from keras_models.quantize.exact import to_numpy
 
 BACKEND = keras.backend.backend()
 

@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_models.data import DataError, load_dataset
-from keras_models.labels import label_remarks
-from keras_models.preprocess import Preprocessing, attach, read
+from keras_models.data.labels import label_remarks
+from keras_models.data.loaders import DataError, load_dataset
+from keras_models.data.preprocess import Preprocessing, attach, read
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,7 +37,7 @@ def save(path: Path, **changes: np.ndarray) -> str:
 
 def test_numpy_only() -> None:
     code = (
-        "import keras_models.preprocess, keras_models.data, sys; "
+        "import keras_models.data.preprocess, keras_models.data.loaders, sys; "
         "assert not {'keras', 'tensorflow', 'jax', 'qkeras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
@@ -118,7 +118,7 @@ def test_preprocessing_of_each_kind_of_column(tmp_path: Path, monkeypatch: pytes
         ],
         axis=1,
     ).astype(np.float32)
-    monkeypatch.setattr("keras_models.data.DECLARATIONS", _declared({4: 3}))
+    monkeypatch.setattr("keras_models.data.loaders.DECLARATIONS", _declared({4: 3}))
     split = np.repeat([0, 1, 2], 1000).astype(np.int8)
     dataset = load_dataset(save(tmp_path / "d.npz", X=X, y=random.normal(9, 3, 3000), split=split))
     fitted = Preprocessing.fit(dataset)
@@ -140,7 +140,7 @@ def test_preprocessing_of_each_kind_of_column(tmp_path: Path, monkeypatch: pytes
 
 
 def _declared(categorical: dict[int, int]) -> dict:
-    from keras_models.data import Declaration
+    from keras_models.data.loaders import Declaration
 
     return {"d": Declaration(categorical=categorical)}
 

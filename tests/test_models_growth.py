@@ -16,15 +16,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 from test_models_layers import inputs, integer_model, random_model
 
-from keras_models.activations import NMPInputQuantizer
-from keras_models.engine import Engine, OptimizerConfig, make_engine
-from keras_models.exact import to_numpy
-from keras_models.export import export_integer
-from keras_models.layers import NMPDense
-from keras_models.models import load_model
-from keras_models.precision import BitLadder
-from keras_models.quantizers import WeightQuantizer
-from keras_models.widths import neuron_widths
+from keras_models.layers.activations import NMPInputQuantizer
+from keras_models.layers.dense import NMPDense
+from keras_models.layers.export import export_integer
+from keras_models.layers.widths import neuron_widths
+from keras_models.loop.compiled import Engine, OptimizerConfig, make_engine
+from keras_models.methods.models import load_model
+from keras_models.quantize.exact import to_numpy
+from keras_models.quantize.precision import BitLadder
+from keras_models.quantize.quantizers import WeightQuantizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

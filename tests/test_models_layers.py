@@ -16,13 +16,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 from keras import ops
 
-from keras_models.activations import NMPActivation, NMPInputQuantizer
-from keras_models.engine import OptimizerConfig, make_engine
-from keras_models.exact import to_numpy
-from keras_models.export import export_integer
-from keras_models.layers import NMPDense
-from keras_models.models import bit_statistics, build_mlp, load_model
-from keras_models.precision import BitLadder
+from keras_models.layers.activations import NMPActivation, NMPInputQuantizer
+from keras_models.layers.dense import NMPDense
+from keras_models.layers.export import export_integer
+from keras_models.loop.compiled import OptimizerConfig, make_engine
+from keras_models.methods.models import bit_statistics, build_mlp, load_model
+from keras_models.quantize.exact import to_numpy
+from keras_models.quantize.precision import BitLadder
 
 BACKEND = keras.backend.backend()
 
@@ -118,7 +118,7 @@ def test_other_backend_agrees(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     other = "tensorflow" if BACKEND == "jax" else "jax"
     program = (
-        "import sys, numpy as np; from keras_models.models import load_model; d = sys.argv[1]; "
+        "import sys, numpy as np; from keras_models.methods.models import load_model; d = sys.argv[1]; "
         "m = load_model(d + '/m.keras'); np.save(d + '/y.npy', m.predict(np.load(d + '/x.npy'), verbose=0)); "
         "m.save(d + '/again.h5'); "
         "np.save(d + '/z.npy', load_model(d + '/again.h5').predict(np.load(d + '/x.npy'), verbose=0))"

@@ -21,10 +21,10 @@ with warnings.catch_warnings():
     from qkeras.utils import load_qmodel
 
 from keras_models import train
-from keras_models.activations import NMPInputQuantizer
-from keras_models.exact import to_numpy
-from keras_models.layers import NMPDense
-from keras_models.models import build_mlp
+from keras_models.layers.activations import NMPInputQuantizer
+from keras_models.layers.dense import NMPDense
+from keras_models.methods.models import build_mlp
+from keras_models.quantize.exact import to_numpy
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),

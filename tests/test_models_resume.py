@@ -17,7 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from keras_models import build_mlp, checkpoint, train
+from keras_models import build_mlp, train
+from keras_models.training import checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 STOPS = 2 if os.environ["KERAS_BACKEND"] == "jax" else 1
@@ -48,7 +49,7 @@ def options(out: Path, *more: object) -> list[str]:
 
 
 def arrays(path: Path) -> list[np.ndarray]:
-    from keras_models.models import load_model
+    from keras_models.methods.models import load_model
 
     return load_model(path).get_weights()
 
@@ -147,7 +148,7 @@ def test_callbacks_in_plain_fit(tmp_path: Path) -> None:
 def test_summaries_of_a_run_that_went_on_hold_every_epoch_once(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from keras_models.summaries import Summaries
+    from keras_models.training.summaries import Summaries
 
     for epochs in (range(1, 6), range(4, 8)):  # killed after the fifth epoch, the last checkpoint was of the third
         with Summaries(tmp_path) as summaries:
@@ -167,7 +168,7 @@ def test_summaries_of_a_run_that_went_on_hold_every_epoch_once(tmp_path: Path) -
 
 
 def test_the_front_line_is_the_undominated_set() -> None:
-    from keras_models.pictures import front_of
+    from keras_models.training.pictures import front_of
 
     points = [(3.0, 1.0), (1.0, 5.0), (2.0, 6.0), (2.0, 4.0), (4.0, 2.0)]
     assert front_of(points, False) == [(1.0, 5.0), (2.0, 4.0), (3.0, 1.0)]

@@ -14,9 +14,9 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from keras_models import train
-from keras_models.pareto import ParetoSet, Snapshot
-from keras_models.preprocess import read
-from keras_models.schedule import BudgetController, cosine_rate, rising_beta
+from keras_models.data.preprocess import read
+from keras_models.training.pareto import ParetoSet, Snapshot
+from keras_models.training.schedule import BudgetController, cosine_rate, rising_beta
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -37,7 +37,7 @@ def run(*arguments: object) -> int:
 
 
 def test_writes_all_files_and_repeats_exactly(regression: str, tmp_path: Path) -> None:
-    from keras_models.models import load_model
+    from keras_models.methods.models import load_model
 
     options = ("--data", regression, "--hidden", "8", "--epochs", 6, "--seed", 3)
     for name in ("a.h5", "b.keras"):
@@ -60,7 +60,7 @@ def test_writes_all_files_and_repeats_exactly(regression: str, tmp_path: Path) -
 def test_an_interrupt_ends_with_status_130_and_says_what_is_left(
     regression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from keras_models import fit
+    from keras_models.training import fit
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -77,8 +77,8 @@ def test_an_interrupt_ends_with_status_130_and_says_what_is_left(
 
 
 def test_saved_score_is_the_models_own(tmp_path: Path) -> None:
-    from keras_models.data import load_dataset
-    from keras_models.models import load_model
+    from keras_models.data.loaders import load_dataset
+    from keras_models.methods.models import load_model
 
     assert (
         run("--data", "digits", "--out", tmp_path / "d.h5", "--hidden", "16", "--epochs", 15, "--batch-size", 64) == 0
@@ -90,8 +90,8 @@ def test_saved_score_is_the_models_own(tmp_path: Path) -> None:
 
 
 def test_front_holds_models_that_do_not_beat_each_other(regression: str, tmp_path: Path) -> None:
-    from keras_models.cost import estimated_luts
-    from keras_models.models import load_model
+    from keras_models.layers.cost import estimated_luts
+    from keras_models.methods.models import load_model
 
     assert (
         run(
@@ -178,7 +178,7 @@ def test_one_error_line_and_status_1(
 
 @pytest.mark.parametrize("method", [("--mode", "paper"), ("--method", "uniform", "--bits", 2)])
 def test_weights_only_leaves_signals_float(regression: str, tmp_path: Path, method: tuple[object, ...]) -> None:
-    from keras_models.models import load_model
+    from keras_models.methods.models import load_model
 
     out = tmp_path / "m.h5"
     options = ("--hidden", "8", "--epochs", 3, "--learning-rate", 0.01, "--weights-only")

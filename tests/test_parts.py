@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow.errors import PartError
-from flow.parts import boards, devices, resolve
+from flow.core.errors import PartError
+from flow.parts.catalog import boards, devices, resolve
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from strategies import random_design, vectors
 
-from flow.check import check
-from flow.errors import DesignError
-from flow.evaluate import accumulate, evaluate, evaluate_layer, to_float
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron, from_json, to_json
-from flow.passes.prune import prune
-from flow.pipeline import finish
+from flow.build.state import finish
+from flow.core.check import check
+from flow.core.design import Design, Layer, Neuron, from_json, to_json
+from flow.core.errors import DesignError
+from flow.core.evaluate import accumulate, evaluate, evaluate_layer, to_float
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.passes.prune import prune
 
 SEEDS = range(150)
 

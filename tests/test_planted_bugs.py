@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow import plan, simulate
-from flow.adders import build_graphs
-from flow.emit.testbench import describe
-from flow.emit.verilog import emit_parallel
-from flow.errors import ToolFailed
-from flow.evaluate import evaluate
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron
-from flow.pipeline import finish
+from flow.bench.vectors import make_vectors
+from flow.build.state import finish
+from flow.core.design import Design, Layer, Neuron
+from flow.core.errors import ToolFailed
+from flow.core.evaluate import evaluate
+from flow.core.fixed import Fixed, Quantizer
+from flow.emit.rtl.testbench import describe
+from flow.emit.rtl.verilog import emit_parallel
+from flow.files import plan
+from flow.parallel.generators import build_graphs
 from flow.tools import yosys
-from flow.vectors import make_vectors
+from flow.verify import simulate
 
 
 def small_design() -> Design:
@@ -120,7 +121,7 @@ def test_a_lost_result_is_caught(emitted, tmp_path):
 
 @pytest.fixture(scope="module")
 def hls_project(tmp_path_factory):
-    from flow.emit.hls4ml_project import emit_hls
+    from flow.emit.hls.project import emit_hls
 
     design = small_design()
     inputs = make_vectors(design, 200)
@@ -128,8 +129,8 @@ def hls_project(tmp_path_factory):
 
 
 def run_hls_with(design, files, inputs, folder):
-    from flow.hls_engine import first_mismatch
     from flow.tools.hls_compile import compile_bench
+    from flow.verify.hls import first_mismatch
 
     plan.write(files, folder)
     return first_mismatch(design, inputs, compile_bench(folder, design.name))
@@ -141,7 +142,7 @@ def test_the_untouched_hls_project_agrees(hls_project, tmp_path):
 
 
 def test_one_wrong_weight_bit_is_caught_in_hls(hls_project, tmp_path):
-    from flow.emit.hls4ml_project import emit_hls
+    from flow.emit.hls.project import emit_hls
 
     design, _, inputs = hls_project
     first = design.layers[0]
@@ -153,7 +154,7 @@ def test_one_wrong_weight_bit_is_caught_in_hls(hls_project, tmp_path):
 
 
 def test_swapped_neurons_are_caught_in_hls(hls_project, tmp_path):
-    from flow.emit.hls4ml_project import emit_hls
+    from flow.emit.hls.project import emit_hls
 
     design, _, inputs = hls_project
     a, b, *rest = design.layers[0].neurons

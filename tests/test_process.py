@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flow import console
-from flow.console import Progress
-from flow.errors import ToolFailed
+from flow.core.errors import ToolFailed
+from flow.report import console
+from flow.report.console import Progress
 from flow.tools import process
 
 ROOT = Path(__file__).parents[1]

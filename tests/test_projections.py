@@ -17,14 +17,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from flow.build import app
-from flow.errors import ModelError
-from flow.evaluate import evaluate, quantize_inputs, to_float
+from flow.build.command import app
+from flow.build.state import finish
+from flow.core.errors import ModelError
+from flow.core.evaluate import evaluate, quantize_inputs, to_float
+from flow.core.passes.widths import widths
 from flow.extract import choose, compare_with_keras, extract, float32_exactness, load_model
-from flow.passes.widths import widths
-from flow.pipeline import finish
 from keras_models import NMPActivation, NMPDense, TabSpec
-from keras_models.tabformer import METHODS
+from keras_models.methods.tabformer import METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 RELU = ("row_embedding", "expand")

@@ -12,9 +12,9 @@ import report_samples as samples
 from report_samples import Figures
 from typer.testing import CliRunner
 
-from flow.errors import ReportError
-from flow.report import app
-from flow.reports import Resources, read_folder
+from flow.core.errors import ReportError
+from flow.report.command import app
+from flow.tool_reports import Resources, read_folder
 
 runner = CliRunner()
 

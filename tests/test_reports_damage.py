@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from report_samples import SAMPLES, Figures
 
-from flow.errors import ReportError
-from flow.reports import Report, parse_report, read_report
+from flow.core.errors import ReportError
+from flow.tool_reports import Report, parse_report, read_report
 
 FIGURES = Figures(latency=(1234, 5678), interval=(234, 567), lut=12345, ff=23456, dsp=123, tiles_x2=45, uram=67)
 WHOLE = {name: sample(FIGURES) for name, sample in SAMPLES.items()}
@@ -124,7 +124,7 @@ def test_hostile_xml_is_refused(text: str) -> None:
 
 
 def test_files_beyond_the_bound_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow.reports.read.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("flow.tool_reports.read.MAX_BYTES", 1 << 20)
     big = tmp_path / "big.rpt"
     big.write_bytes(b"x" * ((1 << 20) + 1))
     with pytest.raises(ReportError, match="1048577 bytes, more than the 1048576"):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_samples import Figures
 
-from flow.errors import ReportError
-from flow.reports import Report, Resources, parse_report
+from flow.core.errors import ReportError
+from flow.tool_reports import Report, Resources, parse_report
 
 counts = st.integers(0, 10**9)
 spans = st.none() | st.tuples(counts, counts).map(lambda pair: (min(pair), max(pair)))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from test_reports_damage import assert_cuts_bend_nothing
 
-from flow.parts import resolve
-from flow.reports import parse_report, read_report
+from flow.parts.catalog import resolve
+from flow.tool_reports import parse_report, read_report
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "reports"
 EXPECTED: dict[str, Any] = (

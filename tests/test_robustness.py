@@ -6,8 +6,9 @@ import batch
 import numpy as np
 import pytest
 
-from flow import plan, simulate
-from flow.emit.testbench import describe
+from flow.emit.rtl.testbench import describe
+from flow.files import plan
+from flow.verify import simulate
 
 
 @pytest.mark.parametrize(("architecture", "seeds"), [("parallel", range(2000, 2006)), ("folded", range(2000, 2002))])

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow import route
-from flow.adders import build_graphs
-from flow.emit.verilog import emit_parallel
-from flow.errors import ReportError, ToolFailed, ToolNotFound
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron, to_json
-from flow.luts import own_carry_luts, reduced, split_double_luts, truth_table
-from flow.netlist import read_netlist
-from flow.parts import resolve
-from flow.pipeline import finish
+from flow.build.state import finish
+from flow.core.design import Design, Layer, Neuron, to_json
+from flow.core.errors import ReportError, ToolFailed, ToolNotFound
+from flow.core.fixed import Fixed, Quantizer
+from flow.emit.rtl.verilog import emit_parallel
+from flow.netlist import place_and_route
+from flow.netlist.read import read_netlist
+from flow.netlist.truth_tables import own_carry_luts, reduced, split_double_luts, truth_table
+from flow.parallel.generators import build_graphs
+from flow.parts.catalog import resolve
 from flow.tools import nextpnr, yosys
 
 FAKE = Path(__file__).with_name("fake_nextpnr.py")
@@ -61,7 +61,7 @@ def fake(tmp_path, monkeypatch):
 def routed(synthesized, folder, period=10.0, name=lambda cell: None):
     folder.mkdir(exist_ok=True)
     source, top, _ = synthesized
-    return route.route(folder, source / "netlist.json", top, Z020, period, 600, name)
+    return place_and_route.route(folder, source / "netlist.json", top, Z020, period, 600, name)
 
 
 def test_nextpnr_is_asked_for_the_part_the_clock_and_three_pads(synthesized, fake, tmp_path):
@@ -187,11 +187,11 @@ def test_an_output_depends_only_on_inputs_that_change_it():
 def test_every_input_and_output_bit_meets_a_register():
     sizes = {"clk": 1, "a": 3, "b": 1, "y": 13}
     ports = {n: {"direction": "output" if n == "y" else "input", "bits": [2] * k} for n, k in sizes.items()}
-    text = route.wrapper({"modules": {"top": {"ports": ports}}}, "top")
+    text = place_and_route.wrapper({"modules": {"top": {"ports": ports}}}, "top")
     assert ".a(stimulus[3:1])" in text and ".b(stimulus[4:4])" in text and ".y(result_0[12:0])" in text
     assert ".clk(clk)," in text and ".y(result_0[12:0])\n" in text
     del ports["clk"]
-    assert ".clk" not in route.wrapper({"modules": {"top": {"ports": ports}}}, "top").split("dut (")[1]
+    assert ".clk" not in place_and_route.wrapper({"modules": {"top": {"ports": ports}}}, "top").split("dut (")[1]
     assert "wire [17:0] result_0;" in text and "result_0[17:13] = 5'd0" in text
 
 

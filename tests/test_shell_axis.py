@@ -7,20 +7,20 @@ import pytest
 import sim_models as models
 import strategies
 
-from flow import plan
-from flow.adders import build_graphs
-from flow.bench import Bench, Element
-from flow.emit.axis import emit_axis
-from flow.emit.folded import emit_folded
-from flow.emit.testbench import describe
-from flow.emit.verilog import Rtl, emit_parallel
-from flow.errors import DesignError, UsageError
-from flow.evaluate import evaluate
-from flow.lanes import Layout, layout_of, pack_inputs, pack_outputs, unpack_inputs
-from flow.lowered import lower
-from flow.parts import resolve
-from flow.shell import check_options, run_axis
-from flow.solver import smallest
+from flow.bench.bus_layout import Layout, layout_of, pack_inputs, pack_outputs, unpack_inputs
+from flow.bench.description import Bench, Element
+from flow.build.engines.axis import check_options, run_axis
+from flow.core.errors import DesignError, UsageError
+from flow.core.evaluate import evaluate
+from flow.emit.rtl.folded import emit_folded
+from flow.emit.rtl.testbench import describe
+from flow.emit.rtl.verilog import Rtl, emit_parallel
+from flow.emit.shell.axis import emit_axis
+from flow.files import plan
+from flow.folded.lowering import lower
+from flow.folded.search import smallest
+from flow.parallel.generators import build_graphs
+from flow.parts.catalog import resolve
 from flow.tools import verilator
 
 # Lanes wider than needed: two beats each way, with padding in the last one of a vector.

@@ -6,9 +6,9 @@ import pytest
 import strategies
 from typer.testing import CliRunner
 
-from flow.build import app
-from flow.ir import to_json
-from flow.ownership import files_below, load
+from flow.build.command import app
+from flow.core.design import to_json
+from flow.files.ownership import files_below, load
 
 
 @pytest.fixture

@@ -14,17 +14,17 @@ import pytest
 import strategies
 from shell_models import RECEIVE, SEND, Board, Faults
 
-from flow.adders import build_graphs
-from flow.emit.axis import emit_axis
-from flow.emit.pynq import FILES, accelerator, emit_pynq
-from flow.emit.testbench import describe
-from flow.emit.verilog import emit_parallel
-from flow.evaluate import evaluate, quantize_inputs, to_float
-from flow.fixed import ROUNDINGS
-from flow.lanes import layout_of, pack_outputs, unpack_inputs
-from flow.vectors import off_grid
+from flow.bench.bus_layout import layout_of, pack_outputs, unpack_inputs
+from flow.bench.vectors import off_grid
+from flow.core.evaluate import evaluate, quantize_inputs, to_float
+from flow.core.fixed import ROUNDINGS
+from flow.emit.rtl.testbench import describe
+from flow.emit.rtl.verilog import emit_parallel
+from flow.emit.shell.axis import emit_axis
+from flow.emit.shell.pynq import FILES, accelerator, emit_pynq
+from flow.parallel.generators import build_graphs
 from hls_templates import pynq_driver as driver
-from keras_models.preprocess import Preprocessing
+from keras_models.data.preprocess import Preprocessing
 
 LAYOUTS = [("bytes", 32), ("packed", 32), ("bytes", 64), ("packed", 64)]
 

@@ -12,10 +12,10 @@ import strategies
 from shell_models import RECEIVE, SEND, Board, Faults
 from test_shell_driver import FAULTS, set_up
 
-from flow.evaluate import evaluate, quantize_inputs, to_float
-from flow.fixed import ROUNDINGS
+from flow.core.evaluate import evaluate, quantize_inputs, to_float
+from flow.core.fixed import ROUNDINGS
 from hls_templates import pynq_driver as driver
-from keras_models.preprocess import Preprocessing
+from keras_models.data.preprocess import Preprocessing
 
 
 @pytest.fixture(scope="module")

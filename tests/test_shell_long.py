@@ -4,7 +4,7 @@ import pytest
 import sim_models as models
 from test_shell_axis import hand_written, run
 
-from flow.shell import LONG_CYCLES
+from flow.build.engines.axis import LONG_CYCLES
 
 SEND, REGISTERS, COLLECT = "axis_send.v", "axis_registers.v", "axis_collect.v"
 END = "endmodule"

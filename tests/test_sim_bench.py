@@ -5,9 +5,9 @@ import json
 import pytest
 import sim_models as models
 
-from flow import simulate
-from flow.bench import from_json, to_json
-from flow.errors import DataError, DesignError, ToolFailed, ToolNotFound
+from flow.bench.description import from_json, to_json
+from flow.core.errors import DataError, DesignError, ToolFailed, ToolNotFound
+from flow.verify import simulate
 
 COUNT = 150
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sim_models as models
 
-from flow import simulate
+from flow.verify import simulate
 
 
 @pytest.fixture(scope="module", params=["pipeline", "handshake"])

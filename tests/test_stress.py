@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import strategies
 
-from flow import native_engine, plan, simulate, stress
-from flow.adders import build_graphs
-from flow.emit.testbench import describe
-from flow.emit.verilog import emit_parallel
-from flow.evaluate import evaluate
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron
-from flow.pipeline import finish
-from flow.vectors import make_vectors
+from flow.bench import stress_vectors
+from flow.bench.vectors import make_vectors
+from flow.build.state import finish
+from flow.core.design import Design, Layer, Neuron
+from flow.core.evaluate import evaluate
+from flow.core.fixed import Fixed, Quantizer
+from flow.emit.rtl.testbench import describe
+from flow.emit.rtl.verilog import emit_parallel
+from flow.files import plan
+from flow.parallel.generators import build_graphs
+from flow.verify import native, simulate
 
 
 def network(inputs=9, bits=5):
@@ -40,8 +42,8 @@ def built(tmp_path_factory):
 
 def gather(design, count, first=None, seed=0):
     first = make_vectors(design, 300) if first is None else first
-    chunks = list(stress.distinct_vectors(design, first, count, seed))
-    assert all(0 < len(chunk) <= stress.CHUNK for chunk in chunks)
+    chunks = list(stress_vectors.distinct_vectors(design, first, count, seed))
+    assert all(0 < len(chunk) <= stress_vectors.CHUNK for chunk in chunks)
     return np.concatenate(chunks)
 
 
@@ -66,29 +68,29 @@ def test_any_design_gets_distinct_vectors(seed):
     assert (
         len(np.unique(made, axis=0))
         == len(made)
-        == (stress.space(design) if stress.is_exhaustive(design, 9000) else 9000)
+        == (stress_vectors.space(design) if stress_vectors.is_exhaustive(design, 9000) else 9000)
     )
 
 
 def test_few_inputs_give_every_vector():
     design = network(inputs=3, bits=4)
-    assert stress.space(design) == 4096 and stress.is_exhaustive(design, 3000)
+    assert stress_vectors.space(design) == 4096 and stress_vectors.is_exhaustive(design, 3000)
     made = gather(design, 3000)
     assert len(np.unique(made, axis=0)) == 4096
-    assert not stress.is_exhaustive(design, 2000) and len(gather(design, 2000)) == 2000
+    assert not stress_vectors.is_exhaustive(design, 2000) and len(gather(design, 2000)) == 2000
 
 
 def test_sums_are_aimed_at_thresholds():
     """Far more first-layer sums than at random lie within a step of a place where the output turns over."""
     design = network()
-    source = stress._Source(design, make_vectors(design, 300), 0)
+    source = stress_vectors._Source(design, make_vectors(design, 300), 0)
     sums = source.layers[0]
 
     def close(rows):
         found = np.zeros(len(rows), int)
         for j in sums.aims:
             value = rows @ sums.weights[:, j] + sums.bias[j]
-            steps = np.array(stress._steps(design.layers[0].neurons[j].output))
+            steps = np.array(stress_vectors._steps(design.layers[0].neurons[j].output))
             found += np.abs(value[:, None] - steps).min(axis=1) <= sums.step[j] / 2
         return found.mean()
 
@@ -101,9 +103,9 @@ def test_sums_are_aimed_at_thresholds():
 
 def test_small_designs_get_most_and_slow_ones_fewest(built):
     design, _, bench, _ = built
-    assert native_engine.bulk_count(design, bench) == native_engine._MOST
+    assert native.bulk_count(design, bench) == native._MOST
     slow = replace(bench, initiation_interval=2000, ready=True)
-    assert native_engine.bulk_count(design, slow) == 5000
+    assert native.bulk_count(design, slow) == 5000
 
 
 PATTERNS = {12: 0x5A3, 15: 0x2C71}  # bits that must match, and the pattern that they must show
@@ -114,7 +116,7 @@ def test_rare_faults_are_found(built, monkeypatch):
     design, rtl, bench, folder = built
     width = bench.in_bits
     taps = np.random.default_rng(8).permutation(width)
-    monkeypatch.setattr(native_engine, "_MOST", 300_000)
+    monkeypatch.setattr(native, "_MOST", 300_000)
     text = rtl.files["net.v"]
     for bits, pattern in PATTERNS.items():
         match = " && ".join(f"in_data[{taps[i]}] == 1'b{pattern >> i & 1}" for i in range(bits))
@@ -128,7 +130,7 @@ def test_rare_faults_are_found(built, monkeypatch):
         plan.write({f"rtl/{n}": broken if n == "net.v" else t for n, t in rtl.files.items()}, place)
         model = simulate.build_verilator(bench, place, place / "model")
         first = make_vectors(design, 2000)
-        found = native_engine.run_native(design, bench, first, 0, place / "native", model)
+        found = native.run_native(design, bench, first, 0, place / "native", model)
         assert found["mismatches"] and "neuron 0" in found["difference"]
         assert found["distinct_vectors"] == 300_000 and not found["exhaustive"]
     few = simulate.run_native(bench, first, evaluate(design, first), place / "few", model, gap_one_in=0)

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from flow.errors import DataError, UsageError
-from flow.explore import cluster, run, settings, space, tables
-from flow.explore.study import Study
-from flow.explore.trial import Job, run_trial
-from flow.sweep import _DEFAULTS
+from flow.core.errors import DataError, UsageError
+from flow.sweep import cluster, run, settings, space, tables
+from flow.sweep.command import _DEFAULTS
+from flow.sweep.study import Study
+from flow.sweep.trial import Job, run_trial
 
 DEFAULTS = {**_DEFAULTS, "beta_default": "1e-6:1e-3"}
 NOTHING = dict.fromkeys([*_DEFAULTS, "data"])

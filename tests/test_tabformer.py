@@ -24,8 +24,8 @@ from keras_models import (
     load_model,
     train,
 )
-from keras_models.data import DataError, Dataset, Declaration
-from keras_models.tabformer import METHODS
+from keras_models.data.loaders import DataError, Dataset, Declaration
+from keras_models.methods.tabformer import METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from strategies import random_design
 
-from flow import modelfile
-from flow.errors import FlowError, ModelError, reason
+from flow.build.state import finish
+from flow.core.design import to_json
+from flow.core.errors import FlowError, ModelError, reason
+from flow.extract import stored_model
 from flow.extract.config import model_spec
-from flow.ir import to_json
-from flow.pipeline import finish
-from flow.terminal import SafeConsole, _Visible
+from flow.report.terminal import SafeConsole, _Visible
 from keras_models.untrusted import visible
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,7 +126,7 @@ def test_a_qdense_batchnorm_is_refused_for_what_it_is(tmp_path):
         config = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("model.weights.h5", weights.getvalue())
-    stored = modelfile.read(tmp_path / "m.keras")
+    stored = stored_model.read(tmp_path / "m.keras")
     assert len(stored.weights["folded"]) == 2
     with pytest.raises(ModelError, match="layer folded is a QDenseBatchnorm, which is not accepted yet: fold gamma"):
         model_spec(stored.config)

@@ -8,16 +8,16 @@ import pytest
 from strategies import random_design
 from text_mutants import Judge, mutant
 
-from flow.adders import alkaid_graph, build_graphs
-from flow.emit.verilog import emit_parallel
-from flow.errors import DesignError
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron
-from flow.lowbit import lowbit_graph
-from flow.pipeline import finish
-from flow.textproof.bdd import Bdd
-from flow.textproof.prove import HEAD, prove_text
-from flow.textproof.top import TOP
+from flow.build.state import finish
+from flow.core.design import Design, Layer, Neuron
+from flow.core.errors import DesignError
+from flow.core.fixed import Fixed, Quantizer
+from flow.emit.rtl.verilog import emit_parallel
+from flow.parallel.bit_rows import lowbit_graph
+from flow.parallel.generators import alkaid_graph, build_graphs
+from flow.proof.text.bdd import Bdd
+from flow.proof.text.prove import HEAD, prove_text
+from flow.proof.text.top import TOP
 
 
 def hardware(design, graphs=None, clock=4.0, family="xc7"):

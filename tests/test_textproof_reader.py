@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 from builds import built
 
-from flow import engines, pipeline, results
-from flow.emit.rows import row_module
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron, to_json
-from flow.parts import resolve
-from flow.pipeline import finish
-from flow.textproof.cells import PRIMITIVES
-from flow.textproof.evaluate import Timing
-from flow.textproof.machine import Machine
-from flow.textproof.parser import parse
-from flow.textproof.preprocess import preprocess
-from flow.textproof.rows import prove_row
-from flow.textproof.space import Space
-from flow.textproof.trial import Trial
+from flow.build import report_data, state
+from flow.build.engines import all
+from flow.build.state import finish
+from flow.core.design import Design, Layer, Neuron, to_json
+from flow.core.fixed import Fixed, Quantizer
+from flow.emit.rtl.rows import row_module
+from flow.parts.catalog import resolve
+from flow.proof.text.cells import PRIMITIVES
+from flow.proof.text.evaluate import Timing
+from flow.proof.text.machine import Machine
+from flow.proof.text.parser import parse
+from flow.proof.text.preprocess import preprocess
+from flow.proof.text.rows import prove_row
+from flow.proof.text.space import Space
+from flow.proof.text.trial import Trial
 from flow.tools import yosys
 
 INPUTS = {"a": 5, "b": 4, "c": 3, "d": 1}
@@ -177,11 +178,11 @@ def small(tmp_path):
     last = Layer("last", tuple(Neuron((3, -2 - j, 1), 1, 4.0, j, 0, act) for j in range(2)))
     path = tmp_path / "design.json"
     path.write_text(to_json(finish(Design("net", inputs, (first, last)))))
-    return pipeline.Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
+    return state.Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
 
 
 def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, monkeypatch):
-    emitted = engines.choose
+    emitted = all.choose
 
     def faulty(*arguments):
         hardware = emitted(*arguments)
@@ -192,8 +193,8 @@ def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, m
         assert found == 1
         return replace(hardware, rtl=replace(hardware.rtl, files=files))
 
-    monkeypatch.setattr(engines, "choose", faulty)
-    found = results.report(built(small))
+    monkeypatch.setattr(all, "choose", faulty)
+    found = report_data.report(built(small))
     proved = {"design-graph": "proved", "graph-verilog": "proved", "verilog-netlist": "proved"}
     assert found["proof"] == {"first": proved, "last": {**proved, "graph-verilog": "refuted"}, "top module": proved}
     assert found["undecided"] == [] and found["status"] == "mismatch"

@@ -18,17 +18,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from flow import html, outcome, plan
-from flow.build import app
-from flow.dataset import TestPart as Part
-from flow.ir import from_json
-from flow.pipeline import Build, record
-from flow.remarks import note
-from flow.reports.open_json import UNFINISHED
-from flow.saturation import saturated
-from flow.steps import Steps
+from flow.build import outcome
+from flow.build.command import app
+from flow.build.state import Build, record
+from flow.core.design import from_json
+from flow.core.remarks import note
+from flow.core.saturation import saturated
+from flow.extract.test_data import TestPart as Part
+from flow.files import plan
+from flow.files.steps import Steps
+from flow.report.html import pages
+from flow.tool_reports.open_json import UNFINISHED
 from keras_models import NMPDense, NMPInputQuantizer
-from keras_models.preprocess import Preprocessing, attach
+from keras_models.data.preprocess import Preprocessing, attach
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SPLIT = np.arange(360) % 3
@@ -80,7 +82,7 @@ def build(model: Path, out: Path, *more: object) -> tuple[int, str, str]:
 
 def report_of(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((out / "report.json").read_text())
-    assert html.page(found) == (out / "report.html").read_text()  # the pair belongs together
+    assert pages.page(found) == (out / "report.html").read_text()  # the pair belongs together
     return found
 
 
@@ -302,7 +304,7 @@ def test_a_kill_never_leaves_a_new_file_beside_an_old_one(
 def test_a_page_that_cannot_be_made_leaves_the_old_pair(tmp_path: Path, built: tuple[Path, str]) -> None:
     report = report_of(built[0])
     outcome.write(tmp_path, report)
-    with pytest.raises(html.ReportError):
+    with pytest.raises(pages.ReportError):
         outcome.write(tmp_path, {**report, "layers": 3})
     assert report_of(tmp_path) == report
     (tmp_path / "report.html").unlink()

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from hostile.mutate_zip import FIELDS, field_changed, header, members_of, zipped
 
-from flow import modelread
-from flow.errors import ReportError
-from flow.untrusted import DAMAGE, parse_xml, read_yaml, refused
+from flow.core.errors import ReportError
+from flow.core.untrusted import DAMAGE, parse_xml, read_yaml, refused
+from flow.extract import model_reader
 from keras_models import untrusted
 from keras_models.untrusted import (
     Unusable,
@@ -232,7 +232,7 @@ def test_xml_declares_nothing():
 
 
 def test_the_reader_of_models_has_the_same_bound():
-    assert modelread.MAX_FILE == untrusted.MAX_MODEL
+    assert model_reader.MAX_FILE == untrusted.MAX_MODEL
 
 
 def test_a_table_of_contents_is_bounded(tmp_path):

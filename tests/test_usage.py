@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from flow.errors import ReportError
-from flow.usage import lut_usage
+from flow.core.errors import ReportError
+from flow.netlist.usage import lut_usage
 
 RTL = {
     "top_a.v": "wire [3:0] s0 = x0 + x1;\nwire [3:0] n1_sum = s0 + x2;\nalways @(posedge clk) begin\n",

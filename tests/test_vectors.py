@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow import vectors
-from flow.bench import Element
-from flow.errors import DataError
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron
+from flow.bench import vectors
+from flow.bench.description import Element
+from flow.core.design import Design, Layer, Neuron
+from flow.core.errors import DataError
+from flow.core.fixed import Fixed, Quantizer
 
 elements = st.builds(Element, st.integers(0, 62), st.booleans(), st.just("e"))
 

@@ -15,17 +15,18 @@ from hypothesis import strategies as st
 from strategies import random_design, vectors
 from test_planted_bugs import small_design
 
-from flow import plan, simulate
-from flow.emit.dslx import emit_dslx
-from flow.errors import DesignError, ToolFailed, ToolNotFound
-from flow.evaluate import evaluate
-from flow.fixed import Fixed, Quantizer
-from flow.ir import Design, Layer, Neuron, to_json
-from flow.passes.group import group
-from flow.passes.widths import widths
+from flow.bench.vectors import make_vectors
+from flow.build.engines.xls import bench_of, compile_rtl, run_dslx
+from flow.core.design import Design, Layer, Neuron, to_json
+from flow.core.errors import DesignError, ToolFailed, ToolNotFound
+from flow.core.evaluate import evaluate
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.passes.group import group
+from flow.core.passes.widths import widths
+from flow.emit.xls.dslx import emit_dslx
+from flow.files import plan
 from flow.tools import xls
-from flow.vectors import make_vectors
-from flow.xls_engine import bench_of, compile_rtl, run_dslx
+from flow.verify import simulate
 
 pytest.importorskip("xls")
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.emit.verilog import Rtl, port_bits
-from flow.evaluate import evaluate
-from flow.fixed import Fixed
-from flow.ir import Design
+from flow.core.design import Design
+from flow.core.evaluate import evaluate
+from flow.core.fixed import Fixed
+from flow.emit.rtl.verilog import Rtl, port_bits
 
 _TOKEN = re.compile(r"//[^\n]*|\d+'[sbdh][0-9a-fA-F]+|\d+|\$?[A-Za-z_]\w*|<=|>=|==|~\||~&|.|\n", re.DOTALL)
 _SWAPS = {"+": ["-", "|", "^"], "-": ["+"], "&": ["|", "^"], "|": ["&", "^"], "<": [">", "<="], ">": ["<", ">="],

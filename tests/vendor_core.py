@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flow.architecture import choose
-from flow.emit.hls_layer import Container, container
-from flow.fixed import Fixed
-from flow.ir import Design
-from flow.parts import resolve
+from flow.build.architecture import choose
+from flow.core.design import Design
+from flow.core.fixed import Fixed
+from flow.emit.hls.layer import Container, container
+from flow.parts.catalog import resolve
 
 CREDITS = """
     // Results wait in a buffer; a vector enters while a place is free.

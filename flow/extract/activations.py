@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from flow.errors import ModelError
+from flow.core.errors import ModelError
+from flow.core.fixed import MAX_BITS, Fixed, Quantizer
 from flow.extract.arrays import predicted, to_numpy
 from flow.extract.dyadic import power_of_two
-from flow.extract.steps import Affine, Quant, Relu, Softmax, Step
-from flow.fixed import MAX_BITS, Fixed, Quantizer
+from flow.extract.layer_steps import Affine, Quant, Relu, Softmax, Step
 
 REMEDY = "use quantized_bits or quantized_relu with alpha=1"
 _SIGN = Quantizer(Fixed(True, 1, 0), "TRN", -1, 0)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from flow.errors import ModelError
+from flow.core.design import Design, Layer, Neuron
+from flow.core.errors import ModelError
+from flow.core.fixed import Quantizer
+from flow.core.passes.widths import widths
 from flow.extract.dyadic import exact_fraction
+from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Step
 from flow.extract.merge import clamp, merge
 from flow.extract.read import narrow, needed_bits
-from flow.extract.steps import Affine, Dense, Quant, Relu, Step
-from flow.fixed import Quantizer
-from flow.ir import Design, Layer, Neuron
-from flow.passes.widths import widths
 
 
 class Assembler:

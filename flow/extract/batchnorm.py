@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.errors import ModelError
+from flow.core.errors import ModelError
 from flow.extract.arrays import layer_predicted
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_fraction, power_of_two
+from flow.extract.layer_steps import Affine
 from flow.extract.quiet import quiet
-from flow.extract.steps import Affine
 
 MAX_OFFSET_BITS = 20
 _PROBES = 64

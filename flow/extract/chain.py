@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from flow.errors import ModelError
+from flow.core.errors import ModelError
 from flow.extract.remedies import joins
 
 

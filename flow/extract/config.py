@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from flow.errors import ModelError
-from flow.extract.graph import LayerData, path_of
+from flow.core.errors import ModelError
 from flow.extract.remedies import refusal
+from flow.extract.stored_graph import LayerData, path_of
 
 MAX_UNITS = 1 << 16
 MAX_KERNEL = 1 << 26

@@ -7,15 +7,15 @@ import re
 import sys
 from typing import Any
 
-from flow.check import check
-from flow.errors import ModelError, UsageError
+from flow.core.check import check
+from flow.core.design import HEADS, Design, Layer
+from flow.core.errors import ModelError, UsageError
+from flow.core.fixed import Fixed, Quantizer
 from flow.extract.assemble import fold
 from flow.extract.chain import input_shape, layers_of
 from flow.extract.float32 import require_range
 from flow.extract.read import steps_of
 from flow.extract.training_only import training_only
-from flow.fixed import Fixed, Quantizer
-from flow.ir import HEADS, Design, Layer
 
 MAX_NAME = 64
 _FORMAT = re.compile(r"([su])(\d{1,2})\.(-?\d{1,3})\Z")

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.errors import ModelError
-from flow.fixed import Ints
+from flow.core.errors import ModelError
+from flow.core.fixed import Ints
 
 MAX_WEIGHT_BITS = 24  # beyond this a weight is an unquantized float32 in disguise
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flow.errors import ModelError
-from flow.fixed import Fixed
-from flow.ir import Design, Neuron
-from flow.passes.widths import widths
+from flow.core.design import Design, Neuron
+from flow.core.errors import ModelError
+from flow.core.fixed import Fixed
+from flow.core.passes.widths import widths
 
 FLOAT32_BITS = 24  # integers up to 2**24 are exact in float32
 MAX_EXPONENT = 126  # 2**-126 is its smallest normal number; sums stay below 2**126

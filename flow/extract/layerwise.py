@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.evaluate import accumulate, as_read
+from flow.core.design import Layer, Neuron
+from flow.core.evaluate import accumulate, as_read
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.integers import Ints, narrowed, shifted_left, wide
 from flow.extract.arrays import predicted, to_numpy
 from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_fraction
+from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Softmax
 from flow.extract.read import steps_of
 from flow.extract.remedies import IGNORED
-from flow.extract.steps import Affine, Dense, Quant, Relu, Softmax
-from flow.fixed import Fixed, Quantizer
-from flow.integers import Ints, narrowed, shifted_left, wide
-from flow.ir import Layer, Neuron
 
 Floats = NDArray[np.float64]
 

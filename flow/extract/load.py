@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flow import modelfile
-from flow.errors import ModelError, reason
+from flow.core.errors import ModelError, reason
+from flow.extract import stored_model
 from flow.extract.config import LayerSpec, ModelSpec, QuantizerSpec, model_spec
 from flow.extract.projection import projection
 from flow.extract.quiet import quiet
 
 
-def load_model(path: Path | str | modelfile.StoredModel, layer: str | None = None) -> Any:
+def load_model(path: Path | str | stored_model.StoredModel, layer: str | None = None) -> Any:
     """The model in a ``.h5`` or ``.keras`` file of Keras 3 or of the old line (Keras 2, qkeras 0.9), uncompiled.
 
     Comes back as a Sequential model of the layers on the path from input to output; with ``layer``, of that dense layer
@@ -22,7 +22,7 @@ def load_model(path: Path | str | modelfile.StoredModel, layer: str | None = Non
     Models without QKeras layers run on JAX, others on TensorFlow, unless KERAS_BACKEND says otherwise. Raises
     ModelError in one line: what is wrong, in which layer or file, and the remedy.
     """
-    stored = path if isinstance(path, modelfile.StoredModel) else modelfile.read(path)
+    stored = path if isinstance(path, stored_model.StoredModel) else stored_model.read(path)
     if layer is not None:
         stored = projection(stored, layer)
     try:
@@ -39,7 +39,7 @@ def _choose_backend(spec: ModelSpec) -> None:
         os.environ.setdefault("KERAS_BACKEND", "tensorflow" if spec.needs_qkeras else "jax")
 
 
-def _build(spec: ModelSpec, stored: modelfile.StoredModel) -> Any:
+def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
     import keras
 
     model = keras.Sequential([keras.Input(spec.input_shape, name=_free_name(spec))], name=_plain_name(spec.name))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from flow.errors import ModelError
-from flow.fixed import Fixed, Quantizer
+from flow.core.errors import ModelError
+from flow.core.fixed import Fixed, Quantizer
 
 
 def clamp(quantizer: Quantizer) -> Quantizer:

@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flow import modelfile
-from flow.errors import ModelError
+from flow.core.errors import ModelError
+from flow.extract import stored_model
 from flow.extract.design import identifier
-from flow.extract.graph import LayerData, Stored, stored_layers
 from flow.extract.remedies import DENSE
-from flow.modelfile import Array, StoredModel
+from flow.extract.stored_graph import LayerData, Stored, stored_layers
+from flow.extract.stored_model import Array, StoredModel
 
 _QUANTIZERS = ("NMPInputQuantizer", "NMPActivation", "QActivation")
 _UNCHANGED = ("Dropout", "Identity", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
@@ -29,7 +29,7 @@ _MAX_LISTED = 12
 
 def dense_layers(path: Path | str) -> list[str]:
     """Names of the NMPDense and QDense layers of a model file, in the order they are stored. Raises ModelError."""
-    stored = stored_layers(modelfile.read(path).config)
+    stored = stored_layers(stored_model.read(path).config)
     return [layer.name for layer in stored.layers.values() if layer.kind in DENSE]
 
 

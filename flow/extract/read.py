@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from flow.errors import DesignError, FlowError, ModelError, reason
-from flow.evaluate import as_read
+from flow.core.errors import DesignError, FlowError, ModelError, reason
+from flow.core.evaluate import as_read
+from flow.core.fixed import Fixed, Quantizer
 from flow.extract.activations import activation_steps
 from flow.extract.arrays import predicted, to_numpy
 from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_matrix
+from flow.extract.layer_steps import Dense, Quant, Relu, Softmax, Step
 from flow.extract.remedies import IGNORED, refusal
-from flow.extract.steps import Dense, Quant, Relu, Softmax, Step
-from flow.fixed import Fixed, Quantizer
 
 TERNARY_BITS = 1.58
 MAX_PLAIN_BIAS_BITS = 16
@@ -184,7 +184,7 @@ def _labels(quantizer: Any, weights: Any) -> Any:
 
 
 def needed_bits(column: Any, label: float) -> float:
-    """``label`` if the mantissas fit it as `flow.check` counts, else the smallest width they fit."""
+    """``label`` if the mantissas fit it as `flow.core.check` counts, else the smallest width they fit."""
     widest = int(np.abs(column).max(initial=0))
     limit = 1 << max(math.ceil(label) - 1, 0) if label else 0
     return label if widest <= limit else float((widest - 1).bit_length() + 1)

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.errors import ModelError
-from flow.evaluate import argmax, evaluate, quantize_inputs, to_float
+from flow.core.design import Design
+from flow.core.errors import ModelError
+from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
+from flow.core.fixed import Fixed
+from flow.core.integers import shifted_left
+from flow.core.passes.widths import widths
 from flow.extract.chain import Applied, input_shape, layers_of
 from flow.extract.design import require_numbers
 from flow.extract.float32 import FLOAT32_BITS, float32_exactness
 from flow.extract.layerwise import Exact, layerwise_outputs, reach
 from flow.extract.quiet import quiet
-from flow.fixed import Fixed
-from flow.integers import shifted_left
-from flow.ir import Design
-from flow.passes.widths import widths
 
 Floats = NDArray[np.float64]
 BATCH = 4096

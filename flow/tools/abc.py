@@ -6,8 +6,8 @@ import math
 import re
 from pathlib import Path
 
-from flow import plan
-from flow.errors import ToolFailed
+from flow.core.errors import ToolFailed
+from flow.files import plan
 from flow.tools.process import find as find_program
 from flow.tools.process import run
 from flow.tools.yosys import package_folder

@@ -13,8 +13,8 @@ import cocotb_tools.config as config
 import find_libpython
 
 import sim
-from flow.errors import ToolFailed, ToolNotFound
-from flow.untrusted import parse_xml, read_text, refused
+from flow.core.errors import ToolFailed, ToolNotFound
+from flow.core.untrusted import parse_xml, read_text, refused
 
 MODULE = "sim.bench"
 RESULTS = "results.xml"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from flow.errors import ToolFailed
-from flow.fixed import Ints
-from flow.plan import folder, remove
+from flow.core.errors import ToolFailed
+from flow.core.fixed import Ints
+from flow.files.plan import folder, remove
 from flow.tools import process
 
 COMPILE_TIMEOUT_S = 600.0

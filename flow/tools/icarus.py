@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flow import plan
-from flow.errors import ToolFailed
+from flow.core.errors import ToolFailed
+from flow.files import plan
 from flow.tools import process
 from flow.tools.cocotb import environment, library
 

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow.errors import ToolFailed
-from flow.parts import Part
-from flow.plan import write_file
+from flow.core.errors import ToolFailed
+from flow.files.plan import write_file
+from flow.parts.catalog import Part
 from flow.tools.process import Completed, find, run
 
 PROGRAM = "nextpnr-himbaechel-xilinx"

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow.errors import ToolFailed, ToolNotFound
-from flow.plan import readable_errors
+from flow.core.errors import ToolFailed, ToolNotFound
+from flow.files.plan import readable_errors
 
 _COUNT = re.compile(r"\b\d+ error(s|\(s\))?( during elaboration)?\.?$")  # a summary, which says nothing
 _FOLLOW_S = 0.5  # between two looks at the log of a program that is followed

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow.errors import DesignError, ToolFailed, ToolNotFound, UsageError
-from flow.plan import claim_tree, remove, write_file
+from flow.core.errors import DesignError, ToolFailed, ToolNotFound, UsageError
+from flow.files.plan import claim_tree, remove, write_file
 from flow.tools import process
 
 STEPS = ("csim", "synth", "cosim", "export", "vsynth", "impl")

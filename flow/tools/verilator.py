@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sim
-from flow import plan
-from flow.errors import ToolFailed
+from flow.core.errors import ToolFailed
+from flow.files import plan
 from flow.tools import process
 from flow.tools.cocotb import environment, library, verilator_main
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow import plan
-from flow.errors import ToolFailed, ToolNotFound
+from flow.core.errors import ToolFailed, ToolNotFound
+from flow.files import plan
 from flow.tools.process import Completed, run
 
 DELAY_MODELS = ("sky130", "asap7", "unit")  # what the wheel has; none is an FPGA's

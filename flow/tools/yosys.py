@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flow.errors import ToolFailed, ToolNotFound
-from flow.plan import write_file
+from flow.core.errors import ToolFailed, ToolNotFound
+from flow.files.plan import write_file
 from flow.tools.process import Completed, run
 
 

@@ -30,8 +30,8 @@ class Bases:
         """Three inputs, two layers."""
         from strategies import random_design
 
-        from flow.ir import to_json
-        from flow.pipeline import finish
+        from flow.build.state import finish
+        from flow.core.design import to_json
 
         return self.text("good.json", to_json(finish(random_design(5, max_layers=2, max_size=3))))
 
@@ -62,7 +62,7 @@ class Bases:
         import keras
 
         import keras_models
-        from keras_models.preprocess import attach
+        from keras_models.data.preprocess import attach
 
         model = keras.Sequential(
             [
@@ -78,15 +78,16 @@ class Bases:
         return path.read_bytes()
 
     def preprocessing(self, inputs: int = 3) -> Any:
-        from keras_models.data import load_dataset
-        from keras_models.preprocess import Preprocessing
+        from keras_models.data.loaders import load_dataset
+        from keras_models.data.preprocess import Preprocessing
 
         return Preprocessing.fit(load_dataset(str(self.data(inputs))))
 
     @cached_property
     def checkpoint(self) -> bytes:
         """What ``--resume`` leaves of a training that was killed after its second epoch."""
-        from keras_models import checkpoint, train
+        from keras_models import train
+        from keras_models.training import checkpoint
 
         write = checkpoint.Checkpoint.epoch
 
@@ -108,8 +109,8 @@ class Bases:
 
     @cached_property
     def yaml(self) -> str:
-        from flow.hls import design_config
-        from flow.ir import from_json
+        from flow.core.design import from_json
+        from flow.hls.library import design_config
 
         path = self.folder / "hls.yml"
         design_config(from_json(self.design.read_text()), path)
@@ -129,7 +130,7 @@ class Bases:
         """A sweep's folder with two finished trials."""
         from test_sweep_parts import result, settle
 
-        from flow.explore.study import Study
+        from flow.sweep.study import Study
 
         folder = self.folder / "sweeps" / "s"
         folder.mkdir(parents=True)

@@ -37,7 +37,7 @@ def run_command(command: str, arguments: list[str]) -> tuple[int | str, str]:
 
 
 def _run(command: str, arguments: list[str]) -> int:
-    from flow.errors import FlowError
+    from flow.core.errors import FlowError
 
     module, _, function = command.partition(":")
     if function:
@@ -110,7 +110,7 @@ def try_scene(seed: int, folder: Path, bases: Any) -> dict[str, Any]:
 
 
 def main(folder: Path, seeds: list[int]) -> None:
-    from flow.explore import cluster
+    from flow.sweep import cluster
     from flow.tools import process
     from hostile.bases import Bases
 

@@ -1,0 +1,1 @@
+"""What every simulation bench needs to know: ports, buses, schedules and vectors."""

@@ -1,0 +1,1 @@
+"""A build: options, state, architecture, engines, outcome."""

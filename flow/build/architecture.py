@@ -1,0 +1,124 @@
+"""The architecture of a build: parallel where it fits, folded where it does not, or what the user asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flow.core.design import Design
+from flow.core.errors import DesignError, UsageError
+from flow.core.evaluate import argmax
+from flow.core.fixed import Ints
+from flow.emit.rtl.folded import emit_folded
+from flow.emit.rtl.verilog import Rtl, emit_parallel
+from flow.folded.folding import Folding
+from flow.folded.lowering import evaluate_lowered, lower
+from flow.folded.proof.layer import Block, prove_folded
+from flow.folded.search import explain, fastest, interval_for, smallest
+from flow.parallel.cost import graph_luts
+from flow.parallel.generators import build_graphs
+from flow.parallel.graph import LayerGraph, evaluate_graph
+from flow.parts.catalog import Part
+
+# Adder graphs of more weights than this take minutes to find and never fit the parts we know.
+MAX_PARALLEL_WEIGHTS = 60_000
+# Of the part's LUTs that the parallel architecture may take when `auto` decides: placed, rows take up to twice theirs.
+_PARALLEL_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Emitted RTL, what a report says of it, and its arithmetic as integers (engine ``integer``).
+
+    ``graphs`` are the proven graphs that the RTL of a parallel design is to be proved equal to; ``blocks`` are, by
+    layer of a folded one, the modules that are still to be proved for its proof to hold.
+    """
+
+    architecture: str
+    rtl: Rtl
+    facts: dict[str, Any]
+    evaluate: Callable[[Ints], Ints]
+    graphs: tuple[LayerGraph, ...] = ()
+    blocks: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
+
+
+def choose(
+    design: Design,
+    part: Part,
+    clock_period_ns: float,
+    architecture: str = "auto",
+    interval: int | None = None,
+    results_per_second: float | None = None,
+) -> Hardware:
+    """Hardware for a design: the smallest that meets the interval or the rate, without either the fastest that fits.
+
+    Raises UsageError where the wishes contradict each other, DesignError where they cannot be met.
+    """
+    if results_per_second is not None:
+        if interval is not None:
+            raise UsageError("give --initiation-interval or --results-per-second, not both")
+        interval = interval_for(results_per_second, clock_period_ns)
+    if architecture == "parallel" and (interval or 1) > 1:
+        raise UsageError("--architecture parallel gives a result every cycle; drop the interval or ask for folded")
+    why = "asked for"
+    if architecture == "auto":
+        graphs, why = _parallel_graphs(design, part, interval)
+        architecture = "parallel" if graphs is not None else "folded"
+        if graphs is not None:
+            return _parallel(design, graphs, part, clock_period_ns, why)
+    if architecture == "parallel":
+        return _parallel(design, build_graphs(design), part, clock_period_ns, why)
+    return _folded(design, part, clock_period_ns, interval, why)
+
+
+def _parallel_graphs(design: Design, part: Part, interval: int | None) -> tuple[tuple[LayerGraph, ...] | None, str]:
+    """The adder graphs where the parallel architecture is the choice, and the reason for the choice."""
+    if interval is not None and interval > 1:
+        return None, f"an interval of {interval} cycles was asked for"
+    weights = sum(int((layer.matrix != 0).sum()) for layer in design.layers)
+    if weights > MAX_PARALLEL_WEIGHTS:
+        return None, f"{weights} weights are too many to give each its own adder"
+    graphs = build_graphs(design)
+    luts = sum(graph_luts(graph) for graph in graphs)
+    share = f"about {luts} of {part.lut} LUTs in parallel"
+    if luts <= _PARALLEL_SHARE * part.lut:
+        return graphs, share
+    return None, share
+
+
+def _parallel(design: Design, graphs: tuple[LayerGraph, ...], part: Part, clock_period_ns: float, why: str) -> Hardware:
+    rtl = emit_parallel(design, graphs, clock_period_ns, family=part.family)
+
+    def evaluate(values: Ints) -> Ints:
+        for graph in graphs:
+            values = evaluate_graph(graph, values)
+        return argmax(values, design.output_formats) if design.head == "argmax" else values
+
+    facts = {
+        "architecture_reason": why,
+        "adders": {g.name: g.adders for g in graphs},
+        "engines": {g.name: g.engine for g in graphs},
+        "proof": {g.name: {"design-graph": "proved"} for g in graphs},  # build_graphs raises where a proof fails
+        "undecided": [],
+    }
+    return Hardware("parallel", rtl, facts, evaluate, graphs)
+
+
+def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | None, why: str) -> Hardware:
+    lowered = lower(design)
+    if not lowered.layers and not lowered.constants:
+        raise DesignError("the design has no outputs")
+    folding: Folding = fastest(lowered, part) if interval is None else smallest(lowered, part, interval)
+    rtl = emit_folded(folding, clock_period_ns)
+    blocks = prove_folded(folding, rtl.files, rtl.top)
+
+    def evaluate(values: Ints) -> Ints:
+        logits = evaluate_lowered(lowered, values)
+        return argmax(logits, design.output_formats) if design.head == "argmax" else logits
+
+    facts = {"architecture_reason": why, "folding": explain(folding, part, clock_period_ns)}
+    # from design to Verilog at once: arithmetic, then what the simulations alone show, clock alignment and handshakes
+    facts["proof"] = {la.name: {"design-graph": "sampled", "graph-verilog": "sampled"} for la in design.layers}
+    facts["undecided"] = []
+    return Hardware("folded", rtl, facts, evaluate, blocks=blocks)

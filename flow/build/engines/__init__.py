@@ -1,0 +1,1 @@
+"""Engines: the verification routes of a build, and the steps that make what they run."""

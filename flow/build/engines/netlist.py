@@ -1,0 +1,67 @@
+"""The engine that simulates the synthesized netlist: in Icarus, or in Verilator where cycles are many."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flow.bench.description import Bench
+from flow.build.state import Build, leave_out, record
+from flow.emit.rtl.cells import cell_models
+from flow.files import plan
+from flow.files.steps import digest_of
+from flow.tools import yosys
+from flow.verify import simulate
+
+_NETLIST_WORK = 80_000_000  # cells times cycles of a netlist that Icarus simulates in a minute or two
+_ICARUS_LIMIT = 1_000_000_000  # and beyond which Verilator does it, a minute of compilation first
+_LONG_SHARE = 400  # of that work, in each phase with long pauses: the Verilog has been through them
+_COMPILED_WORK = 12_000_000_000  # what Verilator simulates in a minute or two
+_NETLIST_LIMIT = 200_000_000_000  # and beyond which the engine is left out
+
+
+def run_netlist(build: Build, bench: Bench, key: str) -> None:
+    """Simulate as many vectors as take a minute or two; ``key`` is the digest of what was synthesized."""
+    vectors, out = build.vectors, build.options.out
+    count, compiled = _netlist_vectors(build, bench)
+    if not count:
+        return
+    work_limit = _COMPILED_WORK if compiled else _NETLIST_WORK
+    long_cycles = min(simulate.LONG_CYCLES, work_limit // _cells(build) // _LONG_SHARE)
+
+    def work() -> dict[str, Any]:
+        cells = out / "sim" / "cells.v"
+        plan.write_file(cells, cell_models(yosys.cell_library().read_text()))
+        sources = [out / "synth" / "netlist.v", cells]
+        place = out / "sim" / "netlist_model"
+        model = simulate.build_verilator(bench, out, place, sources=sources) if compiled else None
+        result = simulate.run_cocotb(
+            "netlist", bench, out, vectors.inputs[:count], vectors.expected[:count], out / "sim" / "netlist",
+            sources=sources, model=model, timeout_s=simulate.TIMEOUT_S, long_cycles=long_cycles,
+        )  # fmt: skip
+        return simulate.entry(result)
+
+    record(build, "netlist", build.steps.run("netlist", digest_of("netlist 3", key, json.dumps(build.synthesis)), work))
+
+
+def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
+    """How many vectors the netlist engine simulates, and whether in Verilator, which pays where cycles are many.
+
+    0 where even a few would take hours, which the report says.
+    """
+    cells = _cells(build)
+    referee = build.vectors.referee
+    if bench.initiation_interval == 1:
+        return min(referee, max(60, 600_000 // cells)), False
+    bench_alone = 20 * bench.latency_cycles + 26 * bench.initiation_interval  # the bench's cycles without vectors
+    fewest = bench_alone + 16 * bench.initiation_interval
+    if cells * fewest > _NETLIST_LIMIT:
+        leave_out(build, "netlist", f"{cells} cells for {fewest} cycles and more would take hours to simulate")
+        return 0, False
+    compiled = cells * fewest > _ICARUS_LIMIT
+    cycles = (_COMPILED_WORK if compiled else _NETLIST_WORK) // cells
+    return min(referee, max(4, (cycles - bench_alone) // (4 * bench.initiation_interval))), compiled
+
+
+def _cells(build: Build) -> int:
+    return max(int(build.synthesis["lut"]) + int(build.synthesis["ff"]), 1)

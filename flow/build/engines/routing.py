@@ -1,0 +1,67 @@
+"""The build's optional last step: place and route of what was synthesized (``--route``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flow.bench.description import Bench
+from flow.build.state import Build
+from flow.core.design import layer_output_formats
+from flow.files import plan
+from flow.files.steps import digest_of
+from flow.netlist.place_and_route import route
+from flow.netlist.usage import cell_namer
+from flow.tools import nextpnr
+
+_TIMEOUT_S = 3600.0
+
+
+def require_route(build: Build) -> None:
+    """Raises ToolNotFound in the build's first second where routing is asked for and cannot be done."""
+    if build.options.route and nextpnr.unsupported(build.options.part) is None:
+        nextpnr.locate()
+
+
+def run_route(build: Build, bench: Bench) -> None:
+    """Route ``synth/netlist.json`` in ``route/``; the result joins the synthesis figures.
+
+    A part without a chip database is a skipped step, not an error.
+    """
+    if not build.options.route:
+        return
+    why = nextpnr.unsupported(build.options.part)
+    if why is not None:
+        build.skipped["route"] = why
+        return
+    out, options = build.options.out, build.options
+    netlist, folder = out / "synth" / "netlist.json", out / "route"
+
+    def work() -> dict[str, Any]:
+        plan.fresh_folder(folder)
+        layers = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
+        rtl = {Path(s).name: (out / s).read_text() for s in bench.sources}
+        name = cell_namer(netlist, bench.top, layers, rtl)
+        routed = route(folder, netlist, bench.top, options.part, options.clock_period_ns, _TIMEOUT_S, name)
+        return {**asdict(routed), "version": nextpnr.version(folder)}
+
+    key = digest_of("route 2", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate())
+    build.synthesis["routed"] = build.steps.run("route", key, work, ("route",))
+
+
+def routed_entry(found: Mapping[str, Any], period_ns: float, estimate_mhz: float | None) -> dict[str, Any]:
+    """Report data that place and route replaces or adds in ``synthesis``; empty where nothing was routed."""
+    routed = found.get("routed")
+    if not routed:
+        return {}
+    fmax = routed["fmax_mhz"]
+    return {
+        "fmax_mhz": fmax,
+        "fmax_source": f"{nextpnr.PROGRAM}, post-route",
+        "fmax_estimate_mhz": estimate_mhz,
+        "meets_clock": fmax is None or fmax >= 1000 / period_ns,
+        "critical_path": routed["path"],
+        "route": {key: routed[key] for key in ("version", "seed", "attempts", "used", "lut_sites")},
+    }

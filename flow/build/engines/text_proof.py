@@ -1,0 +1,43 @@
+"""Proves a parallel design's Verilog in a build, and notes for each layer which links of its chain are proved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from flow.build.state import Build
+from flow.core.design import to_json
+from flow.emit.rtl.verilog import Rtl
+from flow.files.steps import digest_of
+from flow.parallel.graph import LayerGraph
+from flow.proof.text.prove import HEAD, prove_text
+from flow.proof.text.top import TOP
+
+_MOST_DIFFERENCES = 10
+LINK = "graph-verilog"
+
+
+def prove_verilog(build: Build, graphs: Sequence[LayerGraph], rtl: Rtl, rtl_digest: str) -> None:
+    """Prove the emitted text equal to ``graphs``.
+
+    What is refuted becomes a difference of the build; what is undecided is named in ``facts["undecided"]``.
+    """
+    design = build.design
+    names = [graph.name for graph in graphs] + [TOP] + ([HEAD] if design.head == "argmax" else [])
+
+    def work() -> dict[str, Any]:
+        found = prove_text(design, graphs, rtl.files, rtl.top, rtl.layer_latency_cycles)
+        return {"findings": [{"layer": f.layer, "refuted": f.refuted, "text": str(f)} for f in found]}
+
+    key = digest_of("text 1", rtl_digest, to_json(design), repr(graphs), repr(rtl.layer_latency_cycles))
+    findings = build.steps.run("text", key, work)["findings"]
+    wrong = Counter(f["layer"] for f in findings if f["refuted"])
+    for name in names:
+        state = "proved" if not any(f["layer"] == name for f in findings) else "undecided"
+        build.facts["proof"].setdefault(name, {"design-graph": "proved"})[LINK] = "refuted" if wrong[name] else state
+    refuted = [f["text"] for f in findings if f["refuted"]]
+    build.differences += [f"proof: {text}" for text in refuted[:_MOST_DIFFERENCES]]
+    if len(refuted) > _MOST_DIFFERENCES:
+        build.differences.append(f"proof: {len(refuted) - _MOST_DIFFERENCES} more places of the Verilog are wrong")
+    build.facts["undecided"] += [f["text"] for f in findings if not f["refuted"]]

@@ -1,0 +1,92 @@
+"""The finer data of ``report.json``: neuron by neuron, what training recorded, and the command that repeats a build."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from flow.build.state import Options
+from flow.core.design import Design, Layer
+from flow.core.errors import ModelError
+from flow.core.ranges import accumulator_range
+from flow.core.untrusted import MAX_MODEL, digest, refused
+from flow.extract.test_data import training_record
+
+_TRAINING = ("metric", "test", "val", "test_raw", "data", "method", "mode", "epochs", "seed", "mean_weight_bits")
+
+
+def input_columns(design: Design) -> dict[str, list[Any]]:
+    """Formats and real ranges of the design's inputs, one entry per element."""
+    return {
+        "format": [str(q.format) for q in design.inputs],
+        "range": [_real(q.low, q.high, q.format.frac) for q in design.inputs],
+        "rounding": [q.rounding for q in design.inputs],
+    }
+
+
+def neuron_columns(design: Design, index: int, luts: dict[str, int] | None = None) -> dict[str, list[Any]]:
+    """One list per property of layer ``index``, neurons in order; ranges are real values. ``luts``: by neuron index."""
+    layer, formats, ranges = design.layers[index], design.formats_into(index), design.ranges_into(index)
+    columns: dict[str, list[Any]] = {
+        "weight_bits": [n.weight_bits for n in layer.neurons],
+        "zero_weights": [n.weights.count(0) for n in layer.neurons],
+        "accumulator": [str(n.accumulator) if n.accumulator else None for n in layer.neurons],
+        "accumulator_range": [_real(*accumulator_range(n, formats, ranges)) for n in layer.neurons],
+        "output": [str(n.output.format) if n.output else None for n in layer.neurons],
+        "rounding": [n.output.rounding if n.output else None for n in layer.neurons],
+    }
+    if luts is not None:
+        columns["luts"] = [luts.get(str(j), 0) for j in range(len(layer.neurons))]
+    return columns
+
+
+def _real(low: int, high: int, frac: int) -> list[float]:
+    return [low * 2.0**-frac, high * 2.0**-frac]
+
+
+def layer_luts(layer: Layer, usage: dict[str, Any]) -> dict[str, Any] | None:
+    """LUTs of a layer: in all, and those that several neurons, folded: several parts, share; None where unknown."""
+    entry = usage.get("layers", {}).get(layer.name)
+    if entry is None:
+        return None
+    if "parts" in entry:
+        return {"total": sum(entry["parts"].values()) + entry["shared"], **entry}
+    return {"total": sum(entry["neurons"].values()) + entry["shared"], "shared": entry["shared"]}
+
+
+def training(model: Path) -> dict[str, Any]:
+    """The scores and settings training recorded beside the model, numbers and words only."""
+    record = training_record(model)
+    return {key: record[key] for key in _TRAINING if isinstance(record.get(key), int | float | str)}
+
+
+def model_file(model: Path) -> dict[str, str]:
+    """Name and digest of the model file: enough to know it again, nothing about the machine it lay on."""
+    with refused(ModelError, str(model), "give a file you may read"):
+        return {"file": model.name, "sha256": digest(model, MAX_MODEL)}
+
+
+def command(options: Options) -> list[str]:
+    """The arguments that repeat a build. Paths outside the working directory are given by their last part only."""
+    words = ["python", "-m", "flow.build", "--model", _relative(options.model), "--part", options.part.name]
+    for option in fields(Options):
+        value = getattr(options, option.name)
+        if option.name in ("model", "part", "out") or value == option.default:
+            continue
+        flag = "--" + option.name.replace("_", "-")
+        if option.name in ("engines", "vendor_steps"):
+            value = ",".join(value) or "none"
+        words += (
+            [flag]
+            if value is True
+            else [flag, _relative(Path(value)) if option.name in ("data", "hls_config") else f"{value}"]
+        )
+    return [*words, "--out", _relative(options.out)]
+
+
+def _relative(path: Path) -> str:
+    if not path.is_absolute() and ".." not in path.parts:
+        return path.as_posix()
+    inside = path.resolve().is_relative_to(Path.cwd())
+    return path.resolve().relative_to(Path.cwd()).as_posix() if inside else path.name

@@ -1,0 +1,1 @@
+"""The integer design: formats, layers, ranges, and the golden integer arithmetic that all hardware must equal."""

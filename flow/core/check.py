@@ -1,0 +1,73 @@
+"""Invariants of a design, run after every pass: an error near its cause."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from flow.core.design import HEADS, Design, Layer
+from flow.core.errors import DesignError
+from flow.core.ranges import accumulator_range
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+MAX_ELEMENTS = 1 << 16
+MAX_WEIGHTS = 1 << 26
+
+
+def check(design: Design) -> Design:
+    """Return ``design`` unchanged; raise DesignError naming layer and neuron at the first broken invariant."""
+    _check_name(design.name, "design")
+    if design.head not in HEADS:
+        raise DesignError(f"unknown head {design.head!r}; known: {', '.join(HEADS)}")
+    if not design.inputs or len(design.inputs) > MAX_ELEMENTS:
+        raise DesignError(f"a design needs 1..{MAX_ELEMENTS} inputs, this one has {len(design.inputs)}")
+    if not design.layers:
+        raise DesignError("a design needs at least one layer")
+    names = [layer.name for layer in design.layers]
+    if len({n.lower() for n in names}) != len(names):
+        raise DesignError(f"layer names repeat: {', '.join(names)}")
+    width = len(design.inputs)
+    for layer in design.layers:
+        _check_layer(layer, width)
+        width = len(layer.neurons)
+    if all(n.accumulator is not None for layer in design.layers for n in layer.neurons):
+        _check_accumulators(design)
+    return design
+
+
+def _check_name(name: str, what: str) -> None:
+    if not _NAME.match(name) or len(name) > 64:
+        raise DesignError(f"{what} name {name[:64]!r} is not an identifier of at most 64 letters, digits and _")
+
+
+def _check_layer(layer: Layer, inputs: int) -> None:
+    _check_name(layer.name, "layer")
+    if not 0 < len(layer.neurons) <= MAX_ELEMENTS or len(layer.neurons) * inputs > MAX_WEIGHTS:
+        raise DesignError(f"layer {layer.name}: {len(layer.neurons)} neurons of {inputs} inputs is out of bounds")
+    for index, neuron in enumerate(layer.neurons):
+        where = f"layer {layer.name}, neuron {index}"
+        if len(neuron.weights) != inputs:
+            raise DesignError(f"{where}: {len(neuron.weights)} weights for {inputs} inputs")
+        if not (0 <= neuron.weight_bits <= 32 and math.isfinite(neuron.weight_bits)):
+            raise DesignError(f"{where}: weight width {neuron.weight_bits} is outside 0..32")
+        if max(abs(neuron.weight_frac), abs(neuron.bias_frac)) > 256 or neuron.bias.bit_length() > 62:
+            raise DesignError(f"{where}: scale or bias out of bounds")
+        limit = 1 << max(math.ceil(neuron.weight_bits) - 1, 0) if neuron.weight_bits else 0
+        if any(abs(w) > limit for w in neuron.weights):
+            raise DesignError(f"{where}: a weight does not fit the width {neuron.weight_bits:g} the neuron states")
+    if layer.groups and sorted(i for g in layer.groups for i in g.neurons) != list(range(len(layer.neurons))):
+        raise DesignError(f"layer {layer.name}: the groups do not partition the neurons")
+    for grp in layer.groups:
+        if any(layer.neurons[i].weight_bits != grp.weight_bits for i in grp.neurons):
+            raise DesignError(f"layer {layer.name}: a group of width {grp.weight_bits:g} holds another width")
+
+
+def _check_accumulators(design: Design) -> None:
+    for index, layer in enumerate(design.layers):
+        formats, ranges = design.formats_into(index), design.ranges_into(index)
+        for j, neuron in enumerate(layer.neurons):
+            low, high, frac = accumulator_range(neuron, formats, ranges)
+            fmt = neuron.accumulator
+            assert fmt is not None
+            if fmt.frac != frac or not fmt.low <= low <= high <= fmt.high:
+                raise DesignError(f"layer {layer.name}, neuron {j}: accumulator {fmt} cannot hold {low}..{high}")

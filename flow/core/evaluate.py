@@ -1,0 +1,97 @@
+"""The integer golden model: what every engine must equal. Vectorized, exact, no floats in the result."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.core.design import Design, Layer
+from flow.core.errors import DataError
+from flow.core.fixed import Fixed, Ints, rescale
+from flow.core.integers import added, as_int64, matmul, shifted_left
+
+SMALLEST_NORMAL = np.finfo(np.float32).tiny
+_COARSEST = -(1 << 20)  # fraction bits below those of any step
+
+
+def as_read(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Model inputs as a prediction reads them: float32, and what is smaller than its normal numbers is 0.
+
+    Both backends of Keras compute so, on every processor, in eager calls too.
+    """
+    with np.errstate(over="ignore"):
+        found = np.asarray(values, np.float32)
+    small = np.abs(found) < SMALLEST_NORMAL
+    return np.where(small, np.float32(0), found) if small.any() else found
+
+
+def quantize_inputs(design: Design, values: NDArray[np.floating]) -> Ints:
+    """Float inputs (vectors x inputs), read as a prediction reads them, to the mantissas the hardware receives.
+
+    Infinities saturate. Raises DataError naming the vector and the input that is not a number.
+    """
+    found = as_read(values)
+    if np.isnan(found).any():
+        row, column = (int(i) for i in np.argwhere(np.isnan(found))[0])
+        raise DataError(f"vector {row}, input {column} is not a number (NaN); give it a value or leave the vector out")
+    columns = [q.from_float(found[:, i]) for i, q in enumerate(design.inputs)]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(values), 0), np.int64)
+
+
+def evaluate(design: Design, mantissas: Ints) -> Ints:
+    """Outputs (vectors x outputs) for input mantissas (vectors x inputs).
+
+    With head ``argmax`` the single output column is the index of the largest logit, the first one on a tie.
+    """
+    values = mantissas
+    for index, layer in enumerate(design.layers):
+        values = evaluate_layer(layer, values, design.formats_into(index))
+    return argmax(values, design.output_formats) if design.head == "argmax" else values
+
+
+def evaluate_layer(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> Ints:
+    """One dense layer on integer mantissas in the given formats."""
+    sums, fracs = accumulate(layer, mantissas, formats)
+    out = np.empty(sums.shape, np.int64)
+    for j, neuron in enumerate(layer.neurons):
+        if neuron.output:
+            out[:, j] = neuron.output.from_integer(sums[:, j], fracs[j])
+        else:
+            assert neuron.accumulator is not None
+            out[:, j] = as_int64(rescale(sums[:, j], fracs[j] - neuron.accumulator.frac, "TRN"))
+    return out
+
+
+def accumulate(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> tuple[Ints, list[int]]:
+    """Exact sums of one layer and the fraction bits of each column: the finest of what is added up there."""
+    live = (layer.matrix != 0) & (mantissas != 0).any(axis=0)[:, None]
+    weight_fracs = np.array([n.weight_frac for n in layer.neurons], np.int64)
+    steps = np.array([f.frac for f in formats], np.int64)[:, None] + weight_fracs
+    fracs, biases = [], []
+    for neuron, frac, on in zip(
+        layer.neurons, np.where(live, steps, _COARSEST).max(axis=0), live.any(axis=0), strict=True
+    ):
+        terms = [int(frac)] * bool(on) + [neuron.bias_frac] * bool(neuron.bias)
+        fracs.append(max(terms, default=0))
+        biases.append(neuron.bias << fracs[-1] - neuron.bias_frac if neuron.bias else 0)
+    # Weights are lifted, each onto its own neuron's grid: what one neuron reads cannot widen another one's sums.
+    lifts = np.where(live, np.array(fracs, np.int64) - steps, 0)
+    weights = shifted_left(np.where(live, layer.matrix, 0), lifts)
+    return added(matmul(mantissas, weights), biases), fracs
+
+
+def live_inputs(layer: Layer) -> NDArray[np.bool_]:
+    """Which input elements carry a weight in any neuron."""
+    return np.asarray(layer.matrix != 0).any(axis=1).reshape(-1)
+
+
+def argmax(logits: Ints, formats: tuple[Fixed, ...]) -> Ints:
+    """Index of the largest logit per vector, first on ties; logits in ``formats`` are aligned exactly."""
+    finest = max(f.frac for f in formats)
+    aligned = shifted_left(logits, np.array([finest - f.frac for f in formats], np.int64))
+    return np.asarray(np.argmax(aligned, axis=1)[:, None], np.int64)
+
+
+def to_float(mantissas: Ints, formats: tuple[Fixed, ...]) -> NDArray[np.float64]:
+    """Mantissas as the real numbers they stand for; one of more than 53 bits as the float nearest to it."""
+    return np.asarray(mantissas * np.array([2.0**-f.frac for f in formats]), np.float64)

@@ -1,0 +1,1 @@
+"""The hls4ml project with grouped layers, its test bench and its options."""

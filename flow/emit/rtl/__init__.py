@@ -1,0 +1,1 @@
+"""Verilog of parallel and folded designs, and the description of its bench."""

@@ -1,0 +1,145 @@
+"""Verilog of rows of bits and of tables.
+
+A row is wiring below the first addition, then one carry chain (``nmp_row.v``) or a plain ``+``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flow.core.errors import DesignError
+from flow.emit.rtl.expressions import Value, literal, part
+from flow.emit.templates import render
+from flow.parallel.graph import ZERO, Bit, Node, row_start
+
+ROW_FILE = "nmp_row.v"
+LANES = 3
+_CARRY = {  # by family: bits of a carry primitive, and what the parts are called
+    "xc7": (4, "7-series parts"), "xcu": (8, "UltraScale parts"), "xcup": (8, "UltraScale+ parts"),
+}  # fmt: skip
+Lane = list[Bit]
+
+
+def row_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
+    """Declare ``name`` as a row's value; ``values`` gives each operand by its node."""
+    start, head = row_start(node), f"wire {'signed ' if node.signed else ''}[{node.bits - 1}:0] {name}"
+    low = [column[0] if column else ZERO for column in node.columns[: min(start, node.bits)]]
+    if start >= len(node.columns):
+        return [f"{head} = {_vector(low + [ZERO] * (node.bits - len(low)), values)};"]
+    bits = node.bits - start
+    result = f"{name}_h" if start else name
+    lines = _addition(node, start, result, head if not start else f"wire [{bits - 1}:0] {result}", values)
+    return lines if not start else [*lines, f"{head} = {{{result}, {_vector(low, values)}}};"]
+
+
+def row_module(family: str) -> str:
+    """The module of a row's addition, from the primitives of ``family`` or, where they are not known, a plain sum."""
+    carry, parts = _CARRY.get(family, (0, ""))
+    return render("nmp_row.v.j2", carry=carry, parts=parts)
+
+
+def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
+    """Declare ``name`` as a table's value: a constant per result bit, indexed by the node's bits."""
+    size = len(node.table)
+    lines = [
+        f"wire [{len(node.columns) - 1}:0] {name}_i = {_vector([column[0] for column in node.columns], values)};",
+        f"wire {'signed ' if node.signed else ''}[{node.bits - 1}:0] {name};",
+    ]
+    for bit in range(node.bits):
+        ones = sum(((value >> bit) & 1) << i for i, value in enumerate(node.table))
+        lines.append(f"localparam [{size - 1}:0] {name}_t{bit} = {size}'h{ones:0{-(-size // 4)}x};")
+        lines.append(f"assign {name}[{bit}] = {name}_t{bit}[{name}_i];")
+    return lines
+
+
+def has_chain(node: Node) -> bool:
+    """Whether a row becomes an instance of ``nmp_row``: a plain ``+`` adds two operands, the first one as it is."""
+    added = node.columns[row_start(node) :]
+    return node.kind == "row" and any(
+        len(column) > 2 or sum(b.inverted and not b.constant for b in column) > 1 for column in added
+    )
+
+
+def _addition(node: Node, start: int, name: str, head: str, values: Mapping[int, Value]) -> list[str]:
+    """Add the columns from ``start`` on into ``name``, declared by ``head``."""
+    bits = node.bits - start
+    columns = node.columns[start : start + 1 + max(c for c, column in enumerate(node.columns[start:]) if column)]
+    if not has_chain(node):
+        first, second = _two_operands(columns, bits)
+        return [f"{head} = {_vector(first, values)} + {_vector(second, values)};"]
+    ends, lanes = _lanes(columns)
+    width, given = len(columns), min(bits, len(columns) + 2)
+    masks = [sum((b.inverted and not b.constant) << i for i, b in enumerate(lane)) for lane in lanes]
+    parameters = [f".W({width})", f".Y({given})"]
+    parameters += [f".N{x}({width}'b{mask:0{width}b})" for x, mask in zip("ABC", masks, strict=True) if mask]
+    ports = [f".{x}({_vector(lane, values, False)})" for x, lane in zip("abc", lanes, strict=True)]
+    ports += [f".{x}({_vector([bit], values)})" for x, bit in zip("de", ends, strict=True)]
+    result = f"{name}[{given - 1}:0]" if given < bits else name
+    lines = [f"{head};", f"nmp_row #({', '.join(parameters)}) {name}_row ({', '.join(ports)}, .y({result}));"]
+    if given < bits:
+        lines.append(f"assign {name}[{bits - 1}:{given}] = {literal(0, bits - given)};")
+    return lines
+
+
+def _two_operands(columns: Sequence[Sequence[Bit]], bits: int) -> tuple[Lane, Lane]:
+    """The bits as two operands of ``bits`` bits; inverted ones are in the second."""
+    first, second = [ZERO] * bits, [ZERO] * bits
+    for c, column in enumerate(columns):
+        ordered = sorted(column, key=lambda b: (b.inverted and not b.constant, b.constant))
+        if len(ordered) == 1 and ordered[0].inverted and not ordered[0].constant:
+            ordered.insert(0, ZERO)
+        for lane, bit in zip((first, second), ordered, strict=False):
+            lane[c] = bit
+    return first, second
+
+
+def _lanes(columns: Sequence[Sequence[Bit]]) -> tuple[list[Bit], list[Lane]]:
+    """The two bits at the end of the chain and the three operands; a value's bits stay in one operand."""
+    rest = list(columns[0])
+    free = [b for b in rest if b.constant or not b.inverted][: max(len(rest) - LANES, 0)]
+    for bit in free:
+        rest.remove(bit)
+    lanes: list[Lane] = [[] for _ in range(LANES)]
+    for c, column in enumerate([rest, *columns[1:]]):
+        if len(column) > LANES:
+            raise DesignError(f"a row of bits has {len(column)} bits in one column, more than a carry chain adds")
+        waiting = list(column)
+        for lane in lanes:
+            following = [b for b in waiting if c and (b.node, b.index) == (lane[-1].node, lane[-1].index + 1)]
+            lane.append(following[0] if following else ZERO)
+            if following:
+                waiting.remove(following[0])
+        empty = [lane for lane in lanes if lane[-1] == ZERO]
+        for lane, bit in zip(empty, waiting, strict=False):
+            lane[-1] = bit
+    return [*free, ZERO, ZERO][:2], lanes
+
+
+def _vector(lane: Sequence[Bit], values: Mapping[int, Value], invert: bool = True) -> str:
+    """Bits, lowest first, as a Verilog expression; inverted ones get a ``~`` if ``invert``."""
+    pieces: list[str] = []
+    i = 0
+    while i < len(lane):
+        j = i + 1
+        while j < len(lane) and _continues(lane[i], lane[j], j - i, invert):
+            j += 1
+        pieces.append(_slice(lane[i:j], values, invert))
+        i = j
+    return pieces[0] if len(pieces) == 1 else "{" + ", ".join(reversed(pieces)) + "}"
+
+
+def _continues(first: Bit, bit: Bit, distance: int, invert: bool) -> bool:
+    if first.constant or bit.constant:
+        return first.constant and bit.constant
+    return (
+        bit.node == first.node
+        and bit.index == first.index + distance
+        and (bit.inverted == first.inverted or not invert)
+    )
+
+
+def _slice(bits: Sequence[Bit], values: Mapping[int, Value], invert: bool) -> str:
+    if bits[0].constant:
+        return f"{len(bits)}'b{sum(b.inverted << i for i, b in enumerate(bits)):b}"
+    text = part(values[bits[0].node], bits[0].index, len(bits))
+    return f"~{text}" if invert and bits[0].inverted else text

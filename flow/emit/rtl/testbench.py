@@ -1,0 +1,21 @@
+"""What a bench must know of emitted RTL, element by element."""
+
+from __future__ import annotations
+
+from flow.bench.description import Bench, Element
+from flow.core.design import Design
+from flow.core.fixed import bits_for
+from flow.emit.rtl.verilog import Rtl
+
+
+def describe(design: Design, rtl: Rtl) -> Bench:
+    """The bench description of emitted RTL; elements are named by layer and neuron."""
+    inputs = tuple(Element.of(f, f"input {i}") for i, f in enumerate(design.input_formats))
+    if design.head == "argmax":
+        _, bits = bits_for(0, max(len(design.output_formats) - 1, 1))
+        outputs: tuple[Element, ...] = (Element(bits, False, "class index"),)
+    else:
+        last = design.layers[-1].name
+        outputs = tuple(Element.of(f, f"layer {last}, neuron {j}") for j, f in enumerate(design.output_formats))
+    sources = tuple(f"rtl/{name}" for name in rtl.files)
+    return Bench(rtl.top, sources, inputs, outputs, rtl.latency_cycles, rtl.initiation_interval, rtl.ready)

@@ -1,0 +1,1 @@
+"""DSLX for the open HLS compiler XLS."""

@@ -1,0 +1,66 @@
+"""What layers become on their way to a design: steps in data-flow order, already integers and exact scales.
+
+A Keras layer turns into zero or more steps; `assemble` folds the steps into a design or refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.core.fixed import Ints, Quantizer
+
+
+@dataclass(frozen=True)
+class Quant:
+    """Quantize every element, one quantizer per element of the flattened signal."""
+
+    layer: str
+    quantizers: tuple[Quantizer, ...]
+
+
+@dataclass(frozen=True)
+class Relu:
+    """max(x, 0), exact."""
+
+    layer: str
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``sign * 2**exponent * x + offset`` per element, exact; ``sign`` is -1, 0 or 1."""
+
+    layer: str
+    sign: Ints
+    exponent: Ints
+    offset: tuple[Fraction, ...]
+
+    @classmethod
+    def uniform(cls, layer: str, exponent: int, offset: Fraction, count: int) -> Affine:
+        """The same positive scale and offset for ``count`` elements."""
+        return cls(layer, np.ones(count, np.int64), np.full(count, exponent, np.int64), (offset,) * count)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A matrix of weight mantissas (inputs x units), one scale, width and bias per column."""
+
+    layer: str
+    weights: Ints
+    weight_frac: Ints
+    weight_bits: NDArray[np.float64]
+    bias: Ints
+    bias_frac: Ints
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """A softmax, which hardware leaves out when it is last: it never changes the order of the logits."""
+
+    layer: str
+
+
+Step = Quant | Relu | Affine | Dense | Softmax

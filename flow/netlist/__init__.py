@@ -1,0 +1,1 @@
+"""Synthesized netlists: reading, slices, usage by layer, timing, place and route."""

@@ -1,0 +1,129 @@
+"""A layer's constant matrix as shared additions: the cheaper of two generators, each result proved.
+
+One is alkaid's adder graph of two-input additions, the other ``flow.parallel.bit_rows``'s rows of bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flow.core.design import Design, Neuron
+from flow.core.errors import DesignError
+from flow.core.integers import magnitude
+from flow.parallel.bit_rows import lowbit_graph
+from flow.parallel.builder import GraphBuilder, aligned_bias, form_dtype, rounding_constant, without_dead
+from flow.parallel.cost import graph_luts
+from flow.parallel.graph import LayerGraph, Term
+from flow.parallel.proof import prove
+
+_EXACT_FLOAT32 = 1 << 24
+_ALKAID_WEIGHTS = 15_000  # non-zero ones; beyond, alkaid takes minutes, and its graphs are twice as large
+
+
+def build_graphs(design: Design) -> tuple[LayerGraph, ...]:
+    """A proven graph for every layer of a design (widths pass done)."""
+    return tuple(build_graph(design, index) for index in range(len(design.layers)))
+
+
+def build_graph(design: Design, index: int) -> LayerGraph:
+    """The cheapest graph of layer ``index`` by ``flow.parallel.cost``; proved before returned."""
+    graph = lowbit_graph(design, index)
+    if _alkaid_holds(design, index):
+        graph = min(graph, alkaid_graph(design, index), key=graph_luts)
+    prove(design, index, graph)
+    return graph
+
+
+def _alkaid_holds(design: Design, index: int) -> bool:
+    """Whether alkaid, whose weights are float32 and whose ranges are floats, does the layer in reasonable time."""
+    layer = design.layers[index]
+    if np.count_nonzero(layer.matrix) > _ALKAID_WEIGHTS or magnitude(layer.matrix) >= _EXACT_FLOAT32:
+        return False
+    return form_dtype(layer, design.formats_into(index), design.ranges_into(index)) is np.int64
+
+
+def alkaid_graph(design: Design, index: int) -> LayerGraph:
+    """Layer ``index`` as alkaid's adder graph, then bias and quantizer per neuron; not proved yet."""
+    layer = design.layers[index]
+    builder = _AlkaidBuilder(design, index)
+    sums = builder.matrix_sums()
+    outputs = [builder.neuron_output(j, neuron, *sums[j]) for j, neuron in enumerate(layer.neurons)]
+    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), "adder graph"))
+
+
+class _AlkaidBuilder(GraphBuilder):
+    def matrix_sums(self) -> list[tuple[int, int, bool]]:
+        """For each neuron the node of its weighted sum, that node's LSB exponent, and whether it is negated.
+
+        The exponent is relative to the weight scale: the sum is ``node * 2**exponent`` before ``2**-weight_frac``.
+        Node -1 stands for a neuron without weights.
+        """
+        matrix = self.layer.matrix * ((self.lows != 0) | (self.highs != 0))[:, None]
+        live_rows, live_columns = np.flatnonzero(matrix.any(axis=1)), np.flatnonzero(matrix.any(axis=0))
+        result = [(-1, 0, False)] * matrix.shape[1]
+        if not len(live_rows):
+            return result
+        kernel = matrix[np.ix_(live_rows, live_columns)]
+        intervals = []
+        for i in live_rows:
+            low, high = self.ranges[i]
+            lsb = 2.0 ** -self.formats[i].frac
+            intervals.append((low * lsb, high * lsb, lsb))
+        from alkaid.cmvm import cmvm_solve  # imported here: a build from cached graphs does not need it
+
+        first, second = cmvm_solve(kernel.astype(np.float32), qintervals=intervals)
+        values = [(int(i), -self.formats[i].frac, False) for i in live_rows]
+        for stage in (first, second):
+            values = self._stage(stage, values)
+        for column, value in zip(live_columns, values, strict=True):
+            result[column] = value
+        return result
+
+    def _stage(self, stage: object, values: list[tuple[int, int, bool]]) -> list[tuple[int, int, bool]]:
+        """Append one alkaid program's operations; ``values`` are its inputs as (node, exponent, negated)."""
+        buffer: list[tuple[int, int, bool]] = []
+        shifts = stage.inp_shifts  # type: ignore[attr-defined]
+        for op in stage.ops:  # type: ignore[attr-defined]
+            if op.opcode == -1:
+                node, exponent, negative = values[op.data[0]]
+                buffer.append((node, exponent + int(shifts[op.data[0]]), negative))
+            elif op.opcode in (0, 1):
+                left, right = buffer[op.addr[0]], buffer[op.addr[1]]
+                right = (right[0], right[1] + int(op.data[0]), right[2] ^ (op.opcode == 1))
+                buffer.append(self._add(left, right))
+            else:
+                raise DesignError(f"layer {self.layer.name}: the adder-graph solver used unknown operation {op.opcode}")
+        outputs = []
+        for index, shift, negative in zip(stage.out_idxs, stage.out_shifts, stage.out_negs, strict=True):  # type: ignore[attr-defined]
+            if index < 0:  # a column of an intermediate matrix that is all zero
+                outputs.append((-1, 0, False))
+                continue
+            node, exponent, sign = buffer[index]
+            outputs.append((node, exponent + int(shift), sign ^ bool(negative)))
+        return outputs
+
+    def _add(self, left: tuple[int, int, bool], right: tuple[int, int, bool]) -> tuple[int, int, bool]:
+        """Add two signed values; two negative ones become the negation of a sum."""
+        if left[0] < 0 or right[0] < 0:
+            return right if left[0] < 0 else left
+        exponent = min(left[1], right[1])
+        both = left[2] and right[2]
+        terms = (
+            Term(left[0], left[1] - exponent, left[2] and not both),
+            Term(right[0], right[1] - exponent, right[2] and not both),
+        )
+        return self.add_sum(terms, 0, -1), exponent, both
+
+    def neuron_output(self, j: int, neuron: Neuron, node: int, exponent: int, negative: bool) -> int:
+        """Append bias and quantizer of neuron ``j``; gives its output node."""
+        accumulator = neuron.accumulator
+        assert accumulator is not None
+        if node < 0:
+            return self.add_constant_neuron(j, neuron)
+        constant = aligned_bias(neuron) + rounding_constant(neuron.output, accumulator.frac)
+        term = Term(node, exponent - neuron.weight_frac + accumulator.frac, negative)
+        if neuron.output is None:
+            return self.add_sum((term,), constant, j) if constant or negative or term.shift else node
+        if constant or negative:
+            term = Term(self.add_sum((term,), constant, j), 0)
+        return self.add_quantize(term, j)

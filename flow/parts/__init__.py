@@ -1,0 +1,1 @@
+"""Devices, boards and their families: resources, delays, names of each tool."""

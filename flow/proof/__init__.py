@@ -1,0 +1,1 @@
+"""Proofs that one form of a design equals the next: data-flow graph, Verilog text, netlist."""

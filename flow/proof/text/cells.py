@@ -1,0 +1,120 @@
+"""Primitives of 7-series and UltraScale parts as functions (AMD UG953, UG974), and the addition of a row of bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flow.proof.text.bdd import TRUE
+from flow.proof.text.findings import Fault, Unread
+from flow.proof.text.nets import Cell, Context, Value
+from flow.proof.text.space import Vector, constant, extended
+from flow.proof.text.sums import Form
+
+ROW = "nmp_row"
+
+
+def _vector(parameters: dict[str, Value], name: str, width: int) -> Vector:
+    """A parameter as a vector; it is 0 where it is not given."""
+    value = parameters.get(name, 0)
+    return constant(value, width) if isinstance(value, int) else extended(value, width, False)
+
+
+def _known(parameters: dict[str, Value], *names: str) -> None:
+    if unknown := set(parameters) - set(names):
+        raise Unread(f"parameter {', '.join(sorted(unknown))} is not known")
+
+
+@dataclass(frozen=True)
+class Lut6:
+    """``LUT6_2``: O6 is the entry of all six inputs, O5 that of the five lower ones in the lower half."""
+
+    latency: int = 0
+
+    def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
+        """Direction and width of every port."""
+        return {**{f"I{i}": ("input", 1) for i in range(6)}, "O5": ("output", 1), "O6": ("output", 1)}
+
+    def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
+        """The outputs' functions."""
+        _known(parameters, "INIT")
+        entries, index = _vector(parameters, "INIT", 64), tuple(inputs[f"I{i}"][0] for i in range(6))
+        space = context.space
+        return {"O6": (space.lookup(entries, index),), "O5": (space.lookup(entries[:32], index[:5]),)}
+
+
+@dataclass(frozen=True)
+class Carry:
+    """``CARRY4`` or, of ``bits`` 8, ``CARRY8`` as one chain of eight."""
+
+    bits: int
+    latency: int = 0
+
+    def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
+        """Direction and width of every port."""
+        second = "CYINIT" if self.bits == 4 else "CI_TOP"
+        wide = {"S": "input", "DI": "input", "O": "output", "CO": "output"}
+        return {"CI": ("input", 1), second: ("input", 1), **{n: (d, self.bits) for n, d in wide.items()}}
+
+    def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
+        """The outputs' functions."""
+        _known(parameters)
+        bdd = context.space.bdd
+        carry = inputs["CI"][0]
+        if self.bits == 4:
+            carry = bdd.either(carry, inputs["CYINIT"][0])
+        sums, carries = [], []
+        for select, data in zip(inputs["S"], inputs["DI"], strict=True):
+            sums.append(bdd.differ(select, carry))
+            carry = bdd.choose(select, carry, data)
+            carries.append(carry)
+        return {"O": tuple(sums), "CO": tuple(carries)}
+
+
+PRIMITIVES: dict[str, Cell] = {"LUT6_2": Lut6(), "CARRY4": Carry(4), "CARRY8": Carry(8)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """``nmp_row``: the lowest ``Y`` bits of ``(a ^ NA) + (b ^ NB) + (c ^ NC) + d + e``.
+
+    ``prove(W, Y)`` shows that its own text does so; it gives what is wrong, or nothing.
+    """
+
+    prove: Callable[[int, int], str]
+    latency: int = 0
+
+    def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
+        """Direction and width of every port."""
+        width, result = row_size(parameters)
+        return {**dict.fromkeys("abc", ("input", width)), "d": ("input", 1), "e": ("input", 1), "y": ("output", result)}
+
+    def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
+        """The sum."""
+        width, result = row_size(parameters)
+        if wrong := self.prove(width, result):
+            raise Fault(f"is an {ROW}, which {wrong}")
+        masks = {x: _vector(parameters, f"N{x.upper()}", width) for x in "abc"}
+        return {"y": context.sums.vector(row_form(context, inputs, masks), result)}
+
+
+def row_size(parameters: dict[str, Value]) -> tuple[int, int]:
+    """Columns and bits of a row's result. Raises Unread or Fault where they are not given or not possible."""
+    _known(parameters, "W", "Y", "NA", "NB", "NC")
+    width, result = parameters.get("W"), parameters.get("Y")
+    if not isinstance(width, int) or not isinstance(result, int):
+        raise Unread(f"W and Y of an {ROW} are not both given as integers")
+    if width < 1 or not 1 <= result <= width + 2:
+        raise Fault(f"a row of {width} columns has no result of {result} bits")
+    return width, result
+
+
+def row_form(context: Context, inputs: dict[str, Vector], masks: dict[str, Vector]) -> Form:
+    """What a row adds up to, by its definition."""
+    bdd, total = context.space.bdd, Form({}, 0)
+    for name, mask in masks.items():
+        bits = inputs[name]
+        if any(mask):
+            bits = tuple(bdd.invert(b) if m == TRUE else bdd.differ(b, m) for b, m in zip(bits, mask, strict=True))
+        total = total.plus(context.sums.of(bits))
+    return total.plus(context.sums.of(inputs["d"])).plus(context.sums.of(inputs["e"]))

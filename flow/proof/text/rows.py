@@ -1,0 +1,110 @@
+"""Proof of ``nmp_row`` from its own text: for a width, with any masks, in both of its forms.
+
+The plain sum is compared as a form; the one of primitives bit by bit, as functions of all operands and masks.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from flow.proof.text.cells import PRIMITIVES, ROW, row_form
+from flow.proof.text.elaborate import Elaboration
+from flow.proof.text.evaluate import Evaluator, Timing
+from flow.proof.text.findings import Fault, Unread
+from flow.proof.text.machine import Machine
+from flow.proof.text.nets import Value
+from flow.proof.text.parser import parse
+from flow.proof.text.preprocess import preprocess
+from flow.proof.text.space import Space, Vector
+from flow.proof.text.syntax import Module
+
+READINGS: tuple[tuple[str, ...], ...] = ((), ("SYNTHESIS",))  # macros of simulators and of synthesizers
+
+_MOST_NODES = 300_000
+
+
+@lru_cache(maxsize=4096)
+def prove_row(text: str, width: int, result: int) -> str:
+    """Nothing where the text of ``nmp_row.v`` adds ``width`` columns to ``result`` bits, else what is wrong."""
+    for macros in READINGS:
+        try:
+            module = _module(text, macros)
+            wrong = _defaults(module, width) or _differs(module, width, result)
+        except (Unread, Fault) as exc:
+            wrong = str(exc)
+        if wrong:
+            return f"of {width} columns, {'as synthesized' if macros else 'as simulated'}, {wrong}"
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _module(text: str, macros: tuple[str, ...]) -> Module:
+    modules = parse(preprocess(text, macros))
+    if [m.name for m in modules] != [ROW]:
+        raise Unread(f"is not one module {ROW}")
+    return modules[0]
+
+
+class _Definition(NamedTuple):
+    """What a row of some width adds up to, as functions of its operands and masks."""
+
+    space: Space
+    inputs: dict[str, Vector]
+    masks: dict[str, Vector]
+    bits: Vector
+
+
+@lru_cache(maxsize=64)
+def _definition(width: int) -> _Definition:
+    space = Space()
+    masks: dict[str, Vector] = {}
+    inputs: dict[str, Vector] = {}
+    for x in "abc":  # a mask next to its operand: of both only the difference counts
+        masks[x], inputs[x] = space.atom(f"N{x.upper()}", width), space.atom(x, width)
+    inputs |= {x: space.atom(x, 1) for x in "de"}
+    evaluator = Evaluator(space)
+    return _Definition(space, inputs, masks, evaluator.sums.bits(row_form(evaluator, inputs, masks), width + 2))
+
+
+def _defaults(module: Module, width: int) -> str:
+    """A mask that is not given is 0, whatever the others are."""
+    _, _, masks, _ = _definition(width)
+    for x in masks:
+        given: dict[str, Value] = {f"N{y.upper()}": mask for y, mask in masks.items() if y != x}
+        elaboration = Elaboration(
+            module, Evaluator(_definition(width).space), PRIMITIVES, {"W": width, "Y": width, **given}
+        )
+        value = elaboration.scope.find(f"N{x.upper()}")
+        if not isinstance(value, tuple) or any(value):
+            return f"has masks that are not 0 where they are not given (N{x.upper()})"
+    return ""
+
+
+def _differs(module: Module, width: int, result: int) -> str:
+    if len(_definition(width).space.bdd.level) > _MOST_NODES:
+        _definition.cache_clear()  # wrong texts have filled it
+    space, inputs, masks, wanted = _definition(width)
+    parameters: dict[str, Value] = {"W": width, "Y": result, **{f"N{x.upper()}": mask for x, mask in masks.items()}}
+    machine = Machine(space, module, inputs, PRIMITIVES, parameters)
+    output = machine.elaboration.net("y", "output")
+    if output.width != result:
+        return f"has a result of another width than {result} bits"
+    for driver in machine.in_order(["y"]):
+        machine.run(driver)
+    sums = machine.sums
+    form = sums.of(machine.read(output, 0, result, Timing()))
+    if sums.canonical(form, 1 << result) == row_form(machine, inputs, masks).reduced(1 << result):
+        return ""
+    for i, (a, b) in enumerate(zip(sums.bits(form, result), wanted, strict=False)):
+        if a != b:
+            return f"has a wrong bit {i} of its result for {_example(space, space.bdd.differ(a, b))}"
+    return ""
+
+
+def _example(space: Space, wrong: int) -> str:
+    values = {atom.name: 0 for atom in space.atoms}
+    for level, taken in space.bdd.example(wrong).items():
+        number, bit = space.place(level)
+        values[space.atoms[number].name] |= taken << bit
+    return ", ".join(f"{name} = {value}" for name, value in values.items() if name != "a sum")

@@ -1,0 +1,214 @@
+"""``python -m flow.sweep``: searches architectures, bit sets, cost weights and folding for the best designs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flow.core.errors import BuildLocked, FlowError, ReportError, UsageError
+from flow.report.terminal import SafeConsole, error, protect
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+_interrupted = threading.Event()
+_ALL_ENGINES = "integer,hls,icarus,verilator,netlist"
+_DEFAULTS: dict[str, Any] = {
+    "part": "xc7z020", "split_key": "split", "target_columns": None, "clock_period_ns": 10.0, "objective": "lut",
+    "hidden": "16,32,64,16-16,32-16,32-32,64-32", "bit_sets": "default", "beta": None, "lut_budget": None,
+    "architecture": "auto", "initiation_interval": None, "epochs": 100, "seed": 0,
+}  # fmt: skip
+_BETA = "2e-6:1e-3"
+
+
+@app.command()
+def main(
+    data: Annotated[
+        str | None, typer.Option(help="Data set: a name or an .npz file; needed on the first start.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the sweep; the same name goes on where it ended.")] = "sweep",
+    out: Annotated[Path, typer.Option(help="Folder of all sweeps; every worker must see it.")] = Path("sweeps"),
+    trials: Annotated[int, typer.Option(min=1, help="Different trials in all, those of earlier starts included.")] = 30,
+    timeout_minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Start no more trials after so many minutes; those running end.")
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="Cost beside the score: lut, latency (ns) or energy (estimate); default lut.")
+    ] = None,
+    hidden: Annotated[
+        str | None, typer.Option(help=f"Hidden layers to choose from; default {_DEFAULTS['hidden']}.")
+    ] = None,
+    bit_sets: Annotated[
+        str | None,
+        typer.Option(help="Widths of weights, after a slash of activations: default,0-1.58-4,0-2-4-8/0-4; or default."),
+    ] = None,
+    beta: Annotated[
+        str | None, typer.Option(help=f"Limits of the hardware cost's weight, LOW:HIGH; default {_BETA}.")
+    ] = None,
+    lut_budget: Annotated[
+        str | None, typer.Option(help="Limits of a LUT budget to train for, LOW:HIGH, in place of --beta.")
+    ] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="Architectures to choose from: parallel, folded, auto; default auto.")
+    ] = None,
+    initiation_interval: Annotated[
+        str | None, typer.Option(help="Clock cycles per result of folded trials to choose from, such as 16,64.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every training; default 100.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of search and trainings; default 0.")] = None,
+    part: Annotated[str | None, typer.Option(help="Device or board; default xc7z020.")] = None,
+    clock_period_ns: Annotated[
+        float | None, typer.Option(min=1.0, max=1000.0, help="Clock period to build for, ns; default 10.")
+    ] = None,
+    split_key: Annotated[str | None, typer.Option(help="Array of the data set that holds the split.")] = None,
+    target_columns: Annotated[str | None, typer.Option(help="Columns of y to learn, such as 0,1.")] = None,
+    engines: Annotated[
+        str, typer.Option(help="Engines every trial is compared in, beside Keras; synthesis always runs.")
+    ] = "integer",
+    front_engines: Annotated[
+        str, typer.Option(help="Engines the final front is verified with, or none.")
+    ] = _ALL_ENGINES,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Local processes, or jobs of a batch system; each runs one trial at a time.")
+    ] = 2,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A running Dask scheduler, tcp://HOST:PORT, or slurm, lsf, htcondor.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of trained models and builds to share; default OUT/cache.")
+    ] = None,
+) -> None:
+    """Search for the Pareto front of score against cost: every trial trains a model and builds its hardware.
+
+    OUT/NAME gets trials.csv, front.csv, front.json and front.html; the same command, or just the name, goes on after a
+    kill. The score that is searched for is that of the validation rows; the test rows' is reported beside it.
+
+    Exit status: 0 when all went well, 1 for an error you can mend, 2 for wrong usage, 3 for a mismatch of engines, 130
+    when interrupted.
+    """
+    given = {
+        "data": data, "part": part, "split_key": split_key, "target_columns": target_columns,
+        "clock_period_ns": clock_period_ns, "objective": objective, "hidden": hidden, "bit_sets": bit_sets,
+        "beta": beta, "lut_budget": lut_budget, "architecture": architecture,
+        "initiation_interval": initiation_interval, "epochs": epochs, "seed": seed,
+    }  # fmt: skip
+    run = {"trials": trials, "timeout_minutes": timeout_minutes, "engines": engines, "front_engines": front_engines,
+           "workers": workers, "scheduler": scheduler, "cache": cache or out / "cache"}  # fmt: skip
+    protect()
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status = _sweep(name, out, given, run)
+    except BuildLocked:
+        error(f"sweep {name} in {out} is running already; wait for it or choose another --name")
+        status = 1
+    except FlowError as exc:
+        error(str(exc))
+        status = exc.exit_status
+    except KeyboardInterrupt:
+        error("interrupted; run the same command again to go on")
+        status = 130
+    raise typer.Exit(status)
+
+
+def _interrupt(*_: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> int:
+    from flow.files import plan  # after the arguments are parsed: --help stays instant
+    from flow.files.ownership import STATE, refuse_foreign
+    from flow.files.steps import build_lock
+    from flow.sweep import cluster
+    from flow.sweep.settings import check_engines, settle
+    from flow.sweep.study import FILES
+
+    if not name or name.startswith(".") or "/" in name or name == "cache":
+        raise UsageError(f"--name {name!r}: give a plain name; it becomes a folder below --out")
+    cluster.check_scheduler(run["scheduler"])
+    check_engines(run["engines"], run["front_engines"])
+    folder = (out / name).resolve()
+    refuse_foreign(folder, "sweep", FILES)
+    kept = _kept(folder)
+    settings = settle({**_DEFAULTS, "beta_default": _BETA}, given, kept, name)
+    existed, fresh = os.path.lexists(folder), not os.path.lexists(folder / STATE)
+    with build_lock(folder, "sweep", FILES):
+        try:
+            if kept is None:
+                plan.write_file(folder / "sweep.json", settings.to_json())
+            return _run(folder, settings, run)
+        except UsageError:
+            if fresh:
+                plan.withdraw(folder, existed)
+            raise
+
+
+def _kept(folder: Path) -> dict[str, Any] | None:
+    """The settings of a sweep that was started before."""
+    from flow.core.untrusted import read_json, refused
+
+    path = folder / "sweep.json"
+    if not os.path.lexists(path):
+        return None
+    with refused(ReportError, str(path), "remove the folder or choose another --name"):
+        return dict(read_json(path))
+
+
+def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
+    """Search, verify the front, print it. The exit status."""
+    import uuid
+
+    from flow.core.untrusted import refused
+    from flow.files import plan
+    from flow.report.console import shown
+    from flow.sweep import cluster
+    from flow.sweep.run import Sweep
+    from flow.sweep.study import Study
+    from flow.sweep.tables import write_tables
+    from flow.sweep.view import View, front_table
+
+    console = SafeConsole()
+    study = Study(folder, settings)
+    with refused(ReportError, f"{folder}: its trials cannot be read", "remove the folder or choose another --name"):
+        write_tables(folder, study)
+    token = uuid.uuid4().hex
+    plan.write_file(folder / "token.json", json.dumps(token))
+    limit = run["timeout_minutes"]
+    deadline = None if limit is None else time.monotonic() + 60 * limit
+    with (
+        cluster.connected(run["scheduler"], run["workers"]) as client,
+        View(console, settings.objective, cluster.dashboard(client)) as view,
+    ):
+        sweep = Sweep(folder, run["cache"].resolve(), token, settings, study, client, view, run["trials"],
+                      run["engines"], deadline, lambda: write_tables(folder, study),
+                      _interrupted.is_set)  # fmt: skip
+        try:
+            sweep.search()
+            if run["front_engines"] != "none":
+                sweep.verify(run["front_engines"])
+        finally:
+            sweep.abandon()
+            write_tables(folder, study)
+    rows = study.rows()
+    front = study.front(rows)
+    verdicts = {row.number: study.verified(row.number) for row in front}
+    said = {n: v["error"] or "yes" for n, v in verdicts.items() if v}
+    console.print(front_table(front, settings.objective, said))
+    console.print(
+        f"{sum(r.state == 'done' for r in rows)} trials; front in {shown(str(folder))}/front.html", soft_wrap=True
+    )
+    if sweep.mismatch:
+        return 3
+    wrong = [f"trial {n}: {v['error']}" for n, v in verdicts.items() if v.get("error")]
+    if wrong or not front:
+        failed = [r.error for r in rows if r.state == "failed"]
+        raise FlowError(
+            wrong[0] if wrong else f"no trial gave a design that fits; {failed[0] if failed else 'try more'}"
+        )
+    return 0

@@ -1,0 +1,223 @@
+"""What a sweep searches and how a trial is measured: choices, drawing one of them, objectives."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Protocol
+
+from flow.build.state import ARCHITECTURES
+from flow.core.errors import UsageError
+
+OBJECTIVES = {
+    "lut": "LUT cells",
+    "latency": "latency, ns",
+    "energy": "energy estimate, element-cycles per result",
+}
+_PORT_BITS = {"bram18": 36, "dsp": 48}  # bits that a memory's read port and a multiplier's result register switch
+
+
+class Drawer(Protocol):
+    """What draws a parameter: a trial of Optuna."""
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """One of the choices."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
+        """A number between the limits."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a sweep's trials are; kept in ``sweep.json`` and the same on every resume."""
+
+    data: str
+    data_digest: str
+    part: str
+    split_key: str
+    target_columns: str | None
+    clock_period_ns: float
+    objective: str
+    hidden: tuple[str, ...]
+    bit_sets: tuple[str, ...]
+    beta: tuple[float, float] | None
+    lut_budget: tuple[float, float] | None
+    architecture: tuple[str, ...]
+    initiation_interval: tuple[int, ...]
+    epochs: int
+    seed: int
+    task: str
+
+    def to_json(self) -> str:
+        """As text."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    def size(self) -> float:
+        """How many different trials there are; infinite where limits leave a range."""
+        low, high = self.lut_budget or self.beta or (1.0, 1.0)
+        folded = "folded" in self.architecture and len(self.initiation_interval) > 1
+        shapes = len(self.architecture) + (len(self.initiation_interval) - 1 if folded else 0)
+        return len(self.hidden) * len(self.bit_sets) * shapes if low == high else math.inf
+
+    def differences(self, kept: Mapping[str, Any]) -> list[str]:
+        """Names of settings that are not those of a kept sweep."""
+        mine = json.loads(self.to_json())
+        return [field.name for field in fields(self) if mine[field.name] != kept.get(field.name)]
+
+
+def draw(settings: Settings, trial: Drawer) -> dict[str, Any]:
+    """The parameters of a trial; those of folding only where the trial is folded."""
+    found: dict[str, Any] = {
+        "hidden": trial.suggest_categorical("hidden", settings.hidden),
+        "bit_set": trial.suggest_categorical("bit_set", settings.bit_sets),
+    }
+    name, limits = ("lut_budget", settings.lut_budget) if settings.lut_budget else ("beta", settings.beta)
+    assert limits is not None
+    found[name] = _rounded(trial.suggest_float(name, *limits, log=True), name)
+    found["architecture"] = trial.suggest_categorical("architecture", settings.architecture)
+    if found["architecture"] == "folded" and settings.initiation_interval:
+        found["initiation_interval"] = trial.suggest_categorical("initiation_interval", settings.initiation_interval)
+    return found
+
+
+def _rounded(value: float, name: str) -> float:
+    """Two significant digits (a budget: three): finer steps are noise, and coarse ones find what is built already."""
+    return float(f"{value:.{1 if name == 'beta' else 2}e}")
+
+
+def train_arguments(settings: Settings, parameters: Mapping[str, Any]) -> list[str]:
+    """Arguments of ``keras_models.train`` but its output."""
+    words = ["--data", settings.data, "--split-key", settings.split_key, "--hidden", parameters["hidden"],
+             "--epochs", str(settings.epochs), "--seed", str(settings.seed), "--quiet"]  # fmt: skip
+    if settings.target_columns:
+        words += ["--target-columns", settings.target_columns]
+    if parameters["bit_set"] != "default":
+        weights, _, activations = parameters["bit_set"].partition("/")
+        words += ["--weight-bits", weights, *(["--activation-bits", activations] if activations else [])]
+    if "lut_budget" in parameters:
+        return [*words, "--lut-budget", f"{parameters['lut_budget']:g}", "--count-luts", "estimate"]
+    return [*words, "--beta", f"{parameters['beta']:g}"]
+
+
+def build_arguments(settings: Settings, parameters: Mapping[str, Any]) -> list[str]:
+    """Arguments of ``flow.build`` but its model, engines and output."""
+    words = ["--data", settings.data, "--split-key", settings.split_key, "--part", settings.part,
+             "--clock-period-ns", f"{settings.clock_period_ns:g}",
+             "--architecture", parameters["architecture"]]  # fmt: skip
+    if settings.target_columns:
+        words += ["--target-columns", settings.target_columns]
+    if "initiation_interval" in parameters:
+        words += ["--initiation-interval", str(parameters["initiation_interval"])]
+    return words
+
+
+def figures(training: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    """The measured figures of a trial, from ``m.train.json`` and ``report.json``.
+
+    ``energy`` counts switching elements, not joules: look-up tables, flip-flops, memory port and multiplier bits that
+    are clocked, times the clock cycles of one result. At equal activity dynamic energy is proportional to it.
+    """
+    synthesis = report["synthesis"]
+    elements = synthesis["lut"] + synthesis["ff"] + sum(synthesis[k] * bits for k, bits in _PORT_BITS.items())
+    return {
+        "val": training["val"],
+        "test": report["score"]["value"],
+        "metric": report["score"]["metric"],
+        "weight_bits": round(training["mean_weight_bits"], 4),
+        **{key: synthesis[key] for key in ("lut", "lut_placed", "ff", "dsp", "bram18", "fmax_mhz", "fits")},
+        "architecture": report["architecture"],
+        "latency_cycles": report["latency_cycles"],
+        "initiation_interval": report["initiation_interval"],
+        "latency": round(report["latency_cycles"] * report["clock_period_ns"], 3),
+        "energy": elements * report["initiation_interval"],
+        "engines": {name: entry["vectors"] for name, entry in report["verification"].items()},
+        "mismatches": sum(entry["mismatches"] for entry in report["verification"].values()),
+    }
+
+
+def pareto(points: Mapping[int, tuple[float, float]], more_is_better: bool) -> list[int]:
+    """Keys of the points (score, cost) that no other point beats in both, by rising cost."""
+    sign = -1.0 if more_is_better else 1.0
+    best, front = math.inf, []
+    for key in sorted(points, key=lambda k: (points[k][1], sign * points[k][0], k)):
+        score = sign * points[key][0]
+        if score < best:
+            best = score
+            front.append(key)
+    return front
+
+
+def choices(text: str, option: str) -> tuple[str, ...]:
+    """The parts of a list separated by commas. Raises UsageError for an empty one."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise UsageError(f"{option} {text!r}: give at least one choice")
+    return found
+
+
+def hidden_choices(text: str) -> tuple[str, ...]:
+    """Architectures like ``16,32-32``. Raises UsageError."""
+    found = choices(text, "--hidden")
+    for choice in found:
+        if not all(part.isdigit() and int(part) > 0 for part in choice.split("-")):
+            raise UsageError(f"--hidden {choice}: give layer sizes like 64-32, choices separated by commas")
+    return found
+
+
+def bit_set_choices(text: str) -> tuple[str, ...]:
+    """Bit sets like ``default,0-1.58-4,0-2-4-8/0-4-8``. Raises UsageError."""
+    found = choices(text, "--bit-sets")
+    for choice in found:
+        if choice != "default":
+            for part in choice.split("/", 1):
+                _check_widths(choice, part)
+    return found
+
+
+def _check_widths(choice: str, text: str) -> None:
+    try:
+        widths = [float(part) for part in text.split("-")]
+    except ValueError:
+        widths = []
+    legal = all(w == 1.58 or (w.is_integer() and w <= 16) for w in widths)
+    if not widths or not legal or widths != sorted(set(widths)):
+        raise UsageError(
+            f"--bit-sets {choice}: give rising widths of 0 to 16 bits or 1.58 like 0-1.58-4, those of activations "
+            "after a slash, or the word default"
+        )
+
+
+def architecture_choices(text: str) -> tuple[str, ...]:
+    """Some of parallel, folded and auto. Raises UsageError."""
+    found = choices(text, "--architecture")
+    for choice in found:
+        if choice not in ARCHITECTURES:
+            raise UsageError(f"--architecture {choice} is not known; choose from {', '.join(ARCHITECTURES)}")
+    return found
+
+
+def interval_choices(text: str | None, architecture: tuple[str, ...]) -> tuple[int, ...]:
+    """Initiation intervals of folded trials. Raises UsageError."""
+    if text is None:
+        return ()
+    if "folded" not in architecture:
+        raise UsageError("--initiation-interval is of folded trials; add folded to --architecture")
+    found = choices(text, "--initiation-interval")
+    if not all(part.isdigit() and int(part) > 0 for part in found):
+        raise UsageError(f"--initiation-interval {text}: give clock cycles like 16,64")
+    return tuple(int(part) for part in found)
+
+
+def limits(text: str | None, option: str) -> tuple[float, float] | None:
+    """(low, high) of ``LOW:HIGH`` or one value. Raises UsageError unless 0 < low <= high."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in (text.split(":") if ":" in text else (text, text)))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not 0 < low <= high < math.inf:
+        raise UsageError(f"{option} {text}: give positive limits like 1e-6:1e-3, or one value")
+    return low, high

@@ -1,0 +1,1 @@
+"""Runs hardware in simulators and compilers and compares it with the golden integers."""

@@ -1,0 +1,1 @@
+"""Data sets and the preprocessing that is fitted on them."""

@@ -1,0 +1,1 @@
+"""Keras layers whose neurons learn their own precision."""

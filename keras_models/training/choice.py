@@ -1,0 +1,154 @@
+"""Which model to train: the command line's options about it, their check, and the method's specification."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from keras_models.training.budget import COUNTS, can_count
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from keras_models.data.preprocess import Preprocessing
+    from keras_models.methods.catalog import Method, ModelSpec
+
+MODELS = {"mlp": "32-32", "tabformer": "16-32"}  # and their default sizes
+
+TABFORMER_METHODS = ("nmp", "uniform", "float")
+WEIGHTS_ONLY_METHODS = ("nmp", "uniform")  # of a mlp
+DEFAULT_BITS = {"uniform": 8.0, "adq": 3.0, "cmpq": 3.0}
+BIT_LIMITS = {"uniform": (1.0, 16.0), "adq": (2.0, 5.0), "cmpq": (1.0, 8.0)}
+
+
+class UsageError(ValueError):
+    """Arguments that are well-formed but cannot work; the message is one line."""
+
+
+def add_options(p: argparse.ArgumentParser) -> None:
+    """Add the options that describe the model."""
+    p.add_argument("--model", choices=MODELS, default="mlp")
+    p.add_argument("--bits", type=float, help="weight bits: of --method uniform 1, 1.58 or 2 to 16 (default 8); mean "
+                                              "bits of adq, 2 to 5, and of cmpq, 1 to 8 (default 3)")  # fmt: skip
+    p.add_argument("--size-share", type=float, default=0.5, metavar="S",
+                   help="budget of --method sigmaquant: weight bits as a share of 8 bits throughout")  # fmt: skip
+    p.add_argument("--max-loss", type=float, default=0.01, metavar="L",
+                   help="budget of --method sigmaquant: share of the 8-bit score that may be lost")  # fmt: skip
+    p.add_argument("--episodes", type=int, default=40, help="of --method releq: assignments its agent tries")
+    p.add_argument("--hidden", metavar="64-32", help="hidden layer sizes; of a tabformer: token and row width")
+    p.add_argument("--weight-bits", metavar="0-1.58-4", help="widths a neuron's weights may take")
+    p.add_argument("--activation-bits", metavar="0-2-4", help="widths a neuron's activation may take")
+    p.add_argument("--cost", choices=("luts", "bits"), default="luts", help="what --beta weighs: estimated LUTs, or "
+                   "bits that store the weights (and a tenth as much the activations' bits)")  # fmt: skip
+    p.add_argument("--window", type=int, default=1, metavar="N", help="of a tabformer: rows in time order per input")
+    p.add_argument("--heads", type=int, default=2, help="of a tabformer")
+    p.add_argument("--blocks", type=int, default=1, help="of a tabformer: encoder blocks over columns, and over rows")
+    p.add_argument("--count-luts", choices=COUNTS, help="what counts for --lut-budget: synthesis (default with flow "
+                   "installed; some seconds to minutes), the adder graphs, or training's own estimate")  # fmt: skip
+    p.add_argument("--weights-only", action="store_true", help="activations (and a mlp's inputs) stay float: the "
+                   "published weights-only mode; the model cannot become hardware")  # fmt: skip
+
+
+def check_model(options: argparse.Namespace) -> None:
+    """Raise `UsageError` for a model that cannot be."""
+    sizes = sizes_of(options)
+    _check_method(options)
+    if options.count_luts not in (None, "estimate") and (options.model != "mlp" or not options.lut_budget):
+        raise UsageError(f"--count-luts {options.count_luts} is for --model mlp with --lut-budget")
+    if options.weights_only and (options.lut_budget or options.front):
+        raise UsageError("--lut-budget and --front need quantized activations; leave out --weights-only")
+    if options.model != "tabformer":
+        if (options.window, options.heads, options.blocks) != (1, 2, 1):
+            raise UsageError("--window, --heads and --blocks are for --model tabformer")
+        if options.weights_only and options.method not in WEIGHTS_ONLY_METHODS:
+            raise UsageError(f"--weights-only is for --method {' and '.join(WEIGHTS_ONLY_METHODS)}, "
+                             f"not {options.method}")  # fmt: skip
+        return
+    if options.weight_bits or options.activation_bits or options.cost == "bits":
+        raise UsageError("--weight-bits, --activation-bits and --cost bits are for --model mlp")
+    if options.method not in TABFORMER_METHODS:
+        raise UsageError(f"--model tabformer trains by {', '.join(TABFORMER_METHODS)}, not {options.method}")
+    for name in ("window", "heads", "blocks"):
+        if getattr(options, name) < 1:
+            raise UsageError(f"--{name} must be 1 or more, got {getattr(options, name)}")
+    if len(sizes) != 2 or any(size % options.heads for size in sizes):
+        raise UsageError(f"--hidden {options.hidden}: a tabformer takes token and row width, like 16-32, both "
+                         f"multiples of its {options.heads} heads")  # fmt: skip
+
+
+def _check_method(options: argparse.Namespace) -> None:
+    low, high = BIT_LIMITS.get(options.method, (0.0, 16.0))
+    if options.bits is not None and not low <= options.bits <= high:
+        raise UsageError(f"--bits {options.bits:g}: {options.method} takes {low:g} to {high:g}")
+    if not 0.25 <= options.size_share <= 1:
+        raise UsageError(f"--size-share {options.size_share:g}: give a share from 0.25 (2 bits) to 1 (8 bits)")
+    if not 0 <= options.max_loss < 1:
+        raise UsageError(f"--max-loss {options.max_loss:g}: give a share from 0 to below 1")
+    if options.episodes < 1:
+        raise UsageError(f"--episodes must be 1 or more, got {options.episodes}")
+
+
+def bits_of(options: argparse.Namespace) -> float:
+    """The width asked for, or the method's own."""
+    return DEFAULT_BITS.get(options.method, 8.0) if options.bits is None else options.bits
+
+
+def deployment(options: argparse.Namespace, method: Method) -> dict[str, Any]:
+    """Whether ``flow.build`` takes the trained model, and if not why, for ``m.train.json``."""
+    obstacle = method.obstacle
+    if options.model == "tabformer":
+        obstacle = "embeddings, norms and softmax stay float; only its projections export"
+    elif options.weights_only:
+        obstacle = "inputs and activations stay float"
+    return {"deployable": not obstacle, "obstacle": obstacle or None}
+
+
+def count_of(options: argparse.Namespace) -> str:
+    """What counts for a LUT budget: what was asked for, else synthesis where the model can become hardware here."""
+    if not options.lut_budget:
+        return "estimate"
+    if options.count_luts is not None:
+        return str(options.count_luts)
+    return "synthesis" if options.model == "mlp" and can_count() else "estimate"
+
+
+def method_settings(options: argparse.Namespace) -> dict[str, float]:
+    """The values that the compared systems' own searches take."""
+    return {"bits": bits_of(options), "size_share": options.size_share, "max_loss": options.max_loss,
+            "episodes": options.episodes}  # fmt: skip
+
+
+def sizes_of(options: argparse.Namespace) -> tuple[int, ...]:
+    """The sizes asked for, or the model's own."""
+    return hidden_sizes(MODELS[options.model] if options.hidden is None else options.hidden)
+
+
+def hidden_sizes(text: str) -> tuple[int, ...]:
+    """(64, 32) from "64-32"; an empty text is no hidden layer."""
+    try:
+        sizes = tuple(int(part) for part in text.split("-")) if text else ()
+    except ValueError:
+        sizes = (0,)
+    if any(size < 1 for size in sizes):
+        raise UsageError(f"--hidden {text!r}: give layer sizes like 64-32")
+    return sizes
+
+
+def method_and_spec(
+    options: argparse.Namespace, outputs: int, preprocessing: Preprocessing, X: np.ndarray
+) -> tuple[Method, ModelSpec]:
+    """The training method for the chosen model and what it needs to build it; ``X`` are training inputs."""
+    from keras_models.methods import catalog
+
+    common: tuple[Any, ...] = (X.shape[-1], sizes_of(options), outputs, options.mode, bits_of(options), options.seed, X)
+    if options.model == "mlp":
+        return catalog.METHODS[options.method], catalog.ModelSpec(
+            *common, weights_only=options.weights_only,
+            dense=catalog.bit_sets(options.weight_bits, options.activation_bits) | {"cost": options.cost},
+        )  # fmt: skip
+    from keras_models.methods import tabformer
+
+    categories = tuple(len(levels) for _, levels in preprocessing.categorical)
+    shape = (options.window, options.heads, options.blocks)
+    spec = tabformer.TabSpec(*common, categories, *shape, weights_only=options.weights_only)
+    return tabformer.METHODS[options.method], spec
