@@ -17,7 +17,7 @@ from test_folded_lowering import mixed_groups
 import hls_templates
 from flow.build import stages
 from flow.build.architecture import Hardware, choose
-from flow.build.engines.all import run_engines
+from flow.build.engines.jobs import run_engines
 from flow.build.state import Build, Options, finish
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.fixed import Fixed, Quantizer

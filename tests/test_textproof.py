@@ -16,7 +16,7 @@ from flow.emit.rtl.verilog import emit_parallel
 from flow.parallel.bit_rows import lowbit_graph
 from flow.parallel.generators import alkaid_graph, build_graphs
 from flow.proof.text.bdd import Bdd
-from flow.proof.text.prove import HEAD, prove_text
+from flow.proof.text.prove import HEAD, prove_head, prove_text
 from flow.proof.text.top import TOP
 
 
@@ -120,6 +120,21 @@ def test_planted_faults_are_refused(net, fault):
     found = findings(net, edited(net, name, pattern, replacement))
     assert found and {f.layer for f in found} == {layer}, [str(f) for f in found]
     assert found[0].refuted == (fault != "falling edge")  # what is not known is undecided
+
+
+def test_the_head_of_a_folded_design_is_proved_by_itself(net):
+    design, _, rtl = net
+
+    def head(files):
+        return prove_head(design, files, "net_argmax", rtl.layer_latency_cycles["argmax"])
+
+    assert head(rtl.files) == []
+    for fault, (name, pattern, replacement, layer) in PLANTED.items():
+        if layer == HEAD:
+            found = head(edited(net, name, pattern, replacement))
+            assert found and all(f.refuted and f.layer == HEAD for f in found), fault
+    (missing,) = head({n: t for n, t in rtl.files.items() if n != "net_argmax.v"})
+    assert missing.refuted and "has no module" in str(missing)
 
 
 def test_a_register_less_or_more_is_refuted(net):

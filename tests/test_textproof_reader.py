@@ -10,7 +10,7 @@ import pytest
 from builds import built
 
 from flow.build import report_data, state
-from flow.build.engines import all
+from flow.build.engines import jobs
 from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.fixed import Fixed, Quantizer
@@ -193,7 +193,7 @@ def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, m
         assert found == 1
         return replace(hardware, rtl=replace(hardware.rtl, files=files))
 
-    monkeypatch.setattr(all, "choose", faulty)
+    monkeypatch.setattr(jobs, "choose", faulty)
     found = report_data.report(built(small))
     proved = {"design-graph": "proved", "graph-verilog": "proved", "verilog-netlist": "proved"}
     assert found["proof"] == {"first": proved, "last": {**proved, "graph-verilog": "refuted"}, "top module": proved}

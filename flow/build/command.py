@@ -174,7 +174,7 @@ def _run_layers(options: Options, layer: str) -> int:
 def _run(options: Options) -> int:
     """Build, report and say how it went; 0 or 3."""
     from flow.build import outcome, report_data, stages, state
-    from flow.build.engines.all import run_engines
+    from flow.build.engines.jobs import run_engines
     from flow.files.ownership import refuse_foreign
     from flow.files.steps import build_lock
     from flow.report.console import Progress, summary

@@ -1,4 +1,4 @@
-"""Proves a parallel design's Verilog in a build, and notes for each layer which links of its chain are proved."""
+"""Proves the Verilog of parallel layers and of the argmax head, and notes which links of the chain are proved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flow.core.design import to_json
 from flow.emit.rtl.verilog import Rtl
 from flow.files.steps import digest_of
 from flow.parallel.graph import LayerGraph
-from flow.proof.text.prove import HEAD, prove_text
+from flow.proof.text.prove import HEAD, prove_head, prove_text
 from flow.proof.text.top import TOP
 
 _MOST_DIFFERENCES = 10
@@ -19,15 +19,20 @@ LINK = "graph-verilog"
 
 
 def prove_verilog(build: Build, graphs: Sequence[LayerGraph], rtl: Rtl, rtl_digest: str) -> None:
-    """Prove the emitted text equal to ``graphs``.
+    """Prove the emitted text equal to ``graphs``; without any, of folded layers, the argmax head alone.
 
     What is refuted becomes a difference of the build; what is undecided is named in ``facts["undecided"]``.
     """
     design = build.design
-    names = [graph.name for graph in graphs] + [TOP] + ([HEAD] if design.head == "argmax" else [])
+    names = [*(graph.name for graph in graphs), TOP] if graphs else []
+    names += [HEAD] if design.head == "argmax" else []
 
     def work() -> dict[str, Any]:
-        found = prove_text(design, graphs, rtl.files, rtl.top, rtl.layer_latency_cycles)
+        latencies = rtl.layer_latency_cycles
+        if graphs:
+            found = prove_text(design, graphs, rtl.files, rtl.top, latencies)
+        else:
+            found = prove_head(design, rtl.files, f"{rtl.top}_argmax", latencies["argmax"])
         return {"findings": [{"layer": f.layer, "refuted": f.refuted, "text": str(f)} for f in found]}
 
     key = digest_of("text 1", rtl_digest, to_json(design), repr(graphs), repr(rtl.layer_latency_cycles))

@@ -55,6 +55,18 @@ def prove_text(
     return findings
 
 
+def prove_head(design: Design, files: Mapping[str, str], module: str, latency_cycles: int) -> list[Finding]:
+    """Prove the argmax head of a design by itself, ``module`` of one of ``files``: what is refuted or undecided.
+
+    For the top of a folded design, of which the head is the one part that is written as parallel layers are.
+    """
+    modules, unread = _modules({name: text for name, text in files.items() if _declares(text, module)})
+    if module not in modules:
+        problem = unread.get(module, Fault(f"has no module {module}"))
+        return [Finding(HEAD, -1, "", str(problem), isinstance(problem, Fault))]
+    return _decided(HEAD, lambda: prove_argmax(design, modules[module], latency_cycles, HEAD))
+
+
 def _decided(layer: str, proof: Callable[[], list[Finding]]) -> list[Finding]:
     """What a module's proof finds; where it ends for want of room, that the module is undecided."""
     try:

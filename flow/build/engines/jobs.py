@@ -58,7 +58,8 @@ def run_engines(build: Build) -> None:
         _integer(build, hardware)
     rtl_digest = plan.digest(rtl.files)
     jobs = _jobs(build, bench, rtl_digest)
-    if hardware.graphs:
+    folded_head = hardware.architecture == "folded" and "argmax" in rtl.layer_latency_cycles
+    if hardware.graphs or folded_head:
         jobs.insert(1, lambda: text_proof.prove_verilog(build, hardware.graphs, rtl, rtl_digest))
     if hardware.blocks:
         jobs.insert(1, lambda: folded.prove_blocks(build, hardware.blocks, rtl_digest))
