@@ -72,9 +72,15 @@ def main(
     vendor_steps: Annotated[
         str, typer.Option(help="AMD steps where a tool is found: csim,synth,cosim,export,vsynth,impl; or none.")
     ] = "csim,synth",
-    head: Annotated[str, typer.Option(help="What leaves the chip: logits, or argmax (the class index).")] = "logits",
+    head: Annotated[
+        str,
+        typer.Option(help="What leaves the chip: logits, argmax (the class index), or probability (sigmoid, tanh)."),
+    ] = "logits",
     input_format: Annotated[
-        str | None, typer.Option(help="Format of inputs the model does not quantize, such as s8.4 or u8.0.")
+        str | None,
+        typer.Option(
+            help='Format of inputs the model does not quantize: s16.10, "ap_fixed<16,6>", or auto (by --data).'
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
     waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,
@@ -126,8 +132,9 @@ def _build(settings: dict[str, Any], part_name: str, engines: str | None, backen
     known = state.ENGINES + state.OPTIONAL_ENGINES
     chosen = state.ENGINES if engines is None else _choose_engines(engines, known)
     settings["engines_named"] = engines is not None
-    if settings["head"] not in ("logits", "argmax"):
-        raise UsageError(f"--head {settings['head']} is not known; choose logits or argmax")
+    if settings["head"] not in state.HEADS:
+        raise UsageError(f"--head {settings['head']} is not known; choose logits, argmax or probability")
+    _check_input_format(settings["input_format"], settings["data"])
     if settings["rtl_engine"] not in state.RTL_ENGINES:
         raise UsageError(f"--rtl-engine {settings['rtl_engine']} is not known; choose own or xls")
     _check_preprocessing(settings["preprocessing"], settings["data"])
@@ -219,6 +226,15 @@ def _check_preprocessing(asked: str | None, data: str | None) -> None:
         raise UsageError(f"--preprocessing {asked} is not known; choose none or standard")
     if asked == "standard" and not data:
         raise UsageError("--preprocessing standard is fitted on the training part of a data set; name it with --data")
+
+
+def _check_input_format(asked: str | None, data: str | None) -> None:
+    from flow.extract import parse_format
+
+    if asked == "auto" and not data:
+        raise UsageError("--input-format auto chooses a format from a data set; name it with --data")
+    if asked not in (None, "auto"):
+        parse_format(str(asked))
 
 
 def _choose_engines(text: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def report(build: Build) -> dict[str, Any]:
         "schema": 1,
         "status": "mismatch" if build.differences else "ok",
         "design": build.design.name,
-        "head": build.design.head,
+        "head": "probability" if build.design.source.get("probability") else build.design.head,
         "part": options.part.name,
         "clock_period_ns": options.clock_period_ns,
         **facts,

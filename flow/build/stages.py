@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flow.bench.vectors import make_vectors, off_grid
 from flow.build.state import Build, ModelFile, Options, Vectors, record
@@ -17,9 +18,11 @@ from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.core.remarks import note, warning
 from flow.core.untrusted import MAX_JSON, read_text
+from flow.extract.input_format import AUTO, Choice
 from flow.extract.test_data import Preparation, TestPart, choose_preparation, fit_test_part, open_dataset
 from flow.files import plan
 from flow.files.steps import Steps, digest_of
+from keras_models.data.loaders import Dataset
 
 BULK_VECTORS = 20_000
 OFF_GRID_VECTORS = 256  # of floats for the keras engine, which checks how inputs are read
@@ -42,13 +45,26 @@ def prepare(
         with steps.timed("data"):
             dataset = open_dataset(options.model, options.data, options.split_key, options.target_columns)
     preparation = choose_preparation(options.preprocessing, model.preprocessing(), dataset)
+    chosen = None
+    if options.input_format == AUTO and dataset:
+        with steps.timed("format"):
+            chosen = _choose_format(model, dataset, preparation)
+        options = replace(options, input_format=str(chosen.format))
     design = _design(model, options, steps, preparation)
     test = fit_test_part(dataset, preparation, design) if dataset else None
     build = Build(options, steps, design, _vectors(options, design, test), model, test, preparation)
     found = design.source.get("notes")
     build.say(*(note(str(text)) for text in (found if isinstance(found, list) else ())), *preparation.remarks)
-    build.say(*(test.remarks if test else ()))
+    build.say(*(test.remarks if test else ()), *([note(chosen.text)] if chosen else ()))
     return build
+
+
+def _choose_format(model: ModelFile, dataset: Dataset, preparation: Preparation) -> Choice:
+    from flow.extract import choose_format  # imports Keras
+
+    if model.is_design:
+        raise ModelError(f"{model.path} is a design, whose inputs have formats; leave --input-format out")
+    return choose_format(model.keras(), dataset, preparation)
 
 
 def perform(build: Build, engines: Callable[[Build], None]) -> None:
@@ -66,7 +82,7 @@ def perform(build: Build, engines: Callable[[Build], None]) -> None:
 
 
 def _design_key(model: ModelFile, options: Options, preparation: Preparation) -> str:
-    return digest_of("design 2", model.digest, options.head, options.input_format or "", preparation.text)
+    return digest_of("design 3", model.digest, options.head, options.input_format or "", preparation.text)
 
 
 def _design(model: ModelFile, options: Options, steps: Steps, preparation: Preparation) -> Design:
@@ -107,19 +123,27 @@ def _keras(build: Build) -> None:
     beside = off_grid(design.inputs, OFF_GRID_VECTORS, build.options.seed)
     inputs = np.concatenate([exact, beside, *([] if test is None else [test.inputs])])
     scored = "" if test is None else f"{test.task} {hashlib.sha256(test.targets.tobytes()).hexdigest()}"
-    key = digest_of("keras 3", model.digest, to_json(design), inputs.tobytes(), scored)
+    key = digest_of("keras 4", model.digest, to_json(design), inputs.tobytes(), scored)
 
     def work() -> dict[str, Any]:
-        from flow.extract import compare_with_keras, predictions  # imports Keras
+        from flow.extract import compare_with_keras, ends_in, predictions  # imports Keras
 
         compared = compare_with_keras(model.keras(), design, inputs)
-        own = None if test is None else test.score(predictions(model.keras(), test.inputs), "logits")
+        head = "probability" if ends_in(model.keras()) == "sigmoid" else "logits"
+        own = None if test is None else test.score(predictions(model.keras(), test.inputs), head)
         return {"compared": compared, "score": own}
 
     result = build.steps.run("keras", key, work)
     record(build, "keras", result["compared"])
     if test is not None:
         build.keras_score = {"data": test.name, "rows": len(test.inputs), **result["score"]}
+
+
+def applied_after(function: Any, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the host makes of logits whose sigmoid or tanh the design leaves out."""
+    if function == "sigmoid":
+        return np.asarray(1 / (1 + np.exp(-logits)))
+    return np.asarray(np.tanh(logits)) if function == "tanh" else logits
 
 
 def _score(build: Build) -> None:
@@ -133,6 +157,10 @@ def _score(build: Build) -> None:
     if build.test.task == "classification" and head == "logits" and rows.shape[1] > 1:
         rows, head = argmax(rows, design.output_formats), "argmax"  # exact, as floats of more than 53 bits are not
     outputs = rows.astype(np.float64) if head == "argmax" else to_float(rows, design.output_formats)
+    if build.test.task == "regression":  # what the design leaves out at the end is left to the host
+        outputs = applied_after(design.source.get("left_out"), outputs)
+    if design.source.get("probability") and head == "logits":
+        head = "probability"
     build.score = {"data": build.test.name, "rows": len(rows), **build.test.score(outputs, head)}
     own = build.keras_score
     if own is None:

@@ -29,6 +29,7 @@ from keras_models.data.preprocess import Preprocessing
 ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
 OPTIONAL_ENGINES = ("xls",)  # only where asked for: they need more than the default installation
 RTL_ENGINES = ("own", "xls")
+HEADS = ("logits", "argmax", "probability")
 ARCHITECTURES = ("auto", "parallel", "folded")
 
 
@@ -123,8 +124,11 @@ class ModelFile:
         else:
             from flow.extract import extract  # imports Keras
 
-            design = extract(self.keras(), input_format=options.input_format)
-        return finish(replace(design, head=options.head) if options.head != "logits" else design)
+            head = options.head if options.head == "probability" else "logits"
+            design = extract(self.keras(), input_format=options.input_format, head=head)
+        if options.head == "probability" and not design.source.get("probability"):
+            raise ModelError(f"{self.path} has no probabilities: build them from the Keras model; leave --head out")
+        return finish(replace(design, head=options.head) if options.head == "argmax" else design)
 
 
 @dataclass

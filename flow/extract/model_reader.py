@@ -167,11 +167,20 @@ def _keras_weights(file: Any, config: dict[str, Any]) -> dict[str, list[Any]]:
         count = seen.get(key, 0)
         seen[key] = count + 1
         key = f"{key}_{count}" if count else key
-        if _has(root, key) and _has(_child(root, key, h5py.Group), "vars"):
-            group = _child(_child(root, key, h5py.Group), "vars", h5py.Group)
-            numbered = sum(key.isdecimal() for key in group)  # counters and the like have names
-            weights[name] = [budget.array(_child(group, str(i), h5py.Dataset)) for i in range(min(numbered, 4096))]
+        if _has(root, key):
+            group = _child(root, key, h5py.Group)
+            inner = [_child(group, "batchnorm", h5py.Group)] if _has(group, "batchnorm") else []  # of QDenseBatchnorm
+            found = [array for part in (group, *inner) for array in _variables(part, budget)]
+            weights.update({name: found} if found else {})
     return weights
+
+
+def _variables(group: Any, budget: _Budget) -> list[Any]:
+    if not _has(group, "vars"):
+        return []
+    variables = _child(group, "vars", h5py.Group)
+    numbered = sum(key.isdecimal() for key in variables)  # counters and the like have names
+    return [budget.array(_child(variables, str(i), h5py.Dataset)) for i in range(min(numbered, 4096))]
 
 
 def _layers(config: dict[str, Any]) -> list[tuple[str, str]]:
