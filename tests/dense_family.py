@@ -1,8 +1,12 @@
-"""Models of normalizations, curves and float biases around QDense layers, from seeds, with an evaluation of its own."""
+"""Models of normalizations, curves and float biases around QDense layers, from seeds; also a program of its own.
+
+KERAS_BACKEND=tensorflow python tests/dense_family.py norm "quantized norm"     compares these on that backend
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -29,7 +33,10 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
         ternary,
     )  # fmt: skip
 
+from flow.extract import compare_with_keras, extract
+
 INPUTS = 8
+VECTORS = 400
 Norm = keras.layers.BatchNormalization
 
 
@@ -51,7 +58,7 @@ def folded(units=4, **settings):
     return QDenseBatchnorm(units, **{**quantizers, **settings})
 
 
-# name -> the layers behind the input; those of FORMATS need an input format
+# name -> the layers behind the input; those of FORMATS need an input format, those of TENSORFLOW that backend
 FAMILY = {
     "norm": lambda: [bits(), dense(4), Norm(), relu(), dense()],
     "norm of few levels": lambda: [bits(5), dense(4), Norm(), relu(2, 1), dense()],
@@ -88,6 +95,7 @@ FAMILY = {
     "tanh in the last layer": lambda: [bits(), dense(3, activation="tanh")],
     "wide sums": lambda: [dense(4), Norm(), relu(10, 5), dense()],
 }  # fmt: skip
+TENSORFLOW = ("quantized norm",)
 FORMATS = {"norm at the inputs": "s8.4", "wide sums": "s24.16"}
 
 
@@ -129,3 +137,15 @@ def normalized(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
     gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in norm.get_weights())
     y = (linear(first, x) - mean) / np.sqrt(variance + norm.epsilon) * gamma + beta
     return linear(last, np.clip(np.rint(y * 16), 0, 63) / 16)
+
+
+def family_mismatches(name: str) -> int:
+    """Of how many vectors Keras and the integer design of model ``name`` differ."""
+    model = family_model(name)
+    design = extract(model, input_format=FORMATS.get(name))
+    return int(compare_with_keras(model, design, family_inputs(VECTORS))["mismatches"])
+
+
+if __name__ == "__main__":
+    found = {name: family_mismatches(name) for name in sys.argv[1:]}
+    print(f"mismatches on {keras.backend.backend()}: {found}")
