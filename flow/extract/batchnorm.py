@@ -59,11 +59,11 @@ def _require_affine(
         close = np.abs(answers - expected) <= _ROUNDED * (np.abs(scale * rows) + np.abs(offset))
     wrong = np.flatnonzero(~(finite & close.all(axis=0)))
     if len(wrong):
-        channel = int(wrong[0]) % applied.output_shape[-1]
+        first = int(wrong[0])
+        channel = first % applied.output_shape[-1]
         raise ModelError(
-            f"layer {applied.name}, channel {channel}: it does not answer with a scale and an offset "
-            f"(at 0 {answers[0, wrong[0]]:.6g}, at 2**60 {answers[1, wrong[0]]:.6g}); train again with a smaller "
-            "learning rate"
+            f"layer {applied.name}, channel {channel}: scale {scale[first]:.6g} and offset {offset[first]:.6g} are "
+            "not all that it does; train again with a smaller learning rate"
         )
 
 

@@ -151,12 +151,11 @@ class _Resolver:
         else:
             self._function(dense, head)
             self._tail(tail, dense.weights.shape[1])
-        if is_last and self.readout is not None:
-            values = identity(f"{dense.layer}_values", len(self.readout.elements))
-            self.done.steps.append(behind(values, self.readout))
-        elif is_last and isinstance(self.done.steps[-1], Affine):
-            values = identity(f"{dense.layer}_values", dense.weights.shape[1])
-            self.done.steps.append(values)
+        if is_last and (self.readout is not None or isinstance(self.done.steps[-1], Affine)):
+            count = dense.weights.shape[1] if self.readout is None else len(self.readout.elements)
+            values = identity(f"{dense.layer}_values", count)
+            self.done.steps.append(values if self.readout is None else behind(values, self.readout))
+            self.done.notes.append(f"layer {values.layer} is added: it puts the outputs' values together")
         self.done.steps += ends
 
     def _real(self, step: Step) -> None:
