@@ -7,17 +7,16 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flow.core.engines import DEFAULT, NAMED, SELECTABLE
-from flow.core.engines import chosen as choose_engines
-from flow.core.errors import FlowError, UsageError
+from flow.core.engines import NAMED, SELECTABLE
+from flow.core.errors import FlowError
 from flow.report.terminal import SafeConsole, error, protect
 
 if TYPE_CHECKING:
-    from flow.build.state import Options
+    from flow.build.options import Options
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 _interrupted = threading.Event()
@@ -93,22 +92,21 @@ def main(
     Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can mend, 2 for wrong
     usage, 3 for a mismatch, 130 when interrupted.
     """
-    settings: dict[str, Any] = {
-        "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
-        "preprocessing": preprocessing,
-        "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
-        "seed": seed, "waveform": waveform, "architecture": architecture,
-        "initiation_interval": initiation_interval, "results_per_second": results_per_second,
-        "route": route, "rtl_engine": rtl_engine,
-        "shell": shell, "lanes": lanes, "bus_bits": bus_bits,
-        "hls_io": hls_io, "strategy": strategy, "reuse_factor": reuse_factor, "hls_config": hls_config,
-        "vendor_steps": vendor_steps,
-    }  # fmt: skip
     protect()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
     try:
-        status = _build(settings, part, engines, backend, layer)
+        from flow.build.options import Options  # after the arguments are parsed: --help stays instant
+
+        options = Options.of(
+            model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
+            data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
+            vectors=vectors, clock_period_ns=clock_period_ns, head=head, input_format=input_format, seed=seed,
+            waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
+            results_per_second=results_per_second, route=route, rtl_engine=rtl_engine, shell=shell, lanes=lanes,
+            bus_bits=bus_bits, layer=layer, hls_io=hls_io, strategy=strategy, reuse_factor=reuse_factor,
+        )  # fmt: skip
+        status = _run(options) if layer is None else _run_layers(options, layer)
     except FlowError as exc:
         error(str(exc))
         status = exc.exit_status
@@ -118,53 +116,16 @@ def main(
     raise typer.Exit(status)
 
 
-def _build(settings: dict[str, Any], part_name: str, engines: str | None, backend: str, layer: str | None) -> int:
-    from flow.build import hls_choices, state
-    from flow.build.engines.shell import check_options
-    from flow.parts import catalog  # after the arguments are parsed: --help stays instant
-    from flow.tools import vendor_hls
-
-    part = catalog.resolve(part_name)
-    chosen = DEFAULT if engines is None else choose_engines(engines)
-    settings["engines_named"] = engines is not None
-    if settings["head"] not in ("logits", "argmax"):
-        raise UsageError(f"--head {settings['head']} is not known; choose logits or argmax")
-    if settings["rtl_engine"] not in state.RTL_ENGINES:
-        raise UsageError(f"--rtl-engine {settings['rtl_engine']} is not known; choose own or xls")
-    _check_preprocessing(settings["preprocessing"], settings["data"])
-    check_options(settings["shell"], settings["lanes"], settings["bus_bits"], part)
-    if settings["architecture"] not in state.ARCHITECTURES:
-        raise UsageError(f"--architecture {settings['architecture']} is not known; choose auto, parallel or folded")
-    backends = {"vitis": "Vitis", "vivado": "Vivado"}
-    if backend.lower() not in backends:
-        raise UsageError(f"--backend {backend} is not known; choose Vitis or Vivado")
-    settings["vendor_steps"] = vendor_hls.chosen(settings["vendor_steps"])
-    options = state.Options(part=part, engines=chosen, backend=backends[backend.lower()], **settings)
-    hls_choices.from_options(options)  # a wrong name or file is told before the work starts
-    if layer is None:
-        return _run(options)
-    return _run_layers(options, layer)
-
-
 def _run_layers(options: Options, layer: str) -> int:
     """Build dense layers by themselves: one in the output folder, several in a folder each."""
-    from flow.build.state import places
     from flow.extract import choose
     from flow.files.ownership import refuse_foreign
 
-    if options.model.suffix == ".json":
-        raise UsageError("--layer is for Keras models; a design.json is built as it is")
-    if options.data:
-        raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
-    if options.preprocessing:
-        raise UsageError(
-            "--preprocessing is of the whole model's inputs, not of one layer's; leave it out with --layer"
-        )
     folders = choose(options.model, layer)
     if len(folders) == 1 and layer.strip() != "all":
         return _run(replace(options, layer=next(iter(folders))))
     for folder in folders.values():  # all of them before the first build starts
-        refuse_foreign(options.out / folder, "build", *places(options))
+        refuse_foreign(options.out / folder, "build", *options.places())
     status = 0
     for number, (name, folder) in enumerate(folders.items(), start=1):
         print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
@@ -174,7 +135,7 @@ def _run_layers(options: Options, layer: str) -> int:
 
 def _run(options: Options) -> int:
     """Build, report and say how it went; 0 or 3."""
-    from flow.build import outcome, report_data, stages, state
+    from flow.build import outcome, report_data, stages
     from flow.files.ownership import refuse_foreign
     from flow.files.steps import build_lock
     from flow.report.console import Progress, summary
@@ -188,7 +149,7 @@ def _run(options: Options) -> int:
         if _interrupted.is_set():  # a library swallowed the exception while it was being imported
             raise KeyboardInterrupt
 
-    places = state.places(options)
+    places = options.places()
     refuse_foreign(options.out, "build", *places)  # before any work, and before anything is changed
     with progress:
         build = stages.prepare(options, observe, progress.tell)
@@ -197,7 +158,7 @@ def _run(options: Options) -> int:
                 with outcome.recorded(options):
                     stages.perform(build)
                     build.steps.seconds["total"] = round(time.monotonic() - start, 3)
-                    report = report_data.report(build)
+                    report = report_data.report(build).to_json()
                     outcome.write(options.out, report)
             except (FlowError, KeyboardInterrupt):
                 if outcome.earlier_report(options.out):
@@ -210,12 +171,3 @@ def _run(options: Options) -> int:
 def _interrupt(*_: object) -> None:
     _interrupted.set()
     raise KeyboardInterrupt
-
-
-def _check_preprocessing(asked: str | None, data: str | None) -> None:
-    from flow.extract.test_data import PREPROCESSINGS
-
-    if asked is not None and asked not in PREPROCESSINGS:
-        raise UsageError(f"--preprocessing {asked} is not known; choose none or standard")
-    if asked == "standard" and not data:
-        raise UsageError("--preprocessing standard is fitted on the training part of a data set; name it with --data")
