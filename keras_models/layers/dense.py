@@ -230,7 +230,7 @@ class NMPDense(PrecisionLayer):
         """
         weights, frac, bits = self._integer_kernel()
         bias, bias_frac = self._integer_bias()
-        dense = {
+        dense: dict[str, Any] = {
             "kind": "dense", "weights": weights, "weight_frac": frac, "weight_bits": bits,
             "bias": bias, "bias_frac": bias_frac,
         }  # fmt: skip
@@ -241,7 +241,8 @@ class NMPDense(PrecisionLayer):
 
     def _integer_kernel(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self.learned:
-            return self.kernel_quantizer_internal.integers(self.kernel)
+            integers: tuple[np.ndarray, np.ndarray, np.ndarray] = self.kernel_quantizer_internal.integers(self.kernel)
+            return integers
         values = to_numpy(self.kernel_quantizer_internal(ops.convert_to_tensor(self.kernel)))
         mantissa, frac = qkeras_bridge.integers(values, f"{self.name}: kernel")
         return mantissa, frac, np.full(self.units, qkeras_bridge.width_label(self.kernel_quantizer_internal))
@@ -265,7 +266,7 @@ class NMPDense(PrecisionLayer):
         grid = np.maximum(finest + dense["weight_frac"], dense["bias_frac"])
         total = np.ldexp(terms.sum(axis=0), grid - finest - dense["weight_frac"])
         total += np.ldexp(np.abs(dense["bias"]).astype(np.float64), grid - dense["bias_frac"])
-        return (np.ceil(np.log2(np.maximum(total, 1.0) + 1.0)) + 1).astype(np.int64)
+        return np.asarray(np.ceil(np.log2(np.maximum(total, 1.0) + 1.0)) + 1, np.int64)
 
     def float32_exact(self) -> bool | None:
         """Whether every accumulator fits float32 exactly; None when the input formats are unknown."""

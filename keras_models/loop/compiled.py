@@ -270,7 +270,8 @@ class TensorFlowEngine(Engine):
             with whole_program():
                 return self._update(partial(self._epoch, charged), *state)
 
-        return tf.function(update, jit_compile=True)
+        compiled: Callable[..., Any] = tf.function(update, jit_compile=True)
+        return compiled
 
     def _compile_forward(self) -> Callable[[np.ndarray], Any]:
         import tensorflow as tf

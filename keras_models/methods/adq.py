@@ -45,7 +45,7 @@ def codebook_layers(model: keras.Model) -> list[AdaptiveCodebookDense]:
 
 def sensitivities(stage: Stage) -> np.ndarray:
     """(layers, widths) losses with one layer quantized at one width and the others float."""
-    losses = []
+    losses: list[list[float]] = []
     for layer in codebook_layers(stage.model):
         losses.append([])
         for width in WIDTHS:

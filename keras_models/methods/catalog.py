@@ -39,13 +39,16 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Method:
-    """``build`` makes the model; ``describe`` gives estimated LUTs (or None) and statistics of widths and size.
+    """How a method makes and judges a model.
+
+    ``build`` makes it of a `ModelSpec`, or of the model's own kind of one; ``describe`` returns estimated LUTs (or
+    None) and statistics of widths and size.
 
     ``search`` runs before the training all methods share, ``finish`` after it, on the best model; both return what they
     found, for the report. ``obstacle`` is why the models cannot become hardware.
     """
 
-    build: Callable[[ModelSpec], keras.Model]
+    build: Callable[[Any], keras.Model]
     describe: Callable[[keras.Model], tuple[float | None, dict[str, Any]]]
     learns_bits: bool = False
     search: Callable[[Stage], dict[str, Any]] = lambda stage: {}

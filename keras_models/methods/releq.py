@@ -32,7 +32,7 @@ def reward(accuracy: float, quantization: float) -> float:
     """
     if accuracy < THRESHOLD:
         return -1.0
-    return (1.0 - quantization**WIDTH_POWER) * accuracy ** (ACCURACY_POWER / accuracy)
+    return float((1.0 - quantization**WIDTH_POWER) * accuracy ** (ACCURACY_POWER / accuracy))
 
 
 @dataclass

@@ -97,7 +97,8 @@ class Checkpoint:
         try:
             with temporary.open("wb") as file:
                 text = json.dumps({"key": self._key, **state}, default=_plain)
-                np.savez(file, state=np.asarray(text), seal=np.asarray(_seal(text, arrays)), **arrays)
+                named: dict[str, Any] = {"state": np.asarray(text), "seal": np.asarray(_seal(text, arrays)), **arrays}
+                np.savez(file, **named)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path)
