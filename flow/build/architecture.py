@@ -133,5 +133,5 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
 
     # from design to Verilog at once: arithmetic, then what the simulations alone show, clock alignment and handshakes
     proof = {la.name: {"design-graph": "sampled", "graph-verilog": "sampled"} for la in design.layers}
-    told = explain(folding, part, clock_period_ns)
-    return Hardware("folded", why, rtl, evaluate, proof, blocks=blocks, folding=told)
+    explained = explain(folding, part, clock_period_ns)
+    return Hardware("folded", why, rtl, evaluate, proof, blocks=blocks, folding=explained)

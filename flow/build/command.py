@@ -89,7 +89,7 @@ def main(
 ) -> None:
     """Build verified hardware from a trained model.
 
-    Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can mend, 2 for wrong
+    Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can fix, 2 for wrong
     usage, 3 for a mismatch, 130 when interrupted.
     """
     protect()

@@ -32,12 +32,12 @@ def prepare(
     """Read and check all that a build is made of: its model, its data, and whether they fit. Writes nothing.
 
     ``observer`` hears every step's states, ``teller`` what a long step is doing just now. Raises FlowError for what the
-    user can mend.
+    user can fix.
     """
     model = ModelFile(options.model, options.layer)
     steps = Steps(options.out, observer, teller)
     dataset = None
-    if options.data:  # before the model: a wrong name is told at once
+    if options.data:  # before the model: a wrong name is reported at once
         with steps.timed("data"):
             dataset = open_dataset(options.model, options.data, options.split_key, options.target_columns)
     preparation = choose_preparation(options.preprocessing, model.preprocessing(), dataset)
@@ -53,7 +53,7 @@ def prepare(
 def perform(build: Build) -> None:
     """Run every step of a prepared build, whose folder the caller holds.
 
-    Raises FlowError for what the user can mend. Mismatches do not raise: they are in the build.
+    Raises FlowError for what the user can fix. Mismatches do not raise: they are in the build.
     """
     key = _design_key(build.model, build.options, build.preparation)
     if not build.steps.holds("model", key, ("design.json",)):

@@ -123,6 +123,11 @@ def _round_up(floor: NDArray[np.float64], rest: NDArray[np.float64], rounding: s
     return np.asarray((rest > 0.5) | ((rest == 0.5) & (floor % 2 == 1)), np.int64)
 
 
+def rounded(mantissa: int, drop: int, rounding: str) -> int:
+    """`rescale` of one integer."""
+    return int(rescale([mantissa], drop, rounding)[0])
+
+
 def rescale(mantissa: Ints | Sequence[int], drop: int, rounding: str) -> Ints:
     """Divide integers by ``2**drop`` (multiply where negative) with the given rounding; exact.
 

@@ -15,6 +15,7 @@ from typing import Any
 from flow.core.errors import ModelError
 from flow.extract.remedies import refusal
 from flow.extract.stored_graph import LayerData, path_of
+from keras_models.layers.inactive import INACTIVE
 
 MAX_UNITS = 1 << 16
 MAX_KERNEL = 1 << 26
@@ -33,10 +34,6 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "NMPActivation": None,
     "NMPInputQuantizer": None,
 }
-_DROPPED_AT_INFERENCE = frozenset(
-    "Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
-    "ActivityRegularization".split()
-)
 QUANTIZERS = frozenset(
     "quantized_bits quantized_linear quantized_relu quantized_relu_po2 quantized_po2 quantized_tanh quantized_sigmoid "
     "quantized_ulaw quantized_hswish binary ternary stochastic_binary stochastic_ternary bernoulli".split()
@@ -92,7 +89,7 @@ def model_spec(config: dict[str, Any]) -> ModelSpec:
 
 def _layer(data: LayerData) -> LayerSpec:
     kind, name, config = data.kind, data.name, data.config
-    if kind in _DROPPED_AT_INFERENCE:
+    if kind in INACTIVE:
         return LayerSpec("Identity", name, {})
     if kind not in _SETTINGS:
         raise ModelError(refusal(name, kind))

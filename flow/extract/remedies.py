@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-# These change nothing at inference; the order of a flattened signal is that of the memory, as in NumPy.
-IGNORED = frozenset(
-    "InputLayer Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
-    "ActivityRegularization Flatten Reshape".split()
-)
+from keras_models.layers.inactive import INACTIVE
+
+# These change no value; the order of a flattened signal is that of the memory, as in NumPy.
+IGNORED = INACTIVE | {"InputLayer", "Flatten", "Reshape"}
 ATTENTION = ("TokenAttention", "MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention")
 DENSE = ("NMPDense", "QDense")
 _REPLACE = "replace it with NMPDense or QDense"

@@ -156,15 +156,15 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What one LUT, one block RAM and one DSP block weigh: the scarcer, the heavier."""
+class Prices:
+    """What one LUT, one block RAM and one DSP block cost: the scarcer, the dearer."""
 
     lut: float
     bram18: float
     dsp: float
 
     def of(self, cost: Cost) -> float:
-        """One number for a cost."""
+        """The price of a cost."""
         return cost.lut * self.lut + cost.bram18 * self.bram18 + cost.dsp * self.dsp
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from keras import ops
 
+from keras_models.digits import nonzero_digits
 from keras_models.layers.export import export_integer, precision_layers
 from keras_models.quantize.exact import column_sum, linear_log2, with_gradient
 from keras_models.quantize.quantizers import Format, WeightQuantizer
@@ -33,14 +34,8 @@ _TABLE_GROWTH = 0.461  # of log2 of that, per input bit beyond what one LUT take
 _LUT_INPUTS = 6
 
 
-def signed_digits(integers: np.ndarray) -> np.ndarray:
-    """Number of nonzero digits of each integer in canonical signed digit form (0 for 0)."""
-    magnitude = np.abs(np.asarray(integers, np.int64)).astype(np.uint64)
-    return np.bitwise_count(magnitude ^ (magnitude * np.uint64(3))).astype(np.int64)
-
-
 def _count_digits(integers: Tensor) -> Tensor:
-    """`signed_digits` of int32 tensors from 0 to 2^15, as float32: bits counted by arithmetic, no table."""
+    """`nonzero_digits` of int32 tensors from 0 to 2^15, as float32: bits counted by arithmetic, no table."""
     x = ops.bitwise_xor(integers, integers * 3)
     x = ops.bitwise_and(ops.bitwise_or(x, ops.right_shift(x, 1)), 0x15555)  # of two adjacent bits at most one is set
     x = ops.bitwise_and(x, 0x13333) + ops.bitwise_and(ops.right_shift(x, 2), 0x3333)
@@ -125,7 +120,7 @@ def set_beta(model: keras.Model, beta: float) -> None:
 def layer_luts(weights: np.ndarray, input_bits: np.ndarray, output_bits: np.ndarray | None) -> float:
     """Estimated LUTs of one integer dense layer (inputs, units) with its activation quantizer, if any."""
     input_bits = np.asarray(input_bits, np.float64)
-    digits = signed_digits(weights) * (input_bits > 0)[:, None]
+    digits = nonzero_digits(weights) * (input_bits > 0)[:, None]
     alive = np.ones(weights.shape[1], bool) if output_bits is None else np.asarray(output_bits) > 0
     digits = digits * alive
     sums = (np.abs(weights) * (digits > 0) * np.ldexp(1.0, input_bits.astype(int))[:, None]).sum(axis=0)

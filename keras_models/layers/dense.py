@@ -12,7 +12,7 @@ from keras import ops
 from keras_models.layers import qkeras_bridge
 from keras_models.layers.base import PrecisionLayer
 from keras_models.layers.cost import LUT_PER_ACTIVATION_BIT, adder_cost
-from keras_models.quantize.exact import kept, round_half_up, to_numpy, with_gradient
+from keras_models.quantize.exact import kept, round_half_up, round_half_up_numpy, to_numpy, with_gradient
 from keras_models.quantize.precision import TERNARY, BitLadder
 from keras_models.quantize.quantizers import ActivationQuantizer, WeightQuantizer
 
@@ -253,7 +253,7 @@ class NMPDense(PrecisionLayer):
             return np.zeros(self.units, np.int64), frac
         if self.bias_quantizer_internal is not None:
             return qkeras_bridge.integers(to_numpy(self._quantized_bias()), f"{self.name}: bias")
-        rounded = np.floor(np.ldexp(to_numpy(self.bias).astype(np.float64), self.bias_frac) + 0.5)
+        rounded = round_half_up_numpy(np.ldexp(to_numpy(self.bias).astype(np.float64), self.bias_frac))
         return np.clip(rounded, -MAX_BIAS, MAX_BIAS).astype(np.int64), frac
 
     def _accumulator_bits(self, dense: dict[str, Any]) -> np.ndarray | None:

@@ -41,7 +41,7 @@ def synthesize(made: Made) -> None:
 
 
 def _usage(made: Made) -> dict[str, Any]:
-    """The netlist's LUTs by neuron or, folded, by group. XLS merges layers: nothing can be told of its logic."""
+    """The netlist's LUTs by neuron or, folded, by group. XLS merges layers: nothing can be said of its logic."""
     build, bench, out = made.build, made.bench, made.build.options.out
     netlist = out / "synth" / "netlist.json"
     if build.options.rtl_engine != "own":
