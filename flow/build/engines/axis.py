@@ -27,7 +27,7 @@ from flow.verify.simulate import Difference, EngineResult, entry, outcome_json
 
 PHASES = (
     "registers", "full rate", "stalls", "held output", "malformed", "resets",
-    "register traffic", "long stalls", "long packets", "resets anywhere",
+    "register traffic", "every address", "long stalls", "long packets", "resets anywhere",
 )  # fmt: skip
 LONG_CYCLES = 20_000  # of each of the bench's long phases
 SHELLS = ("none", "axis", "pynq")
