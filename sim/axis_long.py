@@ -116,11 +116,11 @@ async def every_address(dut: Any) -> None:
     rng = random.Random(f"addresses {os.environ.get('NMP_SEED', '0')}")
     kept = {CONTROL: ~1, ERRORS: ~0x1F, PACKET: 0}  # bits that may be written without an effect
 
-    def writes(addresses: list[int], patterns: list[int]) -> Iterator[Write]:
-        for address in addresses:
-            yield Write(address, 0, 0, rng.getrandbits(32) & kept.get(address, ~0))
-        for pattern in patterns:
-            yield Write(PACKET, max(0, BENCH.interval - 4), 0, (pattern | pattern << 12 | pattern << 24) & 0xFFFFFFFF)
+    def anywhere(address: int) -> Write:
+        return Write(address, 0, 0, rng.getrandbits(32) & kept.get(address, ~0))
+
+    def promise(pattern: int) -> Write:
+        return Write(PACKET, max(0, BENCH.interval - 4), 0, (pattern | pattern << 12 | pattern << 24) & 0xFFFFFFFF)
 
     async def body(shell: Shell) -> None:
         for promised, count in ((7, 1), (1, 2)):
@@ -133,11 +133,12 @@ async def every_address(dut: Any) -> None:
         rng.shuffle(addresses)
         rng.shuffle(patterns)
         patterns = patterns[: CYCLES // max(4, BENCH.interval)]
-        addresses = addresses[: CYCLES // 4]
-        for number in range(len(addresses) * 4 // BENCH.interval + len(patterns)):
-            shell.send(some(number, 1, block=32))
-        shell.access((Read(address) for address in reversed(addresses)), writes(addresses, patterns))
-        await shell.finish()
+        addresses = addresses[: CYCLES // max(4, BENCH.interval)]
+        for write, todo, reads in ((anywhere, addresses, [*addresses[::-1], ERRORS]), (promise, patterns, [])):
+            for packet in range(len(todo) * max(4, BENCH.interval) // BENCH.interval):
+                shell.send(some(packet, 1, block=32))
+            shell.access((Read(address) for address in reads), (write(each) for each in todo))
+            await shell.finish()
 
     await phase(dut, "every address", body)
 
