@@ -1,7 +1,6 @@
 """Builds run in the test's own process, as the command line runs them."""
 
 from flow.build import stages, state
-from flow.build.engines import jobs
 from flow.files.steps import build_lock
 
 
@@ -9,5 +8,5 @@ def built(options: state.Options) -> state.Build:
     """The finished build that ``options`` ask for."""
     build = stages.prepare(options, lambda step, state: None, lambda step, what: None)
     with build_lock(options.out, "build", *state.places(options)):
-        stages.perform(build, jobs.run_engines)
+        stages.perform(build)
     return build

@@ -19,7 +19,7 @@ from test_hls_project import PART, small_design, vectors
 from vendor_core import Kind, fabricate
 
 from flow.build.engines.vendor import run_vendor
-from flow.build.state import Vectors
+from flow.build.state import Vectors, record
 from flow.core.design import to_json
 from flow.core.errors import FlowError, ReportError, ToolFailed, ToolNotFound, UsageError
 from flow.core.evaluate import evaluate
@@ -71,7 +71,7 @@ def vendor(out: Path, steps: str = "csim,synth,cosim,export,vsynth,impl", backen
         design=small_design(),
         vectors=Vectors(X, evaluate(small_design(), X), 20, 0),
     )
-    run_vendor(build, "tiny", "digest of the project")  # type: ignore[arg-type]
+    record(build, *run_vendor(build, "tiny", "digest of the project"))  # type: ignore[arg-type]
     return build
 
 
@@ -282,12 +282,12 @@ def test_rtl_of_a_run_is_simulated_and_again_when_it_changes(out: Path, tools: P
     streams = Kind("axis", dataflow=True, active_low=True)
     leave("right", streams)
     first = vendor(out, "synth")
-    assert first.verification["vendor_rtl"]["mismatches"] == 0 and first.verification["vendor_rtl"]["vectors"] == 20
+    assert first.verification["vendor_rtl"].mismatches == 0 and first.verification["vendor_rtl"].vectors == 20
     assert vendor(out, "synth").states["vendor_rtl"] == "cached" and not first.skipped
     leave("wrong", replace(streams, bug="value"))
     (out / ".state" / "vendor_synth.json").unlink()
     second = vendor(out, "synth")
-    assert second.states["vendor_rtl"] == "done" and second.verification["vendor_rtl"]["mismatches"] >= 20
+    assert second.states["vendor_rtl"] == "done" and second.verification["vendor_rtl"].mismatches >= 20
     assert "vendor_rtl" in second.differences[0]
 
 

@@ -9,7 +9,8 @@ import strategies
 
 from flow.bench.bus_layout import Layout, layout_of, pack_inputs, pack_outputs, unpack_inputs
 from flow.bench.description import Bench, Element
-from flow.build.engines.axis import check_options, run_axis
+from flow.build.engines.axis import run_axis
+from flow.build.engines.shell import check_options
 from flow.core.errors import DesignError, UsageError
 from flow.core.evaluate import evaluate
 from flow.emit.rtl.folded import emit_folded

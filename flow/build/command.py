@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flow.core.engines import DEFAULT, NAMED, SELECTABLE
+from flow.core.engines import chosen as choose_engines
 from flow.core.errors import FlowError, UsageError
 from flow.report.terminal import SafeConsole, error, protect
 
@@ -53,8 +55,8 @@ def main(
     engines: Annotated[
         str | None,
         typer.Option(
-            help="Engines to compare, separated by commas, of integer,hls,icarus,verilator,netlist,xls: each must run."
-            " By default all but xls that the design's size allows."
+            help=f"Engines to compare, separated by commas, of {','.join(SELECTABLE)}: each must run."
+            f" By default all but {','.join(NAMED)} that the design's size allows."
         ),
     ] = None,
     rtl_engine: Annotated[str, typer.Option(help="What makes the Verilog: own, or the xls HLS compiler.")] = "own",
@@ -118,13 +120,12 @@ def main(
 
 def _build(settings: dict[str, Any], part_name: str, engines: str | None, backend: str, layer: str | None) -> int:
     from flow.build import hls_choices, state
-    from flow.build.engines.axis import check_options
+    from flow.build.engines.shell import check_options
     from flow.parts import catalog  # after the arguments are parsed: --help stays instant
     from flow.tools import vendor_hls
 
     part = catalog.resolve(part_name)
-    known = state.ENGINES + state.OPTIONAL_ENGINES
-    chosen = state.ENGINES if engines is None else _choose_engines(engines, known)
+    chosen = DEFAULT if engines is None else choose_engines(engines)
     settings["engines_named"] = engines is not None
     if settings["head"] not in ("logits", "argmax"):
         raise UsageError(f"--head {settings['head']} is not known; choose logits or argmax")
@@ -174,7 +175,6 @@ def _run_layers(options: Options, layer: str) -> int:
 def _run(options: Options) -> int:
     """Build, report and say how it went; 0 or 3."""
     from flow.build import outcome, report_data, stages, state
-    from flow.build.engines.jobs import run_engines
     from flow.files.ownership import refuse_foreign
     from flow.files.steps import build_lock
     from flow.report.console import Progress, summary
@@ -195,7 +195,7 @@ def _run(options: Options) -> int:
         with build_lock(options.out, "build", *places):
             try:
                 with outcome.recorded(options):
-                    stages.perform(build, run_engines)
+                    stages.perform(build)
                     build.steps.seconds["total"] = round(time.monotonic() - start, 3)
                     report = report_data.report(build)
                     outcome.write(options.out, report)
@@ -219,11 +219,3 @@ def _check_preprocessing(asked: str | None, data: str | None) -> None:
         raise UsageError(f"--preprocessing {asked} is not known; choose none or standard")
     if asked == "standard" and not data:
         raise UsageError("--preprocessing standard is fitted on the training part of a data set; name it with --data")
-
-
-def _choose_engines(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    chosen = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in chosen if name not in known]
-    if unknown or not chosen:
-        raise UsageError(f"--engines {text}: choose from {', '.join(known)}")
-    return tuple(name for name in known if name in chosen)

@@ -29,7 +29,7 @@ def report(build: Build) -> dict[str, Any]:
         **facts,
         "inputs": input_columns(build.design),
         "layers": _proved(layer_rows(build.design, build.synthesis.get("usage", {})), facts),
-        "verification": build.verification,
+        "verification": {name: result.entry() for name, result in build.verification.items()},
         "synthesis": synthesis_entry(build),
         "skipped": build.skipped,
         "score": build.score,

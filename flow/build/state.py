@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from flow.core.check import check
+from flow.core.compare import EngineResult
 from flow.core.design import Design, from_json
+from flow.core.engines import DEFAULT
 from flow.core.errors import DesignError, ModelError
 from flow.core.fixed import Ints
 from flow.core.passes.group import group
@@ -26,8 +28,6 @@ from flow.parts.catalog import Part
 from flow.tool_reports.open_json import UNFINISHED
 from keras_models.data.preprocess import Preprocessing
 
-ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
-OPTIONAL_ENGINES = ("xls",)  # only where asked for: they need more than the default installation
 RTL_ENGINES = ("own", "xls")
 ARCHITECTURES = ("auto", "parallel", "folded")
 
@@ -48,7 +48,7 @@ class Options:
     architecture: str = "auto"
     initiation_interval: int | None = None
     results_per_second: float | None = None
-    engines: tuple[str, ...] = ENGINES
+    engines: tuple[str, ...] = DEFAULT
     engines_named: bool = False  # by the user: then one that cannot run is an error
     backend: str = "Vitis"
     head: str = "logits"
@@ -138,7 +138,7 @@ class Build:
     model: ModelFile
     test: TestPart | None = None
     preparation: Preparation = field(default_factory=Preparation)
-    verification: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verification: dict[str, EngineResult] = field(default_factory=dict)
     synthesis: dict[str, Any] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     score: dict[str, Any] = field(default_factory=dict)
@@ -185,17 +185,14 @@ def leave_out(build: Build, engine: str, reason: str) -> None:
     build.skipped[engine] = reason
 
 
-def record(build: Build, engine: str, result: dict[str, Any]) -> None:
-    """Note an engine's result: its numbers for the report, its first difference for the user."""
-    result = dict(result)
-    difference = result.pop("difference", None)
-    seconds = result.pop("seconds", build.steps.seconds.get(engine, 0.0))
-    build.verification[engine] = {**result, "seconds": round(seconds, 3)}
-    if result.get("note"):
-        build.say(note(f"engine {engine}: {result['note']}"))
-    if result["mismatches"]:
-        build.differences.append(f"engine {engine}: {difference or 'outputs differ'}")
-        build.verification[engine]["first_mismatch"] = difference
+def record(build: Build, *results: EngineResult) -> None:
+    """Note engines' results, and the first difference of each for the user."""
+    for result in results:
+        build.verification[result.engine] = result
+        if result.note:
+            build.say(note(f"engine {result.engine}: {result.note}"))
+        if not result.agrees:
+            build.differences.append(f"engine {result.engine}: {result.difference}")
 
 
 def save_json(path: Path, data: Any) -> None:
