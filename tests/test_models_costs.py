@@ -19,11 +19,10 @@ from keras_models.layers.cost import (
     _count_digits,
     estimated_luts,
     hardware_cost,
-    layer_luts,
     set_beta,
-    signed_digits,
     soft_digits,
 )
+from keras_models.layers.counts import layer_luts, signed_digits
 from keras_models.layers.dense import ACTIVATION_SHARE
 from keras_models.loop.compiled import COST_STEPS, OptimizerConfig, make_engine
 from keras_models.methods.models import build_mlp

@@ -24,7 +24,7 @@ from flow.parts.catalog import Part
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
 # Of the part's LUTs that the parallel architecture may take when `auto` decides: placed, rows take up to twice theirs.
-_PARALLEL_SHARE = 0.4
+PARALLEL_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _parallel_graphs(design: Design, part: Part, interval: int | None) -> tuple[
     graphs = build_graphs(design)
     luts = sum(graph_luts(graph) for graph in graphs)
     share = f"about {luts} of {part.lut} LUTs in parallel"
-    if luts <= _PARALLEL_SHARE * part.lut:
+    if luts <= PARALLEL_SHARE * part.lut:
         return graphs, share
     return None, share
 

@@ -28,9 +28,6 @@ from flow.parts.catalog import Part
 from flow.tool_reports.open_json import UNFINISHED
 from keras_models.data.preprocess import Preprocessing
 
-RTL_ENGINES = ("own", "xls")
-ARCHITECTURES = ("auto", "parallel", "folded")
-
 
 @dataclass(frozen=True)
 class Options:
@@ -175,7 +172,7 @@ def places(options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
         "xls": "xls" in options.engines or options.rtl_engine == "xls",
     }
     folders = ("rtl", "sim", "synth", "netproof", *(name for name, is_asked in asked.items() if is_asked))
-    return ("design.json", "report.json", "report.html", UNFINISHED), folders
+    return ("design.json", "report.json", "report.html", "build.yml", UNFINISHED), folders
 
 
 def leave_out(build: Build, engine: str, reason: str) -> None:

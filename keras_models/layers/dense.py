@@ -11,7 +11,8 @@ from keras import ops
 
 from keras_models.layers import qkeras_bridge
 from keras_models.layers.base import PrecisionLayer
-from keras_models.layers.cost import LUT_PER_ACTIVATION_BIT, adder_cost
+from keras_models.layers.cost import adder_cost
+from keras_models.layers.counts import LUT_PER_ACTIVATION_BIT
 from keras_models.quantize.exact import kept, round_half_up, to_numpy, with_gradient
 from keras_models.quantize.precision import TERNARY, BitLadder
 from keras_models.quantize.quantizers import ActivationQuantizer, WeightQuantizer

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_models.layers.cost import luts_of_export
+from keras_models.layers.counts import luts_of_export
 from keras_models.layers.export import export_integer
 from keras_models.loop.stage import Stage
 from keras_models.methods import adq, cmpq, layerwise, releq, sigmaquant

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from keras_models.layers.activations import NMPActivation
-from keras_models.layers.cost import luts_of_export
+from keras_models.layers.counts import luts_of_export
 from keras_models.layers.dense import NMPDense
 from keras_models.layers.export import precision_layers
 from keras_models.layers.tokens import FieldEmbedding, PositionEmbedding, TokenAttention
