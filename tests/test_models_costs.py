@@ -26,7 +26,7 @@ from keras_models.layers.counts import layer_luts, signed_digits
 from keras_models.layers.dense import ACTIVATION_SHARE
 from keras_models.loop.compiled import COST_STEPS, OptimizerConfig, make_engine
 from keras_models.methods.models import build_mlp
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 BACKEND = keras.backend.backend()
 

@@ -17,8 +17,8 @@ from keras_models.layers.counts import (
     luts_of_export,
 )
 from keras_models.layers.export import export_integer, precision_layers
-from keras_models.quantize.exact import column_sum, linear_log2, with_gradient
-from keras_models.quantize.quantizers import Format, WeightQuantizer
+from keras_models.quantizers.exact import column_sum, linear_log2, with_gradient
+from keras_models.quantizers.learned import Format, WeightQuantizer
 
 if TYPE_CHECKING:
     import keras
