@@ -24,6 +24,9 @@ _interrupted = threading.Event()
 @app.command()
 def main(
     model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a design.json of an earlier build.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of a model that is an architecture alone (JSON of model.to_json()).")
+    ] = None,
     part: Annotated[str, typer.Option(help="Device or board, such as xc7z020 or pynq-z2.")] = "xc7z020",
     out: Annotated[Path, typer.Option(help="Folder for everything the build makes.")] = Path("build"),
     data: Annotated[
@@ -92,7 +95,8 @@ def main(
     usage, 3 for a mismatch, 130 when interrupted.
     """
     settings: dict[str, Any] = {
-        "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
+        "model": model, "weights": weights, "out": out, "data": data,
+        "split_key": split_key, "target_columns": target_columns,
         "preprocessing": preprocessing,
         "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
         "seed": seed, "waveform": waveform, "architecture": architecture,
@@ -122,6 +126,8 @@ def _build(settings: dict[str, Any], part_name: str, engines: str | None, backen
     from flow.parts import catalog  # after the arguments are parsed: --help stays instant
     from flow.tools import vendor_hls
 
+    if settings["weights"] is not None and settings["model"].suffix != ".json":
+        raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
     part = catalog.resolve(part_name)
     known = state.ENGINES + state.OPTIONAL_ENGINES
     chosen = state.ENGINES if engines is None else _choose_engines(engines, known)
@@ -151,7 +157,7 @@ def _run_layers(options: Options, layer: str) -> int:
     from flow.extract import choose
     from flow.files.ownership import refuse_foreign
 
-    if options.model.suffix == ".json":
+    if options.model.suffix == ".json" and options.weights is None:
         raise UsageError("--layer is for Keras models; a design.json is built as it is")
     if options.data:
         raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
@@ -159,7 +165,7 @@ def _run_layers(options: Options, layer: str) -> int:
         raise UsageError(
             "--preprocessing is of the whole model's inputs, not of one layer's; leave it out with --layer"
         )
-    folders = choose(options.model, layer)
+    folders = choose(options.model, layer, options.weights)
     if len(folders) == 1 and layer.strip() != "all":
         return _run(replace(options, layer=next(iter(folders))))
     for folder in folders.values():  # all of them before the first build starts
