@@ -44,6 +44,9 @@ def _configured(context: typer.Context, path: Path | None) -> Path | None:
 @app.command()
 def main(
     model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a design.json of an earlier build.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of a model that is an architecture alone (JSON of model.to_json()).")
+    ] = None,
     part: Annotated[str, typer.Option(help="Device or board, such as xc7z020 or pynq-z2.")] = "xc7z020",
     out: Annotated[Path, typer.Option(help="Folder for everything the build makes.")] = Path("build"),
     data: Annotated[
@@ -133,7 +136,8 @@ def main(
     usage, 3 for a mismatch, 130 when interrupted.
     """
     settings: dict[str, Any] = {
-        "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
+        "model": model, "weights": weights, "out": out, "data": data,
+        "split_key": split_key, "target_columns": target_columns,
         "preprocessing": preprocessing,
         "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
         "seed": seed, "waveform": waveform, "architecture": architecture,
@@ -179,6 +183,8 @@ def requested(settings: dict[str, Any], part_name: str, engines: str | None, bac
     from flow.parts import catalog  # after the arguments are parsed: --help stays instant
     from flow.tools import vendor_hls
 
+    if settings["weights"] is not None and settings["model"].suffix != ".json":
+        raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
     part = catalog.resolve(part_name)
     chosen = DEFAULT if engines is None else choose_engines(engines)
     settings = choices.settled({**settings, "engines_named": engines is not None, "backend": backend})
@@ -197,7 +203,7 @@ def _run_layers(options: Options, layer: str, show: Show) -> int:
     from flow.extract import choose
     from flow.files.ownership import refuse_foreign
 
-    if options.model.suffix == ".json":
+    if options.model.suffix == ".json" and options.weights is None:
         raise UsageError("--layer is for Keras models; a design.json is built as it is")
     if options.data:
         raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
@@ -205,7 +211,7 @@ def _run_layers(options: Options, layer: str, show: Show) -> int:
         raise UsageError(
             "--preprocessing is of the whole model's inputs, not of one layer's; leave it out with --layer"
         )
-    folders = choose(options.model, layer)
+    folders = choose(options.model, layer, options.weights)
     if len(folders) == 1 and layer.strip() != "all":
         return _run(replace(options, layer=next(iter(folders))), show)
     if show == "json":
