@@ -17,7 +17,8 @@ from test_folded_lowering import mixed_groups
 import hls_templates
 from flow.build import stages
 from flow.build.architecture import Hardware, choose
-from flow.build.state import Build, Options, finish
+from flow.build.options import Options
+from flow.build.state import Build, finish
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.fixed import Fixed, Quantizer
 from flow.files.plan import folder, write_file

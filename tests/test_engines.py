@@ -9,7 +9,7 @@ from test_hls_project import small_design
 
 from flow.build.engines import registry
 from flow.build.engines.engine import HardwareEngine
-from flow.build.state import Options
+from flow.build.options import Options
 from flow.core import engines
 from flow.core.compare import Difference, EngineResult, compared, first_difference
 from flow.core.errors import UsageError

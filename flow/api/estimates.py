@@ -12,9 +12,10 @@ from flow.api.designs import design_of
 from flow.build import choices
 from flow.build.architecture import MAX_PARALLEL_WEIGHTS, PARALLEL_SHARE
 from flow.core.design import Design
+from flow.folded.explanation import explain
 from flow.folded.folding import layer_cost
 from flow.folded.lowering import lower
-from flow.folded.search import explain, fastest, interval_for, smallest
+from flow.folded.search import fastest, interval_for, smallest
 from flow.parts import catalog
 from flow.parts.catalog import Part
 from keras_models.layers.counts import luts_by_layer
@@ -68,8 +69,8 @@ def estimate(
     folding = fastest(lowered, chosen) if interval is None else smallest(lowered, chosen, interval)
     facts, cost = explain(folding, chosen, clock_period_ns), folding.cost
     return Estimate(
-        chosen.name, "folded", round(cost.lut), cost.dsp, cost.bram18, folding.interval, facts["results_per_second"],
-        facts["estimate"]["fits"], {fold.layer.name: round(layer_cost(fold).lut) for fold in folding.layers},
+        chosen.name, "folded", round(cost.lut), cost.dsp, cost.bram18, folding.interval, facts.results_per_second,
+        facts.estimate.fits, {fold.layer.name: round(layer_cost(fold).lut) for fold in folding.layers},
     )  # fmt: skip
 
 

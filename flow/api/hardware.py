@@ -19,9 +19,9 @@ from flow.api.designs import as_real, as_rows, evaluate, looks_like_keras
 from flow.api.report import Report
 from flow.api.rtl import RtlModel
 from flow.api.trace import Trace, traced
-from flow.build.command import requested
+from flow.build.options import Options
 from flow.build.run import run
-from flow.build.state import Build, ModelFile, Options
+from flow.build.state import Build, ModelFile
 from flow.core.design import Design
 from flow.core.design import to_json as design_json
 from flow.core.errors import DataError, Mismatch, ModelError, UsageError, reason
@@ -123,7 +123,7 @@ def hardware(
         settings.update(model=_stored(model, place), out=place / "build" if out is None else Path(out))
         settings["data"] = _named_data(data, place)
         with _turn, missing_packages_told():
-            build, report = _built(requested(settings, str(part), *_named(settings)), verbose)
+            build, report = _built(Options.of(settings.pop("model"), part, settings.pop("out"), **settings), verbose)
         if build.differences:
             raise Mismatch("; ".join(build.differences))
         return Hardware(build, report, place)
@@ -139,16 +139,10 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
     if unknown := [name for name in options if name not in defaults]:
         raise UsageError(f"option {unknown[0]} is not known; there are {', '.join(sorted(defaults))}")
     found = defaults | options
-    for name in ("engines", "vendor_steps", "target_columns"):
-        if found[name] is not None and not isinstance(found[name], str):
-            found[name] = ",".join(str(item) for item in found[name]) or "none"
-    if found["hls_config"] is not None:
-        found["hls_config"] = Path(found["hls_config"])
+    columns = found["target_columns"]
+    if columns is not None and not isinstance(columns, str):
+        found["target_columns"] = ",".join(str(item) for item in columns)
     return found
-
-
-def _named(settings: dict[str, Any]) -> tuple[str | None, str]:
-    return settings.pop("engines"), settings.pop("backend")
 
 
 def _stored(model: Any, place: Path) -> Path:

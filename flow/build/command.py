@@ -7,20 +7,19 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flow.build import choices
-from flow.core.engines import DEFAULT, NAMED, SELECTABLE
-from flow.core.engines import chosen as choose_engines
+from flow.core.engines import NAMED, SELECTABLE
 from flow.core.errors import FlowError, UsageError
 from flow.core.packages import missing_packages_told
 from flow.report.command_line import Quiet, Version, application
 from flow.report.terminal import SafeConsole, error, on_stderr, protect
 
 if TYPE_CHECKING:
-    from flow.build.state import Options
+    from flow.build.options import Options
 
 app = application()
 _interrupted = threading.Event()
@@ -135,24 +134,24 @@ def main(
     Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can mend, 2 for wrong
     usage, 3 for a mismatch, 130 when interrupted.
     """
-    settings: dict[str, Any] = {
-        "model": model, "weights": weights, "out": out, "data": data,
-        "split_key": split_key, "target_columns": target_columns,
-        "preprocessing": preprocessing,
-        "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
-        "seed": seed, "waveform": waveform, "architecture": architecture,
-        "initiation_interval": initiation_interval, "results_per_second": results_per_second,
-        "route": route, "rtl_engine": rtl_engine,
-        "shell": shell, "lanes": lanes, "bus_bits": bus_bits,
-        "hls_io": hls_io, "strategy": strategy, "reuse_factor": reuse_factor, "hls_config": hls_config,
-        "vendor_steps": vendor_steps,
-    }  # fmt: skip
     protect()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
     try:
         with on_stderr(as_json), missing_packages_told():
-            status = _build(settings, part, engines, backend, layer, "json" if as_json else "brief" if quiet else "all")
+            from flow.build.options import Options  # after the arguments are parsed: --help stays instant
+
+            options = Options.of(
+                model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
+                weights=weights, data=data, split_key=split_key, target_columns=target_columns,
+                preprocessing=preprocessing, vectors=vectors, clock_period_ns=clock_period_ns, head=head,
+                input_format=input_format, seed=seed, waveform=waveform, architecture=architecture,
+                initiation_interval=initiation_interval, results_per_second=results_per_second, route=route,
+                rtl_engine=rtl_engine, shell=shell, lanes=lanes, bus_bits=bus_bits, layer=layer, hls_io=hls_io,
+                strategy=strategy, reuse_factor=reuse_factor,
+            )  # fmt: skip
+            show: Show = "json" if as_json else "brief" if quiet else "all"
+            status = _run(options, show) if layer is None else _run_layers(options, layer, show)
         if as_json:
             print((out / "report.json").read_text(), end="")
     except (FlowError, KeyboardInterrupt) as exc:
@@ -167,57 +166,18 @@ def main(
     raise typer.Exit(status)
 
 
-def _build(
-    settings: dict[str, Any], part: str, engines: str | None, backend: str, layer: str | None, show: Show
-) -> int:
-    options = requested(settings, part, engines, backend)
-    if layer is None:
-        return _run(options, show)
-    return _run_layers(options, layer, show)
-
-
-def requested(settings: dict[str, Any], part_name: str, engines: str | None, backend: str) -> Options:
-    """The options of a build from the words of a user. Raises FlowError for those that do not exist or fit together."""
-    from flow.build import hls_choices, state
-    from flow.build.engines.shell import check_options
-    from flow.parts import catalog  # after the arguments are parsed: --help stays instant
-    from flow.tools import vendor_hls
-
-    if settings["weights"] is not None and settings["model"].suffix != ".json":
-        raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
-    part = catalog.resolve(part_name)
-    chosen = DEFAULT if engines is None else choose_engines(engines)
-    settings = choices.settled({**settings, "engines_named": engines is not None, "backend": backend})
-    if settings["preprocessing"] == "standard" and not settings["data"]:
-        raise UsageError("--preprocessing standard is fitted on the training part of a data set; name it with --data")
-    check_options(settings["shell"], settings["lanes"], settings["bus_bits"], part)
-    settings["vendor_steps"] = vendor_hls.chosen(settings["vendor_steps"])
-    options = state.Options(part=part, engines=chosen, **settings)
-    hls_choices.from_options(options)  # a wrong name or file is told before the work starts
-    return options
-
-
 def _run_layers(options: Options, layer: str, show: Show) -> int:
     """Build dense layers by themselves: one in the output folder, several in a folder each."""
-    from flow.build.state import places
     from flow.extract import choose
     from flow.files.ownership import refuse_foreign
 
-    if options.model.suffix == ".json" and options.weights is None:
-        raise UsageError("--layer is for Keras models; a design.json is built as it is")
-    if options.data:
-        raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
-    if options.preprocessing:
-        raise UsageError(
-            "--preprocessing is of the whole model's inputs, not of one layer's; leave it out with --layer"
-        )
     folders = choose(options.model, layer, options.weights)
     if len(folders) == 1 and layer.strip() != "all":
         return _run(replace(options, layer=next(iter(folders))), show)
     if show == "json":
         raise UsageError("--json prints one report; name one layer with --layer")
     for folder in folders.values():  # all of them before the first build starts
-        refuse_foreign(options.out / folder, "build", *places(options))
+        refuse_foreign(options.out / folder, "build", *options.places())
     status = 0
     for number, (name, folder) in enumerate(folders.items(), start=1):
         print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flow.build import config_file, outcome, report_data, stages, state
-from flow.build.state import Build, Options
+from flow.build import config_file, outcome, report_data, stages
+from flow.build.options import Options
+from flow.build.state import Build
 from flow.core.errors import FlowError
 from flow.files import plan
 from flow.files.ownership import refuse_foreign
@@ -24,7 +25,7 @@ def run(
     can mend, with a note where a report of an earlier build is left; mismatches do not raise: they are in the report.
     """
     start = time.monotonic()
-    places = state.places(options)
+    places = options.places()
     refuse_foreign(options.out, "build", *places)  # before any work, and before anything is changed
     process.start_over()
     build = stages.prepare(options, observer, teller)
@@ -34,7 +35,7 @@ def run(
                 plan.write_file(options.out / config_file.NAME, config_file.text(options))
                 stages.perform(build)
                 build.steps.seconds["total"] = round(time.monotonic() - start, 3)
-                report = report_data.report(build)
+                report = report_data.report(build).to_json()
                 outcome.write(options.out, report)
         except (FlowError, KeyboardInterrupt) as exc:
             if outcome.earlier_report(options.out):

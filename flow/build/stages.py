@@ -10,7 +10,8 @@ import numpy as np
 
 from flow.bench.vectors import make_vectors
 from flow.build.engines.jobs import run_hardware_engines, run_model_engines
-from flow.build.state import Build, ModelFile, Options, Vectors
+from flow.build.options import Options
+from flow.build.state import Build, ModelFile, Score, Vectors
 from flow.core.design import Design, from_json, to_json
 from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
@@ -103,15 +104,14 @@ def _score(build: Build) -> None:
     if build.test.task == "classification" and head == "logits" and rows.shape[1] > 1:
         rows, head = argmax(rows, design.output_formats), "argmax"  # exact, as floats of more than 53 bits are not
     outputs = rows.astype(np.float64) if head == "argmax" else to_float(rows, design.output_formats)
-    build.score = {"data": build.test.name, "rows": len(rows), **build.test.score(outputs, head)}
+    score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no Keras model that could be scored beside it"
-    elif own["value"] != build.score["value"]:
-        metric, value = build.score["metric"], build.score["value"]
+    elif own.value != score.value:
         build.say(
             warning(
-                f"the integer design has {metric} {value:.9g}, the Keras model {own['value']:.9g} on the same "
+                f"the integer design has {score.metric} {score.value:.9g}, the Keras model {own.value:.9g} on the same "
                 f"{len(rows)} rows: the hardware does not do what the model does on this data"
             )
         )

@@ -75,7 +75,8 @@ def _resources(build: Build, shell: Shell, bench: Bench, key: str) -> None:
         return {"lut": found.lut, "lut_as_memory": found.lut_as_memory, "ff": found.ff, "bram18": found.bram18}
 
     key = digest_of("shell synthesis 1", key, script, yosys.version())
-    build.facts["shell"]["synthesis"] = build.steps.run("shell_synthesis", key, work)
+    assert build.facts.shell is not None
+    build.facts.shell.synthesis = build.steps.run("shell_synthesis", key, work)
 
 
 def _empty_core(bench: Bench) -> str:

@@ -24,7 +24,8 @@ _PRODUCTS = 1_000_000_000  # of all vectors of the C simulation, in a minute or 
 def _require(build: Build) -> None:
     process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
     hls_choices.settled(build)
-    build.say(*(note(f"hls: {text}") for text in build.facts["hls_project"]["notes"]))
+    project = build.facts.hls_project
+    build.say(*(note(f"hls: {text}") for text in (project.notes if project else ())))
     if reason := hls_choices.too_large(build):
         leave_out(build, "hls", reason)
 

@@ -18,7 +18,6 @@ from flow.build.engines.routing import require_route, run_route
 from flow.build.engines.shell import emit_shell
 from flow.build.engines.synthesis import synthesize
 from flow.build.state import Build, record
-from flow.core.errors import UsageError
 from flow.emit.rtl.testbench import describe
 from flow.files import plan
 from flow.tools import process, xls, yosys
@@ -43,7 +42,8 @@ def run_hardware_engines(build: Build) -> None:
         bench = describe(build.design, rtl)
         plan.mirror({**rtl.files, "files.f": "".join(f"{name}\n" for name in rtl.files)}, build.options.out / "rtl")
         plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
-    _facts(build, hardware)
+    build.hardware = hardware
+    build.facts.proof = {layer: dict(links) for layer, links in hardware.proof.items()}
     made = Made(build, hardware, bench, emit_shell(build, rtl, bench))
     jobs = _jobs(made, engines)
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -62,8 +62,6 @@ def _hardware(build: Build) -> Hardware:
     """The build's hardware: our own, or with the RTL that XLS makes of the same design."""
     options = build.options
     xls_rtl = options.rtl_engine == "xls"
-    if xls_rtl and options.architecture == "folded":
-        raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
     hardware = choose(
         build.design,
         options.part,
@@ -75,8 +73,8 @@ def _hardware(build: Build) -> Hardware:
     if not xls_rtl:
         return hardware
     # XLS makes its Verilog from the design, not from our graphs
-    sampled = {name: {"design-graph": "sampled", "graph-verilog": "sampled"} for name in hardware.facts["proof"]}
-    return replace(hardware, rtl=xls_engine.compiled(build), graphs=(), facts={**hardware.facts, "proof": sampled})
+    sampled = {name: {"design-graph": "sampled", "graph-verilog": "sampled"} for name in hardware.proof}
+    return replace(hardware, rtl=xls_engine.compiled(build), graphs=(), proof=sampled)
 
 
 def _require_tools(build: Build, engines: Sequence[HardwareEngine]) -> None:
@@ -87,19 +85,6 @@ def _require_tools(build: Build, engines: Sequence[HardwareEngine]) -> None:
     require_route(build)
     for engine in engines:
         engine.require(build)
-
-
-def _facts(build: Build, hardware: Hardware) -> None:
-    rtl = hardware.rtl
-    build.facts.update(
-        architecture=hardware.architecture,
-        rtl_engine=build.options.rtl_engine,
-        latency_cycles=rtl.latency_cycles,
-        layer_latency_cycles=rtl.layer_latency_cycles,
-        initiation_interval=rtl.initiation_interval,
-        estimated_critical_path_ns=round(rtl.critical_path_ns, 3),
-        **hardware.facts,
-    )
 
 
 def _jobs(made: Made, engines: Sequence[HardwareEngine]) -> list[Callable[[], None]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from flow.bench.vectors import off_grid
 from flow.build.engines.engine import ModelEngine
-from flow.build.state import Build
+from flow.build.state import Build, Score
 from flow.core.compare import EngineResult
 from flow.core.design import to_json
 from flow.core.evaluate import to_float
@@ -41,7 +41,7 @@ def _run(build: Build) -> Sequence[EngineResult]:
 
     result: Mapping[str, Any] = build.steps.run("keras", key, work)
     if test is not None:
-        build.keras_score = {"data": test.name, "rows": len(test.inputs), **result["score"]}
+        build.keras_score = Score(data=test.name, rows=len(test.inputs), **result["score"])
     return (EngineResult.of(result["compared"]),)
 
 

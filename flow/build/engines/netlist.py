@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from flow.bench.description import Bench
@@ -44,7 +43,7 @@ def _run(made: Made) -> Sequence[EngineResult]:
         )  # fmt: skip
         return (result,)
 
-    return resumed(build, "netlist", digest_of("netlist 4", made.key, json.dumps(build.synthesis)), work)
+    return resumed(build, "netlist", digest_of("netlist 5", made.key, (out / "synth" / "netlist.v").read_bytes()), work)
 
 
 def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
@@ -67,7 +66,9 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
 
 
 def _cells(build: Build) -> int:
-    return max(int(build.synthesis["lut"]) + int(build.synthesis["ff"]), 1)
+    assert build.facts.synthesis is not None
+    resources = build.facts.synthesis.resources
+    return max(resources.lut + resources.ff, 1)
 
 
 ENGINE = HardwareEngine(name="netlist", run=_run, require=lambda build: icarus.find(), after="synthesis")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from flow.build.engines.engine import Engine, HardwareEngine, ModelEngine
-from flow.build.state import Options
+from flow.build.options import Options
 from flow.core.engines import ENGINES
 
 

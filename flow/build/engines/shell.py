@@ -6,27 +6,16 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flow.bench.bus_layout import BUS_BITS, LANES, layout_of
+from flow.bench.bus_layout import layout_of
 from flow.bench.description import Bench
+from flow.build.facts import ShellFacts
 from flow.build.state import Build
-from flow.core.errors import UsageError
 from flow.emit.rtl.verilog import Rtl
 from flow.emit.shell.axis import MAGIC, VERSION, Shell, emit_axis
-from flow.emit.shell.pynq import FILES, PART, emit_pynq
+from flow.emit.shell.pynq import FILES, emit_pynq
 from flow.files import plan
-from flow.parts.catalog import Part
 
-SHELLS = ("none", "axis", "pynq")
 _SELF_TEST = 64  # vectors shipped to the board with their results
-
-
-def check_options(shell: str, lanes: str, bus_bits: int, part: Part) -> None:
-    """Raises UsageError for options that do not exist or do not fit the part."""
-    for option, value, known in (("shell", shell, SHELLS), ("lanes", lanes, LANES), ("bus-bits", bus_bits, BUS_BITS)):
-        if value not in known:
-            raise UsageError(f"--{option} {value} is not known; choose from {', '.join(map(str, known))}")
-    if shell == "pynq" and part.name != PART:
-        raise UsageError(f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({PART}), not {part.name}; use --shell axis")
 
 
 def emit_shell(build: Build, rtl: Rtl, bench: Bench) -> Shell | None:
@@ -44,16 +33,16 @@ def emit_shell(build: Build, rtl: Rtl, bench: Bench) -> Shell | None:
     if options.shell == "pynq":
         plan.write(_pynq(build, shell, bench), out / "pynq")
     interval = max(shell.layout.in_beats, shell.layout.out_beats, rtl.initiation_interval)
-    build.facts["shell"] = {
-        "kind": options.shell,
-        "top": shell.top,
-        **shell.layout.to_dict(),
-        "digest": shell.digest,
-        "places": shell.places,
-        "initiation_interval": interval,
-        "results_per_second": round(1e9 / (interval * options.clock_period_ns)),
-        "registers": describe(shell, bench)["registers"],
-    }
+    build.facts.shell = ShellFacts(
+        kind=options.shell,
+        top=shell.top,
+        layout=shell.layout,
+        digest=shell.digest,
+        places=shell.places,
+        initiation_interval=interval,
+        results_per_second=round(1e9 / (interval * options.clock_period_ns)),
+        registers=describe(shell, bench)["registers"],
+    )
     return shell
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flow.build.engines.engine import resumed
+from flow.build.facts import VendorFacts, VendorStep
 from flow.build.state import Build
 from flow.core.compare import EngineResult
 from flow.core.design import to_json
@@ -38,7 +39,7 @@ def run_vendor(build: Build, top: str, project_digest: str) -> Sequence[EngineRe
     except ToolNotFound as missing:
         build.skipped["vendor"] = str(missing)
         return ()
-    found: dict[str, Any] = {"tool": tools.kind, "steps": {}}
+    found = build.facts.vendor = VendorFacts(tools.kind)
     key = digest_of("vendor 1", project_digest, *tools.programs)
     for step in vendor_hls.ordered(steps):
         try:
@@ -46,12 +47,11 @@ def run_vendor(build: Build, top: str, project_digest: str) -> Sequence[EngineRe
         except ToolNotFound as missing:
             build.skipped[f"vendor {step}"] = str(missing)
             continue
-        found["steps"][step] = {name: entry[name] for name in ("seconds", "reports")}
+        found.steps[step] = VendorStep(entry["seconds"], tuple(entry["reports"]))
         if step in _SECTION:
-            found[_SECTION[step]] = entry["figures"]
-    build.facts["vendor"] = found
-    results = _simulate(build, tools, top) if "synth" in found["steps"] else ()
-    status = found.get("cosim", {}).get("status")
+            found.figures[_SECTION[step]] = entry["figures"]
+    results = _simulate(build, tools, top) if "synth" in found.steps else ()
+    status = found.figures.get("cosim", {}).get("status")
     if status is not None and status.lower() != "pass":
         build.differences.append(f"vendor cosimulation: {status}")
     return results

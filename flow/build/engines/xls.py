@@ -11,6 +11,7 @@ from typing import Any
 from flow.bench import vectors
 from flow.bench.description import Bench
 from flow.build.engines.engine import HardwareEngine, Made, resumed
+from flow.build.facts import XlsFacts
 from flow.build.state import Build
 from flow.core.compare import EngineResult, compared
 from flow.core.design import Design, to_json
@@ -60,17 +61,13 @@ def bench_of(design: Design, rtl: Rtl, prefix: str) -> Bench:
 def compiled(build: Build) -> Rtl:
     """The build's design as RTL by XLS; compiled once while the design and the clock period stay."""
     design, period_ns, folder = build.design, build.options.clock_period_ns, build.options.out / "xls" / "compiled"
-    if "xls" not in build.facts:
+    if build.facts.xls is None:
         key = digest_of("xls 1", emit_dslx(design), module_name(design), str(_period_ps(period_ns)), xls.version())
         found = build.steps.run(
             "xls_compile", key, lambda: _compile(design, folder, period_ns, _TIMEOUT_S), ("xls/compiled",)
         )
-        build.facts["xls"] = {
-            "latency_cycles": found["stages"],
-            "compile_seconds": found["seconds"],
-            "delay_model": DELAY_MODEL,
-        }
-    return _wrapped(design, folder, period_ns, build.facts["xls"]["latency_cycles"])
+        build.facts.xls = XlsFacts(found["stages"], found["seconds"], DELAY_MODEL)
+    return _wrapped(design, folder, period_ns, build.facts.xls.latency_cycles)
 
 
 def _run(made: Made) -> Sequence[EngineResult]:
