@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +49,7 @@ def run_engines(build: Build) -> None:
     with build.steps.timed("rtl"):
         hardware = _hardware(build)
         rtl = hardware.rtl
-        bench = describe(build.design, rtl)
+        bench, build.names = describe(build.design, rtl), rtl.names
         plan.mirror({**rtl.files, "files.f": "".join(f"{name}\n" for name in rtl.files)}, build.options.out / "rtl")
         plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
     _facts(build, hardware)
@@ -220,7 +219,7 @@ def _synthesis(build: Build, bench: Bench, rtl_digest: str, key: str) -> None:
     def work() -> dict[str, Any]:
         plan.fresh_folder(out / "synth")
         yosys.synthesize(out / "synth", script, _SYNTHESIS_TIMEOUT_S)
-        found = read_netlist(out / "synth" / "netlist.json", bench.top)
+        found = read_netlist(out / "synth" / "netlist.json", bench.top, build.options.part.family.routed)
         return {**asdict(found.resources), "path": asdict(found.longest_path), "usage": _usage(build, bench)}
 
     found = build.steps.run(
@@ -243,7 +242,7 @@ def _usage(build: Build, bench: Bench) -> dict[str, Any]:
         layers = build.facts["folding"]["layers"]
         return folded_usage(netlist, bench.top, {la["name"]: [g["coding"] for g in la["groups"]] for la in layers})
     outputs = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
-    return lut_usage(netlist, bench.top, outputs, {Path(s).name: (out / s).read_text() for s in bench.sources})
+    return lut_usage(netlist, bench.top, outputs, build.names)
 
 
 def _hls(build: Build) -> None:
