@@ -124,7 +124,7 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
     if not lowered.layers and not lowered.constants:
         raise DesignError("the design has no outputs")
     folding: Folding = fastest(lowered, part) if interval is None else smallest(lowered, part, interval)
-    rtl = emit_folded(folding, clock_period_ns)
+    rtl = emit_folded(folding, clock_period_ns, part.family)
     blocks = prove_folded(folding, rtl.files, rtl.top)
 
     def evaluate(values: Ints) -> Ints:

@@ -22,6 +22,7 @@ from flow.core.passes.prune import prune
 from flow.core.passes.widths import widths
 from flow.core.remarks import Remark, note
 from flow.core.untrusted import MAX_JSON, MAX_MODEL, digest, parse_json, read_text, refused
+from flow.emit.rtl.names import LayerNames
 from flow.extract import stored_model
 from flow.extract.test_data import Preparation, TestPart, parse_preprocessing, stored_preprocessing
 from flow.files import plan
@@ -127,6 +128,7 @@ class Build:
     facts: Facts = field(default_factory=Facts)
     differences: list[str] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
+    names: tuple[LayerNames, ...] = ()  # of the layers in the emitted Verilog and its netlist
 
     @property
     def classes(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 
 from flow.core.errors import PartError
+from flow.parts.family import Family, family_of
 from flow.parts.foreign import what_it_is
 
 # device (comma: same figures)  LUT  FF  BRAM36  DSP  URAM  usual grade  packages (the usual one first)
@@ -124,7 +125,6 @@ _BOARDS = {
     "alveo-u200": "xcu200-fsgd2104-2-e", "alveo-u250": "xcu250-figd2104-2L-e", "alveo-u280": "xcu280-fsvh2892-2L-e",
 }  # fmt: skip
 
-_CLOCK_PERIOD_NS = {"xc7": 10.0, "xcu": 5.0, "xcup": 5.0}
 _SUFFIX = re.compile(
     r"(?P<industrial>i)?-?(?P<package>[a-z]{3,4}[0-9]{3,4})?-?(?P<grade>[1-3](?:lv|l)?(?:-?[ceimq])?)?", re.ASCII
 )
@@ -135,14 +135,12 @@ class Part:
     """One device in one package and speed grade; resources are those of the whole device.
 
     ``name`` is the name Vivado takes (``xc7z020clg400-1``, ``xczu3eg-sbva484-1-e``), ``device`` the die (``xc7z020``),
-    ``family`` the generation (``xc7``: 7 series, ``xcu``: UltraScale, ``xcup``: UltraScale+), ``yosys_family`` what
-    ``synth_xilinx -family`` takes. ``bram18`` counts 18 Kb block RAMs, ``uram`` 288 Kb UltraRAMs; the period is in ns.
+    ``family`` the generation. ``bram18`` counts 18 Kb block RAMs, ``uram`` 288 Kb UltraRAMs; the period is in ns.
     """
 
     name: str
     device: str
-    family: str
-    yosys_family: str
+    family: Family
     lut: int
     ff: int
     bram18: int
@@ -151,7 +149,16 @@ class Part:
     package: str
     speed_grade: str
     board: str | None = None
-    default_clock_period_ns: float = 10.0
+
+    @property
+    def default_clock_period_ns(self) -> float:
+        """The clock period that a build takes where none is asked for."""
+        return self.family.default_clock_period_ns
+
+    @property
+    def yosys_family(self) -> str:
+        """What ``synth_xilinx -family`` takes."""
+        return self.family.yosys
 
     @property
     def hyphenated(self) -> str:
@@ -224,19 +231,16 @@ def _part(text: str, asked: str, board: str | None) -> Part:
     known = [d for d in _DEVICES if text.startswith(d)]
     device = max(known, key=len, default=None)
     match = _SUFFIX.fullmatch(text[len(device) :]) if device else None
-    if not device or not match or (match["industrial"] and not device.startswith("xc7")):
+    if not device or not match or (match["industrial"] and family_of(device).hyphens):
         raise PartError(_unknown(asked, text))
     spec = _DEVICES[device]
     package = _package(match["package"], spec, device, asked)
-    family = _family(device)
+    family = family_of(device)
     grade = _grade(match["grade"], family) or spec.grade
     if grade.count("-") < spec.grade.count("-"):
         grade += "-" + spec.grade.rsplit("-", 1)[1]  # UltraScale names end in a temperature range
-    name = f"{device}{match['industrial'] or ''}{package}{grade}" if family == "xc7" else f"{device}-{package}{grade}"
-    return Part(
-        name, device, family, family, spec.lut, spec.ff, 2 * spec.bram36, spec.dsp, spec.uram, package, grade, board,
-        _CLOCK_PERIOD_NS[family],
-    )  # fmt: skip
+    name = f"{device}-{package}{grade}" if family.hyphens else f"{device}{match['industrial'] or ''}{package}{grade}"
+    return Part(name, device, family, spec.lut, spec.ff, 2 * spec.bram36, spec.dsp, spec.uram, package, grade, board)
 
 
 def _package(asked_package: str | None, spec: _Device, device: str, asked: str) -> str:
@@ -252,7 +256,7 @@ def _lead_free(package: str) -> str:
     return re.sub(r"^(f[bfl]|sb)v", r"\1g", package)
 
 
-def _grade(text: str | None, family: str) -> str:
+def _grade(text: str | None, family: Family) -> str:
     """``2l-e`` as Vivado spells it: ``-2L-e``; a 7-series grade ends in an optional letter: ``-1i``, ``-1L``."""
     if not text:
         return ""
@@ -260,13 +264,7 @@ def _grade(text: str | None, family: str) -> str:
     grade = f"-{speed}{low_power.upper()}"
     if not temperature:
         return grade
-    return f"{grade}{temperature}" if family == "xc7" else f"{grade}-{temperature}"
-
-
-def _family(device: str) -> str:
-    if device.startswith("xc7"):
-        return "xc7"
-    return "xcu" if device in ("xcku040", "xcku060", "xcku115") else "xcup"
+    return f"{grade}-{temperature}" if family.hyphens else f"{grade}{temperature}"
 
 
 def _unknown(asked: str, text: str) -> str:
