@@ -124,7 +124,7 @@ def measure(chosen: list[str], work: Path) -> None:
 
 def load(work: Path) -> list[dict[str, Any]]:
     """All designs measured so far: estimate and LUTs."""
-    from keras_models.layers.cost import luts_of_export
+    from keras_models.layers.counts import luts_of_export
 
     found = []
     for file in sorted(work.glob("*.luts")):

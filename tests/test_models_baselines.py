@@ -24,7 +24,7 @@ from keras_models.methods.kmeans import kmeans
 from keras_models.methods.layerwise import dense_layers
 from keras_models.methods.models import load_model
 from keras_models.methods.ppo import Agent
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

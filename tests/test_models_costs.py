@@ -20,14 +20,14 @@ from keras_models.layers.cost import (
     _count_digits,
     estimated_luts,
     hardware_cost,
-    layer_luts,
     set_beta,
     soft_digits,
 )
+from keras_models.layers.counts import layer_luts
 from keras_models.layers.dense import ACTIVATION_SHARE
 from keras_models.loop.compiled import COST_STEPS, OptimizerConfig, make_loop
 from keras_models.methods.models import build_mlp
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 BACKEND = keras.backend.backend()
 

@@ -22,9 +22,9 @@ from keras_models.layers.export import export_integer
 from keras_models.layers.widths import neuron_widths
 from keras_models.loop.compiled import Loop, OptimizerConfig, make_loop
 from keras_models.methods.models import load_model
-from keras_models.quantize.exact import to_numpy
-from keras_models.quantize.precision import BitLadder
-from keras_models.quantize.quantizers import WeightQuantizer
+from keras_models.quantizers.exact import to_numpy
+from keras_models.quantizers.learned import WeightQuantizer
+from keras_models.quantizers.precision import BitLadder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -25,7 +25,7 @@ ARCHITECTURES = ("auto", "parallel", "folded")
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
 # Of the part's LUTs that the parallel architecture may take when `auto` decides: placed, rows take up to twice theirs.
-_PARALLEL_SHARE = 0.4
+PARALLEL_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _parallel_graphs(design: Design, part: Part, interval: int | None) -> tuple[
     graphs = build_graphs(design)
     luts = sum(graph_luts(graph) for graph in graphs)
     share = f"about {luts} of {part.lut} LUTs in parallel"
-    if luts <= _PARALLEL_SHARE * part.lut:
+    if luts <= PARALLEL_SHARE * part.lut:
         return graphs, share
     return None, share
 
@@ -124,7 +124,7 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
     if not lowered.layers and not lowered.constants:
         raise DesignError("the design has no outputs")
     folding: Folding = fastest(lowered, part) if interval is None else smallest(lowered, part, interval)
-    rtl = emit_folded(folding, clock_period_ns)
+    rtl = emit_folded(folding, clock_period_ns, part.family)
     blocks = prove_folded(folding, rtl.files, rtl.top)
 
     def evaluate(values: Ints) -> Ints:

@@ -34,7 +34,7 @@ def prepare(
     ``observer`` hears every step's states, ``teller`` what a long step is doing just now. Raises FlowError for what the
     user can fix.
     """
-    model = ModelFile(options.model, options.layer)
+    model = ModelFile(options.model, options.layer, options.weights)
     steps = Steps(options.out, observer, teller)
     dataset = None
     if options.data:  # before the model: a wrong name is reported at once

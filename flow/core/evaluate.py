@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from flow.core.design import Design, Layer
 from flow.core.errors import DataError
-from flow.core.fixed import Fixed, Ints, rescale
+from flow.core.fixed import Fixed, Ints, from_floats, rescale
 from flow.core.integers import added, as_int64, matmul, shifted_left
 
 SMALLEST_NORMAL = np.finfo(np.float32).tiny
+_ROWS = 2048  # of inputs quantized at a time: they stay in the processor's cache
 _COARSEST = -(1 << 20)  # fraction bits below those of any step
 
 
@@ -34,8 +35,16 @@ def quantize_inputs(design: Design, values: NDArray[np.floating]) -> Ints:
     if np.isnan(found).any():
         row, column = (int(i) for i in np.argwhere(np.isnan(found))[0])
         raise DataError(f"vector {row}, input {column} is not a number (NaN); give it a value or leave the vector out")
-    columns = [q.from_float(found[:, i]) for i, q in enumerate(design.inputs)]
-    return np.stack(columns, axis=1) if columns else np.zeros((len(values), 0), np.int64)
+    mantissas = np.zeros((len(found), len(design.inputs)), np.int64)
+    for rounding in {q.rounding for q in design.inputs}:
+        columns = [i for i, q in enumerate(design.inputs) if q.rounding == rounding]
+        own = [design.inputs[i] for i in columns]
+        frac = np.array([q.format.frac for q in own])
+        low, high = np.array([[q.low for q in own], [q.high for q in own]], np.int64)
+        for start in range(0, len(found), _ROWS):
+            rows = slice(start, start + _ROWS)
+            mantissas[rows, columns] = from_floats(found[rows, columns], frac, low, high, rounding)
+    return mantissas
 
 
 def evaluate(design: Design, mantissas: Ints) -> Ints:

@@ -50,6 +50,8 @@ def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
             model.add(built)
             arrays = list(stored.weights.get(layer.name, ()))
             built.set_weights(arrays)
+        except ImportError:  # told where the build began
+            raise
         except Exception as exc:  # whatever a library says about settings or weights that do not fit
             raise ModelError(
                 f"{where} ({layer.kind}) does not fit what is stored ({reason(exc, 160)}); save it again"

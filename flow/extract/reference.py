@@ -36,7 +36,7 @@ def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating])
     start = time.monotonic()
     design = widths(design)
     inexact = float32_exactness(design)
-    shaped = _shaped(model, inputs, design)
+    shaped = shaped_inputs(model, inputs, design)
     found = layerwise_outputs(layers_of(model), shaped) if inexact else Exact.of(_predict(model, shaped))
     integers = evaluate(design, quantize_inputs(design, np.asarray(inputs, np.float32)))
     if design.head == "argmax":
@@ -71,11 +71,11 @@ def keras_outputs(
     they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by one with exact
     sums instead of by ``model.predict``.
     """
-    shaped = _shaped(model, inputs, design)
+    shaped = shaped_inputs(model, inputs, design)
     return layerwise_outputs(layers_of(model), shaped).floats() if exact else _predict(model, shaped)
 
 
-def _shaped(model: Any, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
+def shaped_inputs(model: Any, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
     """The inputs as the model takes them."""
     inputs = np.asarray(inputs, np.float32)
     shape = input_shape(model)

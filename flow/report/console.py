@@ -97,14 +97,30 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
     for step, reason in report["skipped"].items():
         if step != "keras_score":  # stands beside the design's score
             console.print(f"[dim]skipped {step}: {shown(reason)}[/]")
-    for difference in report["differences"]:
-        console.print(f"[red]{shown(difference)}[/]", highlight=False)
+    _differences(console, report)
     _scores(console, report)
     for line in report["notes"]:
         console.print(Text(f"note: {one_line(line)}", "yellow"), soft_wrap=True)
+    _warnings(console, report)
+    console.print(f"{_verdict(report)}; report in {shown(folder)}/report.html")
+
+
+def brief(console: Console, report: dict[str, Any], folder: str) -> None:
+    """Print what must not be missed, and nothing of a build that went well."""
+    _differences(console, report)
+    _warnings(console, report)
+    if report["status"] != "ok":
+        console.print(f"{_verdict(report)}; report in {shown(folder)}/report.html")
+
+
+def _differences(console: Console, report: dict[str, Any]) -> None:
+    for difference in report["differences"]:
+        console.print(f"[red]{shown(difference)}[/]", highlight=False)
+
+
+def _warnings(console: Console, report: dict[str, Any]) -> None:
     for line in report["warnings"]:
         console.print(Text(f"warning: {one_line(line)}", "bold red"), soft_wrap=True)
-    console.print(f"{_verdict(report)}; report in {shown(folder)}/report.html")
 
 
 def _verdict(report: dict[str, Any]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -50,3 +51,13 @@ def protect() -> None:
 def error(message: str) -> None:
     """The one ``error:`` line of a command that failed."""
     print(f"error: {message}", file=sys.stderr)
+
+
+@contextmanager
+def on_stderr(wanted: bool) -> Iterator[None]:
+    """Where ``wanted``, all that is printed goes to stderr: stdout is kept for what a program will read."""
+    if not wanted:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield

@@ -128,6 +128,45 @@ def stream_native(
     ``schedule`` (vectors x 5) says what precedes each vector and what its result meets, as ``flow.bench.endurance``
     makes it.
     """
+    report, outputs, states, seconds = _streamed(
+        bench, packed, golden.shape[1], work, model, timeout_s, seed, gap_one_in, schedule
+    )
+    if bench.ready and (gap_one_in or schedule is not None):
+        report["latency_seen"] = None  # the first result may have been stalled
+    result = _judge_native(bench, report, outputs, states, golden, seconds, model.seconds)
+    plan.write_file(work / "result.json", json.dumps(asdict(result), sort_keys=True, indent=1) + "\n")
+    return result
+
+
+def native_outputs(
+    bench: Bench, packed: vectors.Words, work: Path, model: verilator.Model, *, timeout_s: float = TIMEOUT_S
+) -> vectors.Words:
+    """What the hardware itself answers to packed vectors, streamed without a pause: packed results (vectors x words).
+
+    Raises ToolFailed where a result is missing or the model breaks its timing or protocol.
+    """
+    words = vectors.word_count(bench.outputs)
+    report, outputs, states, _ = _streamed(bench, packed, words, work, model, timeout_s)
+    problems = _native_problems(bench, report)
+    if missing := int((states != 1).sum()):
+        problems.insert(0, f"no result came of {missing} of {len(packed)} vectors")
+    if problems:
+        raise ToolFailed(f"the Verilog model of {bench.top} is not what it should be: {problems[0]}; build again")
+    return outputs
+
+
+def _streamed(
+    bench: Bench,
+    packed: vectors.Words,
+    out_words: int,
+    work: Path,
+    model: verilator.Model,
+    timeout_s: float,
+    seed: int = 0,
+    gap_one_in: int = 0,
+    schedule: NDArray[np.uint32] | None = None,
+) -> tuple[dict[str, Any], vectors.Words, NDArray[np.uint8], float]:
+    """The harness' report, packed results, each vector's state, and wall seconds of a run in an emptied ``work``."""
     plan.fresh_folder(work)
     plan.write_file(work / "inputs.bin", packed.astype("<u4").tobytes())
     files = ["inputs.bin", "outputs.bin", "states.bin", "native.json"]
@@ -137,18 +176,14 @@ def stream_native(
         last = ["schedule.bin"]
     patience = 4 * (bench.latency_cycles + bench.initiation_interval) + 4096
     numbers = (
-        bench.in_bits, packed.shape[1], golden.shape[1], bench.latency_cycles, bench.initiation_interval, patience,
+        bench.in_bits, packed.shape[1], out_words, bench.latency_cycles, bench.initiation_interval, patience,
         seed, gap_one_in,
     )  # fmt: skip
     seconds = verilator.run_native(model, [*files, *map(str, numbers), *last], work.resolve(), timeout_s)
     report = outcome_json(work / "native.json", work / "native_run.log")
-    outputs = np.fromfile(work / "outputs.bin", "<u4").reshape(-1, golden.shape[1])
+    outputs = np.fromfile(work / "outputs.bin", "<u4").reshape(-1, out_words)
     states = np.fromfile(work / "states.bin", np.uint8)
-    if bench.ready and (gap_one_in or schedule is not None):
-        report["latency_seen"] = None  # the first result may have been stalled
-    result = _judge_native(bench, report, outputs, states, golden, seconds, model.seconds)
-    plan.write_file(work / "result.json", json.dumps(asdict(result), sort_keys=True, indent=1) + "\n")
-    return result
+    return report, outputs, states, seconds
 
 
 def source_files(bench: Bench, root: Path) -> list[Path]:

@@ -11,10 +11,11 @@ from keras import ops
 
 from keras_models.layers import qkeras_bridge
 from keras_models.layers.base import PrecisionLayer
-from keras_models.layers.cost import LUT_PER_ACTIVATION_BIT, adder_cost
-from keras_models.quantize.exact import kept, round_half_up, round_half_up_numpy, to_numpy, with_gradient
-from keras_models.quantize.precision import TERNARY, BitLadder
-from keras_models.quantize.quantizers import ActivationQuantizer, WeightQuantizer
+from keras_models.layers.cost import adder_cost
+from keras_models.layers.counts import LUT_PER_ACTIVATION_BIT
+from keras_models.quantizers.exact import kept, round_half_up, round_half_up_numpy, to_numpy, with_gradient
+from keras_models.quantizers.learned import ActivationQuantizer, WeightQuantizer
+from keras_models.quantizers.precision import TERNARY, BitLadder
 
 Tensor = Any
 
@@ -33,7 +34,7 @@ EXACT_FLOAT_BITS = 25  # sign and the 24 bits of a float32 significand
 class NMPDense(PrecisionLayer):
     """Dense layer with one learned weight width, range and activation width per neuron (column of the kernel).
 
-    The forward pass is always the discrete one; see `quantizers` for formats and gradients. With
+    The forward pass is always the discrete one; see `quantizers.learned` for formats and gradients. With
     ``activation="relu"`` the output is clipped to [0, 2^e_j] and quantized at the neuron's width; with None the output
     is the exact accumulator. The bias is an integer times 2^-bias_frac: bits below the accumulator's step are constants
     that cost no logic.

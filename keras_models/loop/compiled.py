@@ -19,7 +19,7 @@ from keras import ops
 from keras_models.layers.base import Interval
 from keras_models.layers.export import precision_layers
 from keras_models.loop.packing import Packing
-from keras_models.quantize.exact import to_numpy, whole_program
+from keras_models.quantizers.exact import to_numpy, whole_program
 
 Tensor = Any
 PREDICT_ROWS = 8192

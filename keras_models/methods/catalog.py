@@ -10,13 +10,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_models.layers.cost import luts_of_export
+from keras_models.layers.counts import luts_of_export
 from keras_models.layers.export import export_integer
 from keras_models.loop.stage import Stage
 from keras_models.methods import adq, cmpq, layerwise, mlp, releq, sigmaquant
 from keras_models.methods.models import bit_statistics, build_mlp
-from keras_models.quantize.exact import to_numpy
-from keras_models.quantize.precision import TERNARY
+from keras_models.quantizers.exact import to_numpy
+from keras_models.quantizers.precision import TERNARY
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from keras_models.loop.stage import Stage
 from keras_models.methods import mlp
 from keras_models.methods.codebook import ChannelCodebookDense
 from keras_models.methods.kmeans import kmeans
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 SPREAD = 0.1  # share of channels one bit above and as many one bit below the others
 OUTLIERS = 0.005  # share of the weights kept float, half of either kind

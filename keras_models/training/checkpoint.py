@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 from keras_models.training.pareto import Snapshot
 from keras_models.untrusted import Unusable, parse_json, read_arrays
 

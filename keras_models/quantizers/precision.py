@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_models.quantize.exact import with_gradient
+from keras_models.quantizers.exact import with_gradient
 
 Tensor = Any
 

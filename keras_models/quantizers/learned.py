@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_models.quantize.exact import (
+from keras_models.quantizers.exact import (
     column_sum,
     kept,
     normal,
@@ -29,7 +29,7 @@ from keras_models.quantize.exact import (
     to_numpy,
     with_gradient,
 )
-from keras_models.quantize.precision import BitLadder
+from keras_models.quantizers.precision import BitLadder
 
 Tensor = Any
 LN2 = np.float32(np.log(2.0))
