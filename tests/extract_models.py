@@ -150,7 +150,7 @@ def compare(seed: int) -> None:
     design = widths(extract(model))
     inputs = np.concatenate([random_inputs(seed, len(design.inputs)), off_grid(design.inputs, 200, seed)])
     result = compare_with_keras(model, design, inputs)
-    assert result["mismatches"] == 0, (seed, result)
+    assert result.mismatches == 0, (seed, result)
     if not float32_exactness(design):
         whole = keras_outputs(model, inputs, design)
         assert np.array_equal(whole, keras_outputs(model, inputs, design, exact=True)), seed
@@ -205,7 +205,7 @@ def compare_extremes(quantizers=QUANTIZERS) -> dict[tuple[str, str], str]:
                 refused[quantizer, kernel] = str(exc)
                 continue
             result = compare_with_keras(model, design, off_grid(design.inputs, 100, 0))
-            assert result["mismatches"] == 0, (quantizer, kernel, result)
+            assert result.mismatches == 0, (quantizer, kernel, result)
     return refused
 
 

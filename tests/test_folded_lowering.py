@@ -16,9 +16,10 @@ from flow.core.passes.prune import prune
 from flow.core.passes.widths import widths
 from flow.emit.rtl.folded_memory import weight_code, weight_words
 from flow.folded.allocate import fold
+from flow.folded.explanation import explain
 from flow.folded.folding import Memory, Weights, word_bits
 from flow.folded.lowering import BINARY, TERNARY, Coding, evaluate_lowered, lower
-from flow.folded.search import explain, fastest, fits, interval_for, smallest
+from flow.folded.search import fastest, fits, interval_for, smallest
 from flow.parts import catalog
 
 WEIGHTS = Weights(1 / 53200, 1 / 280, 1 / 220)
@@ -157,18 +158,18 @@ def test_intervals_are_kept_and_shorter_ones_cost_more():
     assert fits(quick.cost, part)
     assert quick.interval <= 50
     told = explain(quick, part, 10.0)
-    assert told["results_per_second"] == pytest.approx(1e8 / quick.interval, rel=1e-3)
-    assert all(g["busy"] <= 1 for layer in told["layers"] for g in layer["groups"])
+    assert told.results_per_second == pytest.approx(1e8 / quick.interval, rel=1e-3)
+    assert all(g.busy <= 1 for layer in told.layers for g in layer.groups)
 
 
 def test_a_group_of_few_products_says_why():
     part = catalog.resolve("xc7z020")
     told = explain(smallest(lower(mixed_groups(20, (20, 6))), part, 20), part, 10.0)
-    layer = told["layers"][0]
-    narrow = [g for g in layer["groups"] if g["simd"] < layer["inputs_per_cycle"]]
-    assert narrow and all(re.search(r"turns? of \d folds.* products? per cycle", g["why"][0]) for g in narrow)
-    assert all(g["cycles"] == g["folds"] * layer["words"] <= layer["cycles"] for g in layer["groups"])
-    assert sum(g["lut"] for g in layer["groups"]) < layer["lut"]
+    layer = told.layers[0]
+    narrow = [g for g in layer.groups if g.simd < layer.inputs_per_cycle]
+    assert narrow and all(re.search(r"turns? of \d folds.* products? per cycle", g.why[0]) for g in narrow)
+    assert all(g.cycles == g.folds * layer.words <= layer.cycles for g in layer.groups)
+    assert sum(g.lut for g in layer.groups) < layer.lut
 
 
 def test_impossible_wishes_are_told():

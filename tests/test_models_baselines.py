@@ -68,7 +68,7 @@ def test_layer_widths_train_and_become_exact_hardware(
     model = read_model(tmp_path / "m.h5")
     X = np.random.default_rng(1).normal(0, 2, (400, 5)).astype(np.float32)
     compared = compare_with_keras(model, extract(model), X)
-    assert compared["mismatches"] == 0 and compared["vectors"] == 400
+    assert compared.mismatches == 0 and compared.vectors == 400
     if method == "sigmaquant":
         assert report["budgets_met"] and report["size_share"] <= 0.6 and not report["budgets_note"]
 

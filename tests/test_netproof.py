@@ -11,7 +11,8 @@ from builds import built
 from netlist_mutants import KINDS, mutant, really_equal
 from test_planted_bugs import small_design
 
-from flow.build import report_data, state
+from flow.build import report_data
+from flow.build.options import Options
 from flow.core.design import to_json
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
@@ -232,7 +233,7 @@ def test_what_takes_too_long_is_undecided_and_counted(tmp_path):
 def options(tmp_path):
     path = tmp_path / "design.json"
     path.write_text(to_json(small_design()))
-    return state.Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
+    return Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
 
 
 def test_a_build_ends_as_a_mismatch_at_a_faulty_netlist_and_names_the_neuron(options, monkeypatch):
@@ -250,7 +251,7 @@ def test_a_build_ends_as_a_mismatch_at_a_faulty_netlist_and_names_the_neuron(opt
         return done
 
     monkeypatch.setattr(yosys, "synthesize", faulty)
-    report = report_data.report(built(options))
+    report = report_data.report(built(options)).to_json()
     assert report["status"] == "mismatch" and report["proof"]["output"]["verilog-netlist"] == "refuted"
     assert report["proof"]["hidden"]["verilog-netlist"] == "proved"
     assert report["netlist_proof"]["refuted"] > 0 and report["undecided"] == []
@@ -262,12 +263,12 @@ def test_a_build_ends_as_a_mismatch_at_a_faulty_netlist_and_names_the_neuron(opt
 
 def test_a_folded_build_is_proved_from_its_text_to_its_netlist(options):
     build = built(replace(options, architecture="folded", initiation_interval=40))
-    found = report_data.report(build)
+    found = report_data.report(build).to_json()
     assert {la: states["verilog-netlist"] for la, states in found["proof"].items()} == {
         "hidden": "proved", "output": "proved", "top module": "proved",
     }  # fmt: skip
     counts = found["netlist_proof"]
-    assert counts["proved"] == counts["cones"] > build.synthesis["ff"] // 2 and not found["undecided"]
+    assert counts["proved"] == counts["cones"] > build.facts.synthesis.resources.ff // 2 and not found["undecided"]
 
 
 def test_the_bits_of_a_product_are_tried_where_sat_would_not_end(tmp_path):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from builds import built
 
-from flow.build import report_data, state
+from flow.build import report_data
 from flow.build.engines import jobs
+from flow.build.options import Options
 from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.fixed import Fixed, Quantizer
@@ -178,11 +179,11 @@ def small(tmp_path):
     last = Layer("last", tuple(Neuron((3, -2 - j, 1), 1, 4.0, j, 0, act) for j in range(2)))
     path = tmp_path / "design.json"
     path.write_text(to_json(finish(Design("net", inputs, (first, last)))))
-    return state.Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
+    return Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
 
 
 def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, monkeypatch):
-    emitted = all.choose
+    emitted = jobs.choose
 
     def faulty(*arguments):
         hardware = emitted(*arguments)
@@ -194,7 +195,7 @@ def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, m
         return replace(hardware, rtl=replace(hardware.rtl, files=files))
 
     monkeypatch.setattr(jobs, "choose", faulty)
-    found = report_data.report(built(small))
+    found = report_data.report(built(small)).to_json()
     proved = {"design-graph": "proved", "graph-verilog": "proved", "verilog-netlist": "proved"}
     assert found["proof"] == {"first": proved, "last": {**proved, "graph-verilog": "refuted"}, "top module": proved}
     assert found["undecided"] == [] and found["status"] == "mismatch"

@@ -21,6 +21,7 @@ import keras
 from flow.build import outcome
 from flow.build.command import app
 from flow.build.state import Build, record
+from flow.core.compare import EngineResult
 from flow.core.design import from_json
 from flow.core.remarks import note
 from flow.core.saturation import saturated
@@ -340,7 +341,7 @@ def test_the_notes_of_engines_reach_the_user(built: tuple[Path, str], tmp_path: 
     design = from_json((built[0] / "design.json").read_text())
     made = Build(None, Steps(tmp_path, lambda *_: None), design, None, None)  # type: ignore[arg-type]
     for _ in range(2):
-        record(made, "keras", {"vectors": 1, "mismatches": 0, "note": "sums in float64"})
+        record(made, EngineResult("keras", 1, 0, 0.0, note="sums in float64"))
     assert made.remarks == [note("engine keras: sums in float64")]
 
 

@@ -7,18 +7,19 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flow.build import choices
+from flow.core.engines import NAMED, SELECTABLE
 from flow.core.errors import FlowError, UsageError
 from flow.core.packages import missing_packages_told
 from flow.report.command_line import Quiet, Version, application
 from flow.report.terminal import SafeConsole, error, on_stderr, protect
 
 if TYPE_CHECKING:
-    from flow.build.state import Options
+    from flow.build.options import Options
 
 app = application()
 _interrupted = threading.Event()
@@ -72,8 +73,8 @@ def main(
     engines: Annotated[
         str | None,
         typer.Option(
-            help="Engines to compare, separated by commas, of integer,hls,icarus,verilator,netlist,xls: each must run."
-            " By default all but xls that the design's size allows."
+            help=f"Engines to compare, separated by commas, of {','.join(SELECTABLE)}: each must run."
+            f" By default all but {','.join(NAMED)} that the design's size allows."
         ),
     ] = None,
     rtl_engine: Annotated[
@@ -130,23 +131,23 @@ def main(
     Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can mend, 2 for wrong
     usage, 3 for a mismatch, 130 when interrupted.
     """
-    settings: dict[str, Any] = {
-        "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
-        "preprocessing": preprocessing,
-        "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
-        "seed": seed, "waveform": waveform, "architecture": architecture,
-        "initiation_interval": initiation_interval, "results_per_second": results_per_second,
-        "route": route, "rtl_engine": rtl_engine,
-        "shell": shell, "lanes": lanes, "bus_bits": bus_bits,
-        "hls_io": hls_io, "strategy": strategy, "reuse_factor": reuse_factor, "hls_config": hls_config,
-        "vendor_steps": vendor_steps,
-    }  # fmt: skip
     protect()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
     try:
+        from flow.build.options import Options  # after the arguments are parsed: --help stays instant
+
+        options = Options.of(
+            model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
+            data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
+            vectors=vectors, clock_period_ns=clock_period_ns, head=head, input_format=input_format, seed=seed,
+            waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
+            results_per_second=results_per_second, route=route, rtl_engine=rtl_engine, shell=shell, lanes=lanes,
+            bus_bits=bus_bits, layer=layer, hls_io=hls_io, strategy=strategy, reuse_factor=reuse_factor,
+        )  # fmt: skip
+        show: Show = "json" if as_json else "brief" if quiet else "all"
         with on_stderr(as_json), missing_packages_told():
-            status = _build(settings, part, engines, backend, layer, "json" if as_json else "brief" if quiet else "all")
+            status = _run(options, show) if layer is None else _run_layers(options, layer, show)
         if as_json:
             print((out / "report.json").read_text(), end="")
     except (FlowError, KeyboardInterrupt) as exc:
@@ -161,59 +162,22 @@ def main(
     raise typer.Exit(status)
 
 
-def _build(
-    settings: dict[str, Any], part: str, engines: str | None, backend: str, layer: str | None, show: Show
-) -> int:
-    options = requested(settings, part, engines, backend)
-    if layer is None:
-        return _run(options, show)
-    return _run_layers(options, layer, show)
-
-
-def requested(settings: dict[str, Any], part_name: str, engines: str | None, backend: str) -> Options:
-    """The options of a build from the words of a user. Raises FlowError for those that do not exist or fit together."""
-    from flow.build import hls_choices, state
-    from flow.build.engines.axis import check_options
-    from flow.parts import catalog  # after the arguments are parsed: --help stays instant
-    from flow.tools import vendor_hls
-
-    part = catalog.resolve(part_name)
-    known = state.ENGINES + state.OPTIONAL_ENGINES
-    chosen = state.ENGINES if engines is None else _choose_engines(engines, known)
-    settings = choices.settled({**settings, "engines_named": engines is not None, "backend": backend})
-    if settings["preprocessing"] == "standard" and not settings["data"]:
-        raise UsageError("--preprocessing standard is fitted on the training part of a data set; name it with --data")
-    check_options(settings["shell"], settings["lanes"], settings["bus_bits"], part)
-    settings["vendor_steps"] = vendor_hls.chosen(settings["vendor_steps"])
-    options = state.Options(part=part, engines=chosen, **settings)
-    hls_choices.from_options(options)  # a wrong name or file is told before the work starts
-    return options
-
-
 def _run_layers(options: Options, layer: str, show: Show) -> int:
     """Build dense layers by themselves: one in the output folder, several in a folder each."""
-    from flow.build.state import places
     from flow.extract import choose
     from flow.files.ownership import refuse_foreign
 
-    if options.model.suffix == ".json":
-        raise UsageError("--layer is for Keras models; a design.json is built as it is")
-    if options.data:
-        raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
-    if options.preprocessing:
-        raise UsageError(
-            "--preprocessing is of the whole model's inputs, not of one layer's; leave it out with --layer"
-        )
     folders = choose(options.model, layer)
     if len(folders) == 1 and layer.strip() != "all":
         return _run(replace(options, layer=next(iter(folders))), show)
     if show == "json":
         raise UsageError("--json prints one report; name one layer with --layer")
     for folder in folders.values():  # all of them before the first build starts
-        refuse_foreign(options.out / folder, "build", *places(options))
+        refuse_foreign(options.out / folder, "build", *options.places())
     status = 0
     for number, (name, folder) in enumerate(folders.items(), start=1):
-        print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
+        if show == "all":
+            print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
         status = max(status, _run(replace(options, layer=name, out=options.out / folder), show))
     return status
 
@@ -234,18 +198,10 @@ def _run(options: Options, show: Show) -> int:
     with progress:
         build, report = run(options, observe, progress.tell)
     if show != "json":
-        (summary if show == "all" else brief)(console, report, str(options.out))
+        (summary if show == "all" else brief)(console, report.to_json(), str(options.out))
     return 3 if build.differences else 0
 
 
 def _interrupt(*_: object) -> None:
     _interrupted.set()
     raise KeyboardInterrupt
-
-
-def _choose_engines(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    chosen = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in chosen if name not in known]
-    if unknown or not chosen:
-        raise UsageError(f"--engines {text}: choose from {', '.join(known)}")
-    return tuple(name for name in known if name in chosen)

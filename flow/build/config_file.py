@@ -14,7 +14,7 @@ from flow.core.errors import ConfigError
 from flow.core.untrusted import read_yaml, refused
 
 if TYPE_CHECKING:
-    from flow.build.state import Options
+    from flow.build.options import Options
 
 NAME = "build.yml"
 _REMEDY = "python -m flow.build --help lists the options"

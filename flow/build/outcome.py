@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from flow.build import report_data
+from flow.build.options import Options
 from flow.build.report_detail import command
-from flow.build.state import Options, save_json, to_text
+from flow.build.state import save_json, to_text
 from flow.core.errors import FlowError, ReportError
 from flow.files import plan
 from flow.report.html import pages

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from flow.bench.vectors import make_vectors, off_grid
-from flow.build.state import Build, ModelFile, Options, Vectors, record
+from flow.bench.vectors import make_vectors
+from flow.build.engines.jobs import run_hardware_engines, run_model_engines
+from flow.build.options import Options
+from flow.build.state import Build, ModelFile, Score, Vectors
 from flow.core.design import Design, from_json, to_json
 from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
@@ -22,7 +22,6 @@ from flow.files import plan
 from flow.files.steps import Steps, digest_of
 
 BULK_VECTORS = 20_000
-OFF_GRID_VECTORS = 256  # of floats for the keras engine, which checks how inputs are read
 
 
 def prepare(
@@ -51,8 +50,8 @@ def prepare(
     return build
 
 
-def perform(build: Build, engines: Callable[[Build], None]) -> None:
-    """Run every step of a prepared build, whose folder the caller holds; ``engines`` runs what comes after Keras.
+def perform(build: Build) -> None:
+    """Run every step of a prepared build, whose folder the caller holds.
 
     Raises FlowError for what the user can mend. Mismatches do not raise: they are in the build.
     """
@@ -60,8 +59,8 @@ def perform(build: Build, engines: Callable[[Build], None]) -> None:
     if not build.steps.holds("model", key, ("design.json",)):
         plan.write_file(build.options.out / "design.json", to_json(build.design))
         build.steps.put("model", key, {}, ("design.json",))
-    _keras(build)
-    engines(build)
+    run_model_engines(build)
+    run_hardware_engines(build)
     _score(build)
 
 
@@ -94,34 +93,6 @@ def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors
     return Vectors(inputs, evaluate(design, inputs), len(first), 0 if data is None else len(data))
 
 
-def _keras(build: Build) -> None:
-    """Engine ``keras``: the Keras model against the integer design, on exact corner inputs, off the grid, on data.
-
-    Beside it the Keras model's own score, of its own predictions of the test part.
-    """
-    model, design, vectors, test = build.model, build.design, build.vectors, build.test
-    if model.is_design:
-        build.skipped["keras"] = "the build started from a design.json, there is no Keras model"
-        return
-    exact = to_float(vectors.inputs[: vectors.referee], design.input_formats).astype(np.float32)
-    beside = off_grid(design.inputs, OFF_GRID_VECTORS, build.options.seed)
-    inputs = np.concatenate([exact, beside, *([] if test is None else [test.inputs])])
-    scored = "" if test is None else f"{test.task} {hashlib.sha256(test.targets.tobytes()).hexdigest()}"
-    key = digest_of("keras 3", model.digest, to_json(design), inputs.tobytes(), scored)
-
-    def work() -> dict[str, Any]:
-        from flow.extract import compare_with_keras, predictions  # imports Keras
-
-        compared = compare_with_keras(model.keras(), design, inputs)
-        own = None if test is None else test.score(predictions(model.keras(), test.inputs), "logits")
-        return {"compared": compared, "score": own}
-
-    result = build.steps.run("keras", key, work)
-    record(build, "keras", result["compared"])
-    if test is not None:
-        build.keras_score = {"data": test.name, "rows": len(test.inputs), **result["score"]}
-
-
 def _score(build: Build) -> None:
     """The integer design's score on the data's test part, and whether the Keras model's is another."""
     if build.test is None:
@@ -133,15 +104,14 @@ def _score(build: Build) -> None:
     if build.test.task == "classification" and head == "logits" and rows.shape[1] > 1:
         rows, head = argmax(rows, design.output_formats), "argmax"  # exact, as floats of more than 53 bits are not
     outputs = rows.astype(np.float64) if head == "argmax" else to_float(rows, design.output_formats)
-    build.score = {"data": build.test.name, "rows": len(rows), **build.test.score(outputs, head)}
+    score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no Keras model that could be scored beside it"
-    elif own["value"] != build.score["value"]:
-        metric, value = build.score["metric"], build.score["value"]
+    elif own.value != score.value:
         build.say(
             warning(
-                f"the integer design has {metric} {value:.9g}, the Keras model {own['value']:.9g} on the same "
+                f"the integer design has {score.metric} {score.value:.9g}, the Keras model {own.value:.9g} on the same "
                 f"{len(rows)} rows: the hardware does not do what the model does on this data"
             )
         )

@@ -54,14 +54,14 @@ def _write(model: Path, backend: str, part: str | None, clock_period_ns: float, 
     if is_folder(out) and any(out.iterdir()) and not (out / RECORD).is_file():
         raise UsageError(f"{out} holds other files; give a new folder for the project")
     refuse_foreign(out, "stock hls4ml project")
-    from flow.build.state import ModelFile, Options
+    from flow.build.options import Options
+    from flow.build.state import ModelFile
     from flow.emit.hls.project import collect
     from flow.emit.hls.stock import stock_graph
     from flow.files import plan
     from flow.files.steps import build_lock
-    from flow.parts import catalog
 
-    design = ModelFile(model).design(Options(model=model, part=catalog.resolve("xc7z020"), out=out))
+    design = ModelFile(model).design(Options.of(model, out=out))
     with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
         graph, stock = stock_graph(design, part, backend, clock_period_ns, str(Path(folder) / "project"))
         try:

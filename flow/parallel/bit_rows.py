@@ -162,8 +162,8 @@ def _graph(design: Design, index: int, sums: _Sums, settings: Settings, tables: 
             outputs.append(builder.table_neuron(j, tables[j]))
         else:
             outputs.append(builder.neuron(j, row_of[j]) if j in row_of else builder.add_constant_neuron(j, neuron))
-    engine = f"bit rows and {len(tables)} tables" if tables else "bit rows"
-    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), engine))
+    generator = f"bit rows and {len(tables)} tables" if tables else "bit rows"
+    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), generator))
 
 
 class _RowBuilder(GraphBuilder):

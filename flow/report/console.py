@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from flow.core.engines import in_order
 from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
 from flow.report.wording import TITLES
@@ -176,7 +177,8 @@ def _engines(report: dict[str, Any]) -> Table:
     table.add_column("engine")
     for name in ("vectors", "mismatches", "seconds", "vectors/s"):
         table.add_column(name, justify="right")
-    for name, entry in report["verification"].items():
+    for name in in_order(report["verification"]):
+        entry = report["verification"][name]
         bad = entry["mismatches"]
         rate = entry.get("vectors_per_second")
         table.add_row(name, f"{entry['vectors']:,}", f"[red]{bad:,}[/]" if bad else "[green]0[/]",

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from flow.core.engines import DEFAULT
 from flow.core.errors import BuildLocked, FlowError, ReportError, UsageError
 from flow.core.packages import missing_packages_told
 from flow.report.command_line import Quiet, Version, application
@@ -19,7 +20,6 @@ from flow.report.terminal import SafeConsole, error, on_stderr, protect
 
 app = application()
 _interrupted = threading.Event()
-_ALL_ENGINES = "integer,hls,icarus,verilator,netlist"
 _DEFAULTS: dict[str, Any] = {
     "part": "xc7z020", "split_key": "split", "target_columns": None, "clock_period_ns": 10.0, "objective": "lut",
     "hidden": "16,32,64,16-16,32-16,32-32,64-32", "bit_sets": "default", "beta": None, "lut_budget": None,
@@ -73,9 +73,9 @@ def main(
     engines: Annotated[
         str, typer.Option(help="Engines every trial is compared in, beside Keras; synthesis always runs.")
     ] = "integer",
-    front_engines: Annotated[
-        str, typer.Option(help="Engines the final front is verified with, or none.")
-    ] = _ALL_ENGINES,
+    front_engines: Annotated[str, typer.Option(help="Engines the final front is verified with, or none.")] = ",".join(
+        DEFAULT
+    ),
     workers: Annotated[
         int, typer.Option(min=1, help="Local processes, or jobs of a batch system; each runs one trial at a time.")
     ] = 2,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flow.bench.description import Bench
+from flow.build.facts import NetlistProof
 from flow.build.state import Build
 from flow.core.design import Design, layer_output_formats
 from flow.files import plan
@@ -30,9 +31,11 @@ def prove_synthesis(build: Build, bench: Bench, rtl_digest: str) -> None:
     A refuted cone becomes a difference of the build; what is undecided is counted and named in ``facts``.
     """
     out, netlist = build.options.out, build.options.out / "synth" / "netlist.json"
-    cells = int(build.synthesis["lut"]) + int(build.synthesis["ff"])
+    assert build.facts.synthesis is not None
+    resources = build.facts.synthesis.resources
+    cells = resources.lut + resources.ff
     if cells > _MOST_CELLS:
-        build.facts["undecided"].append(f"netlist: none of its {cells:,} cells is compared, more than {_MOST_CELLS:,}")
+        build.facts.undecided.append(f"netlist: none of its {cells:,} cells is compared, more than {_MOST_CELLS:,}")
         _note(build, dict.fromkeys(_layers(build), "undecided"))
         return
 
@@ -49,10 +52,10 @@ def prove_synthesis(build: Build, bench: Bench, rtl_digest: str) -> None:
 
     key = digest_of("netlist proof 1", rtl_digest, netlist.read_bytes(), yosys.version())
     found = build.steps.run("netlist proof", key, work)
-    build.facts["netlist_proof"] = {
-        "cones": found["cones"], "proved": found["proved"], "refuted": len(found["refuted"]),
-        "undecided": len(found["undecided"]), "seconds": build.steps.seconds["netlist proof"],
-    }  # fmt: skip
+    build.facts.netlist_proof = NetlistProof(
+        found["cones"], found["proved"], len(found["refuted"]), len(found["undecided"]),
+        build.steps.seconds["netlist proof"],
+    )  # fmt: skip
     states = dict.fromkeys(_layers(build), "proved")
     for state in ("undecided", "refuted"):
         states |= dict.fromkeys(_affected(build, found[state]), state)
@@ -61,7 +64,7 @@ def prove_synthesis(build: Build, bench: Bench, rtl_digest: str) -> None:
     build.differences += [f"netlist: {text}" for text in texts[:_MOST_DIFFERENCES]]
     if len(texts) > _MOST_DIFFERENCES:
         build.differences.append(f"netlist: {len(texts) - _MOST_DIFFERENCES} more places differ from the Verilog")
-    build.facts["undecided"] += [f["text"] for f in found["undecided"]]
+    build.facts.undecided += [f["text"] for f in found["undecided"]]
 
 
 def _layers(build: Build) -> list[str]:
@@ -77,7 +80,7 @@ def _affected(build: Build, found: Sequence[Mapping[str, Any]]) -> Iterable[str]
 
 def _note(build: Build, states: Mapping[str, str]) -> None:
     for layer, state in states.items():
-        build.facts["proof"].setdefault(layer, {})[LINK] = state
+        build.facts.proof.setdefault(layer, {})[LINK] = state
 
 
 def _placed(build: Build, found: Found) -> dict[str, Any]:

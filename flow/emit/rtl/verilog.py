@@ -198,5 +198,5 @@ def _summary(design: Design, index: int, graph: LayerGraph) -> list[str]:
     zeros = int((layer.matrix == 0).sum())
     return [
         f"Neurons by learned weight width: {groups or 'not grouped'}; {zeros} of {layer.matrix.size} weights are zero.",
-        f"Built as {graph.engine}: {graph.adders} carry chains.",
+        f"Built as {graph.generator}: {graph.adders} carry chains.",
     ]
