@@ -27,6 +27,7 @@ from flow.core.design import from_json
 from flow.core.evaluate import quantize_inputs
 from keras_models import NMPDense, NMPInputQuantizer, estimated_luts
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 ROOT = Path(__file__).resolve().parents[1]
 INPUTS, ROWS = 6, 200
 

@@ -54,8 +54,6 @@ def test_a_build_between_streams_with_a_schedule_per_group(design_file: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--hls-io", "axi"), "HLS interface io_axi is not known; choose io_parallel or io_stream"),
-        (("--strategy", "fast"), "the options: grouped layers have Strategy Latency or Resource, not fast"),
         (("--hls-config", "absent.yml"), "absent.yml does not exist"),
     ],
 )

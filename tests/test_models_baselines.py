@@ -240,6 +240,6 @@ def test_kmeans_of_one_dimension() -> None:
 def test_impossible_settings_end_in_one_line(
     problem: str, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: tuple[str, ...]
 ) -> None:
-    assert train.main(["--data", problem, "--out", str(tmp_path / "m.h5"), "--quiet", *arguments]) == 1
+    assert train.main(["--data", problem, "--out", str(tmp_path / "m.h5"), "--quiet", *arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and error[0].startswith("error: ") and not list(tmp_path.glob("m.*"))

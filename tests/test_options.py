@@ -23,7 +23,7 @@ OTHERS = {
 def asked_by(arguments, monkeypatch):
     """The options that the command line makes of arguments."""
     found = []
-    monkeypatch.setattr(build_command, "_run", lambda options: found.append(options) or 0)
+    monkeypatch.setattr(build_command, "_run", lambda options, show: found.append(options) or 0)
     done = CliRunner().invoke(build_command.app, arguments)
     assert done.exit_code == 0, done.output
     return found[0]

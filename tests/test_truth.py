@@ -224,7 +224,6 @@ def wrong_inputs(own: Path, tmp_path: Path) -> dict[str, tuple[tuple[object, ...
         "no integer form": ((tmp_path / "plain.keras",), "layer plain"),
         "no data": ((keras_file, "--data", "nosuch"), "nosuch"),
         "no split": ((keras_file, "--data", raw, "--split-key", "fold"), "fold"),
-        "an unknown preprocessing": ((keras_file, "--data", raw, "--preprocessing", "log"), "choose none or standard"),
         "nothing to fit on": ((keras_file, "--preprocessing", "standard"), "name it with --data"),
         "a format twice": ((keras_file, "--input-format", "s8.4"), "leave the input format out"),
         "other features": ((keras_file, "--data", data["wide"]), "gives 4 inputs, the model takes 2; no preprocessing"),

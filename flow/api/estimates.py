@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from flow.api.designs import design_of
-from flow.build import choices
-from flow.build.architecture import MAX_PARALLEL_WEIGHTS, PARALLEL_SHARE
+from flow.build.architecture import ARCHITECTURES, MAX_PARALLEL_WEIGHTS, PARALLEL_SHARE, check_wishes
 from flow.core.design import Design
+from flow.core.errors import UsageError
 from flow.folded.explanation import explain
-from flow.folded.folding import layer_cost
 from flow.folded.lowering import lower
 from flow.folded.search import fastest, interval_for, smallest
 from flow.parts import catalog
@@ -56,7 +55,9 @@ def estimate(
     DesignError, PartError or UsageError.
     """
     chosen, design = catalog.resolve(part), design_of(model, input_format)
-    architecture = choices.settled({"architecture": architecture})["architecture"]
+    if architecture not in ARCHITECTURES:
+        raise UsageError(f"architecture {architecture!r} is not known; choose auto, parallel or folded")
+    check_wishes(architecture, initiation_interval, results_per_second)
     if results_per_second is not None:
         initiation_interval = interval_for(results_per_second, clock_period_ns)
     layers = {la.name: round(luts) for la, luts in zip(design.layers, _parallel_luts(design), strict=True)}
@@ -67,10 +68,11 @@ def estimate(
         return Estimate(chosen.name, "parallel", luts, 0, 0, 1, 1e9 / clock_period_ns, luts <= chosen.lut, layers)
     lowered, interval = lower(design), initiation_interval
     folding = fastest(lowered, chosen) if interval is None else smallest(lowered, chosen, interval)
-    facts, cost = explain(folding, chosen, clock_period_ns), folding.cost
+    found = explain(folding, chosen, clock_period_ns)
+    cost, rate = found.estimate, found.results_per_second
     return Estimate(
-        chosen.name, "folded", round(cost.lut), cost.dsp, cost.bram18, folding.interval, facts.results_per_second,
-        facts.estimate.fits, {fold.layer.name: round(layer_cost(fold).lut) for fold in folding.layers},
+        chosen.name, "folded", cost.lut, cost.dsp, cost.bram18, found.interval_cycles, rate, cost.fits,
+        {layer.name: layer.lut for layer in found.layers},
     )  # fmt: skip
 
 

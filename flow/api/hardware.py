@@ -20,6 +20,7 @@ from flow.api.report import Report
 from flow.api.rtl import RtlModel
 from flow.api.trace import Trace, traced
 from flow.build.options import Options
+from flow.build.report import BuildReport
 from flow.build.run import run
 from flow.build.state import Build, ModelFile
 from flow.core.design import Design
@@ -46,8 +47,8 @@ class Hardware:
     ``preprocessing`` what the build applies to features (None for nothing), ``classes`` the label of each class index.
     """
 
-    def __init__(self, build: Build, report: dict[str, Any], place: Path) -> None:
-        self.report = Report(report)
+    def __init__(self, build: Build, report: BuildReport, place: Path) -> None:
+        self.report = Report(report.to_json())
         self.design: Design = build.design
         self.folder: Path = build.options.out.resolve()
         self.preprocessing: Preprocessing | None = build.preparation.applied
@@ -119,11 +120,8 @@ def hardware(
     """
     place = Path(tempfile.mkdtemp(prefix="nmp-"))
     try:
-        settings = _settings(options)
-        settings.update(model=_stored(model, place), out=place / "build" if out is None else Path(out))
-        settings["data"] = _named_data(data, place)
         with _turn, missing_packages_told():
-            build, report = _built(Options.of(settings.pop("model"), part, settings.pop("out"), **settings), verbose)
+            build, report = _built(_options(model, part, data, out, options, place), verbose)
         if build.differences:
             raise Mismatch("; ".join(build.differences))
         return Hardware(build, report, place)
@@ -132,17 +130,16 @@ def hardware(
         raise
 
 
-def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    """All options of a build, those not given as the command line has them."""
-    own = ("model", "part", "out", "data", "engines_named", "layer")
-    defaults: dict[str, Any] = {f.name: f.default for f in fields(Options) if f.name not in own} | {"engines": None}
-    if unknown := [name for name in options if name not in defaults]:
-        raise UsageError(f"option {unknown[0]} is not known; there are {', '.join(sorted(defaults))}")
-    found = defaults | options
-    columns = found["target_columns"]
+def _options(model: Any, part: str, data: Any, out: str | Path | None, others: dict[str, Any], place: Path) -> Options:
+    known = sorted({option.name for option in fields(Options)} - {"model", "part", "data", "out", "engines_named"})
+    if unknown := [name for name in others if name not in known]:
+        raise UsageError(f"option {unknown[0]} is not known; there are {', '.join(known)}")
+    columns = others.get("target_columns")
     if columns is not None and not isinstance(columns, str):
-        found["target_columns"] = ",".join(str(item) for item in columns)
-    return found
+        others = {**others, "target_columns": ",".join(str(column) for column in columns)}
+    return Options.of(
+        _stored(model, place), part, place / "build" if out is None else out, data=_named_data(data, place), **others
+    )
 
 
 def _stored(model: Any, place: Path) -> Path:
@@ -187,11 +184,11 @@ def _named_data(data: Any, place: Path) -> str | None:
     return str(path)
 
 
-def _built(options: Options, verbose: bool) -> tuple[Build, dict[str, Any]]:
+def _built(options: Options, verbose: bool) -> tuple[Build, BuildReport]:
     if not verbose:
         return run(options, lambda step, state: None, lambda step, what: None)
     console = SafeConsole()
     with Progress(console) as progress:
         build, report = run(options, progress.observe, progress.tell)
-    summary(console, report, str(options.out))
+    summary(console, report.to_json(), str(options.out))
     return build, report

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
+from flow.build import choices
 from flow.core.design import Design
 from flow.core.errors import DesignError, UsageError
 from flow.core.evaluate import argmax
@@ -21,7 +23,7 @@ from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph, evaluate_graph
 from flow.parts.catalog import Part
 
-ARCHITECTURES = ("auto", "parallel", "folded")
+ARCHITECTURES = get_args(choices.Architecture)
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
 # Of the part's LUTs that the parallel architecture may take when `auto` decides: placed, rows take up to twice theirs.

@@ -1,11 +1,9 @@
-"""The options of a build that take one of a few words: as types for the command line, and checked for all callers."""
+"""The options of a build that take one of a few words: as types, which the command line shows, and as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
-
-from flow.core.errors import UsageError
 
 Architecture = Literal["auto", "parallel", "folded"]
 Backend = Literal["Vitis", "Vivado"]
@@ -31,13 +29,6 @@ ALL: dict[str, tuple[str, ...]] = {
 
 
 def settled(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """``settings`` with each choice spelled as it is here, whatever its case. Raises UsageError for unknown ones."""
-    found = dict(settings)
-    for name, known in ALL.items():
-        if (value := settings.get(name)) is not None:
-            match = [choice for choice in known if choice.lower() == str(value).lower()]
-            if not match:
-                option = "--" + name.replace("_", "-")
-                raise UsageError(f"{option} {value} is not known; choose {', '.join(known[:-1])} or {known[-1]}")
-            found[name] = match[0]
-    return found
+    """``settings`` with each known word spelled as it is here, whatever its case."""
+    spelled = {name: {word.lower(): word for word in words} for name, words in ALL.items()}
+    return {name: spelled.get(name, {}).get(str(value).lower(), value) for name, value in settings.items()}

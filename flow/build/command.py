@@ -138,19 +138,18 @@ def main(
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
     try:
-        with on_stderr(as_json), missing_packages_told():
-            from flow.build.options import Options  # after the arguments are parsed: --help stays instant
+        from flow.build.options import Options  # after the arguments are parsed: --help stays instant
 
-            options = Options.of(
-                model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
-                weights=weights, data=data, split_key=split_key, target_columns=target_columns,
-                preprocessing=preprocessing, vectors=vectors, clock_period_ns=clock_period_ns, head=head,
-                input_format=input_format, seed=seed, waveform=waveform, architecture=architecture,
-                initiation_interval=initiation_interval, results_per_second=results_per_second, route=route,
-                rtl_engine=rtl_engine, shell=shell, lanes=lanes, bus_bits=bus_bits, layer=layer, hls_io=hls_io,
-                strategy=strategy, reuse_factor=reuse_factor,
-            )  # fmt: skip
-            show: Show = "json" if as_json else "brief" if quiet else "all"
+        options = Options.of(
+            model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
+            weights=weights, data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
+            vectors=vectors, clock_period_ns=clock_period_ns, head=head, input_format=input_format, seed=seed,
+            waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
+            results_per_second=results_per_second, route=route, rtl_engine=rtl_engine, shell=shell, lanes=lanes,
+            bus_bits=bus_bits, layer=layer, hls_io=hls_io, strategy=strategy, reuse_factor=reuse_factor,
+        )  # fmt: skip
+        show: Show = "json" if as_json else "brief" if quiet else "all"
+        with on_stderr(as_json), missing_packages_told():
             status = _run(options, show) if layer is None else _run_layers(options, layer, show)
         if as_json:
             print((out / "report.json").read_text(), end="")
@@ -180,7 +179,8 @@ def _run_layers(options: Options, layer: str, show: Show) -> int:
         refuse_foreign(options.out / folder, "build", *options.places())
     status = 0
     for number, (name, folder) in enumerate(folders.items(), start=1):
-        print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
+        if show == "all":
+            print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
         status = max(status, _run(replace(options, layer=name, out=options.out / folder), show))
     return status
 
@@ -201,7 +201,7 @@ def _run(options: Options, show: Show) -> int:
     with progress:
         build, report = run(options, observe, progress.tell)
     if show != "json":
-        (summary if show == "all" else brief)(console, report, str(options.out))
+        (summary if show == "all" else brief)(console, report.to_json(), str(options.out))
     return 3 if build.differences else 0
 
 

@@ -15,7 +15,8 @@ from flow.core.engines import DEFAULT, SELECTABLE
 from flow.core.engines import chosen as chosen_engines
 from flow.core.errors import ConfigError, UsageError
 from flow.core.untrusted import read_yaml, refused
-from flow.emit.hls.schedule import HlsChoices, choices
+from flow.emit.hls.schedule import HlsChoices
+from flow.emit.hls.schedule import choices as hls_choices
 from flow.emit.shell import pynq
 from flow.parts import catalog
 from flow.parts.catalog import Part
@@ -112,7 +113,7 @@ class Options:
         """What the options and the ``hls_config`` file say about the HLS project."""
         path = self.hls_config
         content, where = (None, "the HLS config") if path is None else (_read(path), str(path))
-        return choices(self.hls_io, self.strategy, self.reuse_factor, content, where)
+        return hls_choices(self.hls_io, self.strategy, self.reuse_factor, content, where)
 
     def places(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The files a build writes in its folder, and the folders it writes into."""

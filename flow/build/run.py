@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from flow.build import config_file, outcome, report_data, stages
 from flow.build.options import Options
+from flow.build.report import BuildReport
 from flow.build.state import Build
 from flow.core.errors import FlowError
 from flow.files import plan
@@ -18,7 +18,7 @@ from flow.tools import process
 
 def run(
     options: Options, observer: Callable[[str, str], None], teller: Callable[[str, str], None]
-) -> tuple[Build, dict[str, Any]]:
+) -> tuple[Build, BuildReport]:
     """The finished build and its report, which is written in ``options.out`` with all that belongs to it.
 
     ``observer`` and ``teller`` hear of the steps as in `flow.build.stages.prepare`. Raises FlowError for what the user
@@ -35,8 +35,8 @@ def run(
                 plan.write_file(options.out / config_file.NAME, config_file.text(options))
                 stages.perform(build)
                 build.steps.seconds["total"] = round(time.monotonic() - start, 3)
-                report = report_data.report(build).to_json()
-                outcome.write(options.out, report)
+                report = report_data.report(build)
+                outcome.write(options.out, report.to_json())
         except (FlowError, KeyboardInterrupt) as exc:
             if outcome.earlier_report(options.out):
                 exc.add_note(f"{options.out}/report.json is still that of the build before this one")

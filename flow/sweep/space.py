@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
-from flow.build.choices import ALL
+from flow.build.architecture import ARCHITECTURES
 from flow.core.errors import UsageError
 
 OBJECTIVES = {
@@ -193,8 +193,8 @@ def architecture_choices(text: str) -> tuple[str, ...]:
     """Some of parallel, folded and auto. Raises UsageError."""
     found = choices(text, "--architecture")
     for choice in found:
-        if choice not in ALL["architecture"]:
-            raise UsageError(f"--architecture {choice} is not known; choose from {', '.join(ALL['architecture'])}")
+        if choice not in ARCHITECTURES:
+            raise UsageError(f"--architecture {choice} is not known; choose from {', '.join(ARCHITECTURES)}")
     return found
 
 

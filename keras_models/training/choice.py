@@ -134,6 +134,19 @@ def hidden_sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def _bit_sets(options: argparse.Namespace) -> dict[str, Any]:
+    from keras_models.methods.catalog import bit_sets
+    from keras_models.quantizers.precision import BitLadder
+
+    try:
+        found = bit_sets(options.weight_bits, options.activation_bits)
+        for bits in found.values():
+            BitLadder(bits)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return found
+
+
 def method_and_spec(
     options: argparse.Namespace, outputs: int, preprocessing: Preprocessing, X: np.ndarray
 ) -> tuple[Method, ModelSpec]:
@@ -146,7 +159,7 @@ def method_and_spec(
     }  # fmt: skip
     if options.model == "mlp":
         return catalog.METHODS[options.method], catalog.ModelSpec(
-            **common, dense=catalog.bit_sets(options.weight_bits, options.activation_bits) | {"cost": options.cost},
+            **common, dense=_bit_sets(options) | {"cost": options.cost},
         )  # fmt: skip
     from keras_models.methods import tabformer
 
