@@ -94,8 +94,7 @@ def quantize_lines(node: Node, name: str, source: Value, low: int, high: int) ->
     if low < node.low:
         choices.append(f"{_below(r, node.low)} ? {number(node.low, node.bits)} : ")
     if high > node.high:
-        negative = signed and not (low < node.low and node.low == 0)  # else the choice before has taken those
-        choices.append(f"{_above(r, node.high, negative)} ? {number(node.high, node.bits)} : ")
+        choices.append(f"{_above(r, node.high)} ? {number(node.high, node.bits)} : ")
     return [*lines, *statement(f"wire [{node.bits - 1}:0] {name} = {''.join(choices)}{resize(r, 0, node.bits)};")]
 
 
@@ -117,14 +116,13 @@ def _below(value: Value, limit: int) -> str:
     return f"$signed({value.name}) < {_signed(limit, value.bits)}"
 
 
-def _above(value: Value, limit: int, negative: bool) -> str:
-    """Whether a value, which may be ``negative``, exceeds a limit."""
+def _above(value: Value, limit: int) -> str:
     if limit >= 0 and limit & (limit + 1) == 0:  # 2**k - 1: not negative and a bit from k up set
         k = limit.bit_length()
         top = value.bits - (1 if value.signed else 0)
         reach = f"|{part(value, k, top - k)}"
-        return f"~{part(value, value.bits - 1, 1)} & {reach}" if negative else reach
-    if negative:
+        return f"~{part(value, value.bits - 1, 1)} & {reach}" if value.signed else reach
+    if value.signed:
         return f"$signed({value.name}) > {_signed(limit, value.bits)}"
     return f"{value.name} > {literal(limit, value.bits)}"
 

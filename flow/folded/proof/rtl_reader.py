@@ -110,7 +110,7 @@ def read_layer(files: Mapping[str, str], module: str) -> ReadLayer:
         groups[group.name] = group
     control = _parameters(_one(rf"folded_control #\({_PARAMETERS}\)", text, module)[1])
     buffers = tuple(_buffer(match, module) for match in _BUFFER.finditer(text))
-    first = "input  wire in_valid" in text
+    first = "input wire in_valid" in text
     return ReadLayer(
         control=control,
         drain=int(_one(r"wire last_place = place == \d+'d(\d+);", text, module)[1]) + 1,
@@ -255,7 +255,7 @@ def signed(value: int, bits: int) -> int:
 def _input_words(text: str, module: str) -> tuple[tuple[Bit, ...], ...]:
     """The words the first layer chooses from, each as bits of the input port, lowest first."""
     words: list[tuple[Bit, ...]] = []
-    last = int(_one(r"input  wire \[(\d+):0\] in_data", text, module)[1])
+    last = int(_one(r"input wire \[(\d+):0\] in_data", text, module)[1])
     text = re.sub(r"\bheld\b(?!\[)", f"held[{last}:0]" if last else "held[0]", text)
     blocks = re.findall(r"(?:(?:\d+'d(\d+)|(default)): )?block(\d+) <= \{([^;]*)\};", text)
     before = (-1, -1)  # block and place in it
