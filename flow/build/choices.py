@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 Architecture = Literal["auto", "parallel", "folded"]
 Backend = Literal["Vitis", "Vivado"]
-Head = Literal["logits", "argmax"]
+Head = Literal["logits", "argmax", "probability"]
 HlsIo = Literal["io_parallel", "io_stream"]
 Lanes = Literal["bytes", "packed"]
 Preprocessing = Literal["none", "standard"]

@@ -105,10 +105,14 @@ def main(
         str, typer.Option(help="AMD steps where a tool is found: csim,synth,cosim,export,vsynth,impl; or none.")
     ] = "csim,synth",
     head: Annotated[
-        choices.Head, typer.Option(help="What leaves the chip: logits, or argmax (the class index).")
+        choices.Head,
+        typer.Option(help="What leaves the chip: logits, argmax (the class index), or probability (sigmoid, tanh)."),
     ] = "logits",
     input_format: Annotated[
-        str | None, typer.Option(help="Format of inputs the model does not quantize, such as s8.4 or u8.0.")
+        str | None,
+        typer.Option(
+            help='Format of inputs the model does not quantize: s16.10, "ap_fixed<16,6>", or auto (by --data).'
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
     waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,

@@ -18,6 +18,7 @@ from flow.core.untrusted import read_yaml, refused
 from flow.emit.hls.schedule import HlsChoices
 from flow.emit.hls.schedule import choices as hls_choices
 from flow.emit.shell import pynq
+from flow.extract.formats import parse_format
 from flow.parts import catalog
 from flow.parts.catalog import Part
 from flow.tool_reports.open_json import UNFINISHED
@@ -144,6 +145,10 @@ class Options:
             raise UsageError(
                 "--preprocessing standard is fitted on the training part of a data set; name it with --data"
             )
+        if self.input_format == "auto" and not self.data:
+            raise UsageError("--input-format auto chooses a format from a data set; name it with --data")
+        if self.input_format not in (None, "auto"):
+            parse_format(str(self.input_format))
         if self.shell == "pynq" and self.part.name != pynq.PART:
             raise UsageError(
                 f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({pynq.PART}), not {self.part.name}; use --shell axis"

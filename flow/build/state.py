@@ -95,8 +95,11 @@ class ModelFile:
         else:
             from flow.extract import extract  # imports Keras
 
-            design = extract(self.keras(), input_format=options.input_format)
-        return finish(replace(design, head=options.head) if options.head != "logits" else design)
+            head = options.head if options.head == "probability" else "logits"
+            design = extract(self.keras(), input_format=options.input_format, head=head)
+        if options.head == "probability" and not design.source.get("probability"):
+            raise ModelError(f"{self.path} has no probabilities: build them from the Keras model; leave --head out")
+        return finish(replace(design, head=options.head) if options.head == "argmax" else design)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.core.errors import ModelError
-from flow.extract.remedies import refusal
+from flow.extract.remedies import DENSE, refusal
 from flow.extract.stored_graph import LayerData, path_of
 from keras_models.layers.inactive import INACTIVE
 
@@ -26,8 +26,32 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "Reshape": ("target_shape",),
     "Activation": ("activation",),
     "ReLU": ("max_value", "negative_slope", "threshold"),
+    "LeakyReLU": ("negative_slope",),
     "Softmax": (),
     "BatchNormalization": ("axis", "epsilon", "center", "scale"),
+    "QBatchNormalization": (
+        "axis",
+        "epsilon",
+        "center",
+        "scale",
+        "beta_quantizer",
+        "gamma_quantizer",
+        "mean_quantizer",
+        "variance_quantizer",
+        "inverse_quantizer",
+    ),
+    "QDenseBatchnorm": (
+        "units",
+        "use_bias",
+        "activation",
+        "kernel_quantizer",
+        "bias_quantizer",
+        "axis",
+        "epsilon",
+        "center",
+        "scale",
+        "folding_mode",
+    ),
     "QDense": ("units", "use_bias", "activation", "kernel_quantizer", "bias_quantizer"),
     "QActivation": ("activation",),
     "NMPDense": None,
@@ -99,7 +123,7 @@ def _layer(data: LayerData) -> LayerSpec:
         left_out = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
         wanted = tuple(k for k in config if k not in left_out and not k.endswith("_initializer"))
     settings = {key: _value(name, key, config[key]) for key in wanted if config.get(key) is not None}
-    if kind == "BatchNormalization" and isinstance(settings.get("axis"), list) and len(settings["axis"]) == 1:
+    if isinstance(settings.get("axis"), list) and len(settings["axis"]) == 1:
         settings["axis"] = settings["axis"][0]  # Keras 2 wrote a list
     return LayerSpec(kind, name, settings)
 
@@ -159,7 +183,7 @@ def _check_sizes(shape: tuple[int, ...], layers: tuple[LayerSpec, ...]) -> None:
             shape = (math.prod(shape),)
         elif layer.kind == "Reshape":
             shape = _reshaped(layer, shape)
-        elif layer.kind in ("QDense", "NMPDense"):
+        elif layer.kind in DENSE:
             units = layer.settings.get("units")
             if isinstance(units, bool) or not isinstance(units, int) or not 0 < units <= MAX_UNITS:
                 raise ModelError(f"layer {layer.name} has {units!r:.40} units; 1 to {MAX_UNITS} are possible")

@@ -195,11 +195,17 @@ def _scope(scope: Any, path: str, budget: _Budget, weights: Weights, depth: int)
         budget.group()
         layer = _child(root, key, h5py.Group)
         _scope(layer, f"{path}{key}/", budget, weights, depth + 1)
-        if _has(layer, "vars"):
-            group = _child(layer, "vars", h5py.Group)
-            numbered = sum(name.isdecimal() for name in group)  # counters and the like have names
-            for i in range(min(numbered, MAX_GROUPS)):
-                weights[path + key, str(i)] = budget.array(_child(group, str(i), h5py.Dataset))
+        inner = [_child(layer, "batchnorm", h5py.Group)] if _has(layer, "batchnorm") else []  # of QDenseBatchnorm
+        found = [array for part in (layer, *inner) for array in _variables(part, budget)]
+        weights.update({(path + key, str(i)): array for i, array in enumerate(found)})
+
+
+def _variables(group: Any, budget: _Budget) -> list[Any]:
+    if not _has(group, "vars"):
+        return []
+    variables = _child(group, "vars", h5py.Group)
+    numbered = sum(name.isdecimal() for name in variables)  # counters and the like have names
+    return [budget.array(_child(variables, str(i), h5py.Dataset)) for i in range(min(numbered, MAX_GROUPS))]
 
 
 class _Budget:
