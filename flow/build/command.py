@@ -76,6 +76,10 @@ def main(
     input_format: Annotated[
         str | None, typer.Option(help="Format of inputs the model does not quantize, such as s8.4 or u8.0.")
     ] = None,
+    quantize: Annotated[
+        bool,
+        typer.Option("--quantize", help="Of a float model: choose formats, by --data where given."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
     waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,
     shell: Annotated[str, typer.Option(help="Around the core: none, axis (AXI4-Stream) or pynq.")] = "none",
@@ -95,6 +99,7 @@ def main(
         "model": model, "out": out, "data": data, "split_key": split_key, "target_columns": target_columns,
         "preprocessing": preprocessing,
         "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
+        "quantize": quantize,
         "seed": seed, "waveform": waveform, "architecture": architecture,
         "initiation_interval": initiation_interval, "results_per_second": results_per_second,
         "route": route, "rtl_engine": rtl_engine,
@@ -155,6 +160,8 @@ def _run_layers(options: Options, layer: str) -> int:
         raise UsageError("--layer is for Keras models; a design.json is built as it is")
     if options.data:
         raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
+    if options.quantize:
+        raise UsageError("--quantize is for a whole float model; leave it out with --layer")
     if options.preprocessing:
         raise UsageError(
             "--preprocessing is of the whole model's inputs, not of one layer's; leave it out with --layer"

@@ -72,7 +72,7 @@ def command(options: Options) -> list[str]:
     words = ["python", "-m", "flow.build", "--model", _relative(options.model), "--part", options.part.name]
     for option in fields(Options):
         value = getattr(options, option.name)
-        if option.name in ("model", "part", "out") or value == option.default:
+        if option.name in ("model", "part", "out", "engines_named") or value == option.default:
             continue
         flag = "--" + option.name.replace("_", "-")
         if option.name in ("engines", "vendor_steps"):

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from flow.bench.vectors import make_vectors, off_grid
+from flow.build.quantization import QuantizedFile
 from flow.build.state import Build, ModelFile, Options, Vectors, record
 from flow.core.design import Design, from_json, to_json
-from flow.core.errors import ModelError
+from flow.core.errors import ModelError, UsageError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.core.remarks import note, warning
 from flow.core.untrusted import MAX_JSON, read_text
 from flow.extract.test_data import Preparation, TestPart, choose_preparation, fit_test_part, open_dataset
 from flow.files import plan
 from flow.files.steps import Steps, digest_of
+from keras_models.data.loaders import Dataset
 
 BULK_VECTORS = 20_000
 OFF_GRID_VECTORS = 256  # of floats for the keras engine, which checks how inputs are read
@@ -42,6 +44,8 @@ def prepare(
         with steps.timed("data"):
             dataset = open_dataset(options.model, options.data, options.split_key, options.target_columns)
     preparation = choose_preparation(options.preprocessing, model.preprocessing(), dataset)
+    if options.quantize:
+        model = _quantized(options, steps, dataset, preparation)
     design = _design(model, options, steps, preparation)
     test = fit_test_part(dataset, preparation, design) if dataset else None
     build = Build(options, steps, design, _vectors(options, design, test), model, test, preparation)
@@ -49,6 +53,16 @@ def prepare(
     build.say(*(note(str(text)) for text in (found if isinstance(found, list) else ())), *preparation.remarks)
     build.say(*(test.remarks if test else ()))
     return build
+
+
+def _quantized(options: Options, steps: Steps, dataset: Dataset | None, preparation: Preparation) -> ModelFile:
+    """The float model of the options, quantized."""
+    if options.model.suffix == ".json":
+        raise UsageError("--quantize is for float models; a design.json is built as it is")
+    with steps.timed("quantize"):
+        model = QuantizedFile(options, dataset, preparation)
+        model.quantized  # noqa: B018  (the work of this step)
+    return model
 
 
 def perform(build: Build, engines: Callable[[Build], None]) -> None:
@@ -60,9 +74,14 @@ def perform(build: Build, engines: Callable[[Build], None]) -> None:
     if not build.steps.holds("model", key, ("design.json",)):
         plan.write_file(build.options.out / "design.json", to_json(build.design))
         build.steps.put("model", key, {}, ("design.json",))
+    if isinstance(build.model, QuantizedFile):
+        build.model.save(build.options.out)
+        build.facts["quantization"] = build.model.facts(build.test)
     _keras(build)
     engines(build)
     _score(build)
+    if isinstance(build.model, QuantizedFile):
+        build.say(*build.model.remarks(build.facts["quantization"], build.score or None))
 
 
 def _design_key(model: ModelFile, options: Options, preparation: Preparation) -> str:

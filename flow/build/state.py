@@ -53,6 +53,7 @@ class Options:
     backend: str = "Vitis"
     head: str = "logits"
     input_format: str | None = None
+    quantize: bool = False
     seed: int = 0
     waveform: bool = False
     route: bool = False
@@ -175,7 +176,8 @@ def places(options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
         "xls": "xls" in options.engines or options.rtl_engine == "xls",
     }
     folders = ("rtl", "sim", "synth", "netproof", *(name for name, is_asked in asked.items() if is_asked))
-    return ("design.json", "report.json", "report.html", UNFINISHED), folders
+    quantized = ("quantized.h5",) if options.quantize else ()
+    return ("design.json", "report.json", "report.html", UNFINISHED, *quantized), folders
 
 
 def leave_out(build: Build, engine: str, reason: str) -> None:

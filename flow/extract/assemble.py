@@ -13,7 +13,8 @@ from flow.core.passes.widths import widths
 from flow.extract.dyadic import exact_fraction
 from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Step
 from flow.extract.merge import clamp, merge
-from flow.extract.read import narrow, needed_bits
+from flow.extract.needed import needed_bits
+from flow.extract.read import narrow
 
 
 class Assembler:

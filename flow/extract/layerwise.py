@@ -108,7 +108,8 @@ def _scaled(affine: Affine, values: Exact) -> Exact:
 def _layer(applied: Applied) -> Layer:
     """The dense layer that predictions compute, from the floats of its kernel and its bias."""
     layer = applied.layer
-    kernel = as_read(predicted(layer.kernel_quantizer_internal, layer.kernel))
+    quantizer = getattr(layer, "kernel_quantizer_internal", None)
+    kernel = as_read(to_numpy(layer.kernel) if quantizer is None else predicted(quantizer, layer.kernel))
     bias, neurons = np.broadcast_to(_bias(applied), kernel.shape[1:]), []
     for j in range(kernel.shape[1]):
         (own,), bias_frac = exact_column(bias[j : j + 1])
@@ -124,7 +125,7 @@ def _bias(applied: Applied) -> Floats | float:
         return np.asarray(np.ldexp(np.asarray(part["bias"], np.float64), -np.asarray(part["bias_frac"])))
     if not layer.use_bias:
         return 0.0
-    if layer.bias_quantizer:
+    if getattr(layer, "bias_quantizer", None):
         return as_read(predicted(layer.bias_quantizer_internal, layer.bias)).astype(np.float64)
     return as_read(to_numpy(layer.bias)).astype(np.float64)
 

@@ -17,6 +17,8 @@ from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_matrix
 from flow.extract.layer_steps import Dense, Quant, Relu, Softmax, Step
+from flow.extract.needed import needed_bits
+from flow.extract.plain_dense import plain_dense
 from flow.extract.remedies import IGNORED, refusal
 
 TERNARY_BITS = 1.58
@@ -183,15 +185,9 @@ def _labels(quantizer: Any, weights: Any) -> Any:
     return np.array([max(bits, needed_bits(column, bits)) for column in weights.T], np.float64)
 
 
-def needed_bits(column: Any, label: float) -> float:
-    """``label`` if the mantissas fit it as `flow.core.check` counts, else the smallest width they fit."""
-    widest = int(np.abs(column).max(initial=0))
-    limit = 1 << max(math.ceil(label) - 1, 0) if label else 0
-    return label if widest <= limit else float((widest - 1).bit_length() + 1)
-
-
 _READERS: dict[str, Callable[[Applied], list[Step]]] = {
     "QDense": _qdense,
+    "Dense": lambda a: plain_dense(a, _units(a)),
     "QActivation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "Activation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "ReLU": lambda a: _relu(a),

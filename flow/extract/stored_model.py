@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +48,19 @@ def read(path: Path | str) -> StoredModel:
     path = Path(path)
     with refused(ModelError, str(path), "give the .h5 or .keras file that training wrote"), opened(path, MAX_MODEL):
         pass  # the reader's process opens it again
+    with read_apart(_READER, path) as folder, refused(ModelError, str(path), "save the model again"):
+        return _collect(path, folder)
+
+
+@contextmanager
+def read_apart(reader: Path, path: Path, *more: str) -> Iterator[Path]:
+    """A folder with what the script ``reader`` makes of a file in a process of its own. Raises ModelError.
+
+    The script gets the file, the folder and ``more``; what is wrong with the file it writes into ``error.txt``.
+    """
     with tempfile.TemporaryDirectory(prefix="flow-model-") as name:
         folder = Path(name)
-        command = [sys.executable, "-P", str(_READER), str(path.resolve()), name]
+        command = [sys.executable, "-P", str(reader), str(path.resolve()), name, *more]
         try:
             # One thread: the reader's memory limit counts address space, which thread pools reserve.
             process.run(command, folder, folder / "log", 120, {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
@@ -56,8 +68,7 @@ def read(path: Path | str) -> StoredModel:
             raise ModelError(f"{path} is damaged: reading it fails; save or copy the model again") from None
         if (folder / "error.txt").exists():
             raise ModelError(f"{path} {read_text(folder / 'error.txt', _MAX_REASON)}")
-        with refused(ModelError, str(path), "save the model again"):
-            return _collect(path, folder)
+        yield folder
 
 
 def _collect(path: Path, folder: Path) -> StoredModel:

@@ -12,6 +12,7 @@ STEPS = 10  # steps of the colour ramp
 TITLES = {
     "model": "model to integer design",
     "data": "data set",
+    "quantize": "formats for the float model",
     "keras": "Keras against integers",
     "rtl": "adder graphs and Verilog",
     "integer": "adder graphs against integers",
