@@ -69,7 +69,7 @@ class _Walk:
                 else (f"needs {moving[0][:32]}, which nothing before it makes")
             )
             raise ModelError(f"node {node.name[:64]} ({node.kind}) {reason}")
-        arguments = [self.constants[name] if name in self.constants else None for name in node.inputs]
+        arguments = [self.constants.get(name) for name in node.inputs]
         self._passes(node, arguments)
         self.passed.add(self.signal)
         self.signal = node.outputs[0]
@@ -112,8 +112,7 @@ class _Walk:
         weights = Constant(weights.mantissas, weights.scale * float(settings.get("alpha", 1.0)))
         if len(self.shape) != 1 or self.shape[0] != len(weights.values):
             raise ModelError(
-                f"node {node.name[:64]}: {len(weights.values)} inputs expected, a signal of shape {self.shape} arrives; "
-                "flatten it before"
+                f"node {node.name[:64]}: {len(weights.values)} inputs expected, a signal of shape {self.shape} arrives"
             )
         units = weights.values.shape[1]
         bias = np.zeros(units)
