@@ -217,9 +217,9 @@ def test_build_says_that_it_quantized_with_both_scores(trained, tmp_path: Path) 
 def test_fine_tuning_ends_at_fewer_bits(trained, tmp_path: Path, capsys) -> None:
     path, data = trained
     reports = []
-    for epochs in (0, 25):
+    for epochs in (0, 40):
         out = tmp_path / f"{epochs}.h5"
-        more = ["--epochs", str(epochs), "--beta", "2e-4", "--quiet"]
+        more = ["--epochs", str(epochs), "--beta", "1e-3", "--learning-rate", "0.01", "--quiet"]
         assert main([str(path), "--data", str(data), "--out", str(out), *more]) == 0
         reports.append(json.loads(out.with_suffix(".train.json").read_text()))
         model = keras.models.load_model(out)
@@ -231,7 +231,7 @@ def test_fine_tuning_ends_at_fewer_bits(trained, tmp_path: Path, capsys) -> None
     after, tuned = reports
     assert after["test"] == after["post_training"]["test"] >= after["float"]["test"] - 0.03
     assert tuned["estimated_luts"] < 0.8 * after["estimated_luts"] and tuned["val"] >= after["val"] - 0.03
-    assert "fine-tuned over 25 epochs" in capsys.readouterr().out
+    assert "fine-tuned over 40 epochs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

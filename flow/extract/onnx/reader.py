@@ -34,12 +34,9 @@ class Refused(Exception):
 
 def main(path: Path, folder: Path) -> None:
     """Read ``path`` and write the result into ``folder``."""
-    for what, limit in (
-        (resource.RLIMIT_AS, MAX_MEMORY),
-        (resource.RLIMIT_CPU, MAX_SECONDS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         graph, arrays = read(path)
         (folder / "graph.json").write_text(json.dumps(graph))

@@ -81,6 +81,4 @@ def _collect(path: Path, graph: dict[str, Any], arrays: dict[str, Array]) -> Sto
         }
         name = node["name"] or f"{node['kind']}_{number}"
         nodes.append(Node(node["kind"], name, tuple(node["inputs"]), tuple(node["outputs"]), settings))
-    return StoredOnnx(
-        path, graph["name"] or path.stem, tuple(nodes), constants, entry["name"], tuple(shape), end["name"]
-    )
+    return StoredOnnx(path, path.stem, tuple(nodes), constants, entry["name"], tuple(shape), end["name"])

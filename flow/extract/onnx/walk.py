@@ -112,8 +112,7 @@ class _Walk:
         weights = Constant(weights.mantissas, weights.scale * float(settings.get("alpha", 1.0)))
         if len(self.shape) != 1 or self.shape[0] != len(weights.values):
             raise ModelError(
-                f"node {node.name[:64]}: {len(weights.values)} inputs expected, a signal of shape {self.shape} "
-                "arrives; flatten it before"
+                f"node {node.name[:64]}: {len(weights.values)} inputs expected, a signal of shape {self.shape} arrives"
             )
         units = weights.values.shape[1]
         bias = np.zeros(units)
