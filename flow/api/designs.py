@@ -73,7 +73,7 @@ def as_rows(X: ArrayLike, width: int) -> NDArray[Any]:
         raise DataError(f"X is {values.dtype} of shape {values.shape}; give numbers, a row for every vector")
     if math.prod(values.shape[1:]) != width:
         raise DataError(f"X has rows of shape {values.shape[1:]}, the hardware takes {width} inputs")
-    return values.reshape(len(values), -1)
+    return values.reshape(len(values), width)
 
 
 def as_real(design: Design, mantissas: Ints) -> NDArray[Any]:
