@@ -252,8 +252,13 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
             from keras_models.training.summaries import Summaries
 
             listeners.append(stack.enter_context(Summaries(options.tensorboard)).epoch)
+
+        def tell(row: dict[str, float], widths: dict[str, dict[str, int]]) -> None:
+            for listen in listeners:
+                listen(row, widths)
+
         result = fit(model, method, parts, dataset.task, config, checkpoint=checkpoint,
-                     on_epoch=lambda row, widths: [listen(row, widths) for listen in listeners])  # fmt: skip
+                     on_epoch=tell)  # fmt: skip
     report = summary(options, dataset, preprocessing, method, model, parts, result)
     write(options.out, model, preprocessing, report, result)
     write_run_pictures(options.out.with_suffix(".pictures") if options.pictures else None, options.tensorboard,

@@ -12,7 +12,7 @@ from flow.core.design import Design, Layer, Neuron
 from flow.core.fixed import Fixed, Quantizer
 from flow.folded.allocate import fold
 from flow.folded.explanation import explain
-from flow.folded.folding import Weights
+from flow.folded.folding import Prices
 from flow.folded.lowering import lower
 from flow.parts.catalog import resolve
 
@@ -67,7 +67,7 @@ def report(name: str = "nmp", layer: str = "dense", **changes: Any) -> dict[str,
 def folded_report() -> dict[str, Any]:
     """A report of the same design, folded."""
     made = design()
-    folding = fold(lower(made), 90, Weights(1.0, 1e3, 1e3))
+    folding = fold(lower(made), 90, Prices(1.0, 1e3, 1e3))
     told = asdict(explain(folding, resolve("xc7z020"), 10.0))
     usage = {"layers": {la["name"]: {"parts": {g["coding"]: 30 for g in la["groups"]} | {"sequence": 4}, "shared": 2}
                         for la in told["layers"]}, "other": 5}  # fmt: skip

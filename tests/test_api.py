@@ -155,7 +155,7 @@ def test_a_design_without_keras_and_an_index(tmp_path):
 
 WRONG = {
     "option": ({"enginess": "integer"}, flow.errors.UsageError, "option enginess is not known; there are architecture"),
-    "choice": ({"head": "sigmoid"}, flow.errors.UsageError, "choose logits or argmax"),
+    "choice": ({"head": "sigmoid"}, flow.errors.UsageError, "choose logits, argmax or probability"),
     "engine": ({"engines": "spice"}, flow.errors.UsageError, "spice"),
     "part": ({"part": "xc7z021"}, flow.errors.PartError, "xc7z020"),
     "data": ({"data": 5}, flow.errors.DataError, r"data is int; give \(X, y\)"),

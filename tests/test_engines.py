@@ -1,7 +1,9 @@
 """The registry of engines: one list that help, console, pages and sweeps read, and a module for each entry."""
 
 import json
+import sys
 from dataclasses import asdict, replace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,6 +38,20 @@ def test_options_decide_which_engines_run(tmp_path):
     assert names() == ["keras", *engines.DEFAULT]
     assert names(engines=("icarus",), shell="axis") == ["keras", "icarus", "axis"]
     assert names(engines=("xls",)) == ["keras", "xls"]
+
+
+def test_a_new_engine_is_a_line_and_a_module(monkeypatch, tmp_path):
+    line = engines.Listed("echo", "echo", "the golden results again", "named")
+    monkeypatch.setitem(engines.BY_NAME, "echo", line)
+    monkeypatch.setattr(registry, "ENGINES", (*engines.ENGINES, line))
+    ran = []
+    module = ModuleType("flow.build.engines.echo")
+    module.ENGINE = HardwareEngine(name="echo", run=lambda made: ran.append(made) or ())
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    asked = SimpleNamespace(engines=("echo",), shell="none")
+    (found,) = registry.hardware_engines(asked)
+    assert found.run("made") == () and ran == ["made"]
+    assert not registry.hardware_engines(SimpleNamespace(engines=(), shell="none"))
 
 
 def test_a_module_of_another_name_is_no_engine():

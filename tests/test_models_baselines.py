@@ -24,7 +24,7 @@ from keras_models.methods.kmeans import kmeans
 from keras_models.methods.layerwise import dense_layers
 from keras_models.methods.models import load_model
 from keras_models.methods.ppo import Agent
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -190,7 +190,7 @@ def test_adq_thresholds_map_to_even_levels_and_learn() -> None:
 
 def test_an_engine_used_again_trains_like_a_new_one() -> None:
     from keras_models.methods.catalog import METHODS, ModelSpec
-    from keras_models.training.fit import FitConfig, engine_for, fit
+    from keras_models.training.fit import FitConfig, fit, loop_for
 
     random = np.random.default_rng(0)
     X = random.normal(size=(64, 3)).astype(np.float32)
@@ -201,12 +201,10 @@ def test_an_engine_used_again_trains_like_a_new_one() -> None:
     expected = fit(fresh, method, parts, "classification", config).history
     used = method.build(spec)
     start = used.get_weights()
-    engine = engine_for(used, method, parts, "classification", config)
+    loop = loop_for(used, method, parts, "classification", config)
     for seed in (1, 2):
         used.set_weights(start)
-        again = fit(
-            used, method, parts, "classification", dataclasses.replace(config, seed=seed), engine=engine
-        ).history
+        again = fit(used, method, parts, "classification", dataclasses.replace(config, seed=seed), loop=loop).history
         assert (again == expected) == (seed == 2)
 
 

@@ -19,6 +19,7 @@ from flow.files import plan
 from flow.netlist.read import read_netlist
 from flow.parallel.generators import build_graphs
 from flow.parts.catalog import resolve
+from flow.parts.family import XC7, XCUP
 from flow.proof.netlist.aig import FALSE, TRUE, Aig
 from flow.proof.netlist.decide import Decider
 from flow.proof.netlist.prove import compare, prove_netlist, read_gates, read_text
@@ -37,13 +38,13 @@ def synthesized(folder, files, top, family="xc7", dsp=False):
     return sources, folder / "synth" / "netlist.json", plan.folder(folder / "work")
 
 
-@pytest.fixture(scope="module", params=["xc7", "xcup"])
+@pytest.fixture(scope="module", params=[XC7, XCUP], ids=lambda f: f.name)
 def parallel(request, tmp_path_factory):
     """A small network for both kinds of carry chains, read once: text, netlist, working folder, top."""
     design = small_design()
     rtl = emit_parallel(design, build_graphs(design), 10.0, family=request.param)
-    folder = tmp_path_factory.mktemp(request.param)
-    sources, netlist, work = synthesized(folder, rtl.files, rtl.top, request.param)
+    folder = tmp_path_factory.mktemp(request.param.name)
+    sources, netlist, work = synthesized(folder, rtl.files, rtl.top, request.param.yosys)
     return sources, netlist, work, rtl.top
 
 

@@ -56,7 +56,7 @@ def test_engines_that_were_named_are_named_again(monkeypatch):
         ({"engines": ()}, "--engines : choose from integer,"),
         ({"vendor_steps": "sinth"}, "unknown vendor step 'sinth'"),
         ({"strategy": "loop"}, "loop"),
-        ({"hls_io": "io_bus"}, "HLS interface io_bus is not known"),
+        ({"hls_io": "io_bus"}, "--hls-io io_bus is not known"),
         ({"vectors": 0}, "--vectors 0: give 1 or more"),
         ({"clock_period_ns": float("nan")}, "--clock-period-ns nan"),
         ({"clock_period_ns": 1e4}, "give 1000 or less"),

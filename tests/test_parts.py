@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from flow.core.errors import PartError
 from flow.parts.catalog import boards, devices, resolve
+from flow.parts.foreign import what_it_is
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ def test_every_spelling_gives_the_same_part(name: str) -> None:
     assert part.name == part.unhyphenated == "xc7z020clg400-1"
     assert part.hyphenated == "xc7z020-clg400-1"
     assert part.resources == {"lut": 53200, "ff": 106400, "dsp": 220, "bram18": 280, "uram": 0}
-    assert (part.family, part.yosys_family, part.package, part.speed_grade) == ("xc7", "xc7", "clg400", "-1")
+    assert (part.family.name, part.yosys_family, part.package, part.speed_grade) == ("xc7", "xc7", "clg400", "-1")
 
 
 @pytest.mark.parametrize(
@@ -36,11 +37,16 @@ def test_every_spelling_gives_the_same_part(name: str) -> None:
         ("u250", "xcu250-figd2104-2L-e", "xcup"),
         ("kcu105", "xcku040-ffva1156-2-e", "xcu"),
         ("7a200tffv1156-2", "xc7a200tffv1156-2", "xc7"),
+        ("xcau25p", "xcau25p-ffvb676-2-e", "xcup"),
+        ("xcau7p-sbvc484-1-i", "xcau7p-sbvc484-1-i", "xcup"),
+        ("xcvu19p", "xcvu19p-fsva3824-2-e", "xcup"),
+        ("AUP-ZU3", "xczu3eg-sfvc784-2-e", "xcup"),
+        ("cora", "xc7z007sclg400-1", "xc7"),
     ],
 )
 def test_full_names(name: str, full: str, family: str) -> None:
     part = resolve(name)
-    assert (part.name, part.family) == (full, family)
+    assert (part.name, part.family.name) == (full, family)
 
 
 def test_every_board_and_device_resolves_and_is_stable() -> None:
@@ -69,6 +75,32 @@ def test_unknown_names_offer_the_nearest_in_one_line(name: str, nearest: str) ->
     with pytest.raises(PartError, match=nearest) as caught:
         resolve(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "truth"),
+    [
+        ("xcvc1902-vsva2197-2MP-e-S", "Versal"),
+        ("VCK190", "Versal"),
+        ("xcve2302", "Versal"),
+        ("alveo-v80", "Versal"),
+        ("xc2ve3858", "Versal"),
+        ("xcsu35p", "Spartan UltraScale+"),
+        ("xc6slx9", "older"),
+        ("xc2vp30", "older"),
+        ("10AX115S2F45I1SG", "Altera"),
+        ("5CSEMA5F31C6", "Altera"),
+        ("ice40up5k", "Lattice"),
+    ],
+)
+def test_what_is_not_supported_is_called_what_it_is(name: str, truth: str) -> None:
+    with pytest.raises(PartError) as caught:
+        resolve(name)
+    assert truth in str(caught.value) and "nearest" not in str(caught.value)
+
+
+def test_nothing_supported_is_taken_for_something_else() -> None:
+    assert not [name for name in [*devices(), *boards()] if what_it_is(name)]
 
 
 def test_a_package_the_device_does_not_come_in_is_refused() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builds import built
+from strategies import GENERIC
 
 from flow.build import report_data
 from flow.build.engines import jobs
@@ -17,7 +18,8 @@ from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.fixed import Fixed, Quantizer
 from flow.emit.rtl.rows import row_module
 from flow.parts.catalog import resolve
-from flow.proof.text.cells import PRIMITIVES
+from flow.parts.family import XC7, XCU
+from flow.proof.text.cells import PRIMITIVES, ROW, SUM
 from flow.proof.text.evaluate import Timing
 from flow.proof.text.machine import Machine
 from flow.proof.text.parser import parse
@@ -137,11 +139,12 @@ def test_primitives_compute_what_the_library_says(name, tmp_path):
         assert (tried.word(found[port]) == expected[:, k]).all(), port
 
 
-@pytest.mark.parametrize("family", ["xc7", "xcu", "ecp5"])
-def test_rows_are_proved_for_every_width_and_mask(family):
+@pytest.mark.parametrize("name", [ROW, SUM])
+@pytest.mark.parametrize("family", [XC7, XCU, GENERIC], ids=lambda f: f.name)
+def test_rows_are_proved_for_every_width_and_mask(family, name):
     text = row_module(family)
     for width in (1, 2, 3, 4, 5, 7, 8, 9, 16, 24):
-        assert all(prove_row(text, width, result) == "" for result in {1, width, width + 1, width + 2})
+        assert all(prove_row(text, width, result, name) == "" for result in {1, width, width + 1, width + 2})
 
 
 ROW_FAULTS = [
@@ -159,7 +162,7 @@ ROW_FAULTS = [
 
 @pytest.mark.parametrize(("pattern", "replacement", "where"), ROW_FAULTS)
 def test_a_fault_in_either_form_of_the_row_is_found(pattern, replacement, where):
-    text, found = re.subn(pattern, lambda _: replacement, row_module("xc7"), count=1)
+    text, found = re.subn(pattern, lambda _: replacement, row_module(XC7), count=1)
     assert found
     assert where in prove_row(text, 15, 17)
 

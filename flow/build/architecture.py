@@ -126,7 +126,7 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
     if not lowered.layers and not lowered.constants:
         raise DesignError("the design has no outputs")
     folding: Folding = fastest(lowered, part) if interval is None else smallest(lowered, part, interval)
-    rtl = emit_folded(folding, clock_period_ns)
+    rtl = emit_folded(folding, clock_period_ns, part.family)
     blocks = prove_folded(folding, rtl.files, rtl.top)
 
     def evaluate(values: Ints) -> Ints:
@@ -135,5 +135,5 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
 
     # from design to Verilog at once: arithmetic, then what the simulations alone show, clock alignment and handshakes
     proof = {la.name: {"design-graph": "sampled", "graph-verilog": "sampled"} for la in design.layers}
-    told = explain(folding, part, clock_period_ns)
-    return Hardware("folded", why, rtl, evaluate, proof, blocks=blocks, folding=told)
+    explained = explain(folding, part, clock_period_ns)
+    return Hardware("folded", why, rtl, evaluate, proof, blocks=blocks, folding=explained)

@@ -43,6 +43,9 @@ def _configured(context: typer.Context, path: Path | None) -> Path | None:
 @app.command()
 def main(
     model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a design.json of an earlier build.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of a model that is an architecture alone (JSON of model.to_json()).")
+    ] = None,
     part: Annotated[str, typer.Option(help="Device or board, such as xc7z020 or pynq-z2.")] = "xc7z020",
     out: Annotated[Path, typer.Option(help="Folder for everything the build makes.")] = Path("build"),
     data: Annotated[
@@ -102,10 +105,14 @@ def main(
         str, typer.Option(help="AMD steps where a tool is found: csim,synth,cosim,export,vsynth,impl; or none.")
     ] = "csim,synth",
     head: Annotated[
-        choices.Head, typer.Option(help="What leaves the chip: logits, or argmax (the class index).")
+        choices.Head,
+        typer.Option(help="What leaves the chip: logits, argmax (the class index), or probability (sigmoid, tanh)."),
     ] = "logits",
     input_format: Annotated[
-        str | None, typer.Option(help="Format of inputs the model does not quantize, such as s8.4 or u8.0.")
+        str | None,
+        typer.Option(
+            help='Format of inputs the model does not quantize: s16.10, "ap_fixed<16,6>", or auto (by --data).'
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
     waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,
@@ -128,7 +135,7 @@ def main(
 ) -> None:
     """Build verified hardware from a trained model.
 
-    Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can mend, 2 for wrong
+    Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can fix, 2 for wrong
     usage, 3 for a mismatch, 130 when interrupted.
     """
     protect()
@@ -139,7 +146,7 @@ def main(
 
         options = Options.of(
             model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
-            data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
+            weights=weights, data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
             vectors=vectors, clock_period_ns=clock_period_ns, head=head, input_format=input_format, seed=seed,
             waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
             results_per_second=results_per_second, route=route, rtl_engine=rtl_engine, shell=shell, lanes=lanes,
@@ -167,7 +174,7 @@ def _run_layers(options: Options, layer: str, show: Show) -> int:
     from flow.extract import choose
     from flow.files.ownership import refuse_foreign
 
-    folders = choose(options.model, layer)
+    folders = choose(options.model, layer, options.weights)
     if len(folders) == 1 and layer.strip() != "all":
         return _run(replace(options, layer=next(iter(folders))), show)
     if show == "json":

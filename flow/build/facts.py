@@ -84,7 +84,7 @@ class RouteFacts(Routed):
 class Synthesis:
     """The netlist: what it occupies, its longest path, its LUTs by layer and neuron; ``routed`` where that was asked.
 
-    ``usage`` is ``flow.netlist``'s table of LUTs by layer, empty where nothing can be told.
+    ``usage`` is ``flow.netlist``'s table of LUTs by layer, empty where nothing is known.
     """
 
     resources: Resources

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from flow.bench.bus_layout import BUS_BITS, LANES
-from flow.build import choices
-from flow.build.architecture import ARCHITECTURES, check_wishes
+from flow.bench.bus_layout import BUS_BITS
+from flow.build.architecture import check_wishes
+from flow.build.choices import ALL, settled
 from flow.core.engines import DEFAULT, SELECTABLE
 from flow.core.engines import chosen as chosen_engines
 from flow.core.errors import ConfigError, UsageError
@@ -18,16 +18,11 @@ from flow.core.untrusted import read_yaml, refused
 from flow.emit.hls.schedule import HlsChoices
 from flow.emit.hls.schedule import choices as hls_choices
 from flow.emit.shell import pynq
+from flow.extract.formats import parse_format
 from flow.parts import catalog
 from flow.parts.catalog import Part
 from flow.tool_reports.open_json import UNFINISHED
 from flow.tools import vendor_hls
-
-RTL_ENGINES = get_args(choices.RtlEngine)
-BACKENDS = get_args(choices.Backend)
-HEADS = get_args(choices.Head)
-SHELLS = get_args(choices.Shell)
-PREPROCESSINGS = get_args(choices.Preprocessing)
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,7 @@ class Options:
     model: Path
     part: Part
     out: Path
+    weights: Path | None = None  # of a model that is an architecture alone
     data: str | None = None
     split_key: str | None = None
     target_columns: str | None = None
@@ -70,14 +66,12 @@ class Options:
 
     def __post_init__(self) -> None:
         for option, value, known in (
-            ("head", self.head, HEADS), ("rtl-engine", self.rtl_engine, RTL_ENGINES),
-            ("architecture", self.architecture, ARCHITECTURES), ("backend", self.backend, BACKENDS),
-            ("shell", self.shell, SHELLS), ("lanes", self.lanes, LANES), ("bus-bits", self.bus_bits, BUS_BITS),
-            ("preprocessing", self.preprocessing or PREPROCESSINGS[0], PREPROCESSINGS),
+            *((name.replace("_", "-"), getattr(self, name), all_of) for name, all_of in ALL.items()),
+            ("bus-bits", self.bus_bits, BUS_BITS),
             *(("engines", name, SELECTABLE) for name in self.engines),
             *(("vendor-steps", name, vendor_hls.STEPS) for name in self.vendor_steps),
         ):  # fmt: skip
-            if value not in known:
+            if value is not None and value not in known:
                 *others, last = map(str, known)
                 raise UsageError(f"--{option} {value} is not known; choose {', '.join(others)} or {last}")
         self._check_numbers()
@@ -95,6 +89,7 @@ class Options:
         vendor_steps: str | Sequence[str] = ("csim", "synth"),
         backend: str = "Vitis",
         hls_config: str | Path | None = None,
+        weights: str | Path | None = None,
         **others: Any,
     ) -> Options:
         """Options as people write them: a part or board by its name, lists as text, paths as text.
@@ -109,9 +104,9 @@ class Options:
             engines=DEFAULT if engines is None else chosen_engines(_listed(engines)),
             engines_named=engines is not None,
             vendor_steps=vendor_hls.chosen(_listed(vendor_steps) or "none"),
-            backend={name.lower(): name for name in BACKENDS}.get(backend.lower(), backend),
             hls_config=None if hls_config is None else Path(hls_config),
-            **others,
+            weights=None if weights is None else Path(weights),
+            **settled({**others, "backend": backend}),
         )
 
     @cached_property
@@ -150,6 +145,10 @@ class Options:
             raise UsageError(
                 "--preprocessing standard is fitted on the training part of a data set; name it with --data"
             )
+        if self.input_format == "auto" and not self.data:
+            raise UsageError("--input-format auto chooses a format from a data set; name it with --data")
+        if self.input_format not in (None, "auto"):
+            parse_format(str(self.input_format))
         if self.shell == "pynq" and self.part.name != pynq.PART:
             raise UsageError(
                 f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({pynq.PART}), not {self.part.name}; use --shell axis"
@@ -157,9 +156,11 @@ class Options:
         if self.rtl_engine == "xls" and self.architecture == "folded":
             raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
         check_wishes(self.architecture, self.initiation_interval, self.results_per_second)
+        if self.weights is not None and self.model.suffix != ".json":
+            raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
         if self.layer is None:
             return
-        if self.model.suffix == ".json":
+        if self.model.suffix == ".json" and self.weights is None:
             raise UsageError("--layer is for Keras models; a design.json is built as it is")
         if self.data:
             raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")

@@ -65,8 +65,8 @@ def _failed(options: Options, message: str) -> None:
 
 
 def _mark(options: Options, status: str, **more: str) -> None:
-    told = {"schema": 1, "status": status, "part": options.part.name, "command": command(options), **more}
-    save_json(options.out / UNFINISHED, told)
+    found = {"schema": 1, "status": status, "part": options.part.name, "command": command(options), **more}
+    save_json(options.out / UNFINISHED, found)
 
 
 def _whole(out: Path) -> dict[str, Any] | None:

@@ -28,7 +28,7 @@ def report(build: Build) -> BuildReport:
     return BuildReport(
         status="mismatch" if build.differences else "ok",
         design=build.design.name,
-        head=build.design.head,
+        head="probability" if build.design.source.get("probability") else build.design.head,
         part=options.part.name,
         clock_period_ns=options.clock_period_ns,
         architecture=hardware.architecture,

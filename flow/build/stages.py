@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flow.bench.vectors import make_vectors
 from flow.build.engines.jobs import run_hardware_engines, run_model_engines
@@ -17,9 +19,11 @@ from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.core.remarks import note, warning
 from flow.core.untrusted import MAX_JSON, read_text
+from flow.extract.input_format import AUTO, Choice
 from flow.extract.test_data import Preparation, TestPart, choose_preparation, fit_test_part, open_dataset
 from flow.files import plan
 from flow.files.steps import Steps, digest_of
+from keras_models.data.loaders import Dataset
 
 BULK_VECTORS = 20_000
 
@@ -32,28 +36,41 @@ def prepare(
     """Read and check all that a build is made of: its model, its data, and whether they fit. Writes nothing.
 
     ``observer`` hears every step's states, ``teller`` what a long step is doing just now. Raises FlowError for what the
-    user can mend.
+    user can fix.
     """
-    model = ModelFile(options.model, options.layer)
+    model = ModelFile(options.model, options.layer, options.weights)
     steps = Steps(options.out, observer, teller)
     dataset = None
-    if options.data:  # before the model: a wrong name is told at once
+    if options.data:  # before the model: a wrong name is reported at once
         with steps.timed("data"):
             dataset = open_dataset(options.model, options.data, options.split_key, options.target_columns)
     preparation = choose_preparation(options.preprocessing, model.preprocessing(), dataset)
+    chosen = None
+    if options.input_format == AUTO and dataset:
+        with steps.timed("format"):
+            chosen = _choose_format(model, dataset, preparation)
+        options = replace(options, input_format=str(chosen.format))
     design = _design(model, options, steps, preparation)
     test = fit_test_part(dataset, preparation, design) if dataset else None
     build = Build(options, steps, design, _vectors(options, design, test), model, test, preparation)
     found = design.source.get("notes")
     build.say(*(note(str(text)) for text in (found if isinstance(found, list) else ())), *preparation.remarks)
-    build.say(*(test.remarks if test else ()))
+    build.say(*(test.remarks if test else ()), *([note(chosen.text)] if chosen else ()))
     return build
+
+
+def _choose_format(model: ModelFile, dataset: Dataset, preparation: Preparation) -> Choice:
+    from flow.extract import choose_format  # imports Keras
+
+    if model.is_design:
+        raise ModelError(f"{model.path} is a design, whose inputs have formats; leave --input-format out")
+    return choose_format(model.keras(), dataset, preparation)
 
 
 def perform(build: Build) -> None:
     """Run every step of a prepared build, whose folder the caller holds.
 
-    Raises FlowError for what the user can mend. Mismatches do not raise: they are in the build.
+    Raises FlowError for what the user can fix. Mismatches do not raise: they are in the build.
     """
     key = _design_key(build.model, build.options, build.preparation)
     if not build.steps.holds("model", key, ("design.json",)):
@@ -65,7 +82,7 @@ def perform(build: Build) -> None:
 
 
 def _design_key(model: ModelFile, options: Options, preparation: Preparation) -> str:
-    return digest_of("design 2", model.digest, options.head, options.input_format or "", preparation.text)
+    return digest_of("design 3", model.digest, options.head, options.input_format or "", preparation.text)
 
 
 def _design(model: ModelFile, options: Options, steps: Steps, preparation: Preparation) -> Design:
@@ -93,6 +110,13 @@ def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors
     return Vectors(inputs, evaluate(design, inputs), len(first), 0 if data is None else len(data))
 
 
+def applied_after(function: Any, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the host makes of logits whose sigmoid or tanh the design leaves out."""
+    if function == "sigmoid":
+        return np.asarray(1 / (1 + np.exp(-logits)))
+    return np.asarray(np.tanh(logits)) if function == "tanh" else logits
+
+
 def _score(build: Build) -> None:
     """The integer design's score on the data's test part, and whether the Keras model's is another."""
     if build.test is None:
@@ -104,6 +128,10 @@ def _score(build: Build) -> None:
     if build.test.task == "classification" and head == "logits" and rows.shape[1] > 1:
         rows, head = argmax(rows, design.output_formats), "argmax"  # exact, as floats of more than 53 bits are not
     outputs = rows.astype(np.float64) if head == "argmax" else to_float(rows, design.output_formats)
+    if build.test.task == "regression":  # what the design leaves out at the end is left to the host
+        outputs = applied_after(design.source.get("left_out"), outputs)
+    if design.source.get("probability") and head == "logits":
+        head = "probability"
     score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
     own = build.keras_score
     if own is None:

@@ -21,7 +21,8 @@ from flow.core.passes.names import names
 from flow.core.passes.prune import prune
 from flow.core.passes.widths import widths
 from flow.core.remarks import Remark, note
-from flow.core.untrusted import MAX_JSON, MAX_MODEL, digest, read_text, refused
+from flow.core.untrusted import MAX_JSON, MAX_MODEL, digest, parse_json, read_text, refused
+from flow.emit.rtl.names import LayerNames
 from flow.extract import stored_model
 from flow.extract.test_data import Preparation, TestPart, parse_preprocessing, stored_preprocessing
 from flow.files import plan
@@ -42,23 +43,33 @@ class Vectors:
 class ModelFile:
     """The model of a build, loaded only when a step needs it: importing Keras takes seconds."""
 
-    def __init__(self, path: Path, layer: str | None = None) -> None:
-        self.path, self.layer = path, layer
-        self.is_design = path.suffix == ".json"
-        with refused(ModelError, str(path), "give a .h5, .keras or design.json file"):
-            self.digest = digest(path, MAX_JSON if self.is_design else MAX_MODEL) + (f" {layer}" if layer else "")
+    def __init__(self, path: Path, layer: str | None = None, weights: Path | None = None) -> None:
+        self.path, self.layer, self.weights = path, layer, weights
+        self.is_design = path.suffix == ".json" and weights is None
+        found = []
+        for file in (path,) if weights is None else (path, weights):
+            stored_model.refuse_folder(file)
+            with refused(ModelError, str(file), "give a .h5, .keras or design.json file"):
+                found.append(digest(file, MAX_JSON if self.is_design else MAX_MODEL))
+        self.digest = " ".join([*found, *([layer] if layer else [])])
         self._loaded: Any = None
 
     @cached_property
     def stored(self) -> stored_model.StoredModel:
         """What the Keras file holds, read apart without Keras."""
-        return stored_model.read(self.path)
+        return stored_model.read(self.path, self.weights)
 
     @cached_property
     def given(self) -> Design:
         """The design that a ``design.json`` holds, not checked yet."""
         with refused(DesignError, str(self.path), "rebuild it from the model"):
-            return from_json(read_text(self.path, MAX_JSON), str(self.path))
+            text = read_text(self.path, MAX_JSON)
+            if '"class_name"' in text and "class_name" in parse_json(text, str(self.path), finite=False):
+                raise ModelError(
+                    f"{self.path} is an architecture without weights; give them too: --weights w.h5, as "
+                    "model.save_weights() wrote it"
+                )
+            return from_json(text, str(self.path))
 
     def preprocessing(self) -> Preprocessing | None:
         """What training, or the build that wrote a ``design.json``, stored; None where nothing, or for one layer."""
@@ -84,8 +95,11 @@ class ModelFile:
         else:
             from flow.extract import extract  # imports Keras
 
-            design = extract(self.keras(), input_format=options.input_format)
-        return finish(replace(design, head=options.head) if options.head != "logits" else design)
+            head = options.head if options.head == "probability" else "logits"
+            design = extract(self.keras(), input_format=options.input_format, head=head)
+        if options.head == "probability" and not design.source.get("probability"):
+            raise ModelError(f"{self.path} has no probabilities: build them from the Keras model; leave --head out")
+        return finish(replace(design, head=options.head) if options.head == "argmax" else design)
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,7 @@ class Build:
     facts: Facts = field(default_factory=Facts)
     differences: list[str] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
+    names: tuple[LayerNames, ...] = ()  # of the layers in the emitted Verilog and its netlist
 
     @property
     def classes(self) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flow.core.design import Design
 from flow.core.fixed import Ints
 
-_MOST_PROBLEMS = 3  # that are told in one line
+_MOST_PROBLEMS = 3  # that are reported in one line
 
 
 @dataclass(frozen=True)

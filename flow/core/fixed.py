@@ -124,6 +124,11 @@ def from_floats(
     return np.asarray(np.clip(rounded, low, high), np.int64)
 
 
+def rounded(mantissa: int, drop: int, rounding: str) -> int:
+    """`rescale` of one integer."""
+    return int(rescale([mantissa], drop, rounding)[0])
+
+
 def rescale(mantissa: Ints | Sequence[int], drop: int, rounding: str) -> Ints:
     """Divide integers by ``2**drop`` (multiply where negative) with the given rounding; exact.
 

@@ -10,47 +10,59 @@ from typing import Any
 from flow.core.check import check
 from flow.core.design import HEADS, Design, Layer
 from flow.core.errors import ModelError, UsageError
-from flow.core.fixed import Fixed, Quantizer
-from flow.extract.assemble import fold
+from flow.core.fixed import Quantizer
 from flow.extract.chain import input_shape, layers_of
 from flow.extract.float32 import require_range
+from flow.extract.formats import parse_format
+from flow.extract.probability import PROBABILITY, probabilities
 from flow.extract.read import steps_of
+from flow.extract.resolve import fold
 from flow.extract.training_only import training_only
 
 MAX_NAME = 64
-_FORMAT = re.compile(r"([su])(\d{1,2})\.(-?\d{1,3})\Z")
 
 
 def extract(model: Any, name: str | None = None, input_format: str | None = None, head: str = "logits") -> Design:
     """The integer design of a Keras model of NMP and QKeras layers; accumulators are left to the ``widths`` pass.
 
     ``input_format`` (such as ``s8.4``: signed, 8 bits, 4 of them fraction) is for models that do not quantize their
-    inputs. ``source`` of the design holds ``notes`` (lines for the user) and ``input_format``. Raises ModelError with
-    the layer's name and the remedy where a layer has no exact integer form.
+    inputs; with ``head`` "probability" a final sigmoid or tanh becomes a table. ``source`` of the design holds
+    ``notes`` (lines for the user), ``input_format``, and what was read in which way. Raises ModelError with the layer's
+    name and the remedy where a layer has no exact integer form.
     """
-    if head not in HEADS:
-        raise UsageError(f"unknown head {head!r}; known: {', '.join(HEADS)}")
+    if head not in (*HEADS, PROBABILITY):
+        raise UsageError(f"unknown head {head!r}; known: {', '.join((*HEADS, PROBABILITY))}")
     elements = math.prod(input_shape(model))
     path = layers_of(model)
     steps = [step for applied in path for step in steps_of(applied)]
+    if head == PROBABILITY:
+        steps.append(probabilities(steps, math.prod(path[-1].output_shape)))
     given = Quantizer.saturating(parse_format(input_format)) if input_format else None
-    assembler = fold(steps, elements, given)
+    assembler, resolved = fold(steps, elements, given)
     inputs, layers = assembler.finish()
-    notes = [*training_only(path), *assembler.notes]
+    notes = [*training_only(path), *resolved.notes, *assembler.notes]
     if given is not None:
         notes.append(f"the model does not quantize its inputs: here they are rounded to {given.format}")
-    source = {"notes": notes, "input_format": input_format, "versions": _versions()}
-    design = check(Design(identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
+    source = {
+        "notes": notes,
+        "input_format": input_format,
+        "versions": _versions(),
+        "asked": resolved.asked,
+        "real": resolved.real,
+        "left_out": resolved.left_out,
+        "probability": head == PROBABILITY,
+    }
+    design = check(
+        Design(
+            identifier(name or str(model.name), set()),
+            inputs,
+            _named(layers),
+            "logits" if head == PROBABILITY else head,
+            source,
+        )
+    )
     require_range(design)
     return design
-
-
-def parse_format(text: str) -> Fixed:
-    """A format from text such as ``s8.4`` or ``u8.0``. Raises UsageError."""
-    match = _FORMAT.match(text)
-    if not match or not 0 < int(match[2]) <= 32 or abs(int(match[3])) > 64:
-        raise UsageError(f"format {text!r} is not of the form s8.4 or u8.0 (sign, bits 1..32, fraction bits)")
-    return Fixed(match[1] == "s", int(match[2]), int(match[3]))
 
 
 def _named(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

@@ -7,6 +7,7 @@ exact sum once.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,12 @@ from flow.core.evaluate import accumulate, as_read
 from flow.core.fixed import Fixed, Quantizer
 from flow.core.integers import Ints, narrowed, shifted_left, wide
 from flow.extract.arrays import predicted, to_numpy
-from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_fraction
-from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Softmax
-from flow.extract.read import steps_of
+from flow.extract.folded_batchnorm import folded_constants
+from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax
+from flow.extract.read import BIAS, steps_of
+from flow.extract.readout import parameters
 from flow.extract.remedies import IGNORED
 
 Floats = NDArray[np.float64]
@@ -53,11 +55,16 @@ class Exact:
         return np.asarray(np.ldexp(_odd_float64(self.mantissas), [-f for f in self.fracs]), np.float64)
 
 
-def layerwise_outputs(path: list[Applied], inputs: NDArray[np.float32]) -> Exact:
-    """Logits of the path's layers for inputs of the model's own shape."""
+def layerwise_outputs(
+    path: list[Applied], inputs: NDArray[np.float32], real: Collection[str] = (), whole: bool = False
+) -> Exact:
+    """Logits of the path's layers for inputs of the model's own shape; if ``whole``, with the function at the end.
+
+    Scales and offsets of the layers in ``real`` are applied as real numbers, those of others as Keras does in float32.
+    """
     values: Exact | NDArray[np.float32] = inputs.reshape(len(inputs), -1)
     for applied in path:
-        values = _apply(applied, values)
+        values = _apply(applied, values, applied.name in real, whole)
     return _exact(values)
 
 
@@ -70,18 +77,21 @@ def _exact(values: Exact | NDArray[np.float32]) -> Exact:
     return values if isinstance(values, Exact) else Exact.of(values)
 
 
-def _apply(applied: Applied, values: Exact | NDArray[np.float32]) -> Exact | NDArray[np.float32]:
+def _apply(
+    applied: Applied, values: Exact | NDArray[np.float32], real: bool, whole: bool
+) -> Exact | NDArray[np.float32]:
     if applied.kind in IGNORED:
         return values
     steps = steps_of(applied)
-    if applied.kind in ("BatchNormalization", "QBatchNormalization"):
-        return _scaled(affine_of(applied), _exact(values))
     function: Any = lambda x: applied.layer(x, training=False)  # noqa: E731
     if isinstance(steps[0] if steps else None, Dense):
         values = _exact(values)
         values = Exact(*accumulate(_layer(applied), values.mantissas, tuple(Fixed(True, 1, f) for f in values.fracs)))
         steps = steps[1:]
         function = getattr(applied.layer, "activation_quantizer", None) or applied.layer.activation
+    while steps and isinstance(steps[0], Elementwise | Affine):
+        values = _elementwise(steps[0], values, real, whole)
+        steps = steps[1:]
     if not steps or isinstance(steps[0], Softmax):
         return values
     if isinstance(steps[0], Relu):
@@ -94,22 +104,39 @@ def _apply(applied: Applied, values: Exact | NDArray[np.float32]) -> Exact | NDA
     return np.asarray(answers, np.float32).reshape(len(seen), -1)
 
 
-def _scaled(affine: Affine, values: Exact) -> Exact:
+def _elementwise(
+    step: Elementwise | Affine, values: Exact | NDArray[np.float32], real: bool, whole: bool
+) -> Exact | NDArray[np.float32]:
+    """A scale in real numbers, or a function as Keras computes it; one at the end that may be left out is."""
+    if isinstance(step, Elementwise) and not (real and step.scale is not None):
+        if step.left_out and not whole:
+            return values
+        return step.function(_odd_float32(values.floats()) if isinstance(values, Exact) else values)
+    return _scaled(step, _exact(values))
+
+
+def _scaled(step: Affine | Elementwise, values: Exact) -> Exact:
     columns, fracs = [], []
-    for j, offset in enumerate(affine.offset):
-        frac = values.fracs[j] - int(affine.exponent[j])
-        mantissa, own = exact_fraction(offset)
-        fracs.append(max(frac, own))
-        column = shifted_left(values.mantissas[:, j], fracs[-1] - frac)
-        columns.append(wide(column) * int(affine.sign[j]) + (mantissa << fracs[-1] - own))
+    for j, (scale, offset) in enumerate(zip(*parameters(step), strict=True)):
+        (factor, down), (mantissa, own) = exact_fraction(scale), exact_fraction(offset)
+        frac = values.fracs[j] + down
+        fracs.append(max(frac, own if mantissa else frac))
+        column = shifted_left(wide(values.mantissas[:, j]) * factor, fracs[-1] - frac)
+        columns.append(wide(column) + (mantissa << fracs[-1] - own if mantissa else 0))
     return Exact(narrowed(np.stack(columns, axis=1)), fracs)
 
 
 def _layer(applied: Applied) -> Layer:
-    """The dense layer that predictions compute, from the floats of its kernel and its bias."""
+    """The dense layer that predictions compute, from the floats of its kernel and its bias; not its float bias."""
     layer = applied.layer
-    kernel = as_read(predicted(layer.kernel_quantizer_internal, layer.kernel))
-    bias, neurons = np.broadcast_to(_bias(applied), kernel.shape[1:]), []
+    if applied.kind == "QDenseBatchnorm":
+        constants, folded = folded_constants(applied)
+        kernel, bias = as_read(constants), as_read(folded).astype(np.float64)
+    else:
+        kernel, bias = as_read(predicted(layer.kernel_quantizer_internal, layer.kernel)), _bias(applied)
+    if any(isinstance(s, Elementwise) and s.name == BIAS for s in steps_of(applied)):
+        bias = np.zeros(1)
+    bias, neurons = np.broadcast_to(bias, kernel.shape[1:]), []
     for j in range(kernel.shape[1]):
         (own,), bias_frac = exact_column(bias[j : j + 1])
         weights, frac = exact_column(kernel[:, j])
@@ -117,13 +144,13 @@ def _layer(applied: Applied) -> Layer:
     return Layer(applied.name, tuple(neurons))
 
 
-def _bias(applied: Applied) -> Floats | float:
+def _bias(applied: Applied) -> Floats:
     layer = applied.layer
     if hasattr(layer, "export_integer"):
         part = next(p for p in layer.export_integer() if p["kind"] == "dense")
         return np.asarray(np.ldexp(np.asarray(part["bias"], np.float64), -np.asarray(part["bias_frac"])))
     if not layer.use_bias:
-        return 0.0
+        return np.zeros(1)
     if layer.bias_quantizer:
         return as_read(predicted(layer.bias_quantizer_internal, layer.bias)).astype(np.float64)
     return as_read(to_numpy(layer.bias)).astype(np.float64)

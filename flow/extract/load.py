@@ -12,6 +12,7 @@ from flow.extract import stored_model
 from flow.extract.config import LayerSpec, ModelSpec, QuantizerSpec, model_spec
 from flow.extract.projection import projection
 from flow.extract.quiet import quiet
+from flow.extract.remedies import DENSE
 
 
 def load_model(path: Path | str | stored_model.StoredModel, layer: str | None = None) -> Any:
@@ -49,8 +50,8 @@ def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
             built = _class(layer.kind)(**_settings(layer))
             model.add(built)
             arrays = list(stored.weights.get(layer.name, ()))
-            built.set_weights(arrays)
-        except ImportError:  # told where the build began
+            _set_weights(built, layer.kind, arrays)
+        except ImportError:  # reported where the build began
             raise
         except Exception as exc:  # whatever a library says about settings or weights that do not fit
             raise ModelError(
@@ -60,6 +61,21 @@ def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
             if array.dtype.kind not in "fiu":
                 raise ModelError(f"{where} has weights of type {array.dtype}; save the model in float32")
     return model
+
+
+def _set_weights(built: Any, kind: str, arrays: list[Any]) -> None:
+    """Give a layer its arrays; a QDenseBatchnorm's counter, which every file keeps elsewhere, is of training only."""
+    if kind != "QDenseBatchnorm":
+        built.set_weights(arrays)
+        return
+    norm = built.batchnorm
+    variables = [built.kernel, built.bias, norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance]
+    variables = [v for v in variables if v is not None]
+    arrays = [a for a in arrays if a.ndim]
+    if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
+        raise ValueError(f"it stores arrays of shapes {[a.shape for a in arrays]}")
+    for variable, values in zip(variables, arrays, strict=True):
+        variable.assign(values)
 
 
 def _free_name(spec: ModelSpec) -> str:
@@ -90,7 +106,7 @@ def _settings(layer: LayerSpec) -> dict[str, Any]:
     settings = {key: _object(value) for key, value in layer.settings.items()}
     if layer.kind == "Reshape":
         settings["target_shape"] = tuple(settings["target_shape"])
-    if layer.kind in ("QDense", "NMPDense"):
+    if layer.kind in DENSE:
         settings["kernel_initializer"] = "zeros"  # its values are about to be replaced
     return {"name": _plain_name(layer.name), **settings}
 

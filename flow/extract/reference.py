@@ -21,6 +21,7 @@ from flow.extract.chain import Applied, input_shape, layers_of
 from flow.extract.design import require_numbers
 from flow.extract.float32 import FLOAT32_BITS, float32_exactness
 from flow.extract.layerwise import Exact, layerwise_outputs, reach
+from flow.extract.probability import quantizer_of
 from flow.extract.quiet import quiet
 
 Floats = NDArray[np.float64]
@@ -37,7 +38,13 @@ def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating])
     design = widths(design)
     inexact = float32_exactness(design)
     shaped = shaped_inputs(model, inputs, design)
-    found = layerwise_outputs(layers_of(model), shaped) if inexact else Exact.of(_predict(model, shaped))
+    real = design.source.get("real") or []
+    whole = bool(design.source.get("probability"))
+    path = layers_of(model)
+    found = layerwise_outputs(path, shaped, real, whole) if inexact else Exact.of(_predict(model, shaped, whole))
+    if whole:
+        quantizer = quantizer_of(final_function(path[-1]) or "sigmoid")
+        found = Exact(quantizer.from_float(found.floats()), [quantizer.format.frac] * found.mantissas.shape[1])
     integers = evaluate(design, quantize_inputs(design, np.asarray(inputs, np.float32)))
     if design.head == "argmax":
         found = Exact(argmax(found.mantissas, tuple(Fixed(True, 1, f) for f in found.fracs)), [0])
@@ -67,9 +74,9 @@ def keras_outputs(
 ) -> Floats:
     """The model's logits (vectors x outputs) for float inputs (vectors x elements), which are taken as float32.
 
-    A final softmax is left out, as in the design. Give ``design`` for a model that does not quantize its own inputs:
-    they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by one with exact
-    sums instead of by ``model.predict``.
+    A final softmax, sigmoid or tanh is left out, as in the design. Give ``design`` for a model that does not quantize
+    its own inputs: they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by
+    one with exact sums instead of by ``model.predict``.
     """
     shaped = shaped_inputs(model, inputs, design)
     return layerwise_outputs(layers_of(model), shaped).floats() if exact else _predict(model, shaped)
@@ -90,8 +97,8 @@ def shaped_inputs(model: Any, inputs: NDArray[np.floating], design: Design | Non
     return inputs.reshape(len(inputs), *shape)
 
 
-def _predict(model: Any, shaped: NDArray[np.float32]) -> Floats:
-    with quiet(), _logits(model, layers_of(model)) as ending:
+def _predict(model: Any, shaped: NDArray[np.float32], whole: bool = False) -> Floats:
+    with quiet(), contextlib.nullcontext(model) if whole else _logits(model, layers_of(model)) as ending:
         batches: Any = ending.predict(shaped, batch_size=BATCH, verbose=0)
     outputs = np.asarray(batches, np.float64).reshape(len(shaped), -1)
     if not np.isfinite(outputs).all():
@@ -109,7 +116,7 @@ def _logits(model: Any, path: list[Applied]) -> Iterator[Any]:
     if not path:
         raise ModelError(f"model {model.name} has no layers")
     last = path[-1]
-    if not is_softmax(last):
+    if final_function(last) is None:
         yield model
         return
     import keras
@@ -124,6 +131,9 @@ def _logits(model: Any, path: list[Applied]) -> Iterator[Any]:
         last.layer.activation = softmax
 
 
-def is_softmax(applied: Applied) -> bool:
-    """Whether the layer ends in a softmax."""
-    return applied.kind == "Softmax" or getattr(getattr(applied.layer, "activation", None), "__name__", "") == "softmax"
+def final_function(applied: Applied) -> str | None:
+    """The function at the end of a layer that a design leaves out: softmax, sigmoid or tanh."""
+    if applied.kind == "Softmax":
+        return "softmax"
+    name = getattr(getattr(applied.layer, "activation", None), "__name__", None)
+    return name if name in ("softmax", "sigmoid", "tanh") else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-# These change nothing at inference; the order of a flattened signal is that of the memory, as in NumPy.
-IGNORED = frozenset(
-    "InputLayer Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
-    "ActivityRegularization Flatten Reshape".split()
-)
+from keras_models.layers.inactive import INACTIVE
+
+# These change no value; the order of a flattened signal is that of the memory, as in NumPy.
+IGNORED = INACTIVE | {"InputLayer", "Flatten", "Reshape"}
 ATTENTION = ("TokenAttention", "MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention")
-DENSE = ("NMPDense", "QDense")
+DENSE = ("NMPDense", "QDense", "QDenseBatchnorm")
 _REPLACE = "replace it with NMPDense or QDense"
 _CODEBOOK = f"has weights from a codebook of free values, which have no integer form: {_REPLACE}"
 _REMEDIES = {
@@ -20,10 +19,6 @@ _REMEDIES = {
     "Normalization": "scales floats: do it in the preprocessing, before the first quantizer",
     "LayerNormalization": "divides by its data: use BatchNormalization with power-of-two scales, or none",
     "QAdaptiveActivation": "adapts to the data it sees: freeze it into a QActivation",
-    "QDenseBatchnorm": (
-        "is a QDenseBatchnorm, which is not accepted yet: fold gamma / sqrt(variance + epsilon) into its kernel and"
-        " bias and give both to a QDense with the same quantizers"
-    ),
     "Sequential": "is a model inside the model: add its layers one by one instead",
     "Functional": "is a model inside the model: add its layers one by one instead",
     "Model": "is a model inside the model: add its layers one by one instead",

@@ -12,7 +12,7 @@ from flow.extract.chain import Applied, layers_of
 from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Softmax
 from flow.extract.quiet import quiet
 from flow.extract.read import steps_of
-from flow.extract.reference import BATCH, is_softmax, shaped_inputs
+from flow.extract.reference import BATCH, final_function, shaped_inputs
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def keras_values(model: Any, design: Design, inputs: NDArray[np.floating]) -> li
     places = _places(path)
     wanted = [path[place].layer for place in places if place is not None]
     last = path[-1].layer
-    own_softmax = places[-1] == len(path) - 1 and is_softmax(path[-1])
+    own_softmax = places[-1] == len(path) - 1 and final_function(path[-1]) is not None
     with quiet():
         if own_softmax:
             softmax, last.activation = last.activation, keras.activations.linear

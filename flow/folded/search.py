@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from flow.core.errors import DesignError
 from flow.folded.allocate import fold
-from flow.folded.folding import Cost, Folding, Weights
+from flow.folded.folding import Cost, Folding, Prices
 from flow.folded.lowering import Lowered
 from flow.parts.catalog import Part
 
@@ -40,7 +40,7 @@ def smallest(lowered: Lowered, part: Part, interval: int) -> Folding:
     LUTs, block RAMs and DSP blocks are weighed by how scarce they are on the part, then once more with one of them
     made dearer, so that a full block RAM moves weights into LUTs and the other way round.
     """
-    base = Weights(1 / max(part.lut, 1), 1 / max(part.bram18, 1), 1 / max(part.dsp, 1))
+    base = Prices(1 / max(part.lut, 1), 1 / max(part.bram18, 1), 1 / max(part.dsp, 1))
     tries = [
         (base, False, "weighed by what is scarce on the part"),
         (replace(base, bram18=4 * base.bram18), False, "block RAM is scarce: small memories lie in LUTs"),
@@ -48,8 +48,8 @@ def smallest(lowered: Lowered, part: Part, interval: int) -> Folding:
         (replace(base, lut=4 * base.lut), True, "LUTs are scarce: wide products use DSP blocks"),
     ]
     first: Folding | None = None
-    for weights, dsp, why in tries:
-        found = fold(lowered, interval, weights, dsp)
+    for prices, dsp, why in tries:
+        found = fold(lowered, interval, prices, dsp)
         found = replace(found, reason=f"cheapest within {interval} cycles per vector; {why}")
         if fits(found.cost, part):
             return found

@@ -35,7 +35,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.states: dict[str, tuple[str, float, float]] = {}
-        self.told: dict[str, tuple[str, float]] = {}
+        self.reported: dict[str, tuple[str, float]] = {}
         self.guard = threading.Lock()
         self.live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=True)
 
@@ -64,20 +64,20 @@ class Progress:
         now = time.monotonic()
         with self.guard:
             start = self.states[step][1] if step in self.states else now
-            due = now - self.told.get(step, ("", start))[1] >= _TELL_S
+            due = now - self.reported.get(step, ("", start))[1] >= _TELL_S
             if self.console.is_terminal or due:
-                self.told[step] = (what, now)
+                self.reported[step] = (what, now)
         if due and not self.console.is_terminal:
             self.console.print(f"{TITLES.get(step, step)}: {now - start:.0f} s, {what}", markup=False)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))
         with self.guard:
-            states, told = dict(self.states), dict(self.told)
+            states, reported = dict(self.states), dict(self.reported)
         for step, (state, start, last) in states.items():
             end = time.monotonic() if state == "running" else last
             note = "unchanged" if state == "cached" else f"{end - start:.1f} s"
-            what = told[step][0] if state == "running" and step in told else ""
+            what = reported[step][0] if state == "running" and step in reported else ""
             table.add_row(_MARKS[state], TITLES.get(step, step), f"[dim]{note}[/]", Text(what[:_TELL_WIDTH], "dim"))
         return table
 
@@ -149,8 +149,8 @@ def _scores(console: Console, report: dict[str, Any]) -> None:
         return
     console.print(f"{score['metric']} of the integer design on {score['rows']} test rows of {score['data']}: "
                   f"[bold]{score['value']:.4f}[/]")  # fmt: skip
-    told = "none, the build started from a design.json" if own is None else f"[bold]{own['value']:.4f}[/]"
-    console.print(f"{score['metric']} of the Keras model on the same rows: {told}")
+    value = "none, the build started from a design.json" if own is None else f"[bold]{own['value']:.4f}[/]"
+    console.print(f"{score['metric']} of the Keras model on the same rows: {value}")
     console.print(f"inputs of both: {_PREPARED[report['preprocessing']]}")
 
 

@@ -94,7 +94,7 @@ def main(
     OUT/NAME gets trials.csv, front.csv, front.json and front.html; the same command, or just the name, goes on after a
     kill. The score that is searched for is that of the validation rows; the test rows' is reported beside it.
 
-    Exit status: 0 when all went well, 1 for an error you can mend, 2 for wrong usage, 3 for a mismatch of engines, 130
+    Exit status: 0 when all went well, 1 for an error you can fix, 2 for wrong usage, 3 for a mismatch of engines, 130
     when interrupted.
     """
     given = {

@@ -34,7 +34,7 @@ def run_rtl(
     """Simulate the RTL in ``rtl`` with the ports that ``report`` (csynth.xml) lists, in an emptied ``work``.
 
     Latency and interval are judged where the report states them for one pipeline with parallel ports; those of dataflow
-    and streams are estimates, so only what was seen is told. Raises DesignError for ports or formats that cannot be
+    and streams are estimates, so what was seen is only reported. Raises DesignError for ports or formats that cannot be
     simulated.
     """
     if not report.is_file():

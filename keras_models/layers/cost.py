@@ -17,8 +17,8 @@ from keras_models.layers.counts import (
     luts_of_export,
 )
 from keras_models.layers.export import export_integer, precision_layers
-from keras_models.quantize.exact import column_sum, linear_log2, with_gradient
-from keras_models.quantize.quantizers import Format, WeightQuantizer
+from keras_models.quantizers.exact import column_sum, linear_log2, with_gradient
+from keras_models.quantizers.learned import Format, WeightQuantizer
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,7 @@ Tensor = Any
 
 
 def _count_digits(integers: Tensor) -> Tensor:
-    """`signed_digits` of int32 tensors from 0 to 2^15, as float32: bits counted by arithmetic, no table."""
+    """`nonzero_digits` of int32 tensors from 0 to 2^15, as float32: bits counted by arithmetic, no table."""
     x = ops.bitwise_xor(integers, integers * 3)
     x = ops.bitwise_and(ops.bitwise_or(x, ops.right_shift(x, 1)), 0x15555)  # of two adjacent bits at most one is set
     x = ops.bitwise_and(x, 0x13333) + ops.bitwise_and(ops.right_shift(x, 2), 0x3333)

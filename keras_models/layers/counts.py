@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_models.digits import nonzero_digits
+
 # Fitted to what this project's generator makes of models trained on ten data sets with 100 to 2,000 LUTs; how well is
 # measured by benchmarks/cost_model.py.
 LUT_PER_BIT = 0.437  # of a digit, per bit of the input it adds: rows of carry chains take three bits and leave one
@@ -23,16 +25,10 @@ _TABLE_GROWTH = 0.461  # of log2 of that, per input bit beyond what one LUT take
 _LUT_INPUTS = 6
 
 
-def signed_digits(integers: np.ndarray) -> np.ndarray:
-    """Number of nonzero digits of each integer in canonical signed digit form (0 for 0)."""
-    magnitude = np.abs(np.asarray(integers, np.int64)).astype(np.uint64)
-    return np.bitwise_count(magnitude ^ (magnitude * np.uint64(3))).astype(np.int64)
-
-
 def layer_luts(weights: np.ndarray, input_bits: np.ndarray, output_bits: np.ndarray | None) -> float:
     """Estimated LUTs of one integer dense layer (inputs, units) with its activation quantizer, if any."""
     input_bits = np.asarray(input_bits, np.float64)
-    digits = signed_digits(weights) * (input_bits > 0)[:, None]
+    digits = nonzero_digits(weights) * (input_bits > 0)[:, None]
     alive = np.ones(weights.shape[1], bool) if output_bits is None else np.asarray(output_bits) > 0
     digits = digits * alive
     sums = (np.abs(weights) * (digits > 0) * np.ldexp(1.0, input_bits.astype(int))[:, None]).sum(axis=0)

@@ -136,7 +136,7 @@ def hidden_sizes(text: str) -> tuple[int, ...]:
 
 def _bit_sets(options: argparse.Namespace) -> dict[str, Any]:
     from keras_models.methods.catalog import bit_sets
-    from keras_models.quantize.precision import BitLadder
+    from keras_models.quantizers.precision import BitLadder
 
     try:
         found = bit_sets(options.weight_bits, options.activation_bits)
@@ -153,15 +153,18 @@ def method_and_spec(
     """The training method for the chosen model and what it needs to build it; ``X`` are training inputs."""
     from keras_models.methods import catalog
 
-    common: tuple[Any, ...] = (X.shape[-1], sizes_of(options), outputs, options.mode, bits_of(options), options.seed, X)
+    common: dict[str, Any] = {
+        "inputs": X.shape[-1], "hidden": sizes_of(options), "outputs": outputs, "mode": options.mode,
+        "bits": bits_of(options), "seed": options.seed, "calibration": X, "weights_only": options.weights_only,
+    }  # fmt: skip
     if options.model == "mlp":
         return catalog.METHODS[options.method], catalog.ModelSpec(
-            *common, weights_only=options.weights_only,
-            dense=_bit_sets(options) | {"cost": options.cost},
+            **common, dense=_bit_sets(options) | {"cost": options.cost},
         )  # fmt: skip
     from keras_models.methods import tabformer
 
     categories = tuple(len(levels) for _, levels in preprocessing.categorical)
-    shape = (options.window, options.heads, options.blocks)
-    spec = tabformer.TabSpec(*common, categories, *shape, weights_only=options.weights_only)
+    spec = tabformer.TabSpec(
+        **common, categories=categories, window=options.window, heads=options.heads, blocks=options.blocks
+    )
     return tabformer.METHODS[options.method], spec

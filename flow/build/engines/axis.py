@@ -26,7 +26,7 @@ from flow.verify.simulate import outcome_json
 
 PHASES = (
     "registers", "full rate", "stalls", "held output", "malformed", "resets",
-    "register traffic", "long stalls", "long packets", "resets anywhere",
+    "register traffic", "every address", "long stalls", "long packets", "resets anywhere",
 )  # fmt: skip
 LONG_CYCLES = 20_000  # of each of the bench's long phases
 _TIMEOUT_S = 3600.0

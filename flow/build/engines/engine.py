@@ -51,7 +51,7 @@ class Engine:
 
     ``require`` finds its tools in the build's first second and raises ToolNotFound. ``wanted`` says from the options
     whether it runs, by default whether ``--engines`` has it. ``run`` returns a result for each engine of the module, or
-    none where it leaves itself out; it raises FlowError for what the user can mend, never for a mismatch.
+    none where it leaves itself out; it raises FlowError for what the user can fix, never for a mismatch.
     """
 
     name: str

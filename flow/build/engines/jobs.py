@@ -39,7 +39,7 @@ def run_hardware_engines(build: Build) -> None:
     with build.steps.timed("rtl"):
         hardware = _hardware(build)
         rtl = hardware.rtl
-        bench = describe(build.design, rtl)
+        bench, build.names = describe(build.design, rtl), rtl.names
         plan.mirror({**rtl.files, "files.f": "".join(f"{name}\n" for name in rtl.files)}, build.options.out / "rtl")
         plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
     build.hardware = hardware

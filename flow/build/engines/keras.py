@@ -30,13 +30,14 @@ def _run(build: Build) -> Sequence[EngineResult]:
     beside = off_grid(design.inputs, _OFF_GRID_VECTORS, build.options.seed)
     inputs = np.concatenate([exact, beside, *([] if test is None else [test.inputs])])
     scored = "" if test is None else f"{test.task} {hashlib.sha256(test.targets.tobytes()).hexdigest()}"
-    key = digest_of("keras 4", model.digest, to_json(design), inputs.tobytes(), scored)
+    key = digest_of("keras 5", model.digest, to_json(design), inputs.tobytes(), scored)
 
     def work() -> dict[str, Any]:
-        from flow.extract import compare_with_keras, predictions  # imports Keras
+        from flow.extract import compare_with_keras, ends_in, predictions  # imports Keras
 
         compared = compare_with_keras(model.keras(), design, inputs)
-        own = None if test is None else test.score(predictions(model.keras(), test.inputs), "logits")
+        head = "probability" if ends_in(model.keras()) == "sigmoid" else "logits"
+        own = None if test is None else test.score(predictions(model.keras(), test.inputs), head)
         return {"compared": asdict(compared), "score": own}
 
     result: Mapping[str, Any] = build.steps.run("keras", key, work)

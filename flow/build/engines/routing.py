@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from flow.bench.description import Bench
@@ -42,8 +41,7 @@ def run_route(build: Build, bench: Bench) -> None:
     def work() -> dict[str, Any]:
         plan.fresh_folder(folder)
         layers = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
-        rtl = {Path(s).name: (out / s).read_text() for s in bench.sources}
-        name = cell_namer(netlist, bench.top, layers, rtl)
+        name = cell_namer(netlist, bench.top, layers, build.names)
         routed = route(folder, netlist, bench.top, options.part, options.clock_period_ns, _TIMEOUT_S, name)
         return {**asdict(routed), "version": nextpnr.version(folder)}
 

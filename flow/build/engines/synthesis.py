@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from flow.build.engines.engine import Made
@@ -31,17 +30,17 @@ def synthesize(made: Made) -> None:
     def work() -> dict[str, Any]:
         plan.fresh_folder(out / "synth")
         yosys.synthesize(out / "synth", script, _TIMEOUT_S)
-        found = read_netlist(out / "synth" / "netlist.json", bench.top)
+        found = read_netlist(out / "synth" / "netlist.json", bench.top, build.options.part.family.routed)
         return {**asdict(Synthesis(found.resources, found.longest_path, _usage(made)))}
 
-    key = digest_of("synthesis 8", made.rtl_digest, script, yosys.version())
+    key = digest_of("synthesis 9", made.rtl_digest, script, yosys.version())
     kept: Mapping[str, Any] = build.steps.run("synthesis", key, work, ("synth",))
     resources, path = Resources(**kept["resources"]), TimingPath(**kept["path"])
     build.facts.synthesis = Synthesis(resources, path, kept["usage"])
 
 
 def _usage(made: Made) -> dict[str, Any]:
-    """The netlist's LUTs by neuron or, folded, by group. XLS merges layers: nothing can be told of its logic."""
+    """The netlist's LUTs by neuron or, folded, by group. XLS merges layers: nothing can be said of its logic."""
     build, bench, out = made.build, made.bench, made.build.options.out
     netlist = out / "synth" / "netlist.json"
     if build.options.rtl_engine != "own":
@@ -50,4 +49,4 @@ def _usage(made: Made) -> dict[str, Any]:
     if folding is not None:
         return folded_usage(netlist, bench.top, {la.name: [g.coding for g in la.groups] for la in folding.layers})
     outputs = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
-    return lut_usage(netlist, bench.top, outputs, {Path(s).name: (out / s).read_text() for s in bench.sources})
+    return lut_usage(netlist, bench.top, outputs, build.names)

@@ -8,7 +8,7 @@ from functools import partial
 from flow.core.design import Design, layer_output_formats
 from flow.parallel.graph import LayerGraph
 from flow.proof.text.argmax import prove_argmax
-from flow.proof.text.cells import ROW, Row
+from flow.proof.text.cells import ROW, SUM, Row
 from flow.proof.text.findings import Fault, Finding, Unread
 from flow.proof.text.layer import prove_layer
 from flow.proof.text.nets import Cell
@@ -41,7 +41,11 @@ def prove_text(
     by_name = dict(zip(names, stages, strict=True))
     findings = _decided(TOP, lambda: prove_top(modules[top], by_name))
     row = next((text for text in files.values() if _declares(text, ROW)), "")
-    cells: dict[str, Cell] = {ROW: Row(lambda width, result: prove_row(row, width, result))} if row else {}
+    cells: dict[str, Cell] = {
+        name: Row(name, lambda module, width, result: prove_row(row, width, result, module))
+        for name in (ROW, SUM)
+        if row
+    }
     for index, name in enumerate(names):
         layer = graphs[index].name if index < len(graphs) else HEAD
         if name not in modules:
