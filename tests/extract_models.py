@@ -19,7 +19,9 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
     import keras
     import qkeras
 
+from flow.api.trace import traced
 from flow.bench.vectors import off_grid
+from flow.core.design import Design
 from flow.core.errors import FlowError
 from flow.core.passes.widths import widths
 from flow.extract import compare_with_keras, extract, float32_exactness, keras_outputs
@@ -154,6 +156,14 @@ def compare(seed: int) -> None:
     if not float32_exactness(design):
         whole = keras_outputs(model, inputs, design)
         assert np.array_equal(whole, keras_outputs(model, inputs, design, exact=True)), seed
+        same_layers(model, design, inputs)
+
+
+def same_layers(model: keras.Model, design: Design, inputs: np.ndarray) -> None:
+    """Raise AssertionError unless every layer of the design has the values of a Keras layer."""
+    trace = traced(design, inputs, model)
+    for layer in (trace.inputs, *trace.values()):
+        assert layer.keras is not None and not layer.differs.any(), (layer.name, layer.keras_layer)
 
 
 KERNELS = {

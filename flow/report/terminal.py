@@ -17,7 +17,8 @@ class SafeConsole(Console):
     """A console on standard output that shows the control characters of what it prints, and obeys none of them."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(file=getattr(sys.stdout, "inner", sys.stdout), highlight=False, **settings)
+        file = getattr(sys.stdout, "inner", sys.stdout)
+        super().__init__(file=file, highlight=False, force_jupyter=False, **settings)  # plain lines in notebooks too
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Rich's segments, their text made visible; those that are control codes of Rich's own stay."""
