@@ -16,7 +16,7 @@ from flow.core.design import Design, Layer, Neuron
 from flow.core.evaluate import evaluate, evaluate_layer
 from flow.core.fixed import Fixed, Quantizer
 from flow.core.passes.widths import widths
-from flow.emit.rtl.rows import ROW_FILE, has_chain, row_lines, row_module
+from flow.emit.rtl.rows import ROW_FILE, has_chain, row_lines, row_modules
 from flow.emit.rtl.testbench import describe
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
@@ -197,7 +197,7 @@ endmodule
 def test_the_row_primitive_is_the_sum_of_its_operands(width, form, tmp_path):
     rng = np.random.default_rng(width)
     masks = [f"{width}'d{rng.integers(0, 1 << width)}" for _ in range(3)]
-    (tmp_path / ROW_FILE).write_text(row_module(FORMS.get(form, XC7)))
+    (tmp_path / ROW_FILE).write_text(row_modules(FORMS.get(form, XC7))[ROW_FILE])
     (tmp_path / "bench.v").write_text(ROW_BENCH.format(width=width, result=width + 2 - width % 2, masks=masks))
     sources = [ROW_FILE, "bench.v"]
     if form != "simulated":
@@ -242,5 +242,5 @@ def test_auto_counts_the_luts_of_rows(share, architecture, monkeypatch):
     design = widths(layer(np.random.default_rng(2).choice([-1, 1], (16, 8))))
     part, graphs = resolve("xc7z020"), build_graphs(design)
     assert {node.kind for node in graphs[0].nodes} == {"input", "row"}
-    monkeypatch.setattr(choice, "_PARALLEL_SHARE", share * graph_luts(graphs[0]) / part.lut)
+    monkeypatch.setattr(choice, "PARALLEL_SHARE", share * graph_luts(graphs[0]) / part.lut)
     assert choice.choose(design, part, 10.0).architecture == architecture

@@ -199,6 +199,7 @@ def test_a_second_driver_or_declaration_is_refuted(net, statement):
     assert any(f.refuted and f.layer == "last" for f in findings(net, files))
 
 
+@pytest.mark.tool
 def test_random_mutants_are_refused_unless_they_are_equivalent(tmp_path):
     """What is proved computes the design in Icarus, on every vector; what Icarus sees differ is not proved."""
     judged = {"equal": 0, "different": 0, "refused": 0}

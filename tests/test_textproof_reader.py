@@ -16,7 +16,7 @@ from flow.build.options import Options
 from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.fixed import Fixed, Quantizer
-from flow.emit.rtl.rows import row_module
+from flow.emit.rtl.rows import row_modules
 from flow.parts.catalog import resolve
 from flow.parts.family import XC7, XCU
 from flow.proof.text.cells import PRIMITIVES, ROW, SUM
@@ -142,7 +142,7 @@ def test_primitives_compute_what_the_library_says(name, tmp_path):
 @pytest.mark.parametrize("name", [ROW, SUM])
 @pytest.mark.parametrize("family", [XC7, XCU, GENERIC], ids=lambda f: f.name)
 def test_rows_are_proved_for_every_width_and_mask(family, name):
-    text = row_module(family)
+    text = "\n".join(row_modules(family).values())
     for width in (1, 2, 3, 4, 5, 7, 8, 9, 16, 24):
         assert all(prove_row(text, width, result, name) == "" for result in {1, width, width + 1, width + 2})
 
@@ -162,9 +162,32 @@ ROW_FAULTS = [
 
 @pytest.mark.parametrize(("pattern", "replacement", "where"), ROW_FAULTS)
 def test_a_fault_in_either_form_of_the_row_is_found(pattern, replacement, where):
-    text, found = re.subn(pattern, lambda _: replacement, row_module(XC7), count=1)
+    text, found = re.subn(pattern, lambda _: replacement, "\n".join(row_modules(XC7).values()), count=1)
     assert found
     assert where in prove_row(text, 15, 17)
+
+
+SUM_FAULTS = [
+    (r"\.c\(c\), \.d\(1'b0\)", ".c(c), .d(1'b1)"),
+    (r"\.a\(a\), \.b\(b\), \.c\(c\), \.d", ".a(a), .b(b), .c(b), .d"),
+    (r"\.NB\(NB\), ", ""),
+    (r"\.Y\(Y\)", ".Y(W)"),
+    (
+        r"(nmp_sum #\(\n    parameter W = 4,\n    parameter Y = W \+ )2",
+        r"\g<1>1",
+    ),  # what an instance gets that gives no Y
+    (r"(nmp_sum[^;]*NA = )\{W\{1'b0\}\}", r"\1NB"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "replacement"), SUM_FAULTS)
+def test_a_fault_in_a_sum_is_found_and_its_row_is_none(pattern, replacement):
+    text = "\n".join(row_modules(XC7).values())
+    if not pattern.startswith("(nmp_sum"):
+        pattern = rf"((?s:module nmp_sum.*?)){pattern}"
+        replacement = rf"\1{replacement}"
+    text, found = re.subn(pattern, replacement, text, count=1)
+    assert found and prove_row(text, 7, 9, SUM) and not prove_row(text, 7, 9, ROW)
 
 
 def test_directives_choose_lines_as_a_tool_does():

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from flow.core.errors import DesignError
 from flow.emit.layout import instance, statement
 from flow.emit.rtl.expressions import Value, literal, part
-from flow.emit.templates import render
+from flow.emit.templates import render, static
 from flow.parallel.graph import ZERO, Bit, Node, row_start
 from flow.parts.family import Family
 
-ROW_FILE = "nmp_row.v"
 LANES = 3
 _ROW, _SUM = "nmp_row", "nmp_sum"  # with and without the two single bits at the end of the chain
+ROW_FILE, SUM_FILE = f"{_ROW}.v", f"{_SUM}.v"
 Lane = list[Bit]
 
 
@@ -32,9 +32,10 @@ def row_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
     return lines if not start else [*lines, *statement(f"{head} = {{{result}, {_vector(low, values)}}};")]
 
 
-def row_module(family: Family) -> str:
-    """The modules of a row's addition, from the primitives of ``family`` or, where none is known, a plain sum."""
-    return render("nmp_row.v.j2", carry=family.carry_bits, parts=family.title)
+def row_modules(family: Family) -> dict[str, str]:
+    """The modules of a row's addition by file, from primitives of ``family`` or, where it has none, a plain sum."""
+    row = render("nmp_row.v.j2", carry=family.carry_bits, parts=family.title)
+    return {ROW_FILE: row, SUM_FILE: static(SUM_FILE)}
 
 
 def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:

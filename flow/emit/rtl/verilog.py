@@ -14,7 +14,7 @@ from flow.emit.rtl.argmax import argmax_module
 from flow.emit.rtl.expressions import port_bits
 from flow.emit.rtl.layer import layer_module
 from flow.emit.rtl.names import HEAD_INSTANCE, LayerNames
-from flow.emit.rtl.rows import ROW_FILE, has_chain, row_module
+from flow.emit.rtl.rows import has_chain, row_modules
 from flow.emit.templates import render
 from flow.parallel.graph import LayerGraph
 from flow.parallel.pipelining import schedule
@@ -63,7 +63,7 @@ def emit_parallel(design: Design, graphs: Sequence[LayerGraph], clock_period_ns:
     slowest = 0.0
     signal = "in_data"
     if any(has_chain(node) for graph in graphs for node in graph.nodes):
-        files[ROW_FILE] = row_module(family)
+        files |= row_modules(family)
     for index, graph in enumerate(graphs):
         plan = schedule(graph, clock_period_ns, family.planned)
         module = f"{top}_{graph.name}"

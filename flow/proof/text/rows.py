@@ -27,7 +27,7 @@ _MOST_NODES = 300_000
 
 @lru_cache(maxsize=4096)
 def prove_row(text: str, width: int, result: int, name: str = ROW) -> str:
-    """Nothing where module ``name`` of ``nmp_row.v`` adds ``width`` columns to ``result`` bits, else what is wrong."""
+    """Nothing where module ``name`` of a text adds ``width`` columns to ``result`` bits, else what is wrong."""
     for macros in READINGS:
         try:
             module = _modules(text, macros)[name]
@@ -41,10 +41,10 @@ def prove_row(text: str, width: int, result: int, name: str = ROW) -> str:
 
 @lru_cache(maxsize=64)
 def _modules(text: str, macros: tuple[str, ...]) -> dict[str, Module]:
-    modules = {m.name: m for m in parse(preprocess(text, macros))}
-    if sorted(modules) != sorted((ROW, SUM)):
+    modules = parse(preprocess(text, macros))
+    if sorted(m.name for m in modules) != [ROW, SUM]:
         raise Unread(f"is not made of modules {ROW} and {SUM}")
-    return modules
+    return {m.name: m for m in modules}
 
 
 def _cells(text: str, module: Module) -> Mapping[str, Cell]:
