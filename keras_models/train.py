@@ -51,7 +51,8 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
     p.add_argument("--data", required=True, metavar="NAME|FILE", help="a known set or an .npz with X, y and split")
     p.add_argument("--out", required=True, type=Path, metavar="m.h5", help="model to write, .h5 or .keras")
     choice.add_options(p)
-    p.add_argument("--method", choices=METHOD_NAMES, default="nmp")
+    p.add_argument("--method", choices=METHOD_NAMES, default="nmp", metavar="NAME",
+                   help=f"one of {', '.join(METHOD_NAMES)}; default nmp")  # fmt: skip
     p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp")
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
