@@ -112,8 +112,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m keras_mo
 def _train(options: argparse.Namespace, alone: bool) -> None:
     """Check everything that can be checked before, then train."""
     check(options)
-    dataset = load_dataset(options.data, options.split_key, _columns(options.target_columns))
-    _check_writable(options.out)
+    dataset = load_dataset(options.data, options.split_key, columns_of(options.target_columns))
+    check_writable(options.out)
     check_place(options.out, options.front, options.pictures)
     remarks = label_remarks(dataset)
     choose_backend()
@@ -161,7 +161,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--front and --lut-budget exclude each other")
 
 
-def _columns(text: str | None) -> tuple[int, ...] | None:
+def columns_of(text: str | None) -> tuple[int, ...] | None:
+    """(0, 1) from "0,1"; raises `UsageError` for other text."""
     if text is None:
         return None
     try:
@@ -170,7 +171,8 @@ def _columns(text: str | None) -> tuple[int, ...] | None:
         raise UsageError(f"--target-columns {text!r}: give column numbers like 0,1") from None
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
+    """Raise `UsageError` where a model and the files beside it cannot be written."""
     if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
         raise OSError(f"--out {out}: folder {out.parent} does not exist or cannot be written")
     if len(os.fsencode(out.name)) + _MORE > os.pathconf(out.parent, "PC_NAME_MAX"):

@@ -230,7 +230,7 @@ def ending(*layers, **settings):
 
 REFUSED = {
     "plain dense": (lambda: chain(qact(IN), keras.layers.Dense(3, name="dense_2")),
-                    "layer dense_2 is a plain Dense: replace it with NMPDense or QDense"),
+                    r"layer dense_2, neuron 0: its weights are floats .*; quantize the model with --quantize"),
     "own layer": (lambda: chain(qact(IN), Adding(name="mine"), dense(3)), "layer mine is of type Adding"),
     "lambda": (lambda: chain(keras.layers.Lambda(lambda x: x, name="l")), "layer l is a Lambda"),
     "rescaling": (lambda: chain(keras.layers.Rescaling(0.5, name="r"), dense(3)), "layer r scales floats: do it in"),

@@ -31,4 +31,7 @@ ALL: dict[str, tuple[str, ...]] = {
 def settled(settings: Mapping[str, Any]) -> dict[str, Any]:
     """``settings`` with each known word spelled as it is here, whatever its case."""
     spelled = {name: {word.lower(): word for word in words} for name, words in ALL.items()}
-    return {name: spelled.get(name, {}).get(str(value).lower(), value) for name, value in settings.items()}
+    return {
+        name: spelled.get(name, {}).get(value.lower(), value) if isinstance(value, str) else value
+        for name, value in settings.items()
+    }

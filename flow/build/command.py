@@ -114,6 +114,10 @@ def main(
             help='Format of inputs the model does not quantize: s16.10, "ap_fixed<16,6>", or auto (by --data).'
         ),
     ] = None,
+    quantize: Annotated[
+        bool,
+        typer.Option("--quantize", help="Of a float model: choose formats, by --data where given."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
     waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,
     shell: Annotated[choices.Shell, typer.Option(help="Around the core: none, axis (AXI4-Stream) or pynq.")] = "none",
@@ -147,7 +151,8 @@ def main(
         options = Options.of(
             model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
             weights=weights, data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
-            vectors=vectors, clock_period_ns=clock_period_ns, head=head, input_format=input_format, seed=seed,
+            vectors=vectors, clock_period_ns=clock_period_ns, head=head, input_format=input_format,
+            quantize=quantize, seed=seed,
             waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
             results_per_second=results_per_second, route=route, rtl_engine=rtl_engine, shell=shell, lanes=lanes,
             bus_bits=bus_bits, layer=layer, hls_io=hls_io, strategy=strategy, reuse_factor=reuse_factor,

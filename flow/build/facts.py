@@ -93,6 +93,23 @@ class Synthesis:
     routed: RouteFacts | None = None
 
 
+@dataclass(frozen=True)
+class Quantization:
+    """How a float model was quantized: on which inputs, the format that was given for them, noise allowed, mean bits.
+
+    ``float_score`` is the float model's ``metric`` and ``value`` on the test part; None without data.
+    """
+
+    method: str
+    calibrated_on: str
+    input_format: str | None
+    noise: float | None
+    mean_weight_bits: float
+    mean_activation_bits: float | None
+    mean_input_bits: float
+    float_score: Mapping[str, Any] | None
+
+
 @dataclass
 class Facts:
     """All sections.
@@ -109,3 +126,4 @@ class Facts:
     vendor: VendorFacts | None = None
     xls: XlsFacts | None = None
     synthesis: Synthesis | None = None
+    quantization: Quantization | None = None

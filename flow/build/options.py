@@ -50,6 +50,7 @@ class Options:
     backend: str = "Vitis"
     head: str = "logits"
     input_format: str | None = None
+    quantize: bool = False
     seed: int = 0
     waveform: bool = False
     route: bool = False
@@ -127,7 +128,8 @@ class Options:
             "xls": "xls" in self.engines or self.rtl_engine == "xls",
         }
         folders = ("rtl", "sim", "synth", "netproof", *(name for name, is_asked in asked.items() if is_asked))
-        return ("design.json", "report.json", "report.html", "build.yml", UNFINISHED), folders
+        quantized = ("quantized.h5",) if self.quantize else ()
+        return ("design.json", "report.json", "report.html", "build.yml", UNFINISHED, *quantized), folders
 
     def _check_numbers(self) -> None:
         for option, value, least in (
@@ -162,6 +164,8 @@ class Options:
             return
         if self.model.suffix == ".json" and self.weights is None:
             raise UsageError("--layer is for Keras models; a design.json is built as it is")
+        if self.quantize:
+            raise UsageError("--quantize is for a whole float model; leave it out with --layer")
         if self.data:
             raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
         if self.preprocessing:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from flow.build.facts import HlsProject, NetlistProof, ShellFacts, VendorFacts, XlsFacts
+from flow.build.facts import HlsProject, NetlistProof, Quantization, ShellFacts, VendorFacts, XlsFacts
 from flow.build.state import Score
 from flow.core.compare import EngineResult
 from flow.folded.explanation import FoldingReport
@@ -159,6 +159,7 @@ class BuildReport:
     netlist_proof: NetlistProof | None = field(default=None, metadata=_ABSENT)
     vendor: VendorFacts | None = field(default=None, metadata=_ABSENT)
     xls: XlsFacts | None = field(default=None, metadata=_ABSENT)
+    quantization: Quantization | None = field(default=None, metadata=_ABSENT)
     schema: int = 1
 
     def to_json(self) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def report(build: Build) -> BuildReport:
         netlist_proof=facts.netlist_proof,
         vendor=facts.vendor,
         xls=facts.xls,
+        quantization=facts.quantization,
     )
 
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from flow.bench.vectors import make_vectors
 from flow.build.engines.jobs import run_hardware_engines, run_model_engines
 from flow.build.options import Options
+from flow.build.quantization import QuantizedFile
 from flow.build.state import Build, ModelFile, Score, Vectors
 from flow.core.design import Design, from_json, to_json
-from flow.core.errors import ModelError
+from flow.core.errors import ModelError, UsageError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.core.remarks import note, warning
 from flow.core.untrusted import MAX_JSON, read_text
@@ -46,7 +47,9 @@ def prepare(
             dataset = open_dataset(options.model, options.data, options.split_key, options.target_columns)
     preparation = choose_preparation(options.preprocessing, model.preprocessing(), dataset)
     chosen = None
-    if options.input_format == AUTO and dataset:
+    if options.quantize:
+        model = _quantized(options, steps, dataset, preparation)
+    elif options.input_format == AUTO and dataset:
         with steps.timed("format"):
             chosen = _choose_format(model, dataset, preparation)
         options = replace(options, input_format=str(chosen.format))
@@ -57,6 +60,16 @@ def prepare(
     build.say(*(note(str(text)) for text in (found if isinstance(found, list) else ())), *preparation.remarks)
     build.say(*(test.remarks if test else ()), *([note(chosen.text)] if chosen else ()))
     return build
+
+
+def _quantized(options: Options, steps: Steps, dataset: Dataset | None, preparation: Preparation) -> ModelFile:
+    """The float model of the options, quantized."""
+    if options.model.suffix == ".json":
+        raise UsageError("--quantize is for float models; a design.json is built as it is")
+    with steps.timed("quantize"):
+        model = QuantizedFile(options, dataset, preparation)
+        model.quantized  # noqa: B018  (the work of this step)
+    return model
 
 
 def _choose_format(model: ModelFile, dataset: Dataset, preparation: Preparation) -> Choice:
@@ -76,9 +89,15 @@ def perform(build: Build) -> None:
     if not build.steps.holds("model", key, ("design.json",)):
         plan.write_file(build.options.out / "design.json", to_json(build.design))
         build.steps.put("model", key, {}, ("design.json",))
+    quantized = build.model if isinstance(build.model, QuantizedFile) else None
+    if quantized is not None:
+        quantized.save(build.options.out)
+        build.facts.quantization = quantized.facts(build.test)
     run_model_engines(build)
     run_hardware_engines(build)
     _score(build)
+    if quantized is not None and build.facts.quantization is not None:
+        build.say(*quantized.remarks(build.facts.quantization, build.score))
 
 
 def _design_key(model: ModelFile, options: Options, preparation: Preparation) -> str:

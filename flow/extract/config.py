@@ -52,6 +52,7 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
         "scale",
         "folding_mode",
     ),
+    "Dense": ("units", "use_bias", "activation"),
     "QDense": ("units", "use_bias", "activation", "kernel_quantizer", "bias_quantizer"),
     "QActivation": ("activation",),
     "NMPDense": None,
@@ -183,7 +184,7 @@ def _check_sizes(shape: tuple[int, ...], layers: tuple[LayerSpec, ...]) -> None:
             shape = (math.prod(shape),)
         elif layer.kind == "Reshape":
             shape = _reshaped(layer, shape)
-        elif layer.kind in DENSE:
+        elif layer.kind in (*DENSE, "Dense"):
             units = layer.settings.get("units")
             if isinstance(units, bool) or not isinstance(units, int) or not 0 < units <= MAX_UNITS:
                 raise ModelError(f"layer {layer.name} has {units!r:.40} units; 1 to {MAX_UNITS} are possible")

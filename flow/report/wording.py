@@ -14,6 +14,7 @@ STEPS = 10  # steps of the colour ramp
 TITLES = {  # of a build's steps
     "model": "model to integer design",
     "data": "data set",
+    "quantize": "formats for the float model",
     "rtl": "adder graphs and Verilog",
     **{engine.name: engine.title for engine in ENGINES},
     "proof": "proof of the folded blocks",

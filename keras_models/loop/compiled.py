@@ -68,9 +68,17 @@ def optimizer_step(
 
 
 def task_loss(task: str, targets: Tensor, outputs: Tensor) -> Tensor:
-    """Mean squared error, or cross-entropy of logits with integer classes."""
+    """Mean squared error, or cross-entropy of logits with integer classes (rows,) or shares of classes (rows, outputs).
+
+    A single output is the logit of the second of two classes.
+    """
     if task == "regression":
         return ops.mean(ops.square(outputs - targets))
+    if len(targets.shape) == 2:
+        crossentropy = (
+            keras.losses.categorical_crossentropy if outputs.shape[1] > 1 else keras.losses.binary_crossentropy
+        )
+        return ops.mean(crossentropy(targets, outputs, from_logits=True))
     return ops.mean(keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True))
 
 

@@ -67,7 +67,9 @@ class FitResult:
 
 
 def score_of(task: str, outputs: np.ndarray, targets: np.ndarray) -> float:
-    """Accuracy of logits, or the mean squared error."""
+    """Accuracy of logits (one alone tells two classes by its sign), or the mean squared error."""
+    if task == "classification" and outputs.shape[1] == 1:
+        return float(((outputs[:, 0] > 0) == targets).mean())
     if task == "classification":
         return float((outputs.argmax(axis=1) == targets).mean())
     return float(np.mean(np.square(outputs.astype(np.float64) - targets)))
