@@ -68,7 +68,7 @@ def text(options: Options) -> str:
     for option in fields(options):
         value = getattr(options, option.name)
         if option.name == "part":
-            value = value.name
+            value = value.board or value.name
         elif option.name in ("engines", "vendor_steps"):
             value = ",".join(value) or "none"
         elif isinstance(value, Path):
