@@ -31,7 +31,7 @@ from keras_models import train
 from keras_models.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("train", "build", "sweep", "report", "hls-config", "hls-stock")
+COMMANDS = ("train", "quantize", "build", "sweep", "report", "hls-config", "hls-stock")
 NO_KERAS = """
 import sys
 
