@@ -17,6 +17,8 @@ from flow.extract.staircase import Line
 VECTORS = 400
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.* deprecated - use:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5:UserWarning"),
 ]
 
@@ -88,7 +90,7 @@ def test_what_cannot_be_exact_is_refused_truly():
         extract(model)
     with pytest.raises(ModelError, match="--head probability is for models that end in a sigmoid"):
         extract(family.family_model("norm"), head="probability")
-    with pytest.raises(ModelError, match=r"softmax takes all logits at once .* --head argmax"):
+    with pytest.raises(ModelError, match=r"softmax takes all logits at once, .* use --head argmax"):
         extract(family.family_model("norm at the end"), head="probability")
     with pytest.raises(ModelError, match="sees the inputs before any quantizer; state their format with --inp"):
         extract(family.family_model("norm at the inputs"))
