@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import strategies
-from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
+from test_folded_lowering import PRICES, folded_design, mixed_groups
 
 from flow.bench.bus_layout import layout_of
 from flow.core.design import Design, Layer
@@ -68,7 +68,7 @@ def test_no_line_of_a_folded_design_is_long():
         design = folded_design(seed, max_size=14) if seed < 5 else mixed_groups(seed, (40, 7), inputs=60)
         design = replace(design, head="argmax") if seed % 2 and len(design.output_formats) > 1 else design
         try:
-            rtl = emit_folded(fold(lower(design), (40, 300)[seed % 2], WEIGHTS, bool(seed % 3)), 10.0)
+            rtl = emit_folded(fold(lower(design), (40, 300)[seed % 2], PRICES, bool(seed % 3)), 10.0)
         except DesignError:
             continue  # the interval is too short for this design
         assert not long_lines(rtl.files)

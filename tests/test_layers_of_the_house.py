@@ -1,30 +1,13 @@
 """The import order of the house is kept: nothing reaches upwards, Keras is met in one place."""
 
-import ast
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import pytest
+
+from benchmarks.house import ROOT, arrows, depths, imports, modules
+
 HEAVY = ("keras", "tensorflow", "jax", "qkeras")
-
-
-def imports(path: Path, lazily: bool = True) -> set[str]:
-    """Names of modules a file imports; without ``lazily`` only those imported when it is loaded."""
-    tree = ast.parse(path.read_text())
-    nodes = ast.walk(tree) if lazily else iter(tree.body)
-    found = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)  # which may be modules
-    return found
-
-
-def modules(folder: str) -> dict[str, Path]:
-    files = (ROOT / folder).rglob("*.py")
-    return {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in files}
 
 
 def reaches(name: str, *prefixes: str) -> bool:
@@ -135,3 +118,29 @@ def test_help_needs_no_heavy_import():
         assert not [
             i for i in imports(path, lazily=False) if reaches(i, *HEAVY, "numpy", "hls4ml", "optuna", "distributed")
         ], name
+
+
+def test_the_graph_of_packages_has_no_circle_and_one_is_found():
+    graph = arrows(all_modules())
+    assert depths(graph)["flow.core"] < depths(graph)["flow.emit"] < depths(graph)["flow.build"]
+    with pytest.raises(ValueError, match=r"a circle of imports: flow\.core, flow\.emit"):
+        depths({"flow.core": {"flow.emit": 1}, "flow.emit": {"flow.core": 2}, "sim": {}})
+
+
+def paths_named(text: str) -> set[str]:
+    """Files and folders of the project that a page names in backquotes; a bare name lies beside the one before it."""
+    found, beside = set(), Path()
+    for name in re.findall(r"`([\w./-]+)`", text):
+        if re.match(r"(flow|keras_models|sim|tests|benchmarks|scripts|hls_templates|docs)/", name):
+            found.add(name)
+            beside = Path(name) if name.endswith("/") else Path(name).parent
+        elif re.fullmatch(r"\w+\.py", name):
+            found.add((beside / name).as_posix())
+    return found
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/extend.md", "docs/files.md", "CONTRIBUTING.md"])
+def test_every_path_that_a_page_names_exists(page):
+    named = paths_named((ROOT / page).read_text())
+    assert not [name for name in sorted(named) if not (ROOT / name).exists()], page
+    assert paths_named("`flow/core/design.py`, `gone.py`") == {"flow/core/design.py", "flow/core/gone.py"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import strategies
-from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
+from test_folded_lowering import PRICES, folded_design, mixed_groups
 
 from flow.bench.bus_layout import layout_of
 from flow.core.errors import DesignError
@@ -61,7 +61,7 @@ def test_folded_cores(seed, tmp_path):
     design = with_head(folded_design(seed, max_size=14) if seed < 7 else mixed_groups(seed, (14, 7)), seed)
     for interval in (400, 30, 20):
         try:
-            rtl = emit_folded(fold(lower(design), interval, WEIGHTS, bool(seed % 3)), 10.0)
+            rtl = emit_folded(fold(lower(design), interval, PRICES, bool(seed % 3)), 10.0)
         except DesignError:
             continue  # the interval is too short for this design
         assert warnings(tmp_path, write(tmp_path, rtl), rtl.top) == []

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import random_design
 
-from flow.core.errors import PartError
+from flow.build.architecture import choose
+from flow.core.errors import DesignError, PartError
 from flow.parts.catalog import boards, devices, resolve
+from flow.parts.family import FAMILIES, XC7, XCU, XCUP, Delays
 from flow.parts.foreign import what_it_is
 
 
@@ -120,3 +125,32 @@ def test_any_text_is_a_part_or_a_part_error(name: str) -> None:
         assert "\n" not in str(error)
     else:
         assert resolve(part.name).name == part.name
+
+
+def test_every_device_belongs_to_the_family_of_its_name() -> None:
+    found = {device: resolve(device).family for device in devices()}
+    assert set(found.values()) == set(FAMILIES)
+    assert all((family is XC7) == device.startswith("xc7") for device, family in found.items())
+    assert [d for d, family in found.items() if family is XCU] == ["xcku040", "xcku060", "xcku115"]
+
+
+def test_newer_families_are_faster_in_every_delay() -> None:
+    for delays in ("planned", "routed"):
+        for field in fields(Delays):
+            new, middle, old = (getattr(getattr(f, delays), field.name) for f in (XCUP, XCU, XC7))
+            assert new <= middle <= old and (old == 0 or new < old), field.name
+
+
+def test_each_family_is_planned_with_its_own_delays() -> None:
+    """A clock that 7 series needs registers for, or cannot meet at all, takes fewer on faster parts."""
+    design = random_design(3, max_size=9)
+    stages = [choose(design, resolve(name), 6.0, "parallel").rtl for name in ("xc7z020", "xcku040", "xczu3eg")]
+    latencies = [rtl.latency_cycles for rtl in stages]
+    assert latencies == sorted(latencies, reverse=True) and latencies[0] > latencies[-1]
+    paths = [choose(design, resolve(name), 40.0, "parallel").rtl.critical_path_ns for name in ("xc7z020", "xczu3eg")]
+    assert paths[1] < paths[0]
+    with pytest.raises(DesignError, match="ask for a longer --clock-period-ns"):
+        choose(design, resolve("xc7z020"), 2.5, "parallel")
+    assert choose(design, resolve("xczu3eg"), 2.5, "parallel").rtl.latency_cycles > 1
+    folded = [choose(design, resolve(name), 10.0, "folded").rtl for name in ("xc7z020", "xczu3eg")]
+    assert folded[1].critical_path_ns < folded[0].critical_path_ns
