@@ -145,7 +145,7 @@ def test_noise_is_what_was_asked_for_and_the_design_is_exact(seed: int, tmp_path
     model = nmp_model(calibration.at(2.0**-5))
     assert np.array_equal(model.predict(X[:64], verbose=0), calibration.at(2.0**-5).logits(X[:64]).astype(np.float32))
     result = compare_with_keras(model, widths(extract(model)), X[:300])
-    assert result["mismatches"] == 0, result
+    assert result.mismatches == 0, result
 
 
 def test_exact_ranges_hold_whatever_the_inputs_are(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_dense_on_a_grid_gets_in_as_it_is() -> None:
     for name in ("a", "b"):
         for variable in model.get_layer(name).weights:
             variable.assign(np.round(random.normal(0, 0.4, variable.shape) * 32) / 32)
-    assert compare_with_keras(model, widths(extract(model)), inputs())["mismatches"] == 0
+    assert compare_with_keras(model, widths(extract(model)), inputs()).mismatches == 0
     model.get_layer("b").kernel.assign(random.normal(size=(5, 3)))
     with pytest.raises(ModelError, match="layer b, neuron 0: its weights are floats"):
         extract(model)
