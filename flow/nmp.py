@@ -1,4 +1,4 @@
-"""``nmp train|build|sweep|report|hls-config|hls-stock``: the command lines under one name.
+"""``nmp train|quantize|build|sweep|report|hls-config|hls-stock``: the command lines under one name.
 
 Installed as a program, it finds its own packages whatever the folder holds in which it is started: ``python -m`` would
 take a ``flow.py`` there for this package.
@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from flow.report.command_line import Version
 
+_LEARNING = {"train": "keras_models.train", "quantize": "keras_models.quantize.command"}  # with `parser` and `main`
 _MODULES = {  # each with an `app`, imported when it is asked for
     "build": "flow.build.command",
     "sweep": "flow.sweep.command",
@@ -28,7 +29,7 @@ class _Commands(TyperGroup):
     """The sub-commands, each loaded on its first use: ``nmp -h`` stays instant."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return ["train", *_MODULES]
+        return [*_LEARNING, *_MODULES]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in _MODULES:
@@ -38,15 +39,14 @@ class _Commands(TyperGroup):
         return command
 
 
-class _Train(TyperCommand):
-    """``keras_models.train`` reads its own arguments, since training knows nothing of this package."""
+class _Learning(TyperCommand):
+    """A command of ``keras_models``, which reads its own arguments: training knows nothing of this package."""
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         from typer._click.shell_completion import CompletionItem
 
-        from keras_models.train import parser
-
-        words = [(o, action.help) for action in parser()._actions for o in action.option_strings]
+        parser = import_module(_LEARNING[str(self.name)]).parser()
+        words = [(option, action.help) for action in parser._actions for option in action.option_strings]
         return [CompletionItem(word, help=about) for word, about in words if word.startswith(incomplete)]
 
 
@@ -64,18 +64,20 @@ def nmp(version: Version = False) -> None:
     """Train Keras models in which every neuron learns its own precision, and build verified hardware of them."""
 
 
-@app.command(
-    cls=_Train,
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
-    add_help_option=False,
-    help="Train a model.",
-)
-def train(context: typer.Context) -> None:
-    """Hand the arguments on."""
-    from keras_models import train as training
+def _hand_on(context: typer.Context) -> None:
+    name = str(context.info_name)
+    sys.argv = [f"nmp {name}", *context.args]
+    raise typer.Exit(import_module(_LEARNING[name]).main(prog=f"nmp {name}"))
 
-    sys.argv = ["nmp train", *context.args]
-    raise typer.Exit(training.main(prog="nmp train"))
+
+for _name, _about in (("train", "Train a model."), ("quantize", "Quantize a float model.")):
+    app.command(
+        _name,
+        cls=_Learning,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+        add_help_option=False,
+        help=_about,
+    )(_hand_on)
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_models.data.labels import label_remarks
-from keras_models.data.loaders import DataError, Dataset, load_dataset
+from keras_models.data.loaders import Dataset, load_dataset
 from keras_models.data.preprocess import Preprocessing
-from keras_models.optional import remedy
 from keras_models.training import choice
 from keras_models.training.choice import UsageError, sizes_of
+from keras_models.training.ending import status_of
 from keras_models.training.output import check_place, write, write_run_pictures
 from keras_models.training.schedule import WARM_UP
 from keras_models.untrusted import MAX_JSON, one_line, read_text
@@ -51,7 +51,8 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
     p.add_argument("--data", required=True, metavar="NAME|FILE", help="a known set or an .npz with X, y and split")
     p.add_argument("--out", required=True, type=Path, metavar="m.h5", help="model to write, .h5 or .keras")
     choice.add_options(p)
-    p.add_argument("--method", choices=METHOD_NAMES, default="nmp")
+    p.add_argument("--method", choices=METHOD_NAMES, default="nmp", metavar="NAME",
+                   help=f"one of {', '.join(METHOD_NAMES)}; default nmp")  # fmt: skip
     p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp")
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
@@ -85,27 +86,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m keras_mo
     """
     options = parser(prog).parse_args(arguments)
     options.quiet = options.quiet or options.json
-    try:
-        with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
-            _train(options, arguments is None)
-        if options.json:
-            print(read_text(options.out.with_suffix(".train.json"), MAX_JSON), end="")
-    except UsageError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        return 2
-    except (DataError, OSError, ValueError) as error:
-        print(f"error: {one_line(str(error)) or type(error).__name__}", file=sys.stderr)
-        return 1
-    except ImportError as error:
-        told = remedy(error)
-        if told is None:
-            raise
-        print(f"error: {told}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"error: interrupted; {_left(options)}", file=sys.stderr)
-        return 130
-    return 0
+    return status_of(lambda: _reported(options, arguments is None), lambda: _left(options))
+
+
+def _reported(options: argparse.Namespace, alone: bool) -> None:
+    """Train; standard output is for the record alone where that is asked for."""
+    with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+        _train(options, alone)
+    if options.json:
+        print(read_text(options.out.with_suffix(".train.json"), MAX_JSON), end="")
 
 
 def _train(options: argparse.Namespace, alone: bool) -> None:

@@ -110,7 +110,7 @@ def test_the_verilog_predicts(hw, rows, tmp_path):
     file = next(p for p in (other / "rtl").iterdir() if "assign y[" in p.read_text() and "hidden" not in p.name)
     head, _, tail = file.read_text().rpartition("assign y[")
     file.write_text(f"{head}assign y[{tail.replace('= ', '= ~', 1)}")
-    planted = RtlModel(other, tmp_path / "work").outputs(quantize_inputs(hw.design, rows))
+    planted = RtlModel(other, tmp_path / "work").outputs([quantize_inputs(hw.design, rows)])
     assert (planted != np.rint(np.ldexp(expected, [f.frac for f in hw.design.output_formats]))).any()
 
 

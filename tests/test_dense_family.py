@@ -17,6 +17,8 @@ from flow.extract.staircase import Line
 VECTORS = 400
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.* deprecated - use:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5:UserWarning"),
 ]
 
@@ -26,7 +28,7 @@ def test_models_equal_their_designs(name):
     model = family.family_model(name)
     design = extract(model, input_format=family.FORMATS.get(name))
     result = compare_with_keras(model, design, family.family_inputs(VECTORS))
-    assert result["mismatches"] == 0, result
+    assert result.mismatches == 0, result
 
 
 def test_a_normalization_equals_its_definition_in_float64():
@@ -49,7 +51,7 @@ def test_a_step_one_sum_too_late_is_found(monkeypatch):
     model = family.family_model("norm")
     monkeypatch.setattr(_Resolver, "_neurons", late)
     result = compare_with_keras(model, extract(model), family.family_inputs(VECTORS))
-    assert result["mismatches"] > 0
+    assert result.mismatches > 0
 
 
 def test_sums_too_wide_for_float32_take_scales_as_real_numbers():
@@ -73,7 +75,7 @@ def test_probabilities_are_what_keras_answers_rounded_to_eight_bits(name):
     found = evaluate(design, quantize_inputs(design, inputs)) * 2.0 ** (8 - design.output_formats[0].frac)
     answers = model.predict(inputs, verbose=0).astype(np.float64)
     assert np.array_equal(found, np.rint(answers * 256))
-    assert compare_with_keras(model, design, inputs)["mismatches"] == 0
+    assert compare_with_keras(model, design, inputs).mismatches == 0
 
 
 def test_a_function_left_out_at_the_end_is_said():
@@ -88,7 +90,7 @@ def test_what_cannot_be_exact_is_refused_truly():
         extract(model)
     with pytest.raises(ModelError, match="--head probability is for models that end in a sigmoid"):
         extract(family.family_model("norm"), head="probability")
-    with pytest.raises(ModelError, match=r"softmax takes all logits at once .* --head argmax"):
+    with pytest.raises(ModelError, match=r"softmax takes all logits at once, .* use --head argmax"):
         extract(family.family_model("norm at the end"), head="probability")
     with pytest.raises(ModelError, match="sees the inputs before any quantizer; state their format with --inp"):
         extract(family.family_model("norm at the inputs"))

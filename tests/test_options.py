@@ -46,7 +46,7 @@ def test_engines_that_were_named_are_named_again(monkeypatch):
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        ({"head": "sigmoid"}, "--head sigmoid is not known; choose logits or argmax"),
+        ({"head": "sigmoid"}, "--head sigmoid is not known; choose logits, argmax or probability"),
         ({"rtl_engine": "hls"}, "--rtl-engine hls is not known; choose own or xls"),
         ({"architecture": "serial"}, "--architecture serial is not known; choose auto, parallel or folded"),
         ({"backend": "Quartus"}, "--backend Quartus is not known; choose Vitis or Vivado"),

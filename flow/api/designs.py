@@ -60,7 +60,7 @@ def evaluate(design: Design, X: ArrayLike) -> NDArray[Any]:
     """
     inputs = as_rows(X, len(design.inputs))
     parts = [
-        golden.evaluate(design, golden.quantize_inputs(design, inputs[start : start + _ROWS]))
+        golden.evaluate(design, golden.quantize_inputs(design, inputs[start : start + _ROWS], start))
         for start in range(0, max(len(inputs), 1), _ROWS)
     ]
     return as_real(design, np.concatenate(parts))

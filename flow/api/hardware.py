@@ -37,6 +37,7 @@ from keras_models.data.preprocess import Preprocessing
 
 ENGINES = ("integer", "verilator")
 _ROWS = 2048  # prepared at a time: they stay in the processor's cache
+_BLOCK = 1 << 16  # simulated at a time
 _turn = threading.Lock()  # builds of one process take turns: each may have to end all programs that it started
 
 
@@ -71,14 +72,18 @@ class Hardware:
         """
         if engine not in ENGINES:
             raise UsageError(f"engine {engine!r} does not predict; choose {' or '.join(ENGINES)}")
-        inputs = self._inputs(X, prepared)
+        rows = self._rows(X, prepared)
         if engine == "integer":
-            return evaluate(self.design, inputs)
-        return as_real(self.design, self._rtl.outputs(quantize_inputs(self.design, inputs)))
+            return evaluate(self.design, self._prepared(rows, prepared))
+        blocks = (
+            quantize_inputs(self.design, self._prepared(rows[start : start + _BLOCK], prepared), start)
+            for start in range(0, len(rows), _BLOCK)
+        )
+        return as_real(self.design, self._rtl.outputs(blocks))
 
     def trace(self, X: ArrayLike, prepared: bool = False) -> Trace:
         """Every layer's values for ``X``, as `predict` takes it, beside those of the Keras model where there is one."""
-        inputs = self._inputs(X, prepared)
+        inputs = self._prepared(self._rows(X, prepared), prepared)
         if self._model.is_design:
             return traced(self.design, inputs, None)
         if ModelFile(self._model.path, self._model.layer).digest != self._model.digest:
@@ -86,15 +91,17 @@ class Hardware:
         with missing_packages_told():
             return traced(self.design, inputs, self._model.keras())
 
-    def _inputs(self, X: ArrayLike, prepared: bool) -> NDArray[Any]:
-        applied = None if prepared else self.preprocessing
-        if applied is None:
-            return as_rows(X, len(self.design.inputs))
-        features = as_rows(X, applied.features)
+    def _rows(self, X: ArrayLike, prepared: bool) -> NDArray[Any]:
+        applied = self.preprocessing
+        return as_rows(X, len(self.design.inputs) if prepared or applied is None else applied.features)
+
+    def _prepared(self, rows: NDArray[Any], prepared: bool) -> NDArray[Any]:
+        """Model inputs of rows as they were given."""
+        applied = self.preprocessing
+        if prepared or applied is None:
+            return rows
         try:
-            blocks = [
-                applied.apply(features[start : start + _ROWS]) for start in range(0, max(len(features), 1), _ROWS)
-            ]
+            blocks = [applied.apply(rows[start : start + _ROWS]) for start in range(0, max(len(rows), 1), _ROWS)]
         except ValueError as exc:
             raise DataError(f"the preprocessing cannot be applied to X: {reason(exc)}") from None
         return np.concatenate(blocks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,6 @@ from flow.core.untrusted import MAX_JSON, MAX_OWN_JSON, read_text, refused
 from flow.files import plan
 from flow.tools.verilator import Model
 from flow.verify import simulate
-
-_ROWS = 1 << 17  # streamed at a time: bounds files and memory
 
 
 class RtlModel:
@@ -39,18 +39,28 @@ class RtlModel:
                 **{name: read_text(self._build / name, MAX_OWN_JSON) for name in sources},
             }
 
-    def outputs(self, mantissas: Ints) -> Ints:
-        """What the hardware answers (rows x outputs) to input mantissas (rows x inputs).
+    def outputs(self, blocks: Iterable[Ints]) -> Ints:
+        """What the hardware answers (rows x outputs) to input mantissas (rows x inputs), which come in blocks.
 
-        The first call takes the build's own model or, where that has none, some seconds to make one. Raises
-        ToolNotFound without Verilator or a C++ compiler, ToolFailed where the model breaks its protocol.
+        One block is simulated while the next is made. The first call takes the build's own model or, where that has
+        none, some seconds to make one. Raises ToolNotFound without Verilator or a C++ compiler, ToolFailed where the
+        model breaks its protocol.
         """
         bench, model = self._bench, self._ready()
+
+        def simulated(packed: vectors.Words) -> Ints:
+            return vectors.unpack(simulate.native_outputs(bench, packed, self._place / "run", model), bench.outputs)
+
         found = [np.zeros((0, len(bench.outputs)), np.int64)]
-        for start in range(0, len(mantissas), _ROWS):
-            packed = vectors.pack(mantissas[start : start + _ROWS], bench.inputs)
-            words = simulate.native_outputs(bench, packed, self._place / "run", model)
-            found.append(vectors.unpack(words, bench.outputs))
+        running: Future[Ints] | None = None
+        with ThreadPoolExecutor(1) as pool:
+            for mantissas in blocks:
+                packed = vectors.pack(mantissas, bench.inputs)
+                if running is not None:
+                    found.append(running.result())
+                running = pool.submit(simulated, packed)
+            if running is not None:
+                found.append(running.result())
         return np.concatenate(found)
 
     def _ready(self) -> Model:

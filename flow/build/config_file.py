@@ -50,7 +50,7 @@ def apply(context: typer.Context, path: Path, but: Collection[str]) -> None:
             try:
                 options[name].process_value(context, value)
             except typer.BadParameter as exc:
-                raise ValueError(exc.message.rstrip(".")) from None
+                raise ValueError(f"{value!r:.60}: {exc.message.removeprefix('Value error, ').rstrip('.')}") from None
     context.default_map = {**(context.default_map or {}), **found}
 
 
@@ -68,7 +68,7 @@ def text(options: Options) -> str:
     for option in fields(options):
         value = getattr(options, option.name)
         if option.name == "part":
-            value = value.name
+            value = value.board or value.name
         elif option.name in ("engines", "vendor_steps"):
             value = ",".join(value) or "none"
         elif isinstance(value, Path):

@@ -26,24 +26,29 @@ def as_read(values: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.where(small, np.float32(0), found) if small.any() else found
 
 
-def quantize_inputs(design: Design, values: NDArray[np.floating]) -> Ints:
+def quantize_inputs(design: Design, values: NDArray[np.floating], first: int = 0) -> Ints:
     """Float inputs (vectors x inputs), read as a prediction reads them, to the mantissas the hardware receives.
 
-    Infinities saturate. Raises DataError naming the vector and the input that is not a number.
+    Infinities saturate. Raises DataError naming the vector, counted from ``first``, and the input that is not a number.
     """
-    found = as_read(values)
-    if np.isnan(found).any():
-        row, column = (int(i) for i in np.argwhere(np.isnan(found))[0])
-        raise DataError(f"vector {row}, input {column} is not a number (NaN); give it a value or leave the vector out")
-    mantissas = np.zeros((len(found), len(design.inputs)), np.int64)
+    values = np.asarray(values)
+    mantissas = np.zeros((len(values), len(design.inputs)), np.int64)
+    kinds: list[tuple[slice | list[int], tuple[Ints, Ints, Ints, str]]] = []
     for rounding in {q.rounding for q in design.inputs}:
         columns = [i for i, q in enumerate(design.inputs) if q.rounding == rounding]
         own = [design.inputs[i] for i in columns]
-        frac = np.array([q.format.frac for q in own])
-        low, high = np.array([[q.low for q in own], [q.high for q in own]], np.int64)
-        for start in range(0, len(found), _ROWS):
-            rows = slice(start, start + _ROWS)
-            mantissas[rows, columns] = from_floats(found[rows, columns], frac, low, high, rounding)
+        frac, low, high = ([q.format.frac for q in own], [q.low for q in own], [q.high for q in own])
+        limits = (np.array(frac), np.array(low, np.int64), np.array(high, np.int64), rounding)
+        kinds.append((slice(None) if len(own) == len(design.inputs) else columns, limits))
+    for start in range(0, len(values), _ROWS):
+        rows = slice(start, start + _ROWS)
+        found = as_read(values[rows])
+        if np.isnan(found).any():
+            row, column = (int(i) for i in np.argwhere(np.isnan(found))[0])
+            where = f"vector {first + start + row}, input {column}"
+            raise DataError(f"{where} is not a number (NaN); give it a value or leave the vector out")
+        for place, limits in kinds:
+            mantissas[rows, place] = from_floats(found[:, place], *limits)
     return mantissas
 
 

@@ -111,16 +111,17 @@ def from_floats(
     value = np.asarray(value, np.float64)
     if np.isnan(value).any():
         raise DesignError("NaN cannot be quantized")
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         scaled = value * 2.0**frac
-    if rounding == "TRN":  # what underflows to nothing still lies on its side of 0
-        scaled = np.where((value != 0) & (np.abs(scaled) < _TINY), np.copysign(_TINY, value), scaled)
+        if rounding == "TRN":  # what underflows to nothing still lies on its side of 0
+            scaled = np.where((value != 0) & (np.abs(scaled) < _TINY), np.copysign(_TINY, value), scaled)
+        whole = np.rint(scaled) if rounding == "RND_CONV" else np.floor(scaled)  # rint takes halves to even numbers
+        if rounding == "RND":
+            whole += scaled - whole >= 0.5
+    if max(np.abs(low).max(initial=0), np.abs(high).max(initial=0)) < 1 << 53:  # limits that floats hold exactly
+        return np.asarray(np.clip(whole, low, high)).astype(np.int64)
     # Beyond every format, and still exact as a float and as int64; float limits of a wide format would be rounded.
-    scaled = np.clip(scaled, -(2.0**MAX_BITS), 2.0**MAX_BITS)
-    whole = np.rint(scaled) if rounding == "RND_CONV" else np.floor(scaled)  # rint takes a half to the even neighbour
-    rounded = whole.astype(np.int64)
-    if rounding == "RND":
-        rounded += scaled - whole >= 0.5
+    rounded = np.clip(whole, -(2.0**MAX_BITS), 2.0**MAX_BITS).astype(np.int64)
     return np.asarray(np.clip(rounded, low, high), np.int64)
 
 

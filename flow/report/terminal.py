@@ -18,7 +18,9 @@ class SafeConsole(Console):
 
     def __init__(self, **settings: Any) -> None:
         file = getattr(sys.stdout, "inner", sys.stdout)
-        super().__init__(file=file, highlight=False, force_jupyter=False, **settings)  # plain lines in notebooks too
+        if "ipykernel" in sys.modules:  # a notebook, whose stream says of itself that it is a terminal
+            settings = {"force_terminal": False, **settings}
+        super().__init__(file=file, highlight=False, force_jupyter=False, **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Rich's segments, their text made visible; those that are control codes of Rich's own stay."""

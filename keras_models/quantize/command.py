@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +19,10 @@ from keras_models.data.loaders import DataError, Dataset, load_dataset
 from keras_models.data.preprocess import Preprocessing, read
 from keras_models.train import check_writable, choose_backend, columns_of, keep_tensorflow_out
 from keras_models.training.choice import UsageError
+from keras_models.training.ending import status_of
 from keras_models.training.output import check_place
 from keras_models.untrusted import one_line
+from keras_models.version import __version__
 
 if TYPE_CHECKING:
     from keras_models.quantize.chain import FloatChain
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 _READER = "flow.extract.float_model"  # by name: only there are files of others read, and nothing above is imported
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = "python -m keras_models.quantize") -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(prog="python -m keras_models.quantize", description=__doc__.splitlines()[0])
+    p = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     p.add_argument("model", type=Path, metavar="float.h5", help="float model: .h5, .keras or .onnx")
     p.add_argument("--data", required=True, metavar="NAME|FILE", help="calibrates, decides the widths, and trains")
     p.add_argument("--out", required=True, type=Path, metavar="nmp.h5", help="model to write, .h5 or .keras")
@@ -47,29 +48,27 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--target-columns", metavar="0,1", help="columns of y that the model predicts")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--quiet", action="store_true", help="no progress bar")
+    p.add_argument("--version", action="version", version=f"nmp-flow {__version__}", help="show the version and exit")
     return p
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or with one ``error:`` line 1, or 130 when interrupted."""
-    options = parser().parse_args(arguments)
-    try:
-        _check(options)
-        chain = read_chain(options.model)
-        dataset = load_dataset(options.data, options.split_key, columns_of(options.target_columns))
-        choose_backend()
-        if arguments is None:
-            keep_tensorflow_out("nmp")
-        from keras_models.quantize.judge import Judged
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m keras_models.quantize") -> int:
+    """Run the command line; returns the exit status, as `keras_models.train.main` does."""
+    options = parser(prog).parse_args(arguments)
+    return status_of(lambda: _quantize(options, arguments is None), lambda: "no file was written")
 
-        run(options, chain, Judged.of(dataset, chain, _preprocessing(options, dataset)), dataset.name)
-    except (DataError, UsageError, OSError, ValueError) as error:
-        print(f"error: {one_line(str(error)) or type(error).__name__}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted; no file was written", file=sys.stderr)
-        return 130
-    return 0
+
+def _quantize(options: argparse.Namespace, alone: bool) -> None:
+    """Check everything that can be checked before, then quantize."""
+    _check(options)
+    chain = read_chain(options.model)
+    dataset = load_dataset(options.data, options.split_key, columns_of(options.target_columns))
+    choose_backend()
+    if alone:
+        keep_tensorflow_out("nmp")
+    from keras_models.quantize.judge import Judged
+
+    run(options, chain, Judged.of(dataset, chain, _preprocessing(options, dataset)), dataset.name)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -88,15 +87,15 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def read_chain(path: Path) -> FloatChain:
-    """The float model in a file. Raises `UsageError` where it cannot be read or quantized."""
+    """The float model in a file. Raises `DataError` where it cannot be read or quantized."""
     try:
         reader, errors = (importlib.import_module(name) for name in (_READER, "flow.core.errors"))
     except ModuleNotFoundError:
-        raise UsageError("reading float models needs the package flow; install the whole project") from None
+        raise DataError("reading float models needs the package flow; install the whole project") from None
     try:
         return reader.float_chain(path)  # type: ignore[no-any-return]
     except errors.FlowError as error:
-        raise UsageError(str(error)) from None
+        raise DataError(str(error)) from None
 
 
 def _preprocessing(options: argparse.Namespace, dataset: Dataset) -> Preprocessing:

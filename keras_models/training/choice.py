@@ -80,6 +80,8 @@ def _check_method(options: argparse.Namespace) -> None:
     low, high = BIT_LIMITS.get(options.method, (0.0, 16.0))
     if options.bits is not None and not low <= options.bits <= high:
         raise UsageError(f"--bits {options.bits:g}: {options.method} takes {low:g} to {high:g}")
+    if options.method == "uniform" and bits_of(options) not in (1.58, *range(1, 17)):
+        raise UsageError(f"--bits {options.bits:g}: uniform takes 1, 1.58 or whole numbers to 16")
     if not 0.25 <= options.size_share <= 1:
         raise UsageError(f"--size-share {options.size_share:g}: give a share from 0.25 (2 bits) to 1 (8 bits)")
     if not 0 <= options.max_loss < 1:
