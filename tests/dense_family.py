@@ -143,7 +143,7 @@ def family_mismatches(name: str) -> int:
     """Of how many vectors Keras and the integer design of model ``name`` differ."""
     model = family_model(name)
     design = extract(model, input_format=FORMATS.get(name))
-    return int(compare_with_keras(model, design, family_inputs(VECTORS))["mismatches"])
+    return int(compare_with_keras(model, design, family_inputs(VECTORS)).mismatches)
 
 
 if __name__ == "__main__":

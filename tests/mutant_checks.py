@@ -137,7 +137,7 @@ def prepare(subject: Subject, base: Path) -> Build:
         _SHELLS[base] = emit_axis(*arguments)
         return _SHELLS[base]
 
-    with mock.patch("flow.build.engines.axis.emit_axis", kept):
+    with mock.patch("flow.build.engines.shell.emit_axis", kept):
         build = subject.build(base)
     assert not build.differences, build.differences
     return build
@@ -201,7 +201,7 @@ def planted(kind: str, files: Mapping[str, str], out: Path) -> Iterator[None]:
     synthesize, top = yosys.synthesize, ""
     targets = {
         "verilog": ("flow.build.architecture.emit_parallel", "flow.build.architecture.emit_folded"),
-        "shell": ("flow.build.engines.axis.emit_axis",),
+        "shell": ("flow.build.engines.shell.emit_axis",),
         "hls": ("flow.emit.hls.project.emit_hls",),
         "netlist": (),
     }[kind]

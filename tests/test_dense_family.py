@@ -61,7 +61,7 @@ def test_a_step_one_sum_too_late_is_found(monkeypatch):
     model = family.family_model("norm")
     monkeypatch.setattr(_Resolver, "_neurons", late)
     result = compare_with_keras(model, extract(model), family.family_inputs(family.VECTORS))
-    assert result["mismatches"] > 0
+    assert result.mismatches > 0
 
 
 def test_sums_too_wide_for_float32_take_scales_as_real_numbers():
@@ -85,7 +85,7 @@ def test_probabilities_are_what_keras_answers_rounded_to_eight_bits(name):
     found = evaluate(design, quantize_inputs(design, inputs)) * 2.0 ** (8 - design.output_formats[0].frac)
     answers = model.predict(inputs, verbose=0).astype(np.float64)
     assert np.array_equal(found, np.rint(answers * 256))
-    assert compare_with_keras(model, design, inputs)["mismatches"] == 0
+    assert compare_with_keras(model, design, inputs).mismatches == 0
 
 
 def test_a_function_left_out_at_the_end_is_said():

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import qkeras
 
+from flow.core.compare import EngineResult
 from flow.core.design import from_json, to_json
 from flow.core.errors import FlowError, ModelError, UsageError
 from flow.core.evaluate import evaluate, quantize_inputs, to_float
@@ -51,10 +52,13 @@ def filled(model: keras.Model, seed: int = 0) -> keras.Model:
     return model
 
 
-def agree(model: keras.Model, **options) -> dict:
+def agree(model: keras.Model, **options) -> EngineResult:
     design = widths(extract(model, **options))
-    result = compare_with_keras(model, design, zoo.random_inputs(1, len(design.inputs)))
-    assert result["mismatches"] == 0, result
+    inputs = zoo.random_inputs(1, len(design.inputs))
+    result = compare_with_keras(model, design, inputs)
+    assert result.mismatches == 0, result
+    if not float32_exactness(design):
+        zoo.same_layers(model, design, inputs)
     assert from_json(to_json(design)) == design
     return result
 
@@ -103,7 +107,7 @@ def test_nmp_files_load_without_tensorflow(tmp_path):
         "import sys, numpy as np; from flow.extract import load_model, extract, compare_with_keras\n"
         f"m = load_model({str(tmp_path / 'm.keras')!r})\n"
         "import keras; assert keras.backend.backend() == 'jax' and 'tensorflow' not in sys.modules\n"
-        "print(compare_with_keras(m, extract(m), np.random.default_rng(0).normal(0, 3, (500, 4)))['mismatches'])"
+        "print(compare_with_keras(m, extract(m), np.random.default_rng(0).normal(0, 3, (500, 4))).mismatches)"
     )
     env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"} | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=ROOT)
@@ -177,7 +181,7 @@ def test_sums_beyond_float32_are_told_and_still_compared_exactly():
                          activation="quantized_relu(12,2)"), dense(2, name="last"), inputs=32))  # fmt: skip
     offenders = float32_exactness(extract(model))
     assert offenders and offenders[0][0] == "hidden" and offenders[0][2] > 24
-    assert "exact sums" in agree(model)["note"]
+    assert "exact sums" in agree(model).note
 
 
 def test_a_wrong_weight_is_found():
@@ -187,7 +191,7 @@ def test_a_wrong_weight_is_found():
     kernel[2, 1] = -0.5 if kernel[2, 1] > 0 else 0.5
     model.layers[-1].set_weights([kernel, bias])
     result = compare_with_keras(model, design, zoo.random_inputs(1, 4))
-    assert result["mismatches"] > 100 and "output 1: Keras" in result["difference"]
+    assert result.mismatches > 100 and ", neuron 1: expected" in result.difference
 
 
 def test_hls4ml_874_scale_of_eight_bit_weights():
@@ -226,7 +230,7 @@ def ending(*layers, **settings):
 
 REFUSED = {
     "plain dense": (lambda: chain(qact(IN), keras.layers.Dense(3, name="dense_2")),
-                    "layer dense_2 is a plain Dense: replace it with NMPDense or QDense"),
+                    r"layer dense_2, neuron 0: its weights are floats .*; quantize the model with --quantize"),
     "own layer": (lambda: chain(qact(IN), Adding(name="mine"), dense(3)), "layer mine is of type Adding"),
     "lambda": (lambda: chain(keras.layers.Lambda(lambda x: x, name="l")), "layer l is a Lambda"),
     "rescaling": (lambda: chain(keras.layers.Rescaling(0.5, name="r"), dense(3)), "layer r scales floats: do it in"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from strategies import random_design
 
-from flow.build.state import Options, finish, places
+from flow.build.state import Options, finish
 from flow.core.design import to_json
 from flow.core.errors import NotOurs
 from flow.files import plan
@@ -215,7 +215,7 @@ def test_parts_of_a_build_may_be_removed_by_hand(real, design_file, tmp_path):
 
 def test_only_folders_that_are_asked_for_are_in_the_way(tmp_path):
     options = Options(model=tmp_path, part=None, out=tmp_path, engines=("integer",), architecture="parallel")
-    assert set(places(options)[1]) == {"rtl", "sim", "synth", "netproof"}
+    assert set(options.places()[1]) == {"rtl", "sim", "synth", "netproof"}
 
 
 def test_training_replaces_only_what_a_training_wrote(tmp_path):

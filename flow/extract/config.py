@@ -15,6 +15,7 @@ from typing import Any
 from flow.core.errors import ModelError
 from flow.extract.remedies import DENSE, refusal
 from flow.extract.stored_graph import LayerData, path_of
+from keras_models.layers.inactive import INACTIVE
 
 MAX_UNITS = 1 << 16
 MAX_KERNEL = 1 << 26
@@ -51,16 +52,13 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
         "scale",
         "folding_mode",
     ),
+    "Dense": ("units", "use_bias", "activation"),
     "QDense": ("units", "use_bias", "activation", "kernel_quantizer", "bias_quantizer"),
     "QActivation": ("activation",),
     "NMPDense": None,
     "NMPActivation": None,
     "NMPInputQuantizer": None,
 }
-_DROPPED_AT_INFERENCE = frozenset(
-    "Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
-    "ActivityRegularization".split()
-)
 QUANTIZERS = frozenset(
     "quantized_bits quantized_linear quantized_relu quantized_relu_po2 quantized_po2 quantized_tanh quantized_sigmoid "
     "quantized_ulaw quantized_hswish binary ternary stochastic_binary stochastic_ternary bernoulli".split()
@@ -116,7 +114,7 @@ def model_spec(config: dict[str, Any]) -> ModelSpec:
 
 def _layer(data: LayerData) -> LayerSpec:
     kind, name, config = data.kind, data.name, data.config
-    if kind in _DROPPED_AT_INFERENCE:
+    if kind in INACTIVE:
         return LayerSpec("Identity", name, {})
     if kind not in _SETTINGS:
         raise ModelError(refusal(name, kind))
@@ -186,7 +184,7 @@ def _check_sizes(shape: tuple[int, ...], layers: tuple[LayerSpec, ...]) -> None:
             shape = (math.prod(shape),)
         elif layer.kind == "Reshape":
             shape = _reshaped(layer, shape)
-        elif layer.kind in DENSE:
+        elif layer.kind in (*DENSE, "Dense"):
             units = layer.settings.get("units")
             if isinstance(units, bool) or not isinstance(units, int) or not 0 < units <= MAX_UNITS:
                 raise ModelError(f"layer {layer.name} has {units!r:.40} units; 1 to {MAX_UNITS} are possible")

@@ -133,7 +133,9 @@ def _layer(applied: Applied) -> Layer:
         constants, folded = folded_constants(applied)
         kernel, bias = as_read(constants), as_read(folded).astype(np.float64)
     else:
-        kernel, bias = as_read(predicted(layer.kernel_quantizer_internal, layer.kernel)), _bias(applied)
+        quantizer = getattr(layer, "kernel_quantizer_internal", None)
+        kernel = as_read(to_numpy(layer.kernel) if quantizer is None else predicted(quantizer, layer.kernel))
+        bias = _bias(applied)
     if any(isinstance(s, Elementwise) and s.name == BIAS for s in steps_of(applied)):
         bias = np.zeros(1)
     bias, neurons = np.broadcast_to(bias, kernel.shape[1:]), []
@@ -151,7 +153,7 @@ def _bias(applied: Applied) -> Floats:
         return np.asarray(np.ldexp(np.asarray(part["bias"], np.float64), -np.asarray(part["bias_frac"])))
     if not layer.use_bias:
         return np.zeros(1)
-    if layer.bias_quantizer:
+    if getattr(layer, "bias_quantizer", None):
         return as_read(predicted(layer.bias_quantizer_internal, layer.bias)).astype(np.float64)
     return as_read(to_numpy(layer.bias)).astype(np.float64)
 

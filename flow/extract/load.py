@@ -31,13 +31,14 @@ def load_model(path: Path | str | stored_model.StoredModel, layer: str | None = 
     except ModelError as exc:
         raise ModelError(f"{stored.path}: {exc}") from None
     with quiet():
-        _choose_backend(spec)
+        choose_backend(spec.needs_qkeras)
         return _build(spec, stored)
 
 
-def _choose_backend(spec: ModelSpec) -> None:
+def choose_backend(needs_qkeras: bool) -> None:
+    """Set Keras's backend where that can still be done: JAX, TensorFlow for QKeras, or what KERAS_BACKEND says."""
     if "keras" not in sys.modules:
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow" if spec.needs_qkeras else "jax")
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow" if needs_qkeras else "jax")
 
 
 def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
@@ -51,6 +52,8 @@ def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
             model.add(built)
             arrays = list(stored.weights.get(layer.name, ()))
             _set_weights(built, layer.kind, arrays)
+        except ImportError:  # reported where the build began
+            raise
         except Exception as exc:  # whatever a library says about settings or weights that do not fit
             raise ModelError(
                 f"{where} ({layer.kind}) does not fit what is stored ({reason(exc, 160)}); save it again"
@@ -104,7 +107,7 @@ def _settings(layer: LayerSpec) -> dict[str, Any]:
     settings = {key: _object(value) for key, value in layer.settings.items()}
     if layer.kind == "Reshape":
         settings["target_shape"] = tuple(settings["target_shape"])
-    if layer.kind in DENSE:
+    if layer.kind in (*DENSE, "Dense"):
         settings["kernel_initializer"] = "zeros"  # its values are about to be replaced
     return {"name": _plain_name(layer.name), **settings}
 

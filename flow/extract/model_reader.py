@@ -1,17 +1,19 @@
 """Reads an untrusted model file in a process of its own, which imports nothing of the project.
 
 A damaged HDF5 file can crash or hang its library, and a hostile one can claim sizes that no machine has. So this script
-limits its own memory and time, follows no links to other files, reads only what the model's layers need, checks every
-declared size first, and hands back plain arrays and JSON. Nothing of the file is ever executed or unpickled.
+limits its own memory and time, follows no links to other files, reads only where layers keep their weights, checks
+every declared size first, and hands back plain arrays and JSON. Nothing of the file is ever executed or unpickled.
 
-    python model_reader.py MODEL FOLDER    writes FOLDER/model.json and FOLDER/weights.npz, or FOLDER/error.txt
+    python model_reader.py MODEL FOLDER [ARCHITECTURE]
+
+writes FOLDER/model.json, FOLDER/weights.npz and FOLDER/names.json (of each array the group it lies in and its name
+there), or FOLDER/error.txt. With an ARCHITECTURE, the JSON of ``model.to_json()``, MODEL may hold weights alone.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import re
 import sys
 import zipfile
 from pathlib import Path
@@ -23,11 +25,13 @@ import numpy as np
 MAX_FILE = 1 << 30
 MAX_CONFIG = 1 << 24
 MAX_ELEMENTS = 1 << 26
-MAX_LAYERS = 1024
+MAX_GROUPS = 4096
+MAX_DEPTH = 8  # of models inside models
 MAX_RATIO = 1000
 MAX_MEMORY = 6 << 30
 MAX_SECONDS = 15  # of computing; a damaged file can send the HDF5 library round in circles
 _PREPROCESSING = "nmp_preprocessing"  # as training names it, in archives with .json behind
+_PLACES = ("layers", "_layer_checkpoint_dependencies")
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 
 
@@ -35,16 +39,18 @@ class Refused(Exception):
     """What is wrong with the file, in words for its owner."""
 
 
-def main(path: Path, folder: Path) -> None:
+Weights = dict[tuple[str, str], Any]  # arrays by group and name
+
+
+def main(path: Path, folder: Path, architecture: Path | None = None) -> None:
     """Read ``path`` and write the result into ``folder``."""
     _limit()
     try:
-        config, weights, facts = read(path)
-        (folder / "model.json").write_text(json.dumps({"config": config, **facts, "layers": sorted(weights)}))
-        arrays = {f"{n}:{i}": a for n, arrays in weights.items() for i, a in enumerate(arrays)}
+        config, weights, facts = read(path, architecture)
+        (folder / "model.json").write_text(json.dumps({"config": config, **facts}))
         with (folder / "weights.npz").open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **{f"a{i}": a for i, a in enumerate(arrays.values())})
-        (folder / "names.json").write_text(json.dumps([key.rpartition(":")[::2] for key in arrays]))
+            np.savez(stream, allow_pickle=False, **{f"a{i}": a for i, a in enumerate(weights.values())})
+        (folder / "names.json").write_text(json.dumps(list(weights)))
     except Refused as exc:
         _tell(folder, str(exc))
     except MemoryError:
@@ -68,40 +74,59 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, list[Any]], dict[str, Any]]:
-    """Configuration, weights by layer name, and facts (``format``, ``keras_version``) of a model file."""
-    size = path.stat().st_size
-    if not size:  # asked before it is opened: files of the kernel, which can make one wait, have no size
-        raise Refused("is empty; save or copy the model again")
-    if size > MAX_FILE:
-        raise Refused(f"has {size} bytes, more than {MAX_FILE}; hardware models are smaller")
-    with path.open("rb") as stream:
-        magic = stream.read(8)
+def read(path: Path, architecture: Path | None) -> tuple[dict[str, Any], Weights, dict[str, Any]]:
+    """Configuration, weights, and facts (``format``, ``keras_version``, ``preprocessing``) of a model file."""
+    given = None if architecture is None else _parse(_start(architecture, MAX_CONFIG, -1))
+    magic = _start(path, MAX_FILE, 8)
     if magic == _HDF5:
         with h5py.File(path, "r") as file:
-            return _read_h5(file)
+            return _read_h5(file, given)
     if magic.startswith(_ZIP):
-        return _read_keras(path)
+        return _read_keras(path, given)
     raise Refused("is neither a Keras .h5 nor a .keras file; give the file that model.save() wrote")
 
 
-def _read_h5(file: Any) -> tuple[dict[str, Any], dict[str, list[Any]], dict[str, Any]]:
-    if "model_config" not in file.attrs:
-        raise Refused("holds no model configuration, perhaps weights only; save the whole model with model.save()")
-    if file.attrs.get_id("model_config").get_storage_size() > MAX_CONFIG:
+def _start(path: Path, limit: int, count: int) -> bytes:
+    """The first ``count`` bytes of a file of at most ``limit``, -1 for all."""
+    size = path.stat().st_size
+    if not size:  # asked before it is opened: files of the kernel, which can make one wait, have no size
+        raise Refused("is empty; save or copy the model again")
+    if size > limit:
+        raise Refused(f"has {size} bytes, more than {limit}; hardware models are smaller")
+    with path.open("rb") as stream:
+        return stream.read(count)
+
+
+def _read_h5(file: Any, given: dict[str, Any] | None) -> tuple[dict[str, Any], Weights, dict[str, Any]]:
+    if given is None and "model_config" not in file.attrs:
+        raise Refused(
+            "holds weights only, no architecture; save the whole model with model.save(), or give both: "
+            "--model a.json --weights w.h5, where a.json holds the text of model.to_json()"
+        )
+    if given is None and file.attrs.get_id("model_config").get_storage_size() > MAX_CONFIG:
         raise Refused("has a model configuration of more than 16 MiB; save the model again")
-    config = _parse(file.attrs["model_config"])
-    root = _child(file, "model_weights", h5py.Group)
-    budget = _Budget()
-    weights = {}
-    for name, _ in _layers(config):
-        if _has(root, name):
-            group = _child(root, name, h5py.Group)
-            weights[name] = [budget.array(_walk(group, n)) for n in _names(group)]
+    config = given or _parse(file.attrs["model_config"])
+    by_class = given is not None and "model_weights" not in file and "layer_names" not in file.attrs
+    if by_class:
+        weights = _keras_weights(file)
+    else:
+        root = given is not None and "model_weights" not in file
+        weights = _h5_weights(file if root else _child(file, "model_weights", h5py.Group))
     return config, weights, {
-        "format": "h5", "keras_version": _text(file.attrs.get("keras_version", ""))[:32],
+        "format": "h5", "by_class": by_class, "keras_version": _text(file.attrs.get("keras_version", ""))[:32],
         "preprocessing": _h5_preprocessing(file),
     }  # fmt: skip
+
+
+def _h5_weights(root: Any) -> Weights:
+    """A group per layer of the model; that of a model inside the model holds all its layers' weights."""
+    budget = _Budget()
+    weights: Weights = {}
+    for key in root:
+        budget.group()
+        group = _child(root, key, h5py.Group)
+        weights |= {(key, name): budget.array(_walk(group, name)) for name in _names(group)}
+    return weights
 
 
 def _h5_preprocessing(file: Any) -> str | None:
@@ -119,21 +144,21 @@ def _names(group: Any) -> list[str]:
     return [_text(n) for part in parts for n in np.asarray(group.attrs[part]).ravel()[:4096]]
 
 
-def _read_keras(path: Path) -> tuple[dict[str, Any], dict[str, list[Any]], dict[str, Any]]:
+def _read_keras(path: Path, given: dict[str, Any] | None) -> tuple[dict[str, Any], Weights, dict[str, Any]]:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         names = [e.filename for e in entries]
         for needed in ("config.json", "model.weights.h5"):
             if names.count(needed) != 1:
                 raise Refused(f"is a zip archive without one {needed}, so no Keras model; save it with model.save()")
-        config = _parse(_unpack(archive, "config.json", MAX_CONFIG))
+        config = given or _parse(_unpack(archive, "config.json", MAX_CONFIG))
         metadata = _parse(_unpack(archive, "metadata.json", 1 << 16)) if "metadata.json" in names else {}
         entry = f"{_PREPROCESSING}.json"
         preprocessing = _text(_unpack(archive, entry, MAX_CONFIG)) if entry in names else None
         stored = io.BytesIO(_unpack(archive, "model.weights.h5", MAX_FILE))
     with h5py.File(stored, "r") as file:
-        return config, _keras_weights(file, config), {
-            "format": "keras", "keras_version": str(metadata.get("keras_version", ""))[:32],
+        return config, _keras_weights(file), {
+            "format": "keras", "by_class": True, "keras_version": str(metadata.get("keras_version", ""))[:32],
             "preprocessing": preprocessing,
         }  # fmt: skip
 
@@ -151,60 +176,49 @@ def _unpack(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     return data
 
 
-def _keras_weights(file: Any, config: dict[str, Any]) -> dict[str, list[Any]]:
-    """Keras 3 stores the n-th layer of a class under ``layers/<class_name>_<n>/vars``, classes in snake case."""
-    for place in ("layers", "_layer_checkpoint_dependencies"):
-        if _has(file, place):
-            root = _child(file, place, h5py.Group)
-            break
-    else:
+def _keras_weights(file: Any) -> Weights:
+    """Keras 3 and the last of Keras 2 store a layer's weights by number under ``layers/<class_name>_<n>/vars``."""
+    weights: Weights = {}
+    _scope(file, "", _Budget(), weights, 0)
+    if not any(_has(file, place) for place in _PLACES):
         raise Refused("holds no layers; save the whole model with model.save()")
-    budget, seen = _Budget(), dict[str, int]()
-    weights = {}
-    for name, kind in _layers(config):
-        key = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
-        key = re.sub(r"([a-z])([A-Z])", r"\1_\2", key).lower()
-        count = seen.get(key, 0)
-        seen[key] = count + 1
-        key = f"{key}_{count}" if count else key
-        if _has(root, key):
-            group = _child(root, key, h5py.Group)
-            inner = [_child(group, "batchnorm", h5py.Group)] if _has(group, "batchnorm") else []  # of QDenseBatchnorm
-            found = [array for part in (group, *inner) for array in _variables(part, budget)]
-            weights.update({name: found} if found else {})
     return weights
+
+
+def _scope(scope: Any, path: str, budget: _Budget, weights: Weights, depth: int) -> None:
+    """The weights of the layers under ``scope``, and of those inside them: of models inside the model."""
+    place = next((place for place in _PLACES if _has(scope, place)), None)
+    if place is None or depth > MAX_DEPTH:
+        return
+    root = _child(scope, place, h5py.Group)
+    for key in root:
+        budget.group()
+        layer = _child(root, key, h5py.Group)
+        _scope(layer, f"{path}{key}/", budget, weights, depth + 1)
+        inner = [_child(layer, "batchnorm", h5py.Group)] if _has(layer, "batchnorm") else []  # of QDenseBatchnorm
+        found = [array for part in (layer, *inner) for array in _variables(part, budget)]
+        weights.update({(path + key, str(i)): array for i, array in enumerate(found)})
 
 
 def _variables(group: Any, budget: _Budget) -> list[Any]:
     if not _has(group, "vars"):
         return []
     variables = _child(group, "vars", h5py.Group)
-    numbered = sum(key.isdecimal() for key in variables)  # counters and the like have names
-    return [budget.array(_child(variables, str(i), h5py.Dataset)) for i in range(min(numbered, 4096))]
-
-
-def _layers(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """(name, class) of the layers; what is malformed is left to the reader of the configuration."""
-    inner = config.get("config")
-    layers = inner.get("layers") if isinstance(inner, dict) else None
-    if not isinstance(layers, list) or len(layers) > MAX_LAYERS:
-        raise Refused(
-            f"does not list its layers (at most {MAX_LAYERS}); rebuild it as a Sequential or functional model"
-        )
-    found = []
-    for layer in layers:
-        own = layer.get("config") if isinstance(layer, dict) else None
-        if not isinstance(own, dict) or not isinstance(own.get("name"), str):
-            raise Refused("has a layer without a name; save the model again")
-        found.append((own["name"], str(layer.get("class_name", "")).rpartition(">")[2]))
-    return found
+    numbered = sum(name.isdecimal() for name in variables)  # counters and the like have names
+    return [budget.array(_child(variables, str(i), h5py.Dataset)) for i in range(min(numbered, MAX_GROUPS))]
 
 
 class _Budget:
-    """Bounds what all arrays of a file may hold together."""
+    """Bounds what all arrays of a file may hold together, and how many groups are looked into."""
 
     def __init__(self) -> None:
-        self.left = MAX_ELEMENTS
+        self.left, self.groups = MAX_ELEMENTS, MAX_GROUPS
+
+    def group(self) -> None:
+        """Count one more group."""
+        self.groups -= 1
+        if self.groups < 0:
+            raise Refused(f"holds more than {MAX_GROUPS} layers; hardware models are smaller")
 
     def array(self, dataset: Any) -> Any:
         """The dataset's values, its declared size checked before anything is read."""
@@ -252,4 +266,4 @@ def _parse(data: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*(Path(argument) for argument in sys.argv[1:4]))

@@ -17,28 +17,29 @@ from flow.extract import stored_model
 from flow.extract.design import identifier
 from flow.extract.remedies import DENSE
 from flow.extract.stored_graph import LayerData, Stored, stored_layers
-from flow.extract.stored_model import Array, StoredModel
+from flow.extract.stored_layout import Array
+from flow.extract.stored_model import StoredModel
+from keras_models.layers.inactive import INACTIVE
 
 _QUANTIZERS = ("NMPInputQuantizer", "NMPActivation", "QActivation")
-_UNCHANGED = ("Dropout", "Identity", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
 _SIGNAL = ("mode", "activation_bits", "activation_thresholds", "activation_temperature", "activation_start",
            "activation_range")  # fmt: skip
 _SIGNAL_WEIGHTS = 3  # strength, range and beta: the last ones of an NMPDense, the only ones of an NMPActivation
 _MAX_LISTED = 12
 
 
-def dense_layers(path: Path | str) -> list[str]:
+def dense_layers(path: Path | str, weights: Path | None = None) -> list[str]:
     """Names of the NMPDense and QDense layers of a model file, in the order they are stored. Raises ModelError."""
-    stored = stored_layers(stored_model.read(path).config)
+    stored = stored_layers(stored_model.read(path, weights).config)
     return [layer.name for layer in stored.layers.values() if layer.kind in DENSE]
 
 
-def choose(path: Path | str, text: str) -> dict[str, str]:
+def choose(path: Path | str, text: str, weights: Path | None = None) -> dict[str, str]:
     """The dense layers meant by ``--layer`` (names separated by commas, or ``all``) and a folder name for each.
 
     Raises ModelError with the nearest names for one that does not exist.
     """
-    known = dense_layers(path)
+    known = dense_layers(path, weights)
     if not known:
         raise ModelError(f"{path} has no NMPDense or QDense layer, so there is nothing for --layer to build")
     names = [name.strip() for name in text.split(",") if name.strip()]
@@ -88,7 +89,7 @@ def _before(stored: Stored, name: str, model: StoredModel, weights: dict[str, tu
             return [layer, *found]
         if _is_relu(layer):
             found.insert(0, layer)
-        elif layer.kind not in _UNCHANGED:
+        elif layer.kind not in INACTIVE:
             break
     return found
 
@@ -118,7 +119,7 @@ def _after(stored: Stored, name: str) -> list[LayerData]:
             return [*found, layer]
         if _is_relu(layer):
             found.append(layer)
-        elif layer.kind not in _UNCHANGED:
+        elif layer.kind not in INACTIVE:
             break
     return found
 

@@ -20,6 +20,7 @@ from flow.extract.dyadic import exact_column, exact_matrix
 from flow.extract.folded_batchnorm import folded_constants
 from flow.extract.layer_steps import Dense, Elementwise, Quant, Softmax, Step
 from flow.extract.needed import needed_bits
+from flow.extract.plain_dense import plain_dense
 from flow.extract.remedies import IGNORED, refusal
 
 TERNARY_BITS = 1.58
@@ -216,6 +217,7 @@ def _labels(quantizer: Any, weights: Any) -> Any:
 _READERS: dict[str, Callable[[Applied], list[Step]]] = {
     "QDense": _qdense,
     "QDenseBatchnorm": _qdense_batchnorm,
+    "Dense": lambda a: plain_dense(a, _units(a)),
     "QActivation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "Activation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "ReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),

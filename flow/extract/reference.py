@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.core.compare import EngineResult, first_difference, output_names
 from flow.core.design import Design
 from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
@@ -27,17 +28,16 @@ Floats = NDArray[np.float64]
 BATCH = 4096
 
 
-def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating]) -> dict[str, Any]:
+def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating]) -> EngineResult:
     """Predict ``inputs`` (vectors x elements) with Keras and compare exactly with the integer design.
 
-    Returns ``vectors``, ``mismatches``, ``seconds``, and where there is one the first ``difference`` and a ``note``.
     Neurons that float32 cannot hold exactly make Keras itself inexact: then the model's layers are evaluated one by one
     with exact sums, and the note says so.
     """
     start = time.monotonic()
     design = widths(design)
     inexact = float32_exactness(design)
-    shaped = _shaped(model, inputs, design)
+    shaped = shaped_inputs(model, inputs, design)
     real = design.source.get("real") or []
     whole = bool(design.source.get("probability"))
     path = layers_of(model)
@@ -49,23 +49,17 @@ def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating])
     if design.head == "argmax":
         found = Exact(argmax(found.mantissas, tuple(Fixed(True, 1, f) for f in found.fracs)), [0])
     expected = Exact(integers, [0] if design.head == "argmax" else [f.frac for f in design.output_formats])
-    different = _different(found, expected)
-    result: dict[str, Any] = {
-        "vectors": len(inputs),
-        "mismatches": int(different.any(axis=1).sum()),
-        "seconds": round(time.monotonic() - start, 3),
-    }
-    if result["mismatches"]:
-        row, column = (int(i) for i in np.argwhere(different)[0])
-        values = [exact.floats()[row, column] for exact in (found, expected)]
-        result["difference"] = f"vector {row}, output {column}: Keras {values[0]:.9g}, integer {values[1]:.9g}"
+    different, note = _different(found, expected), ""
     if inexact:
         layer, neuron, bits = inexact[0]
-        result["note"] = (
+        note = (
             f"{len(inexact)} neurons need more than {FLOAT32_BITS} bits (layer {layer}, neuron {neuron}: {bits}), "
             "where Keras's float32 sums round; compared layer by layer with exact sums"
         )
-    return result
+    wrong, first = int(different.any(axis=1).sum()), None
+    if wrong:
+        first = first_difference(different, expected.floats(), found.floats(), output_names(design))
+    return EngineResult("keras", len(inputs), wrong, time.monotonic() - start, first, note=note)
 
 
 def _different(found: Exact, expected: Exact) -> NDArray[np.bool_]:
@@ -84,11 +78,11 @@ def keras_outputs(
     its own inputs: they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by
     one with exact sums instead of by ``model.predict``.
     """
-    shaped = _shaped(model, inputs, design)
+    shaped = shaped_inputs(model, inputs, design)
     return layerwise_outputs(layers_of(model), shaped).floats() if exact else _predict(model, shaped)
 
 
-def _shaped(model: Any, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
+def shaped_inputs(model: Any, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
     """The inputs as the model takes them."""
     inputs = np.asarray(inputs, np.float32)
     shape = input_shape(model)

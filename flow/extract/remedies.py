@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-# These change nothing at inference; the order of a flattened signal is that of the memory, as in NumPy.
-IGNORED = frozenset(
-    "InputLayer Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
-    "ActivityRegularization Flatten Reshape".split()
-)
+from keras_models.layers.inactive import INACTIVE
+
+# These change no value; the order of a flattened signal is that of the memory, as in NumPy.
+IGNORED = INACTIVE | {"InputLayer", "Flatten", "Reshape"}
 ATTENTION = ("TokenAttention", "MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention")
 DENSE = ("NMPDense", "QDense", "QDenseBatchnorm")
 _REPLACE = "replace it with NMPDense or QDense"
+FLOAT_REMEDY = "quantize the model with --quantize, or train it with NMPDense or QDense"
 _CODEBOOK = f"has weights from a codebook of free values, which have no integer form: {_REPLACE}"
 _REMEDIES = {
     "AdaptiveCodebookDense": _CODEBOOK,
     "ChannelCodebookDense": _CODEBOOK,
-    "Dense": f"is a plain Dense: {_REPLACE}",
     "Lambda": "is a Lambda, whose code could be anything: remove it or do its work in the preprocessing",
     "Rescaling": "scales floats: do it in the preprocessing, before the first quantizer",
     "Normalization": "scales floats: do it in the preprocessing, before the first quantizer",

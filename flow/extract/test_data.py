@@ -23,8 +23,6 @@ from flow.extract import labels, stored_model
 from keras_models.data import loaders
 from keras_models.data.preprocess import Preprocessing
 
-PREPROCESSINGS = ("none", "standard")  # that can be asked for
-
 
 @dataclass(frozen=True)
 class Preparation:

@@ -27,6 +27,7 @@ from flow.parallel.graph import ONE, Bit, Columns, LayerGraph, Node, Term
 from flow.parallel.lut_networks import Network, network
 from flow.parallel.pattern_growth import Digits, Settings
 from flow.parallel.subexpressions import Use, share, signed_digits
+from keras_models.digits import nonzero_digits
 
 _TOTALS = (0, 1, -1, 2, -2, 3, -3)  # multiples of the total that a row may be written with
 _SETTINGS = (Settings(accept=0.95, luts_per_bit=0.56), Settings(size=4, accept=0.95, luts_per_bit=0.54))
@@ -169,7 +170,7 @@ def _totals(weights: Ints, bits: Ints, bases: list[int]) -> list[int]:
     columns = range(weights.shape[1])
     costs = np.zeros((len(columns), len(_TOTALS)), np.int64)
     for k, t in enumerate(_TOTALS):
-        costs[:, k] = (_digit_count(weights - t) * bits[:, None]).sum(axis=0) + wide * int(_digit_count(t))
+        costs[:, k] = (nonzero_digits(weights - t) * bits[:, None]).sum(axis=0) + wide * int(nonzero_digits(t))
     costs[np.array(bases) < 0, 1:] = np.iinfo(np.int64).max  # the total is finer than the column's grid
     saved = int((costs[:, 0] - costs.min(axis=1, initial=np.iinfo(np.int64).max)).sum())
     return [_TOTALS[k] if saved > int(bits.sum()) else 0 for k in costs.argmin(axis=1)]
@@ -178,12 +179,6 @@ def _totals(weights: Ints, bits: Ints, bases: list[int]) -> list[int]:
 def _trailing_zeros(values: Ints) -> int:
     union = int(np.bitwise_or.reduce(values)) if len(values) else 0
     return (union & -union).bit_length() - 1 if union else 0
-
-
-def _digit_count(values: Ints | int) -> Ints:
-    """Non-zero canonical signed digits: the ones of ``v ^ 3v``."""
-    magnitude = np.abs(np.asarray(values, np.int64))
-    return np.asarray(np.bitwise_count(magnitude ^ (3 * magnitude)), np.int64)
 
 
 def _graph(design: Design, index: int, sums: _Sums, settings: Settings, tables: Mapping[int, Network]) -> LayerGraph:
@@ -198,8 +193,8 @@ def _graph(design: Design, index: int, sums: _Sums, settings: Settings, tables: 
             outputs.append(builder.table_neuron(j, tables[j]))
         else:
             outputs.append(builder.neuron(j, row_of[j]) if j in row_of else builder.add_constant_neuron(j, neuron))
-    engine = f"bit rows and {len(tables)} tables" if tables else "bit rows"
-    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), engine))
+    generator = f"bit rows and {len(tables)} tables" if tables else "bit rows"
+    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), generator))
 
 
 class _RowBuilder(GraphBuilder):
