@@ -105,6 +105,17 @@ def test_architecture_and_weights_apart(tmp_path):
     assert ModelFile(architecture, None, weights).digest != ModelFile(architecture, None, FUNCTIONAL).digest
 
 
+def test_files_that_were_changed_since_are_known(tmp_path):
+    architecture, weights = apart(tmp_path)
+    for model, file in ((ModelFile(architecture, None, weights), weights), (ModelFile(architecture), architecture)):
+        model.require_unchanged()
+        model.digest += " and how it was quantized"  # which is not of the file
+        model.require_unchanged()
+        file.write_bytes(file.read_bytes() + b" ")
+        with pytest.raises(ModelError, match="is not the file any more that was built"):
+            model.require_unchanged()
+
+
 def test_half_a_model_is_refused_with_the_way_to_the_other_half(tmp_path):
     architecture, weights = apart(tmp_path)
     with pytest.raises(ModelError, match=r"holds weights only.*--model a.json --weights"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ from flow.api.trace import Trace, traced
 from flow.build.options import Options
 from flow.build.report import BuildReport
 from flow.build.run import run
-from flow.build.state import Build, ModelFile
+from flow.build.state import Build
 from flow.core.design import Design
 from flow.core.design import to_json as design_json
 from flow.core.errors import DataError, Mismatch, ModelError, UsageError, reason
@@ -86,8 +87,7 @@ class Hardware:
         inputs = self._prepared(self._rows(X, prepared), prepared)
         if self._model.is_design:
             return traced(self.design, inputs, None)
-        if ModelFile(self._model.path, self._model.layer).digest != self._model.digest:
-            raise ModelError(f"{self._model.path} is not the file any more that was built; build it again")
+        self._model.require_unchanged()
         with missing_packages_told():
             return traced(self.design, inputs, self._model.keras())
 
@@ -185,9 +185,10 @@ def _named_data(data: Any, place: Path) -> str | None:
     path = place / "data.npz"
     parts = (slice(None), slice(1), slice(None))  # 0 training, 1 validation, 2 test
     split = np.concatenate([np.full(len(X[rows]), code, np.int8) for code, rows in enumerate(parts)])
-    with path.open("wb") as file:
-        np.savez(file, X=np.concatenate([X[rows] for rows in parts]), y=np.concatenate([y[rows] for rows in parts]),
-                 split=split)  # fmt: skip
+    content = io.BytesIO()
+    np.savez(content, X=np.concatenate([X[rows] for rows in parts]), y=np.concatenate([y[rows] for rows in parts]),
+             split=split)  # fmt: skip
+    plan.write_file(path, content.getvalue())
     return str(path)
 
 

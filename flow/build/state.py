@@ -46,13 +46,23 @@ class ModelFile:
     def __init__(self, path: Path, layer: str | None = None, weights: Path | None = None) -> None:
         self.path, self.layer, self.weights = path, layer, weights
         self.is_design = path.suffix == ".json" and weights is None
+        self._content = self._digests()
+        self.digest = " ".join([*self._content, *([layer] if layer else [])])
+        self._loaded: Any = None
+
+    def _digests(self) -> list[str]:
+        """Digests of the files as they are now."""
         found = []
-        for file in (path,) if weights is None else (path, weights):
+        for file in (self.path,) if self.weights is None else (self.path, self.weights):
             stored_model.refuse_folder(file)
             with refused(ModelError, str(file), "give a .h5, .keras or design.json file"):
                 found.append(digest(file, MAX_JSON if self.is_design else MAX_MODEL))
-        self.digest = " ".join([*found, *([layer] if layer else [])])
-        self._loaded: Any = None
+        return found
+
+    def require_unchanged(self) -> None:
+        """Raise ModelError where the files are others now than when this was made."""
+        if self._digests() != self._content:
+            raise ModelError(f"{self.path} is not the file any more that was built; build it again")
 
     @cached_property
     def stored(self) -> stored_model.StoredModel:
