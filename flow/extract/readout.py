@@ -103,13 +103,18 @@ def from_fractions(
 ) -> Dense:
     """A dense layer of these weights (units x inputs) and biases; Raises ModelError where one does not fit."""
     made = [_neuron(layer, j, c, b, w) for j, (c, b, w) in enumerate(zip(columns, biases, labels, strict=True))]
+    return dense_of(layer, made)
+
+
+def dense_of(layer: str, neurons: Sequence[Neuron]) -> Dense:
+    """A dense layer of these neurons, which have no quantizers yet."""
     return Dense(
         layer,
-        np.array([n.weights for n in made], np.int64).T.reshape(-1, len(made)),
-        np.array([n.weight_frac for n in made], np.int64),
-        np.array([n.weight_bits for n in made], np.float64),
-        np.array([n.bias for n in made], np.int64),
-        np.array([n.bias_frac for n in made], np.int64),
+        np.array([n.weights for n in neurons], np.int64).T.reshape(-1, len(neurons)),
+        np.array([n.weight_frac for n in neurons], np.int64),
+        np.array([n.weight_bits for n in neurons], np.float64),
+        np.array([n.bias for n in neurons], np.int64),
+        np.array([n.bias_frac for n in neurons], np.int64),
     )
 
 

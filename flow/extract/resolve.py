@@ -23,7 +23,7 @@ from flow.extract.dyadic import exact_fraction
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.needed import needed_bits
 from flow.extract.read import narrow
-from flow.extract.readout import Readout, behind, identity, scaled
+from flow.extract.readout import Readout, behind, dense_of, identity, scaled
 from flow.extract.staircase import Line, add_up, lines
 from flow.extract.sums import Reading, Sums, affine, read, sums_of
 
@@ -246,7 +246,7 @@ class _Resolver:
                 made.append(_clipped(dense, j, sums.frac[j], line, inside, frac - exponent))
             elements.append(tuple(terms))
             offsets.append(offset * Fraction(2) ** -frac)
-        self.done.steps += [_dense(dense.layer, [n for n, _ in made]), Quant(dense.layer, tuple(q for _, q in made))]
+        self.done.steps += [dense_of(dense.layer, [n for n, _ in made]), Quant(dense.layer, tuple(q for _, q in made))]
         self.readout = Readout(tuple(elements), tuple(offsets))
 
 
@@ -262,17 +262,6 @@ def _clipped(dense: Dense, j: int, grid: int, line: Line, base: int, frac: int) 
     high = base + line.steps
     rounding = "RND_CONV" if line.is_even else "TRN"
     return neuron, Quantizer(Fixed.holding(base, high, frac), rounding, base, high)
-
-
-def _dense(layer: str, neurons: Sequence[Neuron]) -> Dense:
-    return Dense(
-        layer,
-        np.array([n.weights for n in neurons], np.int64).T,
-        np.array([n.weight_frac for n in neurons], np.int64),
-        np.array([n.weight_bits for n in neurons], np.float64),
-        np.array([n.bias for n in neurons], np.int64),
-        np.array([n.bias_frac for n in neurons], np.int64),
-    )
 
 
 def _check(reading: Reading, parts: Sequence[tuple[int, tuple[Line, ...]]]) -> None:
