@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,18 +63,5 @@ def _word(name: Any, value: Any) -> str | None:
 
 def text(options: Options) -> str:
     """The file from which the same build runs again: every option that is set, with the value it had."""
-    found: dict[str, Any] = {}
-    for option in fields(options):
-        value = getattr(options, option.name)
-        if option.name == "part":
-            value = value.board or value.name
-        elif option.name in ("engines", "vendor_steps"):
-            value = ",".join(value) or "none"
-        elif isinstance(value, Path):
-            value = str(value)
-        found[option.name] = value
-    if not found.pop("engines_named"):
-        del found["engines"]  # left to the build: it takes those that the design's size allows
-    kept = {name: value for name, value in found.items() if value is not None}
     head = f"# The options of this build; to run it again: python -m flow.build --config {NAME}\n"
-    return head + str(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=1000))
+    return head + str(yaml.safe_dump(options.words(), sort_keys=False, allow_unicode=True, width=1000))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,19 @@ class Options:
         folders = ("rtl", "sim", "synth", "netproof", *(name for name, is_asked in asked.items() if is_asked))
         quantized = ("quantized.h5",) if self.quantize else ()
         return ("design.json", "report.json", "report.html", "build.yml", UNFINISHED, *quantized), folders
+
+    def words(self) -> dict[str, Any]:
+        """The options that are set, by name, as a command line takes them: lists with commas, paths as text.
+
+        ``engines`` are left out where the build chooses them.
+        """
+        found = {option.name: getattr(self, option.name) for option in fields(self)}
+        found["part"] = self.part.board or self.part.name
+        for name in ("engines", "vendor_steps"):
+            found[name] = ",".join(found[name]) or "none"
+        if not found.pop("engines_named") and self.engines == DEFAULT:
+            del found["engines"]
+        return {n: str(v) if isinstance(v, Path) else v for n, v in found.items() if v is not None}
 
     def _check_numbers(self) -> None:
         for option, value, least in (

@@ -70,20 +70,13 @@ def model_file(model: Path) -> dict[str, str]:
 def command(options: Options) -> list[str]:
     """The arguments that repeat a build. Paths outside the working directory are given by their last part only."""
     words = ["python", "-m", "flow.build", "--model", _relative(options.model), "--part", options.part.name]
-    for option in fields(Options):
-        value = getattr(options, option.name)
-        if option.name in ("model", "part", "out", "engines_named"):
+    defaults = {option.name: option.default for option in fields(Options)}
+    for name, word in options.words().items():
+        if name in ("model", "part", "out") or (getattr(options, name) == defaults[name] and name != "engines"):
             continue
-        if value == option.default and not (option.name == "engines" and options.engines_named):
-            continue
-        flag = "--" + option.name.replace("_", "-")
-        if option.name in ("engines", "vendor_steps"):
-            value = ",".join(value) or "none"
-        words += (
-            [flag]
-            if value is True
-            else [flag, _relative(Path(value)) if option.name in ("data", "hls_config") else f"{value}"]
-        )
+        flag = "--" + name.replace("_", "-")
+        is_path = name == "data" or isinstance(getattr(options, name), Path)
+        words += [flag] if word is True else [flag, _relative(Path(word)) if is_path else str(word)]
     return [*words, "--out", _relative(options.out)]
 
 
