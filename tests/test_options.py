@@ -43,6 +43,11 @@ def test_engines_that_were_named_are_named_again(monkeypatch):
     assert asked_by(command(named)[3:], monkeypatch) == named
 
 
+def test_files_elsewhere_are_named_by_their_last_part(tmp_path):
+    options = Options.of(tmp_path / "a.json", out=tmp_path / "b", weights=tmp_path / "w.h5")
+    assert str(tmp_path) not in " ".join(command(options)) and "w.h5" in command(options)
+
+
 @pytest.mark.parametrize(
     ("others", "message"),
     [
@@ -75,5 +80,7 @@ def test_what_does_not_exist_or_go_together_is_refused(others, message):
 def test_a_design_has_no_layers_to_build_alone_and_a_part_must_be_known():
     with pytest.raises(UsageError, match="for Keras models"):
         Options.of(Path("design.json"), layer="all")
+    with pytest.raises(UsageError, match="a design.json is built as it is"):
+        Options.of(Path("design.json"), quantize=True)
     with pytest.raises(PartError, match="xc7q99"):
         Options.of("m.h5", "xc7q99")

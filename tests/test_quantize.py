@@ -18,10 +18,13 @@ import keras
 from keras import ops
 from test_build import command, one_error_line
 
+from flow.build.options import Options
+from flow.build.quantization import QuantizedFile
 from flow.core.errors import ModelError
 from flow.core.passes.widths import widths
 from flow.extract import compare_with_keras, extract
 from flow.extract.float_model import float_chain
+from flow.extract.test_data import choose_preparation, open_dataset
 from keras_models.loop.compiled import task_loss
 from keras_models.quantize.build import nmp_model
 from keras_models.quantize.calibrate import Calibration, Signals
@@ -212,6 +215,13 @@ def test_build_says_that_it_quantized_with_both_scores(trained, tmp_path: Path) 
                     "--vectors", 60, "--out", tmp_path / "c")  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert json.loads((tmp_path / "c" / "report.json").read_text())["score"]["value"] == report["score"]["value"]
+
+
+def test_auto_leaves_the_inputs_format_to_the_data(trained) -> None:
+    path, data = trained
+    options = Options.of(path, data=str(data), quantize=True, input_format="auto")
+    dataset = open_dataset(path, str(data), None, None)
+    assert QuantizedFile(options, dataset, choose_preparation(None, None, dataset)).format is None
 
 
 def test_fine_tuning_ends_at_fewer_bits(trained, tmp_path: Path, capsys) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flow.bench.bus_layout import BUS_BITS
+from flow.build import config_file
 from flow.build.architecture import check_wishes
 from flow.build.choices import ALL, settled
 from flow.core.engines import DEFAULT, SELECTABLE
@@ -18,11 +19,13 @@ from flow.core.untrusted import read_yaml, refused
 from flow.emit.hls.schedule import HlsChoices
 from flow.emit.hls.schedule import choices as hls_choices
 from flow.emit.shell import pynq
-from flow.extract.formats import parse_format
+from flow.extract.formats import AUTO, parse_format
 from flow.parts import catalog
 from flow.parts.catalog import Part
 from flow.tool_reports.open_json import UNFINISHED
 from flow.tools import vendor_hls
+
+QUANTIZED = "quantized.h5"  # what --quantize makes of a float model, in the build's folder
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,8 @@ class Options:
             "xls": "xls" in self.engines or self.rtl_engine == "xls",
         }
         folders = ("rtl", "sim", "synth", "netproof", *(name for name, is_asked in asked.items() if is_asked))
-        quantized = ("quantized.h5",) if self.quantize else ()
-        return ("design.json", "report.json", "report.html", "build.yml", UNFINISHED, *quantized), folders
+        quantized = (QUANTIZED,) if self.quantize else ()
+        return ("design.json", "report.json", "report.html", config_file.NAME, UNFINISHED, *quantized), folders
 
     def words(self) -> dict[str, Any]:
         """The options that are set, by name, as a command line takes them: lists with commas, paths as text.
@@ -160,9 +163,9 @@ class Options:
             raise UsageError(
                 "--preprocessing standard is fitted on the training part of a data set; name it with --data"
             )
-        if self.input_format == "auto" and not self.data:
+        if self.input_format == AUTO and not self.data:
             raise UsageError("--input-format auto chooses a format from a data set; name it with --data")
-        if self.input_format not in (None, "auto"):
+        if self.input_format not in (None, AUTO):
             parse_format(str(self.input_format))
         if self.shell == "pynq" and self.part.name != pynq.PART:
             raise UsageError(
@@ -173,6 +176,8 @@ class Options:
         check_wishes(self.architecture, self.initiation_interval, self.results_per_second)
         if self.weights is not None and self.model.suffix != ".json":
             raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
+        if self.quantize and self.model.suffix == ".json":
+            raise UsageError("--quantize is for float models; a design.json is built as it is")
         if self.layer is None:
             return
         if self.model.suffix == ".json" and self.weights is None:

@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.build.facts import Quantization
-from flow.build.options import Options
+from flow.build.options import QUANTIZED, Options
 from flow.build.state import ModelFile, Score
 from flow.core.design import Design
 from flow.core.errors import DataError, ModelError, UsageError, reason
 from flow.core.remarks import Remark, note, warning
 from flow.extract.float_model import float_chain
+from flow.extract.formats import AUTO
 from flow.extract.load import choose_backend
 from flow.extract.quiet import quiet
 from flow.extract.test_data import Preparation, TestPart
 from flow.files import plan
 from keras_models.data.loaders import Dataset
 
-FILE = "quantized.h5"
 ASSUMED = "s16.10"  # of inputs that nothing is known of: hls4ml's default, ap_fixed<16,6>
 MAX_INPUT_BITS = 16
 _ROWS = 2048  # of normal inputs where there are no others
@@ -41,7 +41,8 @@ class QuantizedFile(ModelFile):
         super().__init__(options.model)
         self.dataset, self.preparation = dataset, preparation
         self.chain = float_chain(self.path)
-        self.format = options.input_format or (None if dataset else ASSUMED)
+        given = None if options.input_format == AUTO else options.input_format  # formats are chosen from data anyway
+        self.format = given or (None if dataset else ASSUMED)
         said = [f" quantize 1 {self.format} {preparation.text}", *([] if dataset is None else _digests(dataset))]
         self.digest += " ".join(said)
 
@@ -83,8 +84,8 @@ class QuantizedFile(ModelFile):
         from keras_models.training.output import save_model
 
         with tempfile.TemporaryDirectory(prefix="flow-quantized-") as name:
-            save_model(Path(name) / FILE, self.keras(), self.preparation.applied)
-            plan.write_file(folder / FILE, (Path(name) / FILE).read_bytes())
+            save_model(Path(name) / QUANTIZED, self.keras(), self.preparation.applied)
+            plan.write_file(folder / QUANTIZED, (Path(name) / QUANTIZED).read_bytes())
 
     def float_score(self, test: TestPart) -> dict[str, Any]:
         """The float model's score on the test part, of its logits in float64."""

@@ -16,11 +16,12 @@ from flow.build.options import Options
 from flow.build.quantization import QuantizedFile
 from flow.build.state import Build, ModelFile, Score, Vectors
 from flow.core.design import Design, from_json, to_json
-from flow.core.errors import ModelError, UsageError
+from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.core.remarks import note, warning
 from flow.core.untrusted import MAX_JSON, read_text
-from flow.extract.input_format import AUTO, Choice
+from flow.extract.formats import AUTO
+from flow.extract.input_format import Choice
 from flow.extract.test_data import Preparation, TestPart, choose_preparation, fit_test_part, open_dataset
 from flow.files import plan
 from flow.files.steps import Steps, digest_of
@@ -64,8 +65,6 @@ def prepare(
 
 def _quantized(options: Options, steps: Steps, dataset: Dataset | None, preparation: Preparation) -> ModelFile:
     """The float model of the options, quantized."""
-    if options.model.suffix == ".json":
-        raise UsageError("--quantize is for float models; a design.json is built as it is")
     with steps.timed("quantize"):
         model = QuantizedFile(options, dataset, preparation)
         model.quantized  # noqa: B018  (the work of this step)

@@ -7,6 +7,7 @@ import re
 from flow.core.errors import UsageError
 from flow.core.fixed import Fixed
 
+AUTO = "auto"  # in place of a format: chosen from data
 MAX_INPUT_BITS = 32
 _OWN = re.compile(r"([su])(\d{1,2})\.(-?\d{1,3})\Z")
 _HLS = re.compile(r"ap_(u?)fixed<\s*(\d{1,2})\s*,\s*(-?\d{1,3})\s*>\Z")

@@ -17,7 +17,6 @@ from flow.extract.test_data import Preparation, score
 from keras_models.data.labels import class_indices
 from keras_models.data.loaders import Dataset
 
-AUTO = "auto"
 _ROWS = 4096  # of the data that formats are tried on
 _TRIED_BITS = range(2, 17)
 _ALLOWED_LOSS = 0.001  # of accuracy, or of the squared error's share
