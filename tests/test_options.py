@@ -80,7 +80,7 @@ def test_what_does_not_exist_or_go_together_is_refused(others, message):
 def test_a_design_has_no_layers_to_build_alone_and_a_part_must_be_known():
     with pytest.raises(UsageError, match="for Keras models"):
         Options.of(Path("design.json"), layer="all")
-    with pytest.raises(UsageError, match="a design.json is built as it is"):
+    with pytest.raises(UsageError, match=r"a design\.json is built as it is"):
         Options.of(Path("design.json"), quantize=True)
     with pytest.raises(PartError, match="xc7q99"):
         Options.of("m.h5", "xc7q99")

