@@ -23,7 +23,7 @@ def main(
     out: Annotated[Path, typer.Option(help="YAML file to write.")] = Path("hls.yml"),
     strategy: Annotated[
         Literal["Latency", "Resource"],
-        typer.Option(case_sensitive=False, help="Strategy of every group to begin with."),
+        typer.Option(help="Strategy of every group to begin with."),
     ] = "Latency",
     reuse_factor: Annotated[int, typer.Option(min=1, help="Reuse factor of every group to begin with.")] = 1,
     quiet: Quiet = False,
