@@ -122,7 +122,7 @@ def _h5_weights(root: Any) -> Weights:
     """A group per layer of the model; that of a model inside the model holds all its layers' weights."""
     budget = _Budget()
     weights: Weights = {}
-    for key in root:
+    for key in _keys(root):
         budget.group()
         group = _child(root, key, h5py.Group)
         weights |= {(key, name): budget.array(_walk(group, name)) for name in _names(group)}
@@ -191,7 +191,7 @@ def _scope(scope: Any, path: str, budget: _Budget, weights: Weights, depth: int)
     if place is None or depth > MAX_DEPTH:
         return
     root = _child(scope, place, h5py.Group)
-    for key in root:
+    for key in _keys(root):
         budget.group()
         layer = _child(root, key, h5py.Group)
         _scope(layer, f"{path}{key}/", budget, weights, depth + 1)
@@ -239,6 +239,11 @@ def _walk(group: Any, name: str) -> Any:
 
 def _has(group: Any, name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and group.get(name, getlink=True) is not None
+
+
+def _keys(group: Any) -> list[str]:
+    """What may be followed: a layer of another name has no weights here."""
+    return [key for key in group if _has(group, key)]
 
 
 def _child(group: Any, name: str, kind: type) -> Any:
