@@ -7,6 +7,7 @@ copy of the unchanged design's build, so that only what the mutant changes is do
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import multiprocessing
@@ -307,6 +308,7 @@ def judged(subject: Subject, mutant: Mutant, base: Path) -> dict[str, Any]:
 
 
 def _child(subject: Subject, mutant: Mutant, base: Path, work: Path, pipe: Any) -> None:
+    gc.freeze()  # what the tests before left open is not this one's: a collection here would warn of it
     with (work / "out.log").open("w") as log:
         sys.stdout = sys.stderr = log
         try:
