@@ -145,7 +145,7 @@ def outcome(section: str, form: str) -> str:
     try:
         design = extract(model)
     except FlowError as exc:
-        return "refused: " + re.sub(r"(layer \w+?)_\d+\b", r"\1", str(exc))
+        return f"refused: {unnumbered(str(exc))}"
     inputs = family.family_inputs(VECTORS)
     found = compare_with_keras(model, design, inputs)
     if found.mismatches:
@@ -154,9 +154,14 @@ def outcome(section: str, form: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Without the names of layers that Keras numbers, and what is the same in every row."""
+    """What is said of a form, without what is the same in every row."""
     text = re.sub(r"^layer \w+: ", "", text)
-    return re.sub(r", equal to what Keras's float32 answers to .* sums of layer \w+", "", text)
+    return unnumbered(re.sub(r", equal to what Keras's float32 answers to .* sums of layer \w+", "", text))
+
+
+def unnumbered(text: str) -> str:
+    """Without the numbers that Keras gives to layers."""
+    return re.sub(r"(layer \w+?|sequential)_\d+", r"\1", text)
 
 
 def page() -> str:
