@@ -13,7 +13,8 @@ from flow.core.passes.widths import widths
 from flow.extract.dyadic import exact_fraction
 from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Step
 from flow.extract.merge import clamp, merge
-from flow.extract.read import narrow, needed_bits
+from flow.extract.needed import needed_bits
+from flow.extract.read import narrow
 
 
 class Assembler:
@@ -110,6 +111,11 @@ class Assembler:
         formats = [n.accumulator for n in layer.neurons]
         self._output = [clamp(Quantizer.saturating(f, "TRN")) for f in formats if f is not None]
         self._relu = False
+
+    def end(self) -> Affine | None:
+        """Give the source its quantizers, for other readers than `add`'s; the scale that they have to fold."""
+        self._close()
+        return self._after
 
     def finish(self) -> tuple[tuple[Quantizer, ...], tuple[Layer, ...]]:
         """Inputs and layers once all steps are in. Raises ModelError where something is left over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import sys
@@ -12,9 +13,11 @@ from flow.core.design import HEADS, Design, Layer
 from flow.core.errors import ModelError, UsageError
 from flow.core.fixed import Fixed, Quantizer
 from flow.extract.assemble import fold
-from flow.extract.chain import input_shape, layers_of
 from flow.extract.float32 import require_range
+from flow.extract.graph import assemble_graph
+from flow.extract.merge import Unmergeable
 from flow.extract.read import steps_of
+from flow.extract.trace import Trace, trace
 from flow.extract.training_only import training_only
 
 MAX_NAME = 64
@@ -30,19 +33,69 @@ def extract(model: Any, name: str | None = None, input_format: str | None = None
     """
     if head not in HEADS:
         raise UsageError(f"unknown head {head!r}; known: {', '.join(HEADS)}")
-    elements = math.prod(input_shape(model))
-    path = layers_of(model)
-    steps = [step for applied in path for step in steps_of(applied)]
+    traced = trace(model)
     given = Quantizer.saturating(parse_format(input_format)) if input_format else None
-    assembler = fold(steps, elements, given)
-    inputs, layers = assembler.finish()
-    notes = [*training_only(path), *assembler.notes]
+    inputs, layers, notes, names = _parts(traced, given)
+    notes = [*training_only([call.applied for call in traced.calls]), *notes]
     if given is not None:
         notes.append(f"the model does not quantize its inputs: here they are rounded to {given.format}")
-    source = {"notes": notes, "input_format": input_format, "versions": _versions()}
-    design = check(Design(identifier(name or str(model.name), set()), inputs, _named(layers), head, source))
+    source = {"notes": notes, "input_format": input_format, "versions": _versions(), **names}
+    design = check(Design(identifier(name or str(model.name), set()), inputs, layers, head, source))
     require_range(design)
     return design
+
+
+_Parts = tuple[tuple[Quantizer, ...], tuple[Layer, ...], list[str], dict[str, Any]]
+
+
+def _parts(traced: Trace, given: Quantizer | None) -> _Parts:
+    """Inputs, layers, notes and names: as of one path of layers where that suffices, else as of any graph."""
+    if traced.path is not None:
+        with contextlib.suppress(Unmergeable):
+            return _path(traced, given)
+    return _graph(traced, given)
+
+
+def _path(traced: Trace, given: Quantizer | None) -> _Parts:
+    """Inputs, layers, notes and names of a model of one path."""
+    steps = [step for applied in traced.path or () for step in steps_of(applied)]
+    assembler = fold(steps, traced.inputs[0].elements, given)
+    inputs, layers = assembler.finish()
+    return inputs, _named(layers), assembler.notes, {}
+
+
+def _graph(traced: Trace, given: Quantizer | None) -> _Parts:
+    """Inputs, layers, notes and names of any other model: ``inputs``, ``neurons`` by layer, and ``outputs``."""
+    found = assemble_graph(traced, given)
+    layers, notes = _named(found.chain.layers), list(found.notes)
+    labels = [f"{entry.name}[{i}]" for entry in traced.inputs for i in range(entry.elements)]
+    outputs = list(found.chain.labels[-1])
+    names = {
+        "inputs": labels,
+        "neurons": {layer.name: list(own) for layer, own in zip(layers, found.chain.labels, strict=True)},
+        "outputs": outputs,
+    }
+    if len(traced.inputs) > 1:
+        notes.append(f"a row of inputs holds those of the model one after the other: {_listed(labels)}")
+    if len(traced.outputs) > 1:
+        notes.append(f"a row of outputs holds those of the model one after the other: {_listed(outputs)}")
+    if found.chain.carried:
+        notes.append(
+            f"{found.chain.carried} values are needed behind later layers and pass through those between, which costs "
+            "registers and no logic"
+        )
+    return found.inputs, layers, notes, names
+
+
+def _listed(names: list[str]) -> str:
+    """Names of columns such as ``a[0]``, ``a[1]``, as ``a (columns 0 to 1)``."""
+    parts: list[tuple[str, int]] = []
+    for column, name in enumerate(names):
+        stem = name.rpartition("[")[0]
+        if not parts or parts[-1][0] != stem:
+            parts.append((stem, column))
+    ends = [*(start for _, start in parts[1:]), len(names)]
+    return ", ".join(f"{stem} (columns {start} to {end - 1})" for (stem, start), end in zip(parts, ends, strict=True))
 
 
 def parse_format(text: str) -> Fixed:

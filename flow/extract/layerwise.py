@@ -22,8 +22,10 @@ from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_fraction
 from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Softmax
+from flow.extract.mix import KINDS, Mix, read_mix
 from flow.extract.read import steps_of
 from flow.extract.remedies import IGNORED
+from flow.extract.trace import Trace
 
 Floats = NDArray[np.float64]
 
@@ -53,12 +55,46 @@ class Exact:
         return np.asarray(np.ldexp(_odd_float64(self.mantissas), [-f for f in self.fracs]), np.float64)
 
 
-def layerwise_outputs(path: list[Applied], inputs: NDArray[np.float32]) -> Exact:
-    """Logits of the path's layers for inputs of the model's own shape."""
-    values: Exact | NDArray[np.float32] = inputs.reshape(len(inputs), -1)
-    for applied in path:
-        values = _apply(applied, values)
-    return _exact(values)
+def layerwise_outputs(traced: Trace, inputs: NDArray[np.float32]) -> Exact:
+    """Logits of the model's layers for rows that hold its inputs one after the other."""
+    ends = np.cumsum([entry.elements for entry in traced.inputs])[:-1]
+    values: dict[int, Exact | NDArray[np.float32]] = dict(enumerate(np.split(inputs, ends, axis=1)))
+    for call in traced.calls:
+        sources = [values[s] for s in call.sources]
+        if call.kind in KINDS:
+            values[call.result] = _mixed(read_mix(call), [_exact(source) for source in sources])
+        elif call.kind == "Relu":
+            values[call.result] = _rectified(_exact(sources[0]))
+        else:
+            values[call.result] = _apply(call.applied, sources[0])
+    return _joined([_exact(values[value]) for value in traced.outputs])
+
+
+def _joined(parts: list[Exact]) -> Exact:
+    exact = object if any(part.mantissas.dtype == object for part in parts) else np.int64
+    columns = np.concatenate([part.mantissas.astype(exact) for part in parts], axis=1)
+    return Exact(columns, [frac for part in parts for frac in part.fracs])
+
+
+def _mixed(mix: Mix, sources: list[Exact]) -> Exact:
+    """The sums of a `Mix`, exactly."""
+    joined, starts = _joined(sources), np.cumsum([0, *(len(source.fracs) for source in sources)])
+    neurons = []
+    for element, offset in enumerate(mix.offset):
+        terms = [(int(starts[k] + place[element]), mix.factors[k][element]) for k, place in enumerate(mix.places)
+                 if place[element] >= 0]  # fmt: skip
+        mantissas, frac = exact_column([factor for _, factor in terms])
+        weights = [0] * len(joined.fracs)
+        for (column, _), mantissa in zip(terms, mantissas, strict=True):
+            weights[column] += mantissa
+        bias, bias_frac = exact_fraction(offset)
+        neurons.append(Neuron(tuple(weights), frac, 0.0, bias, bias_frac))
+    formats = tuple(Fixed(True, 1, frac) for frac in joined.fracs)
+    return Exact(*accumulate(Layer(mix.layer, tuple(neurons)), joined.mantissas, formats))
+
+
+def _rectified(values: Exact) -> Exact:
+    return Exact(np.maximum(values.mantissas, 0), values.fracs)
 
 
 def reach(quantizer: Quantizer) -> float:
@@ -85,8 +121,7 @@ def _apply(applied: Applied, values: Exact | NDArray[np.float32]) -> Exact | NDA
     if not steps or isinstance(steps[0], Softmax):
         return values
     if isinstance(steps[0], Relu):
-        values = _exact(values)
-        return Exact(np.maximum(values.mantissas, 0), values.fracs)
+        return _rectified(_exact(values))
     quant = next(s for s in steps if isinstance(s, Quant))
     limits = np.array([reach(q) for q in quant.quantizers])
     seen = _odd_float32(np.clip(values.floats() if isinstance(values, Exact) else values, -limits, limits))

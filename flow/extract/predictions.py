@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.extract.chain import input_shape
 from flow.extract.design import require_numbers
 from flow.extract.quiet import quiet
-from flow.extract.reference import BATCH
+from flow.extract.reference import BATCH, flat_outputs, shaped_inputs
+from flow.extract.trace import trace
 
 
 def predictions(model: Any, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
     """The outputs of ``model.predict`` (vectors x outputs), a final softmax included, for float inputs."""
     inputs = np.asarray(inputs, np.float32)
-    shape = input_shape(model)
-    require_numbers(inputs, math.prod(shape))
+    traced = trace(model)
+    require_numbers(inputs, sum(entry.elements for entry in traced.inputs))
     with quiet():
-        batches: Any = model.predict(inputs.reshape(len(inputs), *shape), batch_size=BATCH, verbose=0)
-    return np.asarray(batches, np.float64).reshape(len(inputs), -1)
+        batches: Any = model.predict(shaped_inputs(traced, inputs), batch_size=BATCH, verbose=0)
+    return flat_outputs(batches, len(inputs))

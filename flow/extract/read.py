@@ -17,6 +17,7 @@ from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_matrix
 from flow.extract.layer_steps import Dense, Quant, Relu, Softmax, Step
+from flow.extract.needed import needed_bits
 from flow.extract.remedies import IGNORED, refusal
 
 TERNARY_BITS = 1.58
@@ -181,13 +182,6 @@ def _labels(quantizer: Any, weights: Any) -> Any:
     kind = type(quantizer).__name__
     bits = 1.0 if "binary" in kind else TERNARY_BITS if "ternary" in kind else float(quantizer.bits)
     return np.array([max(bits, needed_bits(column, bits)) for column in weights.T], np.float64)
-
-
-def needed_bits(column: Any, label: float) -> float:
-    """``label`` if the mantissas fit it as `flow.core.check` counts, else the smallest width they fit."""
-    widest = int(np.abs(column).max(initial=0))
-    limit = 1 << max(math.ceil(label) - 1, 0) if label else 0
-    return label if widest <= limit else float((widest - 1).bit_length() + 1)
 
 
 _READERS: dict[str, Callable[[Applied], list[Step]]] = {

@@ -16,11 +16,12 @@ from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.core.fixed import Fixed
 from flow.core.integers import shifted_left
 from flow.core.passes.widths import widths
-from flow.extract.chain import Applied, input_shape, layers_of
+from flow.extract.chain import Applied
 from flow.extract.design import require_numbers
 from flow.extract.float32 import FLOAT32_BITS, float32_exactness
 from flow.extract.layerwise import Exact, layerwise_outputs, reach
 from flow.extract.quiet import quiet
+from flow.extract.trace import Trace, trace
 
 Floats = NDArray[np.float64]
 BATCH = 4096
@@ -36,8 +37,9 @@ def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating])
     start = time.monotonic()
     design = widths(design)
     inexact = float32_exactness(design)
-    shaped = _shaped(model, inputs, design)
-    found = layerwise_outputs(layers_of(model), shaped) if inexact else Exact.of(_predict(model, shaped))
+    traced = trace(model)
+    flat = _on_grid(traced, inputs, design)
+    found = layerwise_outputs(traced, flat) if inexact else Exact.of(_predict(model, traced, flat))
     integers = evaluate(design, quantize_inputs(design, np.asarray(inputs, np.float32)))
     if design.head == "argmax":
         found = Exact(argmax(found.mantissas, tuple(Fixed(True, 1, f) for f in found.fracs)), [0])
@@ -77,15 +79,29 @@ def keras_outputs(
     they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by one with exact
     sums instead of by ``model.predict``.
     """
-    shaped = _shaped(model, inputs, design)
-    return layerwise_outputs(layers_of(model), shaped).floats() if exact else _predict(model, shaped)
+    traced = trace(model)
+    flat = _on_grid(traced, inputs, design)
+    return layerwise_outputs(traced, flat).floats() if exact else _predict(model, traced, flat)
 
 
-def _shaped(model: Any, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
-    """The inputs as the model takes them."""
+def shaped_inputs(traced: Trace, flat: NDArray[np.float32]) -> Any:
+    """Rows that hold the model's inputs one after the other, as ``model.predict`` takes them."""
+    ends = np.cumsum([entry.elements for entry in traced.inputs])[:-1]
+    parts = np.split(flat.reshape(len(flat), -1), ends, axis=1)
+    shaped = [part.reshape(len(flat), *entry.shape) for part, entry in zip(parts, traced.inputs, strict=True)]
+    return shaped[0] if len(shaped) == 1 else shaped
+
+
+def flat_outputs(batches: Any, count: int) -> Floats:
+    """What ``model.predict`` answers to so many rows, its outputs one after the other in each row."""
+    parts = batches if isinstance(batches, list | tuple) else [batches]
+    return np.concatenate([np.asarray(part, np.float64).reshape(count, -1) for part in parts], axis=1)
+
+
+def _on_grid(traced: Trace, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
+    """The inputs (vectors x elements) within the range where predictions are exact."""
     inputs = np.asarray(inputs, np.float32)
-    shape = input_shape(model)
-    require_numbers(inputs, int(np.prod(shape)))
+    require_numbers(inputs, sum(entry.elements for entry in traced.inputs))
     inputs = inputs.reshape(len(inputs), -1)
     if design is not None and design.source.get("input_format"):
         inputs = to_float(quantize_inputs(design, inputs), design.input_formats).astype(np.float32)
@@ -93,13 +109,15 @@ def _shaped(model: Any, inputs: NDArray[np.floating], design: Design | None) -> 
         # QKeras computes x + (q - x), which rounds for inputs millions of steps out of range; those saturate anyway.
         limits = np.array([np.inf if q.rounding == "RND" else reach(q) for q in design.inputs], np.float32)
         inputs = np.clip(inputs, -limits, limits)
-    return inputs.reshape(len(inputs), *shape)
+    return inputs
 
 
-def _predict(model: Any, shaped: NDArray[np.float32]) -> Floats:
-    with quiet(), _logits(model, layers_of(model)) as ending:
-        batches: Any = ending.predict(shaped, batch_size=BATCH, verbose=0)
-    outputs = np.asarray(batches, np.float64).reshape(len(shaped), -1)
+def _predict(model: Any, traced: Trace, flat: NDArray[np.float32]) -> Floats:
+    calls = {call.result: call.applied for call in traced.calls}
+    last = [calls[value] for value in traced.outputs if value in calls]
+    with quiet(), _logits(model, last) as ending:
+        batches: Any = ending.predict(shaped_inputs(traced, flat), batch_size=BATCH, verbose=0)
+    outputs = flat_outputs(batches, len(flat))
     if not np.isfinite(outputs).all():
         row, column = (int(i) for i in np.argwhere(~np.isfinite(outputs))[0])
         raise ModelError(
@@ -110,24 +128,26 @@ def _predict(model: Any, shaped: NDArray[np.float32]) -> Floats:
 
 
 @contextlib.contextmanager
-def _logits(model: Any, path: list[Applied]) -> Iterator[Any]:
-    """The model without its final softmax; a softmax inside the last layer is switched off for the time being."""
-    if not path:
-        raise ModelError(f"model {model.name} has no layers")
-    last = path[-1]
-    if not is_softmax(last):
+def _logits(model: Any, last: list[Applied]) -> Iterator[Any]:
+    """The model without its final softmax functions, of the layers it ends in; inside layers they are switched off."""
+    ends = [applied for applied in last if is_softmax(applied)]
+    if not ends:
         yield model
         return
     import keras
 
-    if last.kind in ("Softmax", "Activation", "QActivation"):
-        yield keras.Model(model.inputs, model.outputs[0]._keras_history.operation.input)
-        return
-    softmax, last.layer.activation = last.layer.activation, keras.activations.linear
+    layers = {id(applied.layer) for applied in ends if applied.kind == "Softmax"}
+    functions = [applied.layer for applied in ends if applied.kind != "Softmax"]
+    saved = [layer.activation for layer in functions]
+    for layer in functions:
+        layer.activation = keras.activations.linear
     try:
-        yield keras.Model(model.inputs, model.outputs)
+        before = [t._keras_history.operation for t in model.outputs]
+        outputs = [o.input if id(o) in layers else t for o, t in zip(before, model.outputs, strict=True)]
+        yield keras.Model(model.inputs, outputs if len(outputs) > 1 else outputs[0])
     finally:
-        last.layer.activation = softmax
+        for layer, activation in zip(functions, saved, strict=True):
+            layer.activation = activation
 
 
 def is_softmax(applied: Applied) -> bool:

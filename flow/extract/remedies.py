@@ -24,9 +24,6 @@ _REMEDIES = {
         "is a QDenseBatchnorm, which is not accepted yet: fold gamma / sqrt(variance + epsilon) into its kernel and"
         " bias and give both to a QDense with the same quantizers"
     ),
-    "Sequential": "is a model inside the model: add its layers one by one instead",
-    "Functional": "is a model inside the model: add its layers one by one instead",
-    "Model": "is a model inside the model: add its layers one by one instead",
 }
 
 
@@ -54,6 +51,6 @@ def transformer(attention: str, dense: list[str]) -> str:
 def joins(name: str, kind: str, count: int) -> str:
     """The line that refuses a layer with several inputs."""
     return (
-        f"layer {name[:64]} ({kind[:64]}) joins {count} branches; only models with one path of layers become hardware, "
-        "so remove the branch"
+        f"layer {name[:64]} ({kind[:64]}) takes {count} signals together, which has no exact form in rows of weights; "
+        "join them with Add, Subtract, Average or Concatenate"
     )
