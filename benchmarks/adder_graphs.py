@@ -103,7 +103,7 @@ def ours(design: Design, folder: Path, place: bool) -> tuple[Outcome, int, str]:
     plan.fresh_folder(folder)
     plan.write(rtl.files, folder)
     outcome = synthesize(folder, list(rtl.files), rtl.top, seconds, place)
-    return outcome, sum(graph_luts(g) for g in graphs), ", ".join(dict.fromkeys(g.engine for g in graphs))
+    return outcome, sum(graph_luts(g) for g in graphs), ", ".join(dict.fromkeys(g.generator for g in graphs))
 
 
 def alkaids(design: Design, folder: Path, place: bool) -> Outcome:

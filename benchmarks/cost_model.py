@@ -52,7 +52,7 @@ def train_set(name: str, hidden: str, budgets: list[float], work: Path) -> None:
     from keras_models.data.preprocess import Preprocessing
     from keras_models.layers.export import export_integer
     from keras_models.training.choice import method_and_spec
-    from keras_models.training.fit import engine_for, fit
+    from keras_models.training.fit import fit, loop_for
 
     mode = "hardware" if budgets[0] else "paper"
     options = train.parser().parse_args(["--data", name, "--out", "m.h5", "--hidden", hidden, "--mode", mode])
@@ -70,11 +70,11 @@ def train_set(name: str, hidden: str, budgets: list[float], work: Path) -> None:
     start, config = model.get_weights(), train.fit_config(options, rows)
     config = dataclasses.replace(config, epochs=epochs, batch_size=batch, optimizer="adam", learning_rate=7e-3,
                                  patience=None)  # fmt: skip
-    engine = engine_for(model, method, parts, dataset.task, config)
+    loop = loop_for(model, method, parts, dataset.task, config)
     for budget in budgets:
         model.set_weights(start)
         settings = dataclasses.replace(config, lut_budget=budget or None)
-        result = fit(model, method, parts, dataset.task, settings, engine=engine)
+        result = fit(model, method, parts, dataset.task, settings, loop=loop)
         assert result.best is not None
         description = [{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in item.items()}
                        for item in export_integer(model)]  # fmt: skip
@@ -124,7 +124,7 @@ def measure(chosen: list[str], work: Path) -> None:
 
 def load(work: Path) -> list[dict[str, Any]]:
     """All designs measured so far: estimate and LUTs."""
-    from keras_models.layers.cost import luts_of_export
+    from keras_models.layers.counts import luts_of_export
 
     found = []
     for file in sorted(work.glob("*.luts")):

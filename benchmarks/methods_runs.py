@@ -84,7 +84,7 @@ class Runner:
         self.method, self.spec = choice.method_and_spec(self.options, dataset.outputs, preprocessing, inputs)
         self.config = train.fit_config(self.options, len(inputs))
         self.model: Any = None
-        self.engine: Any = None
+        self.loop: Any = None
 
     def measure(self, seed: int, designs: Path) -> dict[str, Any]:
         """Train and score with a seed; designs of the models that can become hardware go to ``designs``.
@@ -111,13 +111,13 @@ class Runner:
         """A run's result, with a weight of the cost in bits or the options' own."""
         import keras
 
-        from keras_models.training.fit import engine_for, fit
+        from keras_models.training.fit import fit, loop_for
 
         keras.utils.set_random_seed(seed)
         fresh = self.method.build(dataclasses.replace(self.spec, seed=seed))
         if self.model is None:
             self.model = fresh
-            self.engine = engine_for(fresh, self.method, self.parts, self.task, self.config)
+            self.loop = loop_for(fresh, self.method, self.parts, self.task, self.config)
         else:
             self.model.set_weights(fresh.get_weights())
         config = dataclasses.replace(self.config, seed=seed)
@@ -126,7 +126,7 @@ class Runner:
                 layer.kernel.shape[0] * layer.units for layer in self.model.layers if hasattr(layer, "kernel")
             )
             config = dataclasses.replace(config, beta=per_bit / weights, beta_start=per_bit / weights / 100)
-        return fit(self.model, self.method, self.parts, self.task, config, engine=self.engine)
+        return fit(self.model, self.method, self.parts, self.task, config, loop=self.loop)
 
     def _point(self, design: Path) -> dict[str, Any]:
         from flow.build.state import finish
@@ -136,9 +136,7 @@ class Runner:
 
         luts, statistics = self.method.describe(self.model)
         point = {
-            **{
-                k: score_of(self.task, self.engine.predict(self.parts[k][0]), self.parts[k][1]) for k in ("val", "test")
-            },
+            **{k: score_of(self.task, self.loop.predict(self.parts[k][0]), self.parts[k][1]) for k in ("val", "test")},
             **{k: statistics[k] for k in ("mean_weight_bits", "mean_activation_bits", "model_bytes")},
             "luts_estimate": luts,
         }

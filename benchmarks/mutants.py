@@ -112,7 +112,11 @@ def report(results: list[dict[str, Any]]) -> str:
     return (
         f"{len(results)} mutants, {total['caught']} caught, {total['survived']} not. {_HOW}"
         f" {spent / 60:.0f} CPU minutes.\n\n{table(head, rows)}\n\n"
-        + ("Not caught:\n\n" + "\n".join(left) if left else "None survived.")
+        + (
+            "Not caught, though named as undecided where a proof could not read it:\n\n" + "\n".join(left)
+            if left
+            else "None survived."
+        )
     )
 
 

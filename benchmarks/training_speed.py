@@ -60,7 +60,7 @@ def seconds(name: str, rounds: int) -> list[list[float]]:
     import keras
 
     from keras_models.layers.cost import set_beta
-    from keras_models.loop.compiled import OptimizerConfig, make_engine
+    from keras_models.loop.compiled import OptimizerConfig, make_loop
     from keras_models.methods.models import build_mlp
 
     inputs, hidden, outputs, batch = NETWORKS[name]
@@ -69,10 +69,10 @@ def seconds(name: str, rounds: int) -> list[list[float]]:
     y = random.integers(0, outputs, len(X)).astype(np.int32)
     models = [plain(inputs, hidden, outputs, 1), plain(inputs, hidden, outputs, "auto_po2"),
               *(build_mlp(inputs, hidden, outputs, mode) for mode in ("paper", "hardware"))]  # fmt: skip
-    engines = [make_engine(m, X, y, "classification", OptimizerConfig(), batch, 0) for m in models]
+    loops = [make_loop(m, X, y, "classification", OptimizerConfig(), batch, 0) for m in models]
     betas = [0.0 if system.endswith("paper") else BETA for system in SYSTEMS]
-    for engine, beta in zip(engines, betas, strict=True):
-        engine.epoch(1e-3, beta)
+    for loop, beta in zip(loops, betas, strict=True):
+        loop.epoch(1e-3, beta)
     fitted = [plain(inputs, hidden, outputs, 1),
               *(build_mlp(inputs, hidden, outputs, mode) for mode in ("paper", "hardware"))]  # fmt: skip
     set_beta(fitted[-1], BETA)
@@ -82,9 +82,9 @@ def seconds(name: str, rounds: int) -> list[list[float]]:
     found = []
     for _ in range(rounds):
         row = []
-        for engine, beta in zip(engines, betas, strict=True):
+        for loop, beta in zip(loops, betas, strict=True):
             start = time.perf_counter()
-            engine.epoch(1e-3, beta)
+            loop.epoch(1e-3, beta)
             row.append(time.perf_counter() - start)
         for model in fitted:
             start = time.perf_counter()

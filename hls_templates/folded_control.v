@@ -1,5 +1,5 @@
 // Sequencer of one folded layer. A vector takes WORDS x FOLDS steps: all input words once for every fold.
-// `step` addresses the weights, `read_address` the input word; both hold the next step's value in the cycle after start.
+// `step` addresses the weights, `read_address` the input word; both hold the next step's value the cycle after start.
 `default_nettype none
 module folded_control #(
     parameter WORDS = 1,         // input words per fold

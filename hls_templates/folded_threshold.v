@@ -39,8 +39,10 @@ module folded_threshold #(
     // With the rounding constant in the bias, a half shows as dropped bits that are all 0: then clear the last bit.
     wire [VALUE_BITS-1:0] dropped = value & ~({VALUE_BITS{1'b1}} << shift_q);
     wire to_even = (HALF_EVEN != 0) && even_q && dropped == 0;
-    wire signed [VALUE_BITS-1:0] low_wide = {{(VALUE_BITS - LIMIT_BITS + 1) {low_q2[LIMIT_BITS-1]}}, low_q2[LIMIT_BITS-2:0]};
-    wire signed [VALUE_BITS-1:0] high_wide = {{(VALUE_BITS - LIMIT_BITS + 1) {high_q2[LIMIT_BITS-1]}}, high_q2[LIMIT_BITS-2:0]};
+    wire signed [VALUE_BITS-1:0] low_wide =
+        {{(VALUE_BITS - LIMIT_BITS + 1) {low_q2[LIMIT_BITS-1]}}, low_q2[LIMIT_BITS-2:0]};
+    wire signed [VALUE_BITS-1:0] high_wide =
+        {{(VALUE_BITS - LIMIT_BITS + 1) {high_q2[LIMIT_BITS-1]}}, high_q2[LIMIT_BITS-2:0]};
     wire below = (CLIP_LOW != 0) && rounded < low_wide;
     wire above = (CLIP_HIGH != 0) && rounded > high_wide;
     wire [VALUE_BITS-1:0] clipped = below ? low_wide : above ? high_wide : rounded;

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from keras_models.version import __version__ as __version__
+
 _EXPORTS = {
     "NMPDense": "layers.dense",
     "NMPActivation": "layers.activations",
@@ -32,7 +34,7 @@ _EXPORTS = {
     "Preprocessing": "data.preprocess",
 }
 
-__all__ = sorted(_EXPORTS)
+__all__ = sorted([*_EXPORTS, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ goes on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -17,13 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_models.data.labels import label_remarks
-from keras_models.data.loaders import DataError, Dataset, load_dataset
+from keras_models.data.loaders import Dataset, load_dataset
 from keras_models.data.preprocess import Preprocessing
 from keras_models.training import choice
 from keras_models.training.choice import UsageError, sizes_of
+from keras_models.training.ending import status_of
 from keras_models.training.output import check_place, write, write_run_pictures
 from keras_models.training.schedule import WARM_UP
-from keras_models.untrusted import one_line
+from keras_models.untrusted import MAX_JSON, one_line, read_text
+from keras_models.version import __version__
 
 if TYPE_CHECKING:
     import keras
@@ -42,13 +45,14 @@ _MORE = 32  # characters that the names of the other files have more
 CONTINUABLE = ("nmp", "layerwise", "uniform", "float", "cmpq")  # methods without a search of their own before training
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(prog="python -m keras_models.train", description=__doc__.splitlines()[0])
+    p = argparse.ArgumentParser(prog=prog, description="Train a model and write it with its preprocessing.")
     p.add_argument("--data", required=True, metavar="NAME|FILE", help="a known set or an .npz with X, y and split")
     p.add_argument("--out", required=True, type=Path, metavar="m.h5", help="model to write, .h5 or .keras")
     choice.add_options(p)
-    p.add_argument("--method", choices=METHOD_NAMES, default="nmp")
+    p.add_argument("--method", choices=METHOD_NAMES, default="nmp", metavar="NAME",
+                   help=f"one of {', '.join(METHOD_NAMES)}; default nmp")  # fmt: skip
     p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp")
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
@@ -71,31 +75,41 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--target-columns", metavar="0,1", help="columns of y to learn")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--quiet", action="store_true", help="no progress bar")
+    p.add_argument("--json", action="store_true", help="print m.train.json and nothing else")
+    p.add_argument("--version", action="version", version=f"nmp-flow {__version__}", help="show the version and exit")
     return p
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, or with one ``error:`` line 1, or 130 when interrupted."""
-    options = parser().parse_args(arguments)
-    try:
-        check(options)
-        dataset = load_dataset(options.data, options.split_key, _columns(options.target_columns))
-        _check_writable(options.out)
-        check_place(options.out, options.front, options.pictures)
-        remarks = label_remarks(dataset)
-        choose_backend()
-        if arguments is None:
-            keep_tensorflow_out(options.method)
-        for line in remarks:
-            print(f"note: {line}", flush=True)
-        train(options, dataset)
-    except (DataError, UsageError, OSError, ValueError) as error:
-        print(f"error: {one_line(str(error)) or type(error).__name__}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"error: interrupted; {_left(options)}", file=sys.stderr)
-        return 130
-    return 0
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m keras_models.train") -> int:
+    """Run the command line; returns the exit status: 0, with one ``error:`` line 1 or for wrong usage 2, or 130 when
+    interrupted. Without ``arguments`` those of the process are taken, which is then one of training alone.
+    """
+    options = parser(prog).parse_args(arguments)
+    options.quiet = options.quiet or options.json
+    return status_of(lambda: _reported(options, arguments is None), lambda: _left(options))
+
+
+def _reported(options: argparse.Namespace, alone: bool) -> None:
+    """Train; standard output is for the record alone where that is asked for."""
+    with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+        _train(options, alone)
+    if options.json:
+        print(read_text(options.out.with_suffix(".train.json"), MAX_JSON), end="")
+
+
+def _train(options: argparse.Namespace, alone: bool) -> None:
+    """Check everything that can be checked before, then train."""
+    check(options)
+    dataset = load_dataset(options.data, options.split_key, columns_of(options.target_columns))
+    check_writable(options.out)
+    check_place(options.out, options.front, options.pictures)
+    remarks = label_remarks(dataset)
+    choose_backend()
+    if alone:
+        keep_tensorflow_out(options.method)
+    for line in remarks:
+        print(f"note: {line}", flush=True)
+    train(options, dataset)
 
 
 def _left(options: argparse.Namespace) -> str:
@@ -135,7 +149,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--front and --lut-budget exclude each other")
 
 
-def _columns(text: str | None) -> tuple[int, ...] | None:
+def columns_of(text: str | None) -> tuple[int, ...] | None:
+    """(0, 1) from "0,1"; raises `UsageError` for other text."""
     if text is None:
         return None
     try:
@@ -144,11 +159,12 @@ def _columns(text: str | None) -> tuple[int, ...] | None:
         raise UsageError(f"--target-columns {text!r}: give column numbers like 0,1") from None
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
+    """Raise `UsageError` where a model and the files beside it cannot be written."""
     if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise UsageError(f"--out {out}: folder {out.parent} does not exist or cannot be written")
+        raise OSError(f"--out {out}: folder {out.parent} does not exist or cannot be written")
     if len(os.fsencode(out.name)) + _MORE > os.pathconf(out.parent, "PC_NAME_MAX"):
-        raise UsageError(f"--out {out}: the name is too long; give a shorter one")
+        raise OSError(f"--out {out}: the name is too long; give a shorter one")
 
 
 def choose_backend() -> None:
@@ -227,8 +243,13 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
             from keras_models.training.summaries import Summaries
 
             listeners.append(stack.enter_context(Summaries(options.tensorboard)).epoch)
+
+        def tell(row: dict[str, float], widths: dict[str, dict[str, int]]) -> None:
+            for listen in listeners:
+                listen(row, widths)
+
         result = fit(model, method, parts, dataset.task, config, checkpoint=checkpoint,
-                     on_epoch=lambda row, widths: [listen(row, widths) for listen in listeners])  # fmt: skip
+                     on_epoch=tell)  # fmt: skip
     report = summary(options, dataset, preprocessing, method, model, parts, result)
     write(options.out, model, preprocessing, report, result)
     write_run_pictures(options.out.with_suffix(".pictures") if options.pictures else None, options.tensorboard,
@@ -290,4 +311,6 @@ def summary(
 
 
 if __name__ == "__main__":
+    if Path(sys.path[0]) == Path.cwd() != Path(__file__).resolve().parents[1]:
+        del sys.path[0]  # where `python -m` looks first: what is called flow there is not the package that counts LUTs
     sys.exit(main())

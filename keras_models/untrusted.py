@@ -268,7 +268,7 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> np.nd
         content = np.empty(size, np.uint8)
         begun = start[head.tell() :]
         content[: len(begun)] = np.frombuffer(begun, np.uint8)
-        if len(begun) + _fill(stream, memoryview(content)[len(begun) :]) != size or stream.read(1):
+        if len(begun) + _fill(stream, content.data[len(begun) :]) != size or stream.read(1):
             raise ValueError(f"{name} is cut short")
     array = content.view(dtype)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)

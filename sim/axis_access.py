@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sim.axis_bench import BENCH, COUNTERS, PACKET, STATUS, problem
+from sim.axis_bench import BENCH, COUNTERS, ERRORS, PACKET, STATUS, problem
 
 if TYPE_CHECKING:
     from sim.axis_pins import Shell
@@ -38,7 +38,7 @@ class Registers:
 
     def __init__(self) -> None:
         self.known = dict(BENCH.about["registers"].values())
-        self.packet = 0
+        self.packet = self.noted = 0
         self.sent = self.packets_sent = self.waited_in = self.waited_out = 0
         self.beats_in = self.collected = self.packets_collected = self.begun = 0
 
@@ -54,8 +54,9 @@ class Registers:
             return (self.known[address],) * 2
         inside = self.beats_in > BENCH.layout["in_beats"] * self.sent
         exact = {
-            STATUS: int(not inside), PACKET: self.packet, COUNTERS + 4: self.sent, COUNTERS + 12: self.packets_sent,
-            COUNTERS + 16: self.waited_in, COUNTERS + 20: self.waited_out,
+            STATUS: int(not inside) | 2 * (self.noted != 0), ERRORS: self.noted, PACKET: self.packet,
+            COUNTERS + 4: self.sent, COUNTERS + 12: self.packets_sent, COUNTERS + 16: self.waited_in,
+            COUNTERS + 20: self.waited_out,
         }  # fmt: skip
         if address == COUNTERS:
             return self.begun, self.collected

@@ -13,7 +13,7 @@ from typing import Any
 import cocotb
 
 from sim.axis_access import Read, Write
-from sim.axis_bench import BENCH, CONTROL, COUNTERS, ERRORS, PACKET, RESULT, STATUS
+from sim.axis_bench import BENCH, CONTROL, COUNTERS, ERRORS, OVERRUN, PACKET, RESULT, SHORT, STATUS
 from sim.axis_pins import CYCLES, Pause, Shell, never
 from sim.lengths import lengths
 
@@ -105,6 +105,42 @@ async def register_traffic(dut: Any) -> None:
         await shell.finish()
 
     await phase(dut, "register traffic", body)
+
+
+@cocotb.test()
+async def every_address(dut: Any) -> None:
+    """All 1,024 addresses, and in PACKET every pattern of 12 bits at every place, beside packets of one vector.
+
+    Errors that were noted before stay noted; whatever PACKET says, data are not changed by it.
+    """
+    rng = random.Random(f"addresses {os.environ.get('NMP_SEED', '0')}")
+    kept = {CONTROL: ~1, ERRORS: ~0x1F, PACKET: 0}  # bits that may be written without an effect
+
+    def anywhere(address: int) -> Write:
+        return Write(address, 0, 0, rng.getrandbits(32) & kept.get(address, ~0))
+
+    def promise(pattern: int) -> Write:
+        return Write(PACKET, max(0, BENCH.interval - 4), 0, (pattern | pattern << 12 | pattern << 24) & 0xFFFFFFFF)
+
+    async def body(shell: Shell) -> None:
+        for promised, count in ((7, 1), (1, 2)):
+            shell.access(iter(()), iter([Write(PACKET, 0, 0, promised)]))
+            await shell.finish()
+            shell.send(some(0, count))
+            await shell.finish()
+        shell.registers.noted = SHORT | OVERRUN
+        addresses, patterns = list(range(0, 0x1000, 4)), list(range(1, 1 << 12))
+        rng.shuffle(addresses)
+        rng.shuffle(patterns)
+        patterns = patterns[: CYCLES // max(4, BENCH.interval)]
+        addresses = addresses[: CYCLES // max(4, BENCH.interval)]
+        for write, todo, reads in ((anywhere, addresses, [*addresses[::-1], ERRORS]), (promise, patterns, [])):
+            for packet in range(len(todo) * max(4, BENCH.interval) // BENCH.interval):
+                shell.send(some(packet, 1, block=32))
+            shell.access((Read(address) for address in reads), (write(each) for each in todo))
+            await shell.finish()
+
+    await phase(dut, "every address", body)
 
 
 def held_before(shell: Shell, counts: Iterable[int]) -> Pause:

@@ -126,7 +126,7 @@ class Stream:
         self.flying: deque[tuple[int, int]] = deque()  # (vector, cycle it was accepted in)
         self.accepts: list[int] = []
         seen = self.bench.outcome.latency_seen
-        self.latency = self.bench.latency if seen is None else seen  # a wrong latency is told once, not per vector
+        self.latency = self.bench.latency if seen is None else seen  # a wrong latency is reported once, not per vector
         self.held: str | None = None
         self.taken = 0  # results so far
         self.quiet_since = pins.cycle_number  # nothing has been in flight since this cycle

@@ -19,7 +19,9 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
     import keras
     import qkeras
 
+from flow.api.trace import traced
 from flow.bench.vectors import off_grid
+from flow.core.design import Design
 from flow.core.errors import FlowError
 from flow.core.passes.widths import widths
 from flow.extract import compare_with_keras, extract, float32_exactness, keras_outputs
@@ -150,10 +152,18 @@ def compare(seed: int) -> None:
     design = widths(extract(model))
     inputs = np.concatenate([random_inputs(seed, len(design.inputs)), off_grid(design.inputs, 200, seed)])
     result = compare_with_keras(model, design, inputs)
-    assert result["mismatches"] == 0, (seed, result)
+    assert result.mismatches == 0, (seed, result)
     if not float32_exactness(design):
         whole = keras_outputs(model, inputs, design)
         assert np.array_equal(whole, keras_outputs(model, inputs, design, exact=True)), seed
+        same_layers(model, design, inputs)
+
+
+def same_layers(model: keras.Model, design: Design, inputs: np.ndarray) -> None:
+    """Raise AssertionError unless every layer of the design has the values of a Keras layer."""
+    trace = traced(design, inputs, model)
+    for layer in (trace.inputs, *trace.values()):
+        assert layer.keras is not None and not layer.differs.any(), (layer.name, layer.keras_layer)
 
 
 KERNELS = {
@@ -205,7 +215,7 @@ def compare_extremes(quantizers=QUANTIZERS) -> dict[tuple[str, str], str]:
                 refused[quantizer, kernel] = str(exc)
                 continue
             result = compare_with_keras(model, design, off_grid(design.inputs, 100, 0))
-            assert result["mismatches"] == 0, (quantizer, kernel, result)
+            assert result.mismatches == 0, (quantizer, kernel, result)
     return refused
 
 

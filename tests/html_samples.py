@@ -1,17 +1,19 @@
 """A small build report for the page tests, with names that would break out of HTML, attributes or scripts."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from flow.build import report_data
+from flow.build.report import plain
 from flow.build.report_detail import input_columns
 from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron
 from flow.core.fixed import Fixed, Quantizer
 from flow.folded.allocate import fold
-from flow.folded.folding import Weights
+from flow.folded.explanation import explain
+from flow.folded.folding import Prices
 from flow.folded.lowering import lower
-from flow.folded.search import explain
 from flow.parts.catalog import resolve
 
 HOSTILE = "<script>alert('x')</script>\"&'; onfocus="
@@ -40,7 +42,8 @@ def report(name: str = "nmp", layer: str = "dense", **changes: Any) -> dict[str,
         "schema": 1, "status": "ok", "design": name, "head": "logits", "part": "xc7z020clg400-1",
         "clock_period_ns": 10.0, "architecture": "parallel", "latency_cycles": 3, "initiation_interval": 1,
         "layer_latency_cycles": {layer: 2, "output": 1}, "estimated_critical_path_ns": 9.5,
-        "inputs": input_columns(made), "layers": report_data.layer_rows(made, usage), "verification": engines,
+        "inputs": plain(input_columns(made)), "layers": plain(report_data.layer_rows(made, usage)),
+        "verification": engines,
         "synthesis": {
             "tool": "yosys (pyosys)", "version": "0.70", "lut": 41, "lut_placed": 44,
             "ff": 60, "dsp": 0, "bram18": 0, "fits": True,
@@ -64,13 +67,13 @@ def report(name: str = "nmp", layer: str = "dense", **changes: Any) -> dict[str,
 def folded_report() -> dict[str, Any]:
     """A report of the same design, folded."""
     made = design()
-    folding = fold(lower(made), 90, Weights(1.0, 1e3, 1e3))
-    told = explain(folding, resolve("xc7z020"), 10.0)
+    folding = fold(lower(made), 90, Prices(1.0, 1e3, 1e3))
+    told = asdict(explain(folding, resolve("xc7z020"), 10.0))
     usage = {"layers": {la["name"]: {"parts": {g["coding"]: 30 for g in la["groups"]} | {"sequence": 4}, "shared": 2}
                         for la in told["layers"]}, "other": 5}  # fmt: skip
     found = sum(sum(la["parts"].values()) + la["shared"] for la in usage["layers"].values()) + 5
     changes = {
-        "architecture": "folded", "folding": told, "layers": report_data.layer_rows(made, usage),
+        "architecture": "folded", "folding": told, "layers": plain(report_data.layer_rows(made, usage)),
         "initiation_interval": folding.interval, "latency_cycles": sum(la.latency for la in folding.layers),
         "layer_latency_cycles": {la.layer.name: la.latency for la in folding.layers},
     }  # fmt: skip

@@ -7,6 +7,7 @@ copy of the unchanged design's build, so that only what the mutant changes is do
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import multiprocessing
@@ -137,7 +138,7 @@ def prepare(subject: Subject, base: Path) -> Build:
         _SHELLS[base] = emit_axis(*arguments)
         return _SHELLS[base]
 
-    with mock.patch("flow.build.engines.axis.emit_axis", kept):
+    with mock.patch("flow.build.engines.shell.emit_axis", kept):
         build = subject.build(base)
     assert not build.differences, build.differences
     return build
@@ -201,7 +202,7 @@ def planted(kind: str, files: Mapping[str, str], out: Path) -> Iterator[None]:
     synthesize, top = yosys.synthesize, ""
     targets = {
         "verilog": ("flow.build.architecture.emit_parallel", "flow.build.architecture.emit_folded"),
-        "shell": ("flow.build.engines.axis.emit_axis",),
+        "shell": ("flow.build.engines.shell.emit_axis",),
         "hls": ("flow.emit.hls.project.emit_hls",),
         "netlist": (),
     }[kind]
@@ -307,6 +308,7 @@ def judged(subject: Subject, mutant: Mutant, base: Path) -> dict[str, Any]:
 
 
 def _child(subject: Subject, mutant: Mutant, base: Path, work: Path, pipe: Any) -> None:
+    gc.freeze()  # what the tests before left open is not this one's: a collection here would warn of it
     with (work / "out.log").open("w") as log:
         sys.stdout = sys.stderr = log
         try:

@@ -17,8 +17,8 @@ from test_folded_lowering import mixed_groups
 import hls_templates
 from flow.build import stages
 from flow.build.architecture import Hardware, choose
-from flow.build.engines.jobs import run_engines
-from flow.build.state import Build, Options, finish
+from flow.build.options import Options
+from flow.build.state import Build, finish
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.fixed import Fixed, Quantizer
 from flow.files.plan import folder, write_file
@@ -67,7 +67,7 @@ class Subject:
         asked = Options(model, self.part, out, engines=self.engines, **{"clock_period_ns": _PERIOD_NS, **self.options})
         build = stages.prepare(asked, lambda step, state: None, lambda step, what: None)
         with build_lock(out):
-            stages.perform(build, run_engines)
+            stages.perform(build)
         return build
 
     @property

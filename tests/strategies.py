@@ -8,6 +8,7 @@ missing output quantizers and both heads. They come out of the ``widths`` and ``
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from flow.core.fixed import ROUNDINGS, Fixed, Ints, Quantizer
 from flow.core.passes.group import group
 from flow.core.passes.widths import widths
 from flow.emit.hls.schedule import IO_TYPES, HlsChoices, valid_reuse_factors
+from flow.parts.family import XC7
 
+GENERIC = replace(XC7, name="generic", title="parts of another vendor", carry_bits=0)  # additions are plain sums
 Pick = Callable[[int, int], int]  # an integer within low..high, both included; the low end is the simple one
 WIDTHS = (0.0, 1.0, 1.58, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0)
 

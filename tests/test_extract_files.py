@@ -158,7 +158,6 @@ def branch(config):
     ("change", "words"),
     [
         (become("relu", "Lambda", function="__import__('os').system('x')"), "layer relu is a Lambda"),
-        (become("hidden", "Dense"), "layer hidden is a plain Dense: replace it with NMPDense or QDense"),
         (become("hidden", "LSTM"), "layer hidden is recurrent"),
         (become("hidden", "Conv2D"), "layer hidden is a Conv2D"),
         (become("hidden", "os>system"), "layer hidden is of type system"),

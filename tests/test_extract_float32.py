@@ -53,7 +53,7 @@ def test_a_sign_reads_denormal_inputs_as_zero():
     expected = to_float(evaluate(design, quantize_inputs(design, x)), design.output_formats)
     assert np.array_equal(model.predict(x.astype(np.float32), verbose=0), expected)
     assert quantize_inputs(design, x)[:, 0].tolist() == [0, 0, -1, 0, 0]
-    assert compare_with_keras(model, design, off_grid(design.inputs, 500, 1))["mismatches"] == 0
+    assert compare_with_keras(model, design, off_grid(design.inputs, 500, 1)).mismatches == 0
     with pytest.raises(DataError, match="vector 1, input 0 is not a number"):
         quantize_inputs(design, np.array([[0.0], [np.nan]]))
 
@@ -68,7 +68,7 @@ def test_learned_input_quantizers_read_every_kind_of_float(seed):
     design = finish(extract(model))
     values = off_grid(design.inputs, 2000, seed)
     assert np.isinf(values).any() and ((values != 0) & (np.abs(values) < 2.0**-126)).any()
-    assert compare_with_keras(model, design, values)["mismatches"] == 0
+    assert compare_with_keras(model, design, values).mismatches == 0
     alone = model_of(entry, inputs=6).predict(values, verbose=0)
     assert np.array_equal(alone, to_float(quantize_inputs(design, values), design.input_formats))
 
@@ -80,8 +80,8 @@ def test_a_wrong_rounding_of_ties_is_noticed_off_the_grid():
     planted = replace(design, inputs=half_up)
     on_grid = to_float(np.arange(-8, 8)[:, None] + np.zeros((1, 2), np.int64), design.input_formats)
     assert design.inputs[0].rounding == "RND_CONV"
-    assert compare_with_keras(model, planted, on_grid)["mismatches"] == 0
-    assert compare_with_keras(model, planted, np.clip(off_grid(design.inputs, 256, 0), -3, 3))["mismatches"] > 0
+    assert compare_with_keras(model, planted, on_grid).mismatches == 0
+    assert compare_with_keras(model, planted, np.clip(off_grid(design.inputs, 256, 0), -3, 3)).mismatches > 0
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,11 @@ def test_sums_beyond_float64_are_compared_exactly():
     values = off_grid(design.inputs, 300, 0)
     assert min(bits) > 53
     result = compare_with_keras(model, design, values)
-    assert result["mismatches"] == 0 and "exact sums" in result["note"]
+    assert result.mismatches == 0 and "exact sums" in result.note
     first, second = design.layers[0].neurons
     off_by_one = replace(first, weights=(*first.weights[:-1], first.weights[-1] - 1 if first.weights[-1] > 0 else 1))
     planted = replace(design, layers=(replace(design.layers[0], neurons=(off_by_one, second)),))
-    assert compare_with_keras(model, planted, values)["mismatches"] > 0
+    assert compare_with_keras(model, planted, values).mismatches > 0
     whole = keras_outputs(model, values, design, exact=True)
     assert (
         np.abs(whole - to_float(evaluate(design, quantize_inputs(design, values)), design.output_formats)).max() < 1e-4

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from flow.build.command import _build
+from flow.build.options import Options
 from flow.build.state import ModelFile
 from flow.core.errors import ModelError, UsageError
 from flow.extract import stored_model
@@ -105,6 +105,17 @@ def test_architecture_and_weights_apart(tmp_path):
     assert ModelFile(architecture, None, weights).digest != ModelFile(architecture, None, FUNCTIONAL).digest
 
 
+def test_files_that_were_changed_since_are_known(tmp_path):
+    architecture, weights = apart(tmp_path)
+    for model, file in ((ModelFile(architecture, None, weights), weights), (ModelFile(architecture), architecture)):
+        model.require_unchanged()
+        model.digest += " and how it was quantized"  # which is not of the file
+        model.require_unchanged()
+        file.write_bytes(file.read_bytes() + b" ")
+        with pytest.raises(ModelError, match="is not the file any more that was built"):
+            model.require_unchanged()
+
+
 def test_half_a_model_is_refused_with_the_way_to_the_other_half(tmp_path):
     architecture, weights = apart(tmp_path)
     with pytest.raises(ModelError, match=r"holds weights only.*--model a.json --weights"):
@@ -112,8 +123,7 @@ def test_half_a_model_is_refused_with_the_way_to_the_other_half(tmp_path):
     with pytest.raises(ModelError, match=r"a.json is an architecture without weights.*--weights w.h5"):
         ModelFile(architecture).given  # noqa: B018
     with pytest.raises(UsageError, match="--weights belongs to an architecture"):
-        settings = {"weights": weights, "model": FUNCTIONAL, "head": "logits", "rtl_engine": "own"}
-        _build({**settings, "preprocessing": None, "data": None}, "xc7z020", None, "Vitis", None)
+        Options.of(FUNCTIONAL, weights=weights)
     folder = tmp_path / "saved"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"")

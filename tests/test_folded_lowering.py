@@ -16,12 +16,13 @@ from flow.core.passes.prune import prune
 from flow.core.passes.widths import widths
 from flow.emit.rtl.folded_memory import weight_code, weight_words
 from flow.folded.allocate import fold
-from flow.folded.folding import Memory, Weights, word_bits
+from flow.folded.explanation import explain
+from flow.folded.folding import Memory, Prices, word_bits
 from flow.folded.lowering import BINARY, TERNARY, Coding, evaluate_lowered, lower
-from flow.folded.search import explain, fastest, fits, interval_for, smallest
+from flow.folded.search import fastest, fits, interval_for, smallest
 from flow.parts import catalog
 
-WEIGHTS = Weights(1 / 53200, 1 / 280, 1 / 220)
+PRICES = Prices(1 / 53200, 1 / 280, 1 / 220)
 
 
 def folded_design(seed, **limits):
@@ -60,7 +61,7 @@ def test_every_weight_lies_where_the_hardware_looks_for_it():
     for seed in range(40):
         lowered = lower(folded_design(seed, max_size=12))
         try:
-            folding = fold(lowered, 40, WEIGHTS)
+            folding = fold(lowered, 40, PRICES)
         except DesignError:
             continue
         for layer in folding.layers:
@@ -107,7 +108,7 @@ def test_memories_read_as_the_hardware_reads_them_are_the_matrix():
     for seed in range(44):
         design = folded_design(seed, max_size=12) if seed < 40 else mixed_groups(seed, (20, 6))
         try:
-            folding = fold(lower(design), 40 if seed < 40 else 20, WEIGHTS)
+            folding = fold(lower(design), 40 if seed < 40 else 20, PRICES)
         except DesignError:
             continue
         for layer in folding.layers:
@@ -157,18 +158,18 @@ def test_intervals_are_kept_and_shorter_ones_cost_more():
     assert fits(quick.cost, part)
     assert quick.interval <= 50
     told = explain(quick, part, 10.0)
-    assert told["results_per_second"] == pytest.approx(1e8 / quick.interval, rel=1e-3)
-    assert all(g["busy"] <= 1 for layer in told["layers"] for g in layer["groups"])
+    assert told.results_per_second == pytest.approx(1e8 / quick.interval, rel=1e-3)
+    assert all(g.busy <= 1 for layer in told.layers for g in layer.groups)
 
 
 def test_a_group_of_few_products_says_why():
     part = catalog.resolve("xc7z020")
     told = explain(smallest(lower(mixed_groups(20, (20, 6))), part, 20), part, 10.0)
-    layer = told["layers"][0]
-    narrow = [g for g in layer["groups"] if g["simd"] < layer["inputs_per_cycle"]]
-    assert narrow and all(re.search(r"turns? of \d folds.* products? per cycle", g["why"][0]) for g in narrow)
-    assert all(g["cycles"] == g["folds"] * layer["words"] <= layer["cycles"] for g in layer["groups"])
-    assert sum(g["lut"] for g in layer["groups"]) < layer["lut"]
+    layer = told.layers[0]
+    narrow = [g for g in layer.groups if g.simd < layer.inputs_per_cycle]
+    assert narrow and all(re.search(r"turns? of \d folds.* products? per cycle", g.why[0]) for g in narrow)
+    assert all(g.cycles == g.folds * layer.words <= layer.cycles for g in layer.groups)
+    assert sum(g.lut for g in layer.groups) < layer.lut
 
 
 def test_impossible_wishes_are_told():
@@ -176,4 +177,4 @@ def test_impossible_wishes_are_told():
     with pytest.raises(DesignError, match="results per second"):
         interval_for(2e8, 10.0)
     with pytest.raises(DesignError, match=r"layer dense_\d: 0 cycles"):
-        fold(lowered, 0, WEIGHTS)
+        fold(lowered, 0, PRICES)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
+from test_folded_lowering import PRICES, folded_design, mixed_groups
 
 from flow.build.engines.folded import run_proof
 from flow.core.design import Neuron
@@ -24,7 +24,7 @@ from flow.folded.proof.rtl_reader import Format
 
 
 def emitted(design, interval=60):
-    folding = fold(lower(design), interval, WEIGHTS)
+    folding = fold(lower(design), interval, PRICES)
     return folding, emit_folded(folding, 10.0)
 
 
@@ -151,6 +151,7 @@ def test_the_algebra_of_output_units_says_what_trying_every_sum_says(
         assert tried
 
 
+@pytest.mark.tool
 def test_modules_are_proved_and_wrong_ones_refuted(tmp_path):
     folding, rtl = mixed()
     blocks = sorted({b for own in prove_folded(folding, rtl.files, rtl.top).values() for b in own})

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import strategies
-from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
+from test_folded_lowering import PRICES, folded_design, mixed_groups
 
 from flow.core.errors import DesignError, ReportError
 from flow.core.evaluate import evaluate
@@ -21,7 +21,7 @@ from flow.tools import yosys
 from flow.verify import simulate
 
 
-def build(design, interval, folder, weights=WEIGHTS, dsp=False):
+def build(design, interval, folder, weights=PRICES, dsp=False):
     rtl = emit_folded(fold(lower(design), interval, weights, dsp), 10.0)
     plan.mirror(dict(rtl.files), folder / "rtl")
     return rtl, describe(design, rtl)
@@ -91,7 +91,7 @@ def test_constant_designs_answer_every_vector(tmp_path):
 
 def test_memories_become_block_ram_and_the_netlist_agrees(tmp_path):
     design = folded_design(7, max_size=14)
-    weights = replace(WEIGHTS, lut=1.0)
+    weights = replace(PRICES, lut=1.0)
     rtl, bench = build(design, 100, tmp_path, weights=weights)
     sources = [f"../rtl/{name}" for name in rtl.files]
     yosys.synthesize(plan.folder(tmp_path / "synth"), yosys.synthesis_script(sources, rtl.top, "xc7", dsp=True), 600.0)
@@ -143,7 +143,7 @@ def test_emission_is_a_pure_function(tmp_path):
 @pytest.mark.parametrize(("neurons", "interval"), [((20, 6), 18), ((20, 6), 20), ((14, 7), 20)])
 def test_groups_with_inputs_per_cycle_of_their_own_agree(neurons, interval, tmp_path):
     design = mixed_groups(interval, neurons)
-    folding = fold(lower(design), interval, WEIGHTS)
+    folding = fold(lower(design), interval, PRICES)
     groups = [(g, la) for la in folding.layers for g in la.groups if g.slices > 1]
     assert groups, "the solver gives some group a part of the words"
     assert all(g.simd * g.slices == la.simd and g.folds <= la.folds for g, la in groups)
@@ -155,7 +155,7 @@ def test_groups_with_inputs_per_cycle_of_their_own_agree(neurons, interval, tmp_
 
 def test_a_part_that_is_not_reset_between_vectors_is_found(tmp_path):
     design = mixed_groups(0, (20, 6))
-    folding = fold(lower(design), 18, WEIGHTS)
+    folding = fold(lower(design), 18, PRICES)
     assert any(la.folds % g.slices for la in folding.layers for g in la.groups)
     _, bench = build(design, 18, tmp_path)
     counter = tmp_path / "rtl" / "folded_slices.v"

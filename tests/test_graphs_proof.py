@@ -109,7 +109,7 @@ def test_every_entry_of_a_table_matters():
     the_design = widths(Design("net", inputs, (layer,)))
     graph = lowbit_graph(the_design, 0)
     tables = [i for i, node in enumerate(graph.nodes) if node.kind == "table"]
-    assert tables and graph.engine == "bit rows and 1 tables"
+    assert tables and graph.generator == "bit rows and 1 tables"
     prove(the_design, 0, graph)
     last = graph.nodes[tables[-1]]
     for k, value in enumerate(last.table):

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import random_design, vectors
+from strategies import GENERIC, random_design, vectors
 
 from flow.build import architecture as choice
 from flow.core.design import Design, Layer, Neuron
 from flow.core.evaluate import evaluate, evaluate_layer
 from flow.core.fixed import Fixed, Quantizer
 from flow.core.passes.widths import widths
-from flow.emit.rtl.rows import ROW_FILE, has_chain, row_lines, row_module
+from flow.emit.rtl.rows import ROW_FILE, has_chain, row_lines, row_modules
 from flow.emit.rtl.testbench import describe
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
@@ -29,8 +29,11 @@ from flow.parallel.pattern_growth import Settings
 from flow.parallel.proof import prove
 from flow.parallel.subexpressions import share, signed_digits
 from flow.parts.catalog import resolve
+from flow.parts.family import XC7, XCU, XCUP
 from flow.tools import yosys
 from flow.verify import simulate
+
+FORMS = {f.name: f for f in (XC7, XCU, XCUP, GENERIC)}
 
 
 def layer(matrix, bits=4):
@@ -190,11 +193,11 @@ endmodule
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8, 12])
-@pytest.mark.parametrize("form", ["xc7", "xcu", "xcup", "other", "simulated"])
+@pytest.mark.parametrize("form", [*FORMS, "simulated"])
 def test_the_row_primitive_is_the_sum_of_its_operands(width, form, tmp_path):
     rng = np.random.default_rng(width)
     masks = [f"{width}'d{rng.integers(0, 1 << width)}" for _ in range(3)]
-    (tmp_path / ROW_FILE).write_text(row_module("xc7" if form == "simulated" else form))
+    (tmp_path / ROW_FILE).write_text(row_modules(FORMS.get(form, XC7))[ROW_FILE])
     (tmp_path / "bench.v").write_text(ROW_BENCH.format(width=width, result=width + 2 - width % 2, masks=masks))
     sources = [ROW_FILE, "bench.v"]
     if form != "simulated":
@@ -206,19 +209,19 @@ def test_the_row_primitive_is_the_sum_of_its_operands(width, form, tmp_path):
     assert "bad 0" in ran.stdout
 
 
-CELLS = {"xcup": {"LUT6_2", "CARRY8", "FDRE"}, "ice40": {"SB_LUT4", "SB_CARRY", "SB_DFF"}}
+CELLS = {XCUP: {"LUT6_2", "CARRY8", "FDRE"}, GENERIC: {"SB_LUT4", "SB_CARRY", "SB_DFF"}}
 
 
-@pytest.mark.parametrize("family", CELLS)
+@pytest.mark.parametrize("family", CELLS, ids=lambda f: f.name)
 def test_other_families_are_synthesized_to_their_own_cells_and_stay_exact(family, tmp_path):
     rng = np.random.default_rng(7)
     design = widths(layer(rng.choice([-1, 1], (12, 5))))
     graphs = [lowbit_graph(design, 0)]
     rtl = emit_parallel(design, graphs, 10.0, family=family)
     plan.mirror(dict(rtl.files), tmp_path / "rtl")
-    script = yosys.synthesis_script([f"../rtl/{name}" for name in rtl.files], rtl.top, family, dsp=False)
+    script = yosys.synthesis_script([f"../rtl/{name}" for name in rtl.files], rtl.top, family.yosys, dsp=False)
     library = yosys.cell_library()
-    if family == "ice40":  # a family the flow has no parts of
+    if family is GENERIC:  # here an iCE40, of which the flow has no parts
         script = re.sub(r"synth_xilinx.*\nstat.*", f"synth_ice40 -flatten -top {rtl.top}", script)
         text = (library.parents[1] / "ice40" / "cells_sim.v").read_text()
         library = tmp_path / "cells.v"
@@ -239,5 +242,5 @@ def test_auto_counts_the_luts_of_rows(share, architecture, monkeypatch):
     design = widths(layer(np.random.default_rng(2).choice([-1, 1], (16, 8))))
     part, graphs = resolve("xc7z020"), build_graphs(design)
     assert {node.kind for node in graphs[0].nodes} == {"input", "row"}
-    monkeypatch.setattr(choice, "_PARALLEL_SHARE", share * graph_luts(graphs[0]) / part.lut)
+    monkeypatch.setattr(choice, "PARALLEL_SHARE", share * graph_luts(graphs[0]) / part.lut)
     assert choice.choose(design, part, 10.0).architecture == architecture

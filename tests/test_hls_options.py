@@ -13,8 +13,8 @@ from test_build import command, one_error_line
 from test_hls_project import small_design
 
 from flow.build import hls_choices
-from flow.build.hls_choices import from_options
-from flow.build.state import Options
+from flow.build.facts import Facts
+from flow.build.options import Options
 from flow.core.design import to_json
 from flow.core.errors import UsageError
 from flow.emit.hls.schedule import Schedule, choices, resolved
@@ -54,8 +54,6 @@ def test_a_build_between_streams_with_a_schedule_per_group(design_file: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--hls-io", "axi"), "HLS interface io_axi is not known; choose io_parallel or io_stream"),
-        (("--strategy", "fast"), "the options: grouped layers have Strategy Latency or Resource, not fast"),
         (("--hls-config", "absent.yml"), "absent.yml does not exist"),
     ],
 )
@@ -80,9 +78,9 @@ def test_wrong_options_end_in_one_line(
 )
 def test_wrong_files_are_told(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "hls.yml").write_text(content)
-    options = Options(Path("m.h5"), resolve("xc7z020"), tmp_path, hls_config=tmp_path / "hls.yml")
     with pytest.raises(UsageError, match=re.escape(message)):
-        resolved(small_design(), from_options(options))
+        options = Options.of("m.h5", out=tmp_path, hls_config=tmp_path / "hls.yml")
+        resolved(small_design(), options.hls_choices)
 
 
 def test_what_is_nearer_to_the_group_wins() -> None:
@@ -104,7 +102,7 @@ def test_a_large_design_keeps_weights_in_memories_unless_told_otherwise(monkeypa
 
     def build(**options: object) -> SimpleNamespace:
         chosen = Options(Path("d.json"), resolve("xc7z020"), Path("out"), **options)
-        return SimpleNamespace(design=design, options=chosen, facts={})
+        return SimpleNamespace(design=design, options=chosen, facts=Facts())
 
     def strategies(**options: object) -> set[tuple[str, int]]:
         chosen = hls_choices.settled(build(**options))

@@ -19,7 +19,9 @@ from test_hls_project import PART, small_design, vectors
 from vendor_core import Kind, fabricate
 
 from flow.build.engines.vendor import run_vendor
-from flow.build.state import Vectors
+from flow.build.facts import Facts
+from flow.build.report import plain
+from flow.build.state import Vectors, record
 from flow.core.design import to_json
 from flow.core.errors import FlowError, ReportError, ToolFailed, ToolNotFound, UsageError
 from flow.core.evaluate import evaluate
@@ -63,7 +65,7 @@ def vendor(out: Path, steps: str = "csim,synth,cosim,export,vsynth,impl", backen
         options=options,
         steps=Steps(out, states.__setitem__, lambda step, what: told.append(f"{step}: {what}")),
         told=told,
-        facts={},
+        facts=Facts(),
         skipped={},
         differences=[],
         verification={},
@@ -71,7 +73,7 @@ def vendor(out: Path, steps: str = "csim,synth,cosim,export,vsynth,impl", backen
         design=small_design(),
         vectors=Vectors(X, evaluate(small_design(), X), 20, 0),
     )
-    run_vendor(build, "tiny", "digest of the project")  # type: ignore[arg-type]
+    record(build, *run_vendor(build, "tiny", "digest of the project"))  # type: ignore[arg-type]
     return build
 
 
@@ -85,7 +87,7 @@ def test_without_tools_the_steps_are_skipped_with_a_reason(out: Path, tools: Pat
     assert all(word in build.skipped["vendor"] for word in ("vitis_hls", "NMP_VITIS_HLS", "v++", "NMP_VPP"))
     assert "NMP_VIVADO_HLS" in vendor(out, backend="Vivado").skipped["vendor"]
     assert "none" in vendor(out, "none").skipped["vendor"]
-    assert build.facts == {} and not build.states
+    assert build.facts == Facts() and not build.states
 
 
 def test_a_wrong_variable_is_named(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +112,7 @@ def test_vitis_hls_and_vivado_run_every_step_and_their_figures_are_read(out: Pat
         f"vsynth: {vivado}vsynth.tcl",
         f"impl: {vivado}impl.tcl",
     ]
-    found = build.facts["vendor"]
+    found = plain(build.facts.vendor)
     assert (
         found["tool"] == "vitis_hls"
         and tuple(found["steps"]) == vendor_hls.STEPS
@@ -169,7 +171,7 @@ def test_a_planted_report_is_never_read(out: Path, tools: Path, monkeypatch: pyt
             os.utime(out / "hls" / name, (4e9, 4e9))
 
     plant()
-    facts = vendor(out).facts["vendor"]
+    facts = plain(vendor(out).facts.vendor)
     assert {s: facts[s]["resources"]["lut"] for s in ("csynth", "vivado_synthesis", "implementation")} == {
         "csynth": 431, "vivado_synthesis": 431, "implementation": 400}  # fmt: skip
     assert facts["cosim"]["latency_max_cycles"] == 6
@@ -186,7 +188,7 @@ def test_vivado_hls_gets_its_options_as_an_argument(out: Path, tools: Path, emit
     install(tools, "vivado_hls")
     build = vendor(out, "synth,vsynth", "Vivado")
     assert "vivado_hls -f build_prj.tcl csim=0 synth=1 cosim=0" in calls(out / "hls")[0]
-    assert list(build.facts["vendor"]["steps"]) == ["synth"] and "NMP_VIVADO" in build.skipped["vendor vsynth"]
+    assert list(plain(build.facts.vendor)["steps"]) == ["synth"] and "NMP_VIVADO" in build.skipped["vendor vsynth"]
 
 
 def test_unified_tools_get_a_configuration(out: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,8 +200,10 @@ def test_unified_tools_get_a_configuration(out: Path, tools: Path, monkeypatch: 
         f"csim: my-vitis-run {place} --csim", f"synth: v++ -c {place}",
         f"cosim: my-vitis-run {place} --cosim", f"export: my-vitis-run {place} --package",
     ]  # fmt: skip
-    assert build.facts["vendor"]["tool"] == "unified" and tuple(build.facts["vendor"]["steps"]) == vendor_hls.STEPS
-    assert build.facts["vendor"]["steps"]["synth"]["reports"][0] == "tiny_prj/hls/syn/report/tiny_csynth.xml"
+    assert (
+        plain(build.facts.vendor)["tool"] == "unified" and tuple(plain(build.facts.vendor)["steps"]) == vendor_hls.STEPS
+    )
+    assert plain(build.facts.vendor)["steps"]["synth"]["reports"][0] == "tiny_prj/hls/syn/report/tiny_csynth.xml"
     assert "tb.cflags=-std=c++14 -DRTL_SIM\n" in (out / "hls" / "config_of_cosim").read_text()
     assert "tb.cflags=-std=c++14\n" in (out / "hls" / "config_of_csim").read_text()
     config = (out / "hls" / "hls_config.cfg").read_text()
@@ -244,7 +248,7 @@ def test_a_report_that_was_touched_is_not_believed(out: Path, tools: Path) -> No
     vendor(out, "synth")
     report = out / "hls" / "tiny_prj" / "solution1" / "syn" / "report" / "tiny_csynth.xml"
     report.write_text(report.read_text().replace("431", "1"))
-    assert vendor(out, "synth").facts["vendor"]["csynth"]["resources"]["lut"] == 431
+    assert plain(vendor(out, "synth").facts.vendor)["csynth"]["resources"]["lut"] == 431
     assert len(calls(out / "hls")) == 2
 
 
@@ -271,7 +275,7 @@ def test_a_failed_cosimulation_is_a_difference(out: Path, tools: Path, monkeypat
     misbehave(monkeypatch, "cosim", "cosim")
     build = vendor(out, "cosim")
     assert build.differences == ["vendor cosimulation: Fail"]
-    assert build.facts["vendor"]["cosim"]["status"] == "Fail"
+    assert plain(build.facts.vendor)["cosim"]["status"] == "Fail"
 
 
 def test_rtl_of_a_run_is_simulated_and_again_when_it_changes(out: Path, tools: Path) -> None:
@@ -282,12 +286,12 @@ def test_rtl_of_a_run_is_simulated_and_again_when_it_changes(out: Path, tools: P
     streams = Kind("axis", dataflow=True, active_low=True)
     leave("right", streams)
     first = vendor(out, "synth")
-    assert first.verification["vendor_rtl"]["mismatches"] == 0 and first.verification["vendor_rtl"]["vectors"] == 20
+    assert first.verification["vendor_rtl"].mismatches == 0 and first.verification["vendor_rtl"].vectors == 20
     assert vendor(out, "synth").states["vendor_rtl"] == "cached" and not first.skipped
     leave("wrong", replace(streams, bug="value"))
     (out / ".state" / "vendor_synth.json").unlink()
     second = vendor(out, "synth")
-    assert second.states["vendor_rtl"] == "done" and second.verification["vendor_rtl"]["mismatches"] >= 20
+    assert second.states["vendor_rtl"] == "done" and second.verification["vendor_rtl"].mismatches >= 20
     assert "vendor_rtl" in second.differences[0]
 
 
@@ -308,7 +312,7 @@ def test_real_reports_give_their_true_figures(out: Path, tools: Path) -> None:
     samples = tools / "samples"
     (samples / "vsynth.rpt").write_text((shared / "vivado2024_2_z020_synth.rpt").read_text())
     (samples / "timing.rpt").write_text((shared / "vivado2024_1_kana100_timing.rpt").read_text())
-    found = vendor(out, "vsynth").facts["vendor"]
+    found = plain(vendor(out, "vsynth").facts.vendor)
     assert found["csynth"]["latency_max_cycles"] == 41 and found["csynth"]["version"] == "2024.2"
     assert found["vivado_synthesis"]["resources"]["lut"] == 43833
 

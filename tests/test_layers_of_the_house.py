@@ -1,30 +1,13 @@
 """The import order of the house is kept: nothing reaches upwards, Keras is met in one place."""
 
-import ast
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import pytest
+
+from benchmarks.house import ROOT, arrows, depths, imports, modules
+
 HEAVY = ("keras", "tensorflow", "jax", "qkeras")
-
-
-def imports(path: Path, lazily: bool = True) -> set[str]:
-    """Names of modules a file imports; without ``lazily`` only those imported when it is loaded."""
-    tree = ast.parse(path.read_text())
-    nodes = ast.walk(tree) if lazily else iter(tree.body)
-    found = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)  # which may be modules
-    return found
-
-
-def modules(folder: str) -> dict[str, Path]:
-    files = (ROOT / folder).rglob("*.py")
-    return {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in files}
 
 
 def reaches(name: str, *prefixes: str) -> bool:
@@ -44,12 +27,12 @@ def test_only_extract_imports_keras():
 
 # From the ground up: a package imports those in rows before its own, and itself. Every module stands in one of them.
 ORDER = [
-    "hls_templates sim keras_models.untrusted",
-    "flow.core", "flow.files", "flow.parts flow.bench flow.parallel", "flow.folded flow.tools flow.tool_reports",
-    "keras_models.data", "keras_models.quantize", "keras_models.layers", "keras_models.loop", "keras_models.methods",
-    "keras_models.training", "keras_models keras_models.train",
+    "hls_templates sim keras_models.untrusted keras_models.digits keras_models.optional keras_models.version",
+    "flow.core", "flow.files", "flow.parts flow.bench", "flow.parallel", "flow.folded flow.tools flow.tool_reports",
+    "keras_models.data", "keras_models.quantizers", "keras_models.layers", "keras_models.loop", "keras_models.methods",
+    "keras_models.training", "keras_models keras_models.train", "keras_models.quantize",
     "flow.extract flow.emit flow.report", "flow.netlist", "flow.verify flow.proof", "flow.build", "flow.hls flow.sweep",
-    "flow flow.hls_config flow.hls_stock",
+    "flow.api flow.errors", "flow flow.hls_config flow.hls_stock flow.nmp",
 ]  # fmt: skip
 RANK = {prefix: level for level, row in enumerate(ORDER) for prefix in row.split()}
 
@@ -120,7 +103,7 @@ def test_the_gate_is_the_only_reader_of_files_from_outside():
 
 ALLOWED = {  # what the project's own text is parsed with
     "flow.files.steps": ["json.loads("],
-    "flow.build.engines.axis": ["json.loads("],
+    "flow.build.engines.shell": ["json.loads("],
     "flow.build.stages": ["json.loads("],
     "flow.build.outcome": ["json.loads("],
     "flow.sweep.space": ["json.loads("],
@@ -135,3 +118,29 @@ def test_help_needs_no_heavy_import():
         assert not [
             i for i in imports(path, lazily=False) if reaches(i, *HEAVY, "numpy", "hls4ml", "optuna", "distributed")
         ], name
+
+
+def test_the_graph_of_packages_has_no_circle_and_one_is_found():
+    graph = arrows(all_modules())
+    assert depths(graph)["flow.core"] < depths(graph)["flow.emit"] < depths(graph)["flow.build"]
+    with pytest.raises(ValueError, match=r"a circle of imports: flow\.core, flow\.emit"):
+        depths({"flow.core": {"flow.emit": 1}, "flow.emit": {"flow.core": 2}, "sim": {}})
+
+
+def paths_named(text: str) -> set[str]:
+    """Files and folders of the project that a page names in backquotes; a bare name lies beside the one before it."""
+    found, beside = set(), Path()
+    for name in re.findall(r"`([\w./-]+)`", text):
+        if re.match(r"(flow|keras_models|sim|tests|benchmarks|scripts|hls_templates|docs)/", name):
+            found.add(name)
+            beside = Path(name) if name.endswith("/") else Path(name).parent
+        elif re.fullmatch(r"\w+\.py", name):
+            found.add((beside / name).as_posix())
+    return found
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/extend.md", "docs/files.md", "CONTRIBUTING.md"])
+def test_every_path_that_a_page_names_exists(page):
+    named = paths_named((ROOT / page).read_text())
+    assert not [name for name in sorted(named) if not (ROOT / name).exists()], page
+    assert paths_named("`flow/core/design.py`, `gone.py`") == {"flow/core/design.py", "flow/core/gone.py"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import strategies
-from test_folded_lowering import WEIGHTS, folded_design, mixed_groups
+from test_folded_lowering import PRICES, folded_design, mixed_groups
 
 from flow.bench.bus_layout import layout_of
 from flow.core.errors import DesignError
@@ -19,6 +19,7 @@ from flow.files import plan
 from flow.folded.allocate import fold
 from flow.folded.lowering import lower
 from flow.parallel.generators import build_graphs
+from flow.parts.family import XC7, XCUP
 from flow.tools import verilator
 
 # Rules that may be waived, in the file where it is; each waiver has its reason beside it.
@@ -51,7 +52,7 @@ def with_head(design, seed):
 @pytest.mark.parametrize("seed", range(9))
 def test_parallel_cores(seed, tmp_path):
     design = with_head(strategies.random_design(seed, max_size=9), seed)
-    rtl = emit_parallel(design, build_graphs(design), (10.0, 5.0)[seed % 2], family=("xc7", "xcup", "other")[seed % 3])
+    rtl = emit_parallel(design, build_graphs(design), (10.0, 5.0)[seed % 2], (XC7, XCUP, strategies.GENERIC)[seed % 3])
     assert warnings(tmp_path, write(tmp_path, rtl), rtl.top) == []
 
 
@@ -60,7 +61,7 @@ def test_folded_cores(seed, tmp_path):
     design = with_head(folded_design(seed, max_size=14) if seed < 7 else mixed_groups(seed, (14, 7)), seed)
     for interval in (400, 30, 20):
         try:
-            rtl = emit_folded(fold(lower(design), interval, WEIGHTS, bool(seed % 3)), 10.0)
+            rtl = emit_folded(fold(lower(design), interval, PRICES, bool(seed % 3)), 10.0)
         except DesignError:
             continue  # the interval is too short for this design
         assert warnings(tmp_path, write(tmp_path, rtl), rtl.top) == []

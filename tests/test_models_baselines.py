@@ -24,7 +24,7 @@ from keras_models.methods.kmeans import kmeans
 from keras_models.methods.layerwise import dense_layers
 from keras_models.methods.models import load_model
 from keras_models.methods.ppo import Agent
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -68,7 +68,7 @@ def test_layer_widths_train_and_become_exact_hardware(
     model = read_model(tmp_path / "m.h5")
     X = np.random.default_rng(1).normal(0, 2, (400, 5)).astype(np.float32)
     compared = compare_with_keras(model, extract(model), X)
-    assert compared["mismatches"] == 0 and compared["vectors"] == 400
+    assert compared.mismatches == 0 and compared.vectors == 400
     if method == "sigmaquant":
         assert report["budgets_met"] and report["size_share"] <= 0.6 and not report["budgets_note"]
 
@@ -190,7 +190,7 @@ def test_adq_thresholds_map_to_even_levels_and_learn() -> None:
 
 def test_an_engine_used_again_trains_like_a_new_one() -> None:
     from keras_models.methods.catalog import METHODS, ModelSpec
-    from keras_models.training.fit import FitConfig, engine_for, fit
+    from keras_models.training.fit import FitConfig, fit, loop_for
 
     random = np.random.default_rng(0)
     X = random.normal(size=(64, 3)).astype(np.float32)
@@ -201,12 +201,10 @@ def test_an_engine_used_again_trains_like_a_new_one() -> None:
     expected = fit(fresh, method, parts, "classification", config).history
     used = method.build(spec)
     start = used.get_weights()
-    engine = engine_for(used, method, parts, "classification", config)
+    loop = loop_for(used, method, parts, "classification", config)
     for seed in (1, 2):
         used.set_weights(start)
-        again = fit(
-            used, method, parts, "classification", dataclasses.replace(config, seed=seed), engine=engine
-        ).history
+        again = fit(used, method, parts, "classification", dataclasses.replace(config, seed=seed), loop=loop).history
         assert (again == expected) == (seed == 2)
 
 
@@ -242,6 +240,6 @@ def test_kmeans_of_one_dimension() -> None:
 def test_impossible_settings_end_in_one_line(
     problem: str, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: tuple[str, ...]
 ) -> None:
-    assert train.main(["--data", problem, "--out", str(tmp_path / "m.h5"), "--quiet", *arguments]) == 1
+    assert train.main(["--data", problem, "--out", str(tmp_path / "m.h5"), "--quiet", *arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and error[0].startswith("error: ") and not list(tmp_path.glob("m.*"))

@@ -15,19 +15,19 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_models.digits import nonzero_digits
 from keras_models.layers.cost import (
     _count_digits,
     estimated_luts,
     hardware_cost,
-    layer_luts,
     set_beta,
-    signed_digits,
     soft_digits,
 )
+from keras_models.layers.counts import layer_luts
 from keras_models.layers.dense import ACTIVATION_SHARE
-from keras_models.loop.compiled import COST_STEPS, OptimizerConfig, make_engine
+from keras_models.loop.compiled import COST_STEPS, OptimizerConfig, make_loop
 from keras_models.methods.models import build_mlp
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 BACKEND = keras.backend.backend()
 
@@ -36,15 +36,15 @@ def rows(count: int) -> np.ndarray:
     return np.random.default_rng(5).normal(0, 4, (count, 12)).astype(np.float32)
 
 
-def test_signed_digits() -> None:
-    assert signed_digits(np.array([0, 1, -2, 3, 5, 7, 15, 85, 127, -128])).tolist() == [0, 1, 1, 2, 2, 2, 2, 4, 2, 1]
+def test_nonzero_digits() -> None:
+    assert nonzero_digits(np.array([0, 1, -2, 3, 5, 7, 15, 85, 127, -128])).tolist() == [0, 1, 1, 2, 2, 2, 2, 4, 2, 1]
     soft = to_numpy(soft_digits(ops.convert_to_tensor(np.array([0.0, 1.0, 127.0], np.float32))))
     assert soft[0] == 0 and 0.5 < soft[1] <= 1.5 and soft[2] > soft[1]
 
 
 def test_digits_in_training_are_those_of_integers() -> None:
     every = np.arange(2**15 + 1, dtype=np.int32)
-    np.testing.assert_array_equal(to_numpy(_count_digits(ops.convert_to_tensor(every))), signed_digits(every))
+    np.testing.assert_array_equal(to_numpy(_count_digits(ops.convert_to_tensor(every))), nonzero_digits(every))
 
 
 def test_costs_fall_with_width_and_pruned_neurons_are_free() -> None:
@@ -96,15 +96,15 @@ def test_cost_in_bits_counts_stored_weights_and_pulls_only_at_widths() -> None:
 def test_a_cost_without_weight_is_not_computed() -> None:
     model = build_mlp(12, (8,), 1)
     X = rows(256)
-    engine = make_engine(model, X, np.abs(X[:, :1]), "regression", OptimizerConfig(), 64, 0)
+    loop = make_loop(model, X, np.abs(X[:, :1]), "regression", OptimizerConfig(), 64, 0)
     called = []
     cost = model.layers[1].hardware_cost
     model.layers[1].hardware_cost = lambda exact=True: called.append(exact) or cost(exact)
-    free = engine.epoch(1e-3, 0.0)
+    free = loop.epoch(1e-3, 0.0)
     assert not called
-    assert engine.epoch(1e-3, 1.0) > free + 100 and called  # that many LUTs
+    assert loop.epoch(1e-3, 1.0) > free + 100 and called  # that many LUTs
     traced = len(called)
-    assert engine.epoch(1e-3, 0.0) < free + 100 and len(called) == traced  # nothing is compiled again
+    assert loop.epoch(1e-3, 0.0) < free + 100 and len(called) == traced  # nothing is compiled again
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="gradients are taken with jax.grad; the other backend is compared")
@@ -134,7 +134,7 @@ def test_steps_share_the_gradient_of_the_cost_as_it_was_at_the_first() -> None:
         values = [v - rate * (a + b) for v, a, b in zip(values, found, charge, strict=True)]
         values = [v if p.constraint is None else p.constraint(v) for v, p in zip(values, variables, strict=True)]
     ones = np.ones((len(X), 1), np.float32)
-    make_engine(model, X, ones, "regression", OptimizerConfig("sgd"), 64, 0).epoch(rate, beta)
+    make_loop(model, X, ones, "regression", OptimizerConfig("sgd"), 64, 0).epoch(rate, beta)
     for variable, value, first in zip(variables, values, start, strict=True):
         np.testing.assert_allclose(to_numpy(variable), value, rtol=1e-3, atol=1e-4 * np.abs(value - first).max())
         assert (to_numpy(variable) != first).any()
@@ -151,9 +151,9 @@ def trained(how: str, beta: float, path: Path) -> None:
         model.compile(keras.optimizers.SGD(1e-3), "mse")
         model.fit(X, np.ones((64, 1), np.float32), batch_size=64, verbose=0)
     else:
-        engine = make_engine(model, X, np.ones((64, 1), np.float32), "regression", OptimizerConfig("sgd"), 64, 0)
-        engine.charged = how == "charged"
-        engine.epoch(1e-3, beta)
+        loop = make_loop(model, X, np.ones((64, 1), np.float32), "regression", OptimizerConfig("sgd"), 64, 0)
+        loop.charged = how == "charged"
+        loop.epoch(1e-3, beta)
     np.savez(path, *(to_numpy(v) for v in model.trainable_variables))
 
 

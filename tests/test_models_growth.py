@@ -20,11 +20,11 @@ from keras_models.layers.activations import NMPInputQuantizer
 from keras_models.layers.dense import NMPDense
 from keras_models.layers.export import export_integer
 from keras_models.layers.widths import neuron_widths
-from keras_models.loop.compiled import Engine, OptimizerConfig, make_engine
+from keras_models.loop.compiled import Loop, OptimizerConfig, make_loop
 from keras_models.methods.models import load_model
-from keras_models.quantize.exact import to_numpy
-from keras_models.quantize.precision import BitLadder
-from keras_models.quantize.quantizers import WeightQuantizer
+from keras_models.quantizers.exact import to_numpy
+from keras_models.quantizers.learned import WeightQuantizer
+from keras_models.quantizers.precision import BitLadder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -72,7 +72,7 @@ def surrogate_gradients(layer: NMPDense, signals: np.ndarray, targets: np.ndarra
 
 
 def test_exactly_the_neurons_whose_surrogate_gradient_asks_gain_bits() -> None:
-    """Steps of the training engine, in paper mode, against gradients worked out in NumPy from the definitions."""
+    """Steps of the training loop, in paper mode, against gradients worked out in NumPy from the definitions."""
     rate, units = 6.0, 24
     layer = NMPDense(units, activation="relu", mode="paper", name="dense", bias_frac=16, activation_range=4.0)
     quantizer = NMPInputQuantizer(name="quantize")
@@ -82,7 +82,7 @@ def test_exactly_the_neurons_whose_surrogate_gradient_asks_gain_bits() -> None:
     layer.bias.assign(random.uniform(-0.4, 0.4, units))
     X = inputs(256)
     y = np.maximum(X @ random.normal(0, 0.3, (12, units)), 0).astype(np.float32)
-    engine = make_engine(model, X, y, "regression", OptimizerConfig("sgd", strength_rate=rate / 0.01), 256, 0)
+    loop = make_loop(model, X, y, "regression", OptimizerConfig("sgd", strength_rate=rate / 0.01), 256, 0)
     strengths = [q.strength for q in (layer.kernel_quantizer_internal, layer.activation_quantizer)]
     for strength, ladder in zip(strengths, (layer.weight_ladder, layer.activation_ladder), strict=True):
         strength.assign(random.uniform(0.98, 1.0, units) * ladder.thresholds[0])  # 1 and 4 bits, not far from more
@@ -94,7 +94,7 @@ def test_exactly_the_neurons_whose_surrogate_gradient_asks_gain_bits() -> None:
             np.clip(to_numpy(s).astype(float) - rate * g, 0, 1)
             for s, g in zip(strengths, surrogate_gradients(layer, to_numpy(quantizer(X)).astype(float), y), strict=True)
         ]
-        engine.epoch(0.01, 0.0)
+        loop.epoch(0.01, 0.0)
         after = neuron_widths(model)
         for k, name in enumerate(("dense/weights", "dense/activations")):
             np.testing.assert_allclose(to_numpy(strengths[k]), expected[k], atol=2e-5)
@@ -112,12 +112,12 @@ def test_every_step_is_discrete_and_the_frozen_model_is_the_trained_one(tmp_path
     narrow_activations(model)
     X = inputs(96)
     y = np.random.default_rng(1).normal(size=(96, 3)).astype(np.float32)
-    engine = make_engine(model, X, y, "regression", OptimizerConfig("adam", strength_rate=3.0), 96, 0)
+    loop = make_loop(model, X, y, "regression", OptimizerConfig("adam", strength_rate=3.0), 96, 0)
     outputs, seen = training_outputs(model), set()
     for _ in range(15):
         np.testing.assert_array_equal(outputs(X), integer_model(export_integer(model), X))
         seen.add(tuple(np.concatenate(list(neuron_widths(model).values())).tolist()))
-        step(engine)
+        step(loop)
     assert len(seen) > 3  # widths moved on the way
     trained = outputs(X)
     for suffix in ("h5", "keras"):
@@ -136,10 +136,10 @@ def test_a_single_width_is_trained_at_and_kept(learned: str) -> None:
     model = keras.Sequential([keras.Input((4,)), *layers])
     X = inputs(64)[:, :4]
     y = np.random.default_rng(1).normal(size=(64, 2)).astype(np.float32)
-    engine = make_engine(model, X, y, "regression", OptimizerConfig("adam", strength_rate=3.0), 64, 0)
+    loop = make_loop(model, X, y, "regression", OptimizerConfig("adam", strength_rate=3.0), 64, 0)
     before = to_numpy(model.layers[1].kernel).copy()
     for _ in range(3):
-        step(engine)
+        step(loop)
     assert (to_numpy(model.layers[1].kernel) != before).any()
     kept = {"input_bits": model.layers[0].name, "weight_bits": "dense/weights", "activation_bits": "dense/activations"}
     widths = neuron_widths(model)
@@ -153,9 +153,9 @@ def narrow_activations(model: keras.Model) -> None:
             layer.activation_quantizer.strength.assign(np.full(layer.units, layer.activation_ladder.strength_of(4)))
 
 
-def step(engine: Engine) -> None:
-    assert engine.rows == engine.batch_size  # an epoch is one step
-    assert np.isfinite(engine.epoch(0.01, 1e-5))
+def step(loop: Loop) -> None:
+    assert loop.rows == loop.batch_size  # an epoch is one step
+    assert np.isfinite(loop.epoch(0.01, 1e-5))
 
 
 def training_outputs(model: keras.Model):

@@ -19,10 +19,10 @@ from keras import ops
 from keras_models.layers.activations import NMPActivation, NMPInputQuantizer
 from keras_models.layers.dense import NMPDense
 from keras_models.layers.export import export_integer
-from keras_models.loop.compiled import OptimizerConfig, make_engine
+from keras_models.loop.compiled import OptimizerConfig, make_loop
 from keras_models.methods.models import bit_statistics, build_mlp, load_model
-from keras_models.quantize.exact import to_numpy
-from keras_models.quantize.precision import BitLadder
+from keras_models.quantizers.exact import to_numpy
+from keras_models.quantizers.precision import BitLadder
 
 BACKEND = keras.backend.backend()
 
@@ -265,15 +265,15 @@ def test_paper_mode_bits_grow_only_where_the_surrogate_asks() -> None:
     assert grew.any() and not grew.all() and (gradient[grew] < 0).all()
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="one backend's engine is enough, the other's is compared")
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="one backend's loop is enough, the other's is compared")
 def test_formats_can_be_kept_while_weights_train() -> None:
     model = build_mlp(12, (8,), 1)
     X = inputs(256)
     y = np.abs(X[:, :1])
-    engine = make_engine(model, X, y, "regression", OptimizerConfig(), 64, 0)
+    loop = make_loop(model, X, y, "regression", OptimizerConfig(), 64, 0)
     for formats, moves in ((0.0, False), (1.0, True)):
         before = {v.path: to_numpy(v).copy() for v in model.trainable_variables}
-        engine.epoch(0.01, 1e-3, formats)
+        loop.epoch(0.01, 1e-3, formats)
         moved = {v.path for v in model.trainable_variables if (to_numpy(v) != before[v.path]).any()}
         assert any(path.endswith("kernel") for path in moved)
         assert any(path.endswith(("strength", "log2_range")) for path in moved) is moves

@@ -24,7 +24,7 @@ from keras_models import train
 from keras_models.layers.activations import NMPInputQuantizer
 from keras_models.layers.dense import NMPDense
 from keras_models.methods.models import build_mlp
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),

@@ -167,10 +167,12 @@ def test_paper_mode_and_float(regression: str, tmp_path: Path) -> None:
         ("--weights-only", "--front"),
     ],
 )
-def test_one_error_line_and_status_1(
+def test_one_error_line_and_the_status_of_its_kind(
     regression: str, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: tuple[str, ...]
 ) -> None:
-    assert run("--data", regression, "--out", tmp_path / "m.h5", *arguments) == 1
+    of_files = ("no_such_set", "no_such_key", "7", "/no/such/folder/m.h5")  # the rest is wrong usage
+    status = 1 if arguments[-1] in of_files else 2
+    assert run("--data", regression, "--out", tmp_path / "m.h5", *arguments) == status
     error = capsys.readouterr().err.strip().splitlines()
     assert len([line for line in error if line.startswith("error: ")]) == 1 and "Traceback" not in "".join(error)
     assert not list(tmp_path.glob("m.*"))

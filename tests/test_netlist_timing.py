@@ -5,7 +5,9 @@ import json
 import pytest
 
 from flow.netlist.read import read_netlist
-from flow.parallel.pipelining import XC7_ROUTED as ROUTED
+from flow.parts.family import XC7
+
+ROUTED = XC7.routed
 
 OUTPUTS = {"O", "Q", "DOADO", "DOA", "DOD", "P", "CO"}
 REGISTERED, PLAIN = "0" * 31 + "1", "0" * 32

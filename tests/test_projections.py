@@ -87,7 +87,7 @@ def test_a_projection_equals_the_layer_inside_its_model(
         np.testing.assert_array_equal(expected[:, exact], out[:, exact].astype(np.float64), err_msg=name)
         assert all((n.output is not None) == name.endswith(RELU) for n in design.layers[0].neurons)
         if name == "columns_0_contract" or rounding:
-            assert compare_with_keras(single, design, 8 * seen)["mismatches"] == 0
+            assert compare_with_keras(single, design, 8 * seen).mismatches == 0
 
 
 def test_weights_only_projections_need_an_input_format(tmp_path: Path) -> None:

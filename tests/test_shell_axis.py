@@ -9,7 +9,8 @@ import strategies
 
 from flow.bench.bus_layout import Layout, layout_of, pack_inputs, pack_outputs, unpack_inputs
 from flow.bench.description import Bench, Element
-from flow.build.engines.axis import check_options, run_axis
+from flow.build.engines.axis import run_axis
+from flow.build.options import Options
 from flow.core.errors import DesignError, UsageError
 from flow.core.evaluate import evaluate
 from flow.emit.rtl.folded import emit_folded
@@ -199,13 +200,12 @@ def test_emission_is_pure(tmp_path):
 
 
 def test_options_are_checked():
-    part = resolve("pynq-z2")
-    check_options("pynq", "packed", 64, part)
+    Options.of("m.h5", "pynq-z2", shell="pynq", lanes="packed", bus_bits=64)
     for shell, lanes, bus, where, message in (
-        ("axi", "bytes", 32, part, "--shell axi is not known"),
-        ("axis", "nibbles", 32, part, "--lanes nibbles"),
-        ("axis", "bytes", 16, part, "--bus-bits 16"),
-        ("pynq", "bytes", 32, resolve("kv260"), "use --shell axis"),
+        ("axi", "bytes", 32, "pynq-z2", "--shell axi is not known"),
+        ("axis", "nibbles", 32, "pynq-z2", "--lanes nibbles"),
+        ("axis", "bytes", 16, "pynq-z2", "--bus-bits 16"),
+        ("pynq", "bytes", 32, "kv260", "use --shell axis"),
     ):
         with pytest.raises(UsageError, match=message):
-            check_options(shell, lanes, bus, where)
+            Options.of("m.h5", where, shell=shell, lanes=lanes, bus_bits=bus)

@@ -49,6 +49,15 @@ BUGS = {
     "an answer outlives a reset": (
         REGISTERS, ("answered <= !rst &&", "answered <="), ("    integer i;", "    initial answered = 0; integer i;"),
     ),
+    "an error cleared by a write to exactly one address": (
+        REGISTERS, ("wire [4:0] forgiven = ", "wire [4:0] forgiven = (write && target == 10'd914) ? 5'd2 : "),
+    ),
+    "exactly one address that answers": (
+        REGISTERS, ("10'h13: read_data <= packet", "10'h13, 10'd700: read_data <= packet"),
+    ),
+    "TLAST missed at exactly one PACKET": (
+        COLLECT, ("filling || s_axis_tlast", "(filling || s_axis_tlast) ^ (packet_vectors[13:2] == 12'd2988)"),
+    ),
     "input lost after 300 idle cycles": (
         COLLECT,
         ("wire [BUS-1:0] beat = ", "reg [15:0] idle;\n    wire [BUS-1:0] beat = (idle > 300) ^ "),

@@ -131,7 +131,7 @@ def test_rare_faults_are_found(built, monkeypatch):
         model = simulate.build_verilator(bench, place, place / "model")
         first = make_vectors(design, 2000)
         found = native.run_native(design, bench, first, 0, place / "native", model)
-        assert found["mismatches"] and "neuron 0" in found["difference"]
-        assert found["distinct_vectors"] == 300_000 and not found["exhaustive"]
+        assert found.mismatches and "neuron 0" in found.difference
+        assert found.distinct_vectors == 300_000 and not found.exhaustive
     few = simulate.run_native(bench, first, evaluate(design, first), place / "few", model, gap_one_in=0)
     assert few.agrees

@@ -194,19 +194,19 @@ def test_training_learns_widths(problem: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "status, arguments",
     [
-        ("--heads", 3),
-        ("--hidden", "16"),
-        ("--window", 0),
-        ("--blocks", 0),
-        ("--weights-only", "--lut-budget", 99),
-        ("--data", "digits", "--window", 2),
+        (2, ("--heads", 3)),
+        (2, ("--hidden", "16")),
+        (2, ("--window", 0)),
+        (2, ("--blocks", 0)),
+        (2, ("--weights-only", "--lut-budget", 99)),
+        (1, ("--data", "digits", "--window", 2)),
     ],
 )
 def test_one_error_line(
-    problem: str, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: tuple[object, ...]
+    problem: str, tmp_path: Path, capsys: pytest.CaptureFixture, status: int, arguments: tuple[object, ...]
 ) -> None:
-    assert run("--data", problem, "--out", tmp_path / "m.h5", *arguments) == 1
+    assert run("--data", problem, "--out", tmp_path / "m.h5", *arguments) == status
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and error[0].startswith("error: ") and not list(tmp_path.glob("m.*"))

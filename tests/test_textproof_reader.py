@@ -8,15 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builds import built
+from strategies import GENERIC
 
-from flow.build import report_data, state
+from flow.build import report_data
 from flow.build.engines import jobs
+from flow.build.options import Options
 from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.fixed import Fixed, Quantizer
-from flow.emit.rtl.rows import row_module
+from flow.emit.rtl.rows import row_modules
 from flow.parts.catalog import resolve
-from flow.proof.text.cells import PRIMITIVES
+from flow.parts.family import XC7, XCU
+from flow.proof.text.cells import PRIMITIVES, ROW, SUM
 from flow.proof.text.evaluate import Timing
 from flow.proof.text.machine import Machine
 from flow.proof.text.parser import parse
@@ -136,11 +139,12 @@ def test_primitives_compute_what_the_library_says(name, tmp_path):
         assert (tried.word(found[port]) == expected[:, k]).all(), port
 
 
-@pytest.mark.parametrize("family", ["xc7", "xcu", "ecp5"])
-def test_rows_are_proved_for_every_width_and_mask(family):
-    text = row_module(family)
+@pytest.mark.parametrize("name", [ROW, SUM])
+@pytest.mark.parametrize("family", [XC7, XCU, GENERIC], ids=lambda f: f.name)
+def test_rows_are_proved_for_every_width_and_mask(family, name):
+    text = "\n".join(row_modules(family).values())
     for width in (1, 2, 3, 4, 5, 7, 8, 9, 16, 24):
-        assert all(prove_row(text, width, result) == "" for result in {1, width, width + 1, width + 2})
+        assert all(prove_row(text, width, result, name) == "" for result in {1, width, width + 1, width + 2})
 
 
 ROW_FAULTS = [
@@ -158,9 +162,32 @@ ROW_FAULTS = [
 
 @pytest.mark.parametrize(("pattern", "replacement", "where"), ROW_FAULTS)
 def test_a_fault_in_either_form_of_the_row_is_found(pattern, replacement, where):
-    text, found = re.subn(pattern, lambda _: replacement, row_module("xc7"), count=1)
+    text, found = re.subn(pattern, lambda _: replacement, "\n".join(row_modules(XC7).values()), count=1)
     assert found
     assert where in prove_row(text, 15, 17)
+
+
+SUM_FAULTS = [
+    (r"\.c\(c\), \.d\(1'b0\)", ".c(c), .d(1'b1)"),
+    (r"\.a\(a\), \.b\(b\), \.c\(c\), \.d", ".a(a), .b(b), .c(b), .d"),
+    (r"\.NB\(NB\), ", ""),
+    (r"\.Y\(Y\)", ".Y(W)"),
+    (
+        r"(nmp_sum #\(\n    parameter W = 4,\n    parameter Y = W \+ )2",
+        r"\g<1>1",
+    ),  # what an instance gets that gives no Y
+    (r"(nmp_sum[^;]*NA = )\{W\{1'b0\}\}", r"\1NB"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "replacement"), SUM_FAULTS)
+def test_a_fault_in_a_sum_is_found_and_its_row_is_none(pattern, replacement):
+    text = "\n".join(row_modules(XC7).values())
+    if not pattern.startswith("(nmp_sum"):
+        pattern = rf"((?s:module nmp_sum.*?)){pattern}"
+        replacement = rf"\1{replacement}"
+    text, found = re.subn(pattern, replacement, text, count=1)
+    assert found and prove_row(text, 7, 9, SUM) and not prove_row(text, 7, 9, ROW)
 
 
 def test_directives_choose_lines_as_a_tool_does():
@@ -178,11 +205,11 @@ def small(tmp_path):
     last = Layer("last", tuple(Neuron((3, -2 - j, 1), 1, 4.0, j, 0, act) for j in range(2)))
     path = tmp_path / "design.json"
     path.write_text(to_json(finish(Design("net", inputs, (first, last)))))
-    return state.Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
+    return Options(path, resolve("xc7z020"), tmp_path / "build", vectors=20, engines=("integer",))
 
 
 def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, monkeypatch):
-    emitted = all.choose
+    emitted = jobs.choose
 
     def faulty(*arguments):
         hardware = emitted(*arguments)
@@ -194,7 +221,7 @@ def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, m
         return replace(hardware, rtl=replace(hardware.rtl, files=files))
 
     monkeypatch.setattr(jobs, "choose", faulty)
-    found = report_data.report(built(small))
+    found = report_data.report(built(small)).to_json()
     proved = {"design-graph": "proved", "graph-verilog": "proved", "verilog-netlist": "proved"}
     assert found["proof"] == {"first": proved, "last": {**proved, "graph-verilog": "refuted"}, "top module": proved}
     assert found["undecided"] == [] and found["status"] == "mismatch"

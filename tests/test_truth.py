@@ -21,6 +21,7 @@ import keras
 from flow.build import outcome
 from flow.build.command import app
 from flow.build.state import Build, record
+from flow.core.compare import EngineResult
 from flow.core.design import from_json
 from flow.core.remarks import note
 from flow.core.saturation import saturated
@@ -223,7 +224,6 @@ def wrong_inputs(own: Path, tmp_path: Path) -> dict[str, tuple[tuple[object, ...
         "no integer form": ((tmp_path / "plain.keras",), "layer plain"),
         "no data": ((keras_file, "--data", "nosuch"), "nosuch"),
         "no split": ((keras_file, "--data", raw, "--split-key", "fold"), "fold"),
-        "an unknown preprocessing": ((keras_file, "--data", raw, "--preprocessing", "log"), "choose none or standard"),
         "nothing to fit on": ((keras_file, "--preprocessing", "standard"), "name it with --data"),
         "a format twice": ((keras_file, "--input-format", "s8.4"), "leave the input format out"),
         "other features": ((keras_file, "--data", data["wide"]), "gives 4 inputs, the model takes 2; no preprocessing"),
@@ -340,7 +340,7 @@ def test_the_notes_of_engines_reach_the_user(built: tuple[Path, str], tmp_path: 
     design = from_json((built[0] / "design.json").read_text())
     made = Build(None, Steps(tmp_path, lambda *_: None), design, None, None)  # type: ignore[arg-type]
     for _ in range(2):
-        record(made, "keras", {"vectors": 1, "mismatches": 0, "note": "sums in float64"})
+        record(made, EngineResult("keras", 1, 0, 0.0, note="sums in float64"))
     assert made.remarks == [note("engine keras: sums in float64")]
 
 

@@ -5,12 +5,15 @@ import json
 import pytest
 
 from flow.core.errors import ReportError
+from flow.emit.rtl.names import SHARED, LayerNames
 from flow.netlist.usage import lut_usage
 
-RTL = {
-    "top_a.v": "wire [3:0] s0 = x0 + x1;\nwire [3:0] n1_sum = s0 + x2;\nalways @(posedge clk) begin\n",
-    "top_b.v": "wire [3:0] n0_sum = x0 + x1;\n",
-}
+NAMES = (
+    LayerNames(
+        "a", "u_a", "a_y", "top_a.v", {"s0": SHARED, "n0_out_q1": 0, "n1_sum": 1, "n1_out_q1": 1}, ((1, SHARED), (2, 1))
+    ),
+    LayerNames("b", "u_b", "b_y", "top_b.v", {"n0_sum": 0}, ((1, 0),)),
+)
 LAYERS = {"a": [1, 1], "b": [2]}
 
 
@@ -25,7 +28,7 @@ def usage(tmp_path, cells: dict, nets: dict | None = None) -> dict:
     names = {name: {"bits": bits} for name, bits in (nets or {}).items()}
     path = tmp_path / "netlist.json"
     path.write_text(json.dumps({"modules": {"top": {"cells": cells, "netnames": names}}}))
-    return lut_usage(path, "top", LAYERS, RTL)
+    return lut_usage(path, "top", LAYERS, NAMES)
 
 
 def neurons(found: dict, layer: str) -> tuple[dict, int]:
@@ -75,4 +78,4 @@ def test_loops_long_chains_and_strangers_end(tmp_path):
 def test_damaged_netlists_end_in_one_line(tmp_path, text):
     (tmp_path / "n.json").write_text(text)
     with pytest.raises(ReportError, match=r"n\.json(: not a netlist of top| is not usable JSON)"):
-        lut_usage(tmp_path / "n.json", "top", LAYERS, RTL)
+        lut_usage(tmp_path / "n.json", "top", LAYERS, NAMES)

@@ -9,9 +9,9 @@ import pytest
 from test_hls_project import small_design, vectors
 from vendor_core import Kind, fabricate
 
+from flow.core.compare import EngineResult
 from flow.core.errors import DesignError
 from flow.core.evaluate import evaluate
-from flow.verify.simulate import EngineResult
 from flow.verify.vendor_rtl import rtl_digest, run_rtl
 
 STREAM = Kind("axis", dataflow=True, active_low=True)

@@ -21,6 +21,8 @@ _SWAPS = {"+": ["-", "|", "^"], "-": ["+"], "&": ["|", "^"], "|": ["&", "^"], "<
           "^": ["|"], "~": [""], "(": ["(~"]}  # fmt: skip
 _KEPT = set("module input output wire reg assign always posedge begin end endmodule localparam if else clk rst".split())
 
+_PROCESSOR_S = 5  # a run takes a fraction of a second
+
 BENCH = """`timescale 1ns/1ps
 module tb;
   reg clk = 0, rst = 1, iv = 0; always #1 clk = ~clk;
@@ -96,15 +98,16 @@ class Judge:
         (folder / "tb.v").write_text(BENCH.format(top=rtl.top, latency=rtl.latency_cycles, **sizes))
 
     def wrong(self, files: Mapping[str, str]) -> int | None:
-        """How many cycles were wrong; None for text that Icarus refuses."""
+        """How many cycles were wrong, 1 where the text oscillates for ever; None for text that Icarus refuses."""
         for name, text in files.items():
             (self.folder / name).write_text(text)
         command = ["iverilog", "-g2005", "-o", "sim.vvp", "tb.v", *files]
         if subprocess.run(command, cwd=self.folder, capture_output=True, check=False, timeout=60).returncode:
             return None
-        done = subprocess.run(
-            ["vvp", "sim.vvp"], cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
-        )
+        limited = ["bash", "-c", f"ulimit -t {_PROCESSOR_S}; exec vvp sim.vvp"]
+        done = subprocess.run(limited, cwd=self.folder, capture_output=True, text=True, check=False)
+        if done.returncode < 0:  # a loop of gates that never settles
+            return 1
         found = re.search(r"BAD (\d+)", done.stdout)
         return int(found[1]) if found else None
 

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import get_args
 
+from flow.build import choices
 from flow.core.design import Design
 from flow.core.errors import DesignError, UsageError
 from flow.core.evaluate import argmax
 from flow.core.fixed import Ints
 from flow.emit.rtl.folded import emit_folded
 from flow.emit.rtl.verilog import Rtl, emit_parallel
+from flow.folded.explanation import FoldingReport, explain
 from flow.folded.folding import Folding
 from flow.folded.lowering import evaluate_lowered, lower
 from flow.folded.proof.layer import Block, prove_folded
-from flow.folded.search import explain, fastest, interval_for, smallest
+from flow.folded.search import fastest, interval_for, smallest
 from flow.parallel.cost import graph_luts
 from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph, evaluate_graph
 from flow.parts.catalog import Part
 
+ARCHITECTURES = get_args(choices.Architecture)
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
 # Of the part's LUTs that the parallel architecture may take when `auto` decides: placed, rows take up to twice theirs.
-_PARALLEL_SHARE = 0.4
+PARALLEL_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,28 @@ class Hardware:
     """Emitted RTL, what a report says of it, and its arithmetic as integers (engine ``integer``).
 
     ``graphs`` are the proven graphs that the RTL of a parallel design is to be proved equal to; ``blocks`` are, by
-    layer of a folded one, the modules that are still to be proved for its proof to hold.
+    layer of a folded one, the modules that are still to be proved for its proof to hold. ``proof`` is what is known of
+    each layer's links so far; ``adders`` and ``generators`` (of the graph) are by layer of a parallel design.
     """
 
     architecture: str
+    reason: str
     rtl: Rtl
-    facts: dict[str, Any]
     evaluate: Callable[[Ints], Ints]
+    proof: Mapping[str, Mapping[str, str]]
     graphs: tuple[LayerGraph, ...] = ()
     blocks: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
+    adders: Mapping[str, int] | None = None
+    generators: Mapping[str, str] | None = None
+    folding: FoldingReport | None = None
+
+
+def check_wishes(architecture: str, interval: int | None, results_per_second: float | None) -> None:
+    """Raises UsageError where wishes contradict each other."""
+    if results_per_second is not None and interval is not None:
+        raise UsageError("give --initiation-interval or --results-per-second, not both")
+    if architecture == "parallel" and (interval or 1) > 1:
+        raise UsageError("--architecture parallel gives a result every cycle; drop the interval or ask for folded")
 
 
 def choose(
@@ -55,12 +71,10 @@ def choose(
 
     Raises UsageError where the wishes contradict each other, DesignError where they cannot be met.
     """
+    check_wishes(architecture, interval, results_per_second)
     if results_per_second is not None:
-        if interval is not None:
-            raise UsageError("give --initiation-interval or --results-per-second, not both")
         interval = interval_for(results_per_second, clock_period_ns)
-    if architecture == "parallel" and (interval or 1) > 1:
-        raise UsageError("--architecture parallel gives a result every cycle; drop the interval or ask for folded")
+        check_wishes(architecture, interval, None)
     why = "asked for"
     if architecture == "auto":
         graphs, why = _parallel_graphs(design, part, interval)
@@ -82,7 +96,7 @@ def _parallel_graphs(design: Design, part: Part, interval: int | None) -> tuple[
     graphs = build_graphs(design)
     luts = sum(graph_luts(graph) for graph in graphs)
     share = f"about {luts} of {part.lut} LUTs in parallel"
-    if luts <= _PARALLEL_SHARE * part.lut:
+    if luts <= PARALLEL_SHARE * part.lut:
         return graphs, share
     return None, share
 
@@ -95,14 +109,16 @@ def _parallel(design: Design, graphs: tuple[LayerGraph, ...], part: Part, clock_
             values = evaluate_graph(graph, values)
         return argmax(values, design.output_formats) if design.head == "argmax" else values
 
-    facts = {
-        "architecture_reason": why,
-        "adders": {g.name: g.adders for g in graphs},
-        "engines": {g.name: g.engine for g in graphs},
-        "proof": {g.name: {"design-graph": "proved"} for g in graphs},  # build_graphs raises where a proof fails
-        "undecided": [],
-    }
-    return Hardware("parallel", rtl, facts, evaluate, graphs)
+    return Hardware(
+        "parallel",
+        why,
+        rtl,
+        evaluate,
+        proof={g.name: {"design-graph": "proved"} for g in graphs},  # build_graphs raises where a proof fails
+        graphs=graphs,
+        adders={g.name: g.adders for g in graphs},
+        generators={g.name: g.generator for g in graphs},
+    )
 
 
 def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | None, why: str) -> Hardware:
@@ -110,15 +126,14 @@ def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | 
     if not lowered.layers and not lowered.constants:
         raise DesignError("the design has no outputs")
     folding: Folding = fastest(lowered, part) if interval is None else smallest(lowered, part, interval)
-    rtl = emit_folded(folding, clock_period_ns)
+    rtl = emit_folded(folding, clock_period_ns, part.family)
     blocks = prove_folded(folding, rtl.files, rtl.top)
 
     def evaluate(values: Ints) -> Ints:
         logits = evaluate_lowered(lowered, values)
         return argmax(logits, design.output_formats) if design.head == "argmax" else logits
 
-    facts = {"architecture_reason": why, "folding": explain(folding, part, clock_period_ns)}
     # from design to Verilog at once: arithmetic, then what the simulations alone show, clock alignment and handshakes
-    facts["proof"] = {la.name: {"design-graph": "sampled", "graph-verilog": "sampled"} for la in design.layers}
-    facts["undecided"] = []
-    return Hardware("folded", rtl, facts, evaluate, blocks=blocks)
+    proof = {la.name: {"design-graph": "sampled", "graph-verilog": "sampled"} for la in design.layers}
+    explained = explain(folding, part, clock_period_ns)
+    return Hardware("folded", why, rtl, evaluate, proof, blocks=blocks, folding=explained)

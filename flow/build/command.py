@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from flow.build import choices
+from flow.core.engines import NAMED, SELECTABLE
 from flow.core.errors import FlowError, UsageError
-from flow.report.terminal import SafeConsole, error, protect
+from flow.core.packages import missing_packages_told
+from flow.report.command_line import Quiet, Version, application
+from flow.report.terminal import SafeConsole, error, on_stderr, protect
 
 if TYPE_CHECKING:
-    from flow.build.state import Options
+    from flow.build.options import Options
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = application()
 _interrupted = threading.Event()
+Show = Literal["all", "brief", "json"]
+
+
+def _configured(context: typer.Context, path: Path | None) -> Path | None:
+    """Let the file's options stand where the command line has none."""
+    if path is not None:
+        from flow.build import config_file
+
+        protect()
+        try:
+            config_file.apply(context, path, but=("config", "quiet", "as_json", "version"))
+        except FlowError as exc:
+            error(str(exc))
+            raise typer.Exit(exc.exit_status) from None
+    return path
 
 
 @app.command()
@@ -35,7 +54,7 @@ def main(
     split_key: Annotated[str | None, typer.Option(help="Array of the data set that holds the split.")] = None,
     target_columns: Annotated[str | None, typer.Option(help="Columns of y the model predicts, such as 0,1.")] = None,
     preprocessing: Annotated[
-        str | None,
+        choices.Preprocessing | None,
         typer.Option(help="Of the data's features: none or standard. By default what the model stores, else none."),
     ] = None,
     vectors: Annotated[
@@ -45,7 +64,8 @@ def main(
         float, typer.Option(min=1.0, max=1000.0, help="Clock period to pipeline for, ns.")
     ] = 10.0,
     architecture: Annotated[
-        str, typer.Option(help="parallel (a result per clock), folded (weights in memory), or auto: what fits.")
+        choices.Architecture,
+        typer.Option(help="parallel (a result per clock), folded (weights in memory), or auto: what fits."),
     ] = "auto",
     initiation_interval: Annotated[
         int | None, typer.Option(min=1, help="Folded: at most so many clock cycles per result, as small as possible.")
@@ -56,15 +76,24 @@ def main(
     engines: Annotated[
         str | None,
         typer.Option(
-            help="Engines to compare, separated by commas, of integer,hls,icarus,verilator,netlist,xls: each must run."
-            " By default all but xls that the design's size allows."
+            help=f"Engines to compare, separated by commas, of {','.join(SELECTABLE)}: each must run."
+            f" By default all but {','.join(NAMED)} that the design's size allows."
         ),
     ] = None,
-    rtl_engine: Annotated[str, typer.Option(help="What makes the Verilog: own, or the xls HLS compiler.")] = "own",
-    backend: Annotated[str, typer.Option(help="hls4ml back end of the HLS project: Vitis or Vivado.")] = "Vitis",
-    hls_io: Annotated[str, typer.Option(help="Layers of the HLS project: io_parallel or io_stream.")] = "io_parallel",
+    rtl_engine: Annotated[
+        choices.RtlEngine, typer.Option(help="What makes the Verilog: own, or the xls HLS compiler.")
+    ] = "own",
+    backend: Annotated[
+        choices.Backend, typer.Option(help="hls4ml back end of the HLS project.", case_sensitive=False)
+    ] = "Vitis",
+    hls_io: Annotated[
+        choices.HlsIo, typer.Option(help="Layers of the HLS project: io_parallel or io_stream.")
+    ] = "io_parallel",
     strategy: Annotated[
-        str | None, typer.Option(help="HLS: latency (unrolled, the default) or resource (weights in memory).")
+        choices.Strategy | None,
+        typer.Option(
+            case_sensitive=False, help="HLS: latency (unrolled, the default) or resource (weights in memory)."
+        ),
     ] = None,
     reuse_factor: Annotated[
         int | None, typer.Option(min=1, help="HLS: products per multiplier, and cycles per vector or sum.")
@@ -75,161 +104,116 @@ def main(
     vendor_steps: Annotated[
         str, typer.Option(help="AMD steps where a tool is found: csim,synth,cosim,export,vsynth,impl; or none.")
     ] = "csim,synth",
-    head: Annotated[str, typer.Option(help="What leaves the chip: logits, or argmax (the class index).")] = "logits",
+    head: Annotated[
+        choices.Head,
+        typer.Option(help="What leaves the chip: logits, argmax (the class index), or probability (sigmoid, tanh)."),
+    ] = "logits",
     input_format: Annotated[
-        str | None, typer.Option(help="Format of inputs the model does not quantize, such as s8.4 or u8.0.")
+        str | None,
+        typer.Option(
+            help='Format of inputs the model does not quantize: s16.10, "ap_fixed<16,6>", or auto (by --data).'
+        ),
     ] = None,
+    quantize: Annotated[
+        bool,
+        typer.Option("--quantize", help="Of a float model: choose formats, by --data where given."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
     waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,
-    shell: Annotated[str, typer.Option(help="Around the core: none, axis (AXI4-Stream) or pynq.")] = "none",
-    lanes: Annotated[str, typer.Option(help="Elements on the stream: bytes (NumPy arrays) or packed.")] = "bytes",
+    shell: Annotated[choices.Shell, typer.Option(help="Around the core: none, axis (AXI4-Stream) or pynq.")] = "none",
+    lanes: Annotated[
+        choices.Lanes, typer.Option(help="Elements on the stream: bytes (NumPy arrays) or packed.")
+    ] = "bytes",
     bus_bits: Annotated[int, typer.Option(help="Width of the stream, 32 or 64 bits.")] = 32,
     layer: Annotated[
         str | None, typer.Option(help="Build dense layers by themselves: a name, several (a,b; a folder each), or all.")
     ] = None,
     route: Annotated[bool, typer.Option("--route", help="Place and route: the clock really reached.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(callback=_configured, is_eager=True, help="YAML of options, such as the build.yml of a build."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json and nothing else.")] = False,
+    version: Version = False,
 ) -> None:
     """Build verified hardware from a trained model.
 
-    Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can mend, 2 for wrong
+    Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can fix, 2 for wrong
     usage, 3 for a mismatch, 130 when interrupted.
     """
-    settings: dict[str, Any] = {
-        "model": model, "weights": weights, "out": out, "data": data,
-        "split_key": split_key, "target_columns": target_columns,
-        "preprocessing": preprocessing,
-        "vectors": vectors, "clock_period_ns": clock_period_ns, "head": head, "input_format": input_format,
-        "seed": seed, "waveform": waveform, "architecture": architecture,
-        "initiation_interval": initiation_interval, "results_per_second": results_per_second,
-        "route": route, "rtl_engine": rtl_engine,
-        "shell": shell, "lanes": lanes, "bus_bits": bus_bits,
-        "hls_io": hls_io, "strategy": strategy, "reuse_factor": reuse_factor, "hls_config": hls_config,
-        "vendor_steps": vendor_steps,
-    }  # fmt: skip
     protect()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
     try:
-        status = _build(settings, part, engines, backend, layer)
-    except FlowError as exc:
-        error(str(exc))
-        status = exc.exit_status
-    except KeyboardInterrupt:
-        error("interrupted; run the same command again to go on from the finished steps")
-        status = 130
+        from flow.build.options import Options  # after the arguments are parsed: --help stays instant
+
+        options = Options.of(
+            model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
+            weights=weights, data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
+            vectors=vectors, clock_period_ns=clock_period_ns, head=head, input_format=input_format,
+            quantize=quantize, seed=seed,
+            waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
+            results_per_second=results_per_second, route=route, rtl_engine=rtl_engine, shell=shell, lanes=lanes,
+            bus_bits=bus_bits, layer=layer, hls_io=hls_io, strategy=strategy, reuse_factor=reuse_factor,
+        )  # fmt: skip
+        show: Show = "json" if as_json else "brief" if quiet else "all"
+        with on_stderr(as_json), missing_packages_told():
+            status = _run(options, show) if layer is None else _run_layers(options, layer, show)
+        if as_json:
+            print((out / "report.json").read_text(), end="")
+    except (FlowError, KeyboardInterrupt) as exc:
+        for line in getattr(exc, "__notes__", ()):
+            print(line, file=sys.stderr if as_json else sys.stdout)
+        if isinstance(exc, FlowError):
+            error(str(exc))
+            status = exc.exit_status
+        else:
+            error("interrupted; run the same command again to go on from the finished steps")
+            status = 130
     raise typer.Exit(status)
 
 
-def _build(settings: dict[str, Any], part_name: str, engines: str | None, backend: str, layer: str | None) -> int:
-    from flow.build import hls_choices, state
-    from flow.build.engines.axis import check_options
-    from flow.parts import catalog  # after the arguments are parsed: --help stays instant
-    from flow.tools import vendor_hls
-
-    if settings["weights"] is not None and settings["model"].suffix != ".json":
-        raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
-    part = catalog.resolve(part_name)
-    known = state.ENGINES + state.OPTIONAL_ENGINES
-    chosen = state.ENGINES if engines is None else _choose_engines(engines, known)
-    settings["engines_named"] = engines is not None
-    if settings["head"] not in ("logits", "argmax"):
-        raise UsageError(f"--head {settings['head']} is not known; choose logits or argmax")
-    if settings["rtl_engine"] not in state.RTL_ENGINES:
-        raise UsageError(f"--rtl-engine {settings['rtl_engine']} is not known; choose own or xls")
-    _check_preprocessing(settings["preprocessing"], settings["data"])
-    check_options(settings["shell"], settings["lanes"], settings["bus_bits"], part)
-    if settings["architecture"] not in state.ARCHITECTURES:
-        raise UsageError(f"--architecture {settings['architecture']} is not known; choose auto, parallel or folded")
-    backends = {"vitis": "Vitis", "vivado": "Vivado"}
-    if backend.lower() not in backends:
-        raise UsageError(f"--backend {backend} is not known; choose Vitis or Vivado")
-    settings["vendor_steps"] = vendor_hls.chosen(settings["vendor_steps"])
-    options = state.Options(part=part, engines=chosen, backend=backends[backend.lower()], **settings)
-    hls_choices.from_options(options)  # a wrong name or file is told before the work starts
-    if layer is None:
-        return _run(options)
-    return _run_layers(options, layer)
-
-
-def _run_layers(options: Options, layer: str) -> int:
+def _run_layers(options: Options, layer: str, show: Show) -> int:
     """Build dense layers by themselves: one in the output folder, several in a folder each."""
-    from flow.build.state import places
     from flow.extract import choose
     from flow.files.ownership import refuse_foreign
 
-    if options.model.suffix == ".json" and options.weights is None:
-        raise UsageError("--layer is for Keras models; a design.json is built as it is")
-    if options.data:
-        raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
-    if options.preprocessing:
-        raise UsageError(
-            "--preprocessing is of the whole model's inputs, not of one layer's; leave it out with --layer"
-        )
     folders = choose(options.model, layer, options.weights)
     if len(folders) == 1 and layer.strip() != "all":
-        return _run(replace(options, layer=next(iter(folders))))
+        return _run(replace(options, layer=next(iter(folders))), show)
+    if show == "json":
+        raise UsageError("--json prints one report; name one layer with --layer")
     for folder in folders.values():  # all of them before the first build starts
-        refuse_foreign(options.out / folder, "build", *places(options))
+        refuse_foreign(options.out / folder, "build", *options.places())
     status = 0
     for number, (name, folder) in enumerate(folders.items(), start=1):
-        print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
-        status = max(status, _run(replace(options, layer=name, out=options.out / folder)))
+        if show == "all":
+            print(f"\nlayer {name}, {number} of {len(folders)}", flush=True)
+        status = max(status, _run(replace(options, layer=name, out=options.out / folder), show))
     return status
 
 
-def _run(options: Options) -> int:
+def _run(options: Options, show: Show) -> int:
     """Build, report and say how it went; 0 or 3."""
-    from flow.build import outcome, report_data, stages, state
-    from flow.build.engines.jobs import run_engines
-    from flow.files.ownership import refuse_foreign
-    from flow.files.steps import build_lock
-    from flow.report.console import Progress, summary
+    from flow.build.run import run
+    from flow.report.console import Progress, brief, summary
 
     console = SafeConsole()
-    start = time.monotonic()
-    progress = Progress(console)
+    progress = Progress(console if show == "all" else SafeConsole(quiet=True))
 
     def observe(step: str, state: str) -> None:
         progress.observe(step, state)
         if _interrupted.is_set():  # a library swallowed the exception while it was being imported
             raise KeyboardInterrupt
 
-    places = state.places(options)
-    refuse_foreign(options.out, "build", *places)  # before any work, and before anything is changed
     with progress:
-        build = stages.prepare(options, observe, progress.tell)
-        with build_lock(options.out, "build", *places):
-            try:
-                with outcome.recorded(options):
-                    stages.perform(build, run_engines)
-                    build.steps.seconds["total"] = round(time.monotonic() - start, 3)
-                    report = report_data.report(build)
-                    outcome.write(options.out, report)
-            except (FlowError, KeyboardInterrupt):
-                if outcome.earlier_report(options.out):
-                    console.print(f"{options.out}/report.json is still that of the build before this one", markup=False)
-                raise
-    summary(console, report, str(options.out))
+        build, report = run(options, observe, progress.tell)
+    if show != "json":
+        (summary if show == "all" else brief)(console, report.to_json(), str(options.out))
     return 3 if build.differences else 0
 
 
 def _interrupt(*_: object) -> None:
     _interrupted.set()
     raise KeyboardInterrupt
-
-
-def _check_preprocessing(asked: str | None, data: str | None) -> None:
-    from flow.extract.test_data import PREPROCESSINGS
-
-    if asked is not None and asked not in PREPROCESSINGS:
-        raise UsageError(f"--preprocessing {asked} is not known; choose none or standard")
-    if asked == "standard" and not data:
-        raise UsageError("--preprocessing standard is fitted on the training part of a data set; name it with --data")
-
-
-def _choose_engines(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    chosen = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in chosen if name not in known]
-    if unknown or not chosen:
-        raise UsageError(f"--engines {text}: choose from {', '.join(known)}")
-    return tuple(name for name in known if name in chosen)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from flow.build import report_data
+from flow.build.options import Options
 from flow.build.report_detail import command
-from flow.build.state import Options, save_json, to_text
+from flow.build.state import save_json, to_text
 from flow.core.errors import FlowError, ReportError
 from flow.files import plan
 from flow.report.html import pages
@@ -64,8 +65,8 @@ def _failed(options: Options, message: str) -> None:
 
 
 def _mark(options: Options, status: str, **more: str) -> None:
-    told = {"schema": 1, "status": status, "part": options.part.name, "command": command(options), **more}
-    save_json(options.out / UNFINISHED, told)
+    found = {"schema": 1, "status": status, "part": options.part.name, "command": command(options), **more}
+    save_json(options.out / UNFINISHED, found)
 
 
 def _whole(out: Path) -> dict[str, Any] | None:

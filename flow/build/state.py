@@ -8,7 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flow.build.architecture import Hardware
+from flow.build.facts import Facts
+from flow.build.options import Options
 from flow.core.check import check
+from flow.core.compare import EngineResult
 from flow.core.design import Design, from_json
 from flow.core.errors import DesignError, ModelError
 from flow.core.fixed import Ints
@@ -18,55 +22,12 @@ from flow.core.passes.prune import prune
 from flow.core.passes.widths import widths
 from flow.core.remarks import Remark, note
 from flow.core.untrusted import MAX_JSON, MAX_MODEL, digest, parse_json, read_text, refused
+from flow.emit.rtl.names import LayerNames
 from flow.extract import stored_model
 from flow.extract.test_data import Preparation, TestPart, parse_preprocessing, stored_preprocessing
 from flow.files import plan
 from flow.files.steps import Steps
-from flow.parts.catalog import Part
-from flow.tool_reports.open_json import UNFINISHED
 from keras_models.data.preprocess import Preprocessing
-
-ENGINES = ("integer", "hls", "icarus", "verilator", "netlist")
-OPTIONAL_ENGINES = ("xls",)  # only where asked for: they need more than the default installation
-RTL_ENGINES = ("own", "xls")
-ARCHITECTURES = ("auto", "parallel", "folded")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a build is asked for."""
-
-    model: Path
-    part: Part
-    out: Path
-    weights: Path | None = None  # of a model that is an architecture alone
-    data: str | None = None
-    split_key: str | None = None
-    target_columns: str | None = None
-    preprocessing: str | None = None
-    vectors: int | None = None
-    clock_period_ns: float = 10.0
-    architecture: str = "auto"
-    initiation_interval: int | None = None
-    results_per_second: float | None = None
-    engines: tuple[str, ...] = ENGINES
-    engines_named: bool = False  # by the user: then one that cannot run is an error
-    backend: str = "Vitis"
-    head: str = "logits"
-    input_format: str | None = None
-    seed: int = 0
-    waveform: bool = False
-    route: bool = False
-    rtl_engine: str = "own"
-    shell: str = "none"
-    lanes: str = "bytes"
-    bus_bits: int = 32
-    layer: str | None = None
-    hls_io: str = "io_parallel"
-    strategy: str | None = None
-    reuse_factor: int | None = None
-    hls_config: Path | None = None
-    vendor_steps: tuple[str, ...] = ("csim", "synth")
 
 
 @dataclass(frozen=True)
@@ -85,13 +46,23 @@ class ModelFile:
     def __init__(self, path: Path, layer: str | None = None, weights: Path | None = None) -> None:
         self.path, self.layer, self.weights = path, layer, weights
         self.is_design = path.suffix == ".json" and weights is None
+        self._content = self._digests()
+        self.digest = " ".join([*self._content, *([layer] if layer else [])])
+        self._loaded: Any = None
+
+    def _digests(self) -> list[str]:
+        """Digests of the files as they are now."""
         found = []
-        for file in (path,) if weights is None else (path, weights):
+        for file in (self.path,) if self.weights is None else (self.path, self.weights):
             stored_model.refuse_folder(file)
             with refused(ModelError, str(file), "give a .h5, .keras or design.json file"):
                 found.append(digest(file, MAX_JSON if self.is_design else MAX_MODEL))
-        self.digest = " ".join([*found, *([layer] if layer else [])])
-        self._loaded: Any = None
+        return found
+
+    def require_unchanged(self) -> None:
+        """Raise ModelError where the files are others now than when this was made."""
+        if self._digests() != self._content:
+            raise ModelError(f"{self.path} is not the file any more that was built; build it again")
 
     @cached_property
     def stored(self) -> stored_model.StoredModel:
@@ -134,8 +105,21 @@ class ModelFile:
         else:
             from flow.extract import extract  # imports Keras
 
-            design = extract(self.keras(), input_format=options.input_format)
-        return finish(replace(design, head=options.head) if options.head != "logits" else design)
+            head = options.head if options.head == "probability" else "logits"
+            design = extract(self.keras(), input_format=options.input_format, head=head)
+        if options.head == "probability" and not design.source.get("probability"):
+            raise ModelError(f"{self.path} has no probabilities: build them from the Keras model; leave --head out")
+        return finish(replace(design, head=options.head) if options.head == "argmax" else design)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a model scores on the test part of a data set."""
+
+    data: str
+    metric: str
+    rows: int
+    value: float
 
 
 @dataclass
@@ -149,14 +133,15 @@ class Build:
     model: ModelFile
     test: TestPart | None = None
     preparation: Preparation = field(default_factory=Preparation)
-    verification: dict[str, dict[str, Any]] = field(default_factory=dict)
-    synthesis: dict[str, Any] = field(default_factory=dict)
+    hardware: Hardware | None = None  # once it is emitted
+    verification: dict[str, EngineResult] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    score: dict[str, Any] = field(default_factory=dict)
-    keras_score: dict[str, Any] | None = None  # of the Keras model on the same rows; None where there is none
-    facts: dict[str, Any] = field(default_factory=dict)
+    score: Score | None = None
+    keras_score: Score | None = None  # of the Keras model on the same rows; None where there is none
+    facts: Facts = field(default_factory=Facts)
     differences: list[str] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
+    names: tuple[LayerNames, ...] = ()  # of the layers in the emitted Verilog and its netlist
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -175,20 +160,6 @@ def finish(design: Design) -> Design:
     return design
 
 
-def places(options: Options) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The files a build writes in its folder, and the folders it writes into."""
-    asked = {
-        "hls": "hls" in options.engines,
-        "shell": options.shell != "none",
-        "pynq": options.shell == "pynq",
-        "proof": options.architecture != "parallel",
-        "route": options.route,
-        "xls": "xls" in options.engines or options.rtl_engine == "xls",
-    }
-    folders = ("rtl", "sim", "synth", "netproof", *(name for name, is_asked in asked.items() if is_asked))
-    return ("design.json", "report.json", "report.html", UNFINISHED), folders
-
-
 def leave_out(build: Build, engine: str, reason: str) -> None:
     """Note that an engine of the default choice does not run; raises DesignError where the user named it."""
     if build.options.engines_named:
@@ -196,17 +167,14 @@ def leave_out(build: Build, engine: str, reason: str) -> None:
     build.skipped[engine] = reason
 
 
-def record(build: Build, engine: str, result: dict[str, Any]) -> None:
-    """Note an engine's result: its numbers for the report, its first difference for the user."""
-    result = dict(result)
-    difference = result.pop("difference", None)
-    seconds = result.pop("seconds", build.steps.seconds.get(engine, 0.0))
-    build.verification[engine] = {**result, "seconds": round(seconds, 3)}
-    if result.get("note"):
-        build.say(note(f"engine {engine}: {result['note']}"))
-    if result["mismatches"]:
-        build.differences.append(f"engine {engine}: {difference or 'outputs differ'}")
-        build.verification[engine]["first_mismatch"] = difference
+def record(build: Build, *results: EngineResult) -> None:
+    """Note engines' results, and the first difference of each for the user."""
+    for result in results:
+        build.verification[result.engine] = result
+        if result.note:
+            build.say(note(f"engine {result.engine}: {result.note}"))
+        if not result.agrees:
+            build.differences.append(f"engine {result.engine}: {result.difference}")
 
 
 def save_json(path: Path, data: Any) -> None:

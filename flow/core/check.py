@@ -12,6 +12,7 @@ from flow.core.ranges import accumulator_range
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MAX_ELEMENTS = 1 << 16
 MAX_WEIGHTS = 1 << 26
+MAX_WEIGHT_BITS = 48
 
 
 def check(design: Design) -> Design:
@@ -48,8 +49,8 @@ def _check_layer(layer: Layer, inputs: int) -> None:
         where = f"layer {layer.name}, neuron {index}"
         if len(neuron.weights) != inputs:
             raise DesignError(f"{where}: {len(neuron.weights)} weights for {inputs} inputs")
-        if not (0 <= neuron.weight_bits <= 32 and math.isfinite(neuron.weight_bits)):
-            raise DesignError(f"{where}: weight width {neuron.weight_bits} is outside 0..32")
+        if not (0 <= neuron.weight_bits <= MAX_WEIGHT_BITS and math.isfinite(neuron.weight_bits)):
+            raise DesignError(f"{where}: weight width {neuron.weight_bits} is outside 0..{MAX_WEIGHT_BITS}")
         if max(abs(neuron.weight_frac), abs(neuron.bias_frac)) > 256 or neuron.bias.bit_length() > 62:
             raise DesignError(f"{where}: scale or bias out of bounds")
         limit = 1 << max(math.ceil(neuron.weight_bits) - 1, 0) if neuron.weight_bits else 0

@@ -29,7 +29,7 @@ def reason(exc: BaseException, limit: int = 200) -> str:
 
 
 class FlowError(Exception):
-    """What a user can mend; the command lines print it as one ``error:`` line."""
+    """What a user can fix; the command lines print it as one ``error:`` line."""
 
     exit_status = 1
 

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from flow.core.design import Design, Layer
 from flow.core.errors import DataError
-from flow.core.fixed import Fixed, Ints, rescale
+from flow.core.fixed import Fixed, Ints, from_floats, rescale
 from flow.core.integers import added, as_int64, matmul, shifted_left
 
 SMALLEST_NORMAL = np.finfo(np.float32).tiny
+_ROWS = 2048  # of inputs quantized at a time: they stay in the processor's cache
 _COARSEST = -(1 << 20)  # fraction bits below those of any step
 
 
@@ -25,17 +26,30 @@ def as_read(values: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.where(small, np.float32(0), found) if small.any() else found
 
 
-def quantize_inputs(design: Design, values: NDArray[np.floating]) -> Ints:
+def quantize_inputs(design: Design, values: NDArray[np.floating], first: int = 0) -> Ints:
     """Float inputs (vectors x inputs), read as a prediction reads them, to the mantissas the hardware receives.
 
-    Infinities saturate. Raises DataError naming the vector and the input that is not a number.
+    Infinities saturate. Raises DataError naming the vector, counted from ``first``, and the input that is not a number.
     """
-    found = as_read(values)
-    if np.isnan(found).any():
-        row, column = (int(i) for i in np.argwhere(np.isnan(found))[0])
-        raise DataError(f"vector {row}, input {column} is not a number (NaN); give it a value or leave the vector out")
-    columns = [q.from_float(found[:, i]) for i, q in enumerate(design.inputs)]
-    return np.stack(columns, axis=1) if columns else np.zeros((len(values), 0), np.int64)
+    values = np.asarray(values)
+    mantissas = np.zeros((len(values), len(design.inputs)), np.int64)
+    kinds: list[tuple[slice | list[int], tuple[Ints, Ints, Ints, str]]] = []
+    for rounding in {q.rounding for q in design.inputs}:
+        columns = [i for i, q in enumerate(design.inputs) if q.rounding == rounding]
+        own = [design.inputs[i] for i in columns]
+        frac, low, high = ([q.format.frac for q in own], [q.low for q in own], [q.high for q in own])
+        limits = (np.array(frac), np.array(low, np.int64), np.array(high, np.int64), rounding)
+        kinds.append((slice(None) if len(own) == len(design.inputs) else columns, limits))
+    for start in range(0, len(values), _ROWS):
+        rows = slice(start, start + _ROWS)
+        found = as_read(values[rows])
+        if np.isnan(found).any():
+            row, column = (int(i) for i in np.argwhere(np.isnan(found))[0])
+            where = f"vector {first + start + row}, input {column}"
+            raise DataError(f"{where} is not a number (NaN); give it a value or leave the vector out")
+        for place, limits in kinds:
+            mantissas[rows, place] = from_floats(found[:, place], *limits)
+    return mantissas
 
 
 def evaluate(design: Design, mantissas: Ints) -> Ints:

@@ -101,26 +101,33 @@ class Quantizer:
 
     def from_float(self, value: NDArray[np.floating]) -> Ints:
         """Quantize floats exactly as the real number each float stands for; NaN raises ``DesignError``."""
-        value = np.asarray(value, np.float64)
-        if np.isnan(value).any():
-            raise DesignError("NaN cannot be quantized")
-        with np.errstate(over="ignore", under="ignore"):
-            scaled = value * 2.0**self.format.frac
-        if self.rounding == "TRN":  # what underflows to nothing still lies on its side of 0
+        return from_floats(value, self.format.frac, self.low, self.high, self.rounding)
+
+
+def from_floats(
+    value: NDArray[np.floating], frac: int | Ints, low: int | Ints, high: int | Ints, rounding: str
+) -> Ints:
+    """`Quantizer.from_float` for fraction bits and ranges that are broadcast against the values."""
+    value = np.asarray(value, np.float64)
+    if np.isnan(value).any():
+        raise DesignError("NaN cannot be quantized")
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        scaled = value * 2.0**frac
+        if rounding == "TRN":  # what underflows to nothing still lies on its side of 0
             scaled = np.where((value != 0) & (np.abs(scaled) < _TINY), np.copysign(_TINY, value), scaled)
-        # Beyond every format, and still exact as a float and as int64; float limits of a wide format would be rounded.
-        scaled = np.clip(scaled, -(2.0**MAX_BITS), 2.0**MAX_BITS)
-        floor = np.floor(scaled)
-        rounded = floor.astype(np.int64) + _round_up(floor, scaled - floor, self.rounding)
-        return np.asarray(np.clip(rounded, self.low, self.high), np.int64)
+        whole = np.rint(scaled) if rounding == "RND_CONV" else np.floor(scaled)  # rint takes halves to even numbers
+        if rounding == "RND":
+            whole += scaled - whole >= 0.5
+    if max(np.abs(low).max(initial=0), np.abs(high).max(initial=0)) < 1 << 53:  # limits that floats hold exactly
+        return np.asarray(np.clip(whole, low, high)).astype(np.int64)
+    # Beyond every format, and still exact as a float and as int64; float limits of a wide format would be rounded.
+    rounded = np.clip(whole, -(2.0**MAX_BITS), 2.0**MAX_BITS).astype(np.int64)
+    return np.asarray(np.clip(rounded, low, high), np.int64)
 
 
-def _round_up(floor: NDArray[np.float64], rest: NDArray[np.float64], rounding: str) -> Ints:
-    if rounding == "TRN":
-        return np.zeros(floor.shape, np.int64)
-    if rounding == "RND":
-        return (rest >= 0.5).astype(np.int64)
-    return np.asarray((rest > 0.5) | ((rest == 0.5) & (floor % 2 == 1)), np.int64)
+def rounded(mantissa: int, drop: int, rounding: str) -> int:
+    """`rescale` of one integer."""
+    return int(rescale([mantissa], drop, rounding)[0])
 
 
 def rescale(mantissa: Ints | Sequence[int], drop: int, rounding: str) -> Ints:

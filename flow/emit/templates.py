@@ -8,6 +8,8 @@ from typing import Any
 
 import jinja2
 
+from flow.emit.layout import wrapped
+
 FOLDER = Path(__file__).resolve().parents[2] / "hls_templates"
 
 
@@ -24,8 +26,9 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """The text of a template filled with ``values``."""
-    return _environment().get_template(template).render(**values)
+    """The text of a template filled with ``values``; lines of Verilog that become too long are broken."""
+    text = _environment().get_template(template).render(**values)
+    return wrapped(text) if template.endswith(".v.j2") else text
 
 
 def static(name: str) -> str:

@@ -1,5 +1,7 @@
 """Activation quantizers as steps, exactly as QKeras computes them (qkeras 0.9 and qkeras-v3 agree on these formulas).
 
+What has no formula here is a function that Keras is asked about.
+
 QKeras rounds half to even. Its 1-bit signed quantizers are a sign with ``sign(0) = +1``, which is
 ``2 * floor_to_{-1,0}(x) + 1``: a truncating quantizer onto {-1, 0} and an exact affine step.
 """
@@ -7,7 +9,7 @@ QKeras rounds half to even. Its 1-bit signed quantizers are a sign with ``sign(0
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -15,9 +17,10 @@ from flow.core.errors import ModelError
 from flow.core.fixed import MAX_BITS, Fixed, Quantizer
 from flow.extract.arrays import predicted, to_numpy
 from flow.extract.dyadic import power_of_two
-from flow.extract.layer_steps import Affine, Quant, Relu, Softmax, Step
+from flow.extract.layer_steps import Affine, Elementwise, Quant, Relu, Softmax, Step
 
 REMEDY = "use quantized_bits or quantized_relu with alpha=1"
+_ASKED_TWICE = 256
 _SIGN = Quantizer(Fixed(True, 1, 0), "TRN", -1, 0)
 
 
@@ -26,20 +29,50 @@ def activation_steps(layer: str, activation: Any, count: int) -> list[Step]:
     name = getattr(activation, "__name__", None) or type(activation).__name__
     if activation is None or name == "linear":
         return []
-    if name in ("relu", "ReLU"):
-        return [Relu(layer)]
     if name in ("softmax", "Softmax"):
         return [Softmax(layer)]
+    if name == "relu" or (name == "ReLU" and _is_plain_relu(activation)):
+        return [Relu(layer)]
     reader = _READERS.get(name)
     if reader is None:
-        raise ModelError(f"layer {layer}: activation {name} has no exact integer form; {REMEDY}")
-    if getattr(activation, "use_stochastic_rounding", False):
-        raise ModelError(f"layer {layer}: {name} rounds stochastically; set use_stochastic_rounding=False")
-    if float(to_numpy(getattr(activation, "qnoise_factor", 1.0))) != 1.0:
-        raise ModelError(f"layer {layer}: {name} quantizes only in part (qnoise_factor below 1); set it to 1")
+        return [_asked(layer, name, activation)]
+    _check_certain(layer, name, activation)
     steps = reader(layer, name, activation, count)
-    _verify(layer, activation, steps)
+    if not isinstance(steps[0], Elementwise):
+        _verify(layer, activation, steps)
     return steps
+
+
+def _is_plain_relu(layer: Any) -> bool:
+    return layer.max_value is None and not layer.negative_slope and not layer.threshold
+
+
+def _check_certain(layer: str, name: str, quantizer: Any) -> None:
+    """Raise ModelError where a quantizer answers by chance or quantizes only in part."""
+    if float(to_numpy(getattr(quantizer, "qnoise_factor", 1.0))) != 1.0:
+        raise ModelError(f"layer {layer}: {name} quantizes only in part (qnoise_factor below 1); set it to 1")
+    if name in ("stochastic_binary", "stochastic_ternary", "bernoulli") or is_stochastic(quantizer):
+        probes = np.random.default_rng(0).normal(0, 1, (_ASKED_TWICE, 1)).astype(np.float32)
+        if not np.array_equal(predicted(quantizer, probes), predicted(quantizer, probes), equal_nan=True):
+            raise ModelError(f"layer {layer}: {name} answers by chance; set use_stochastic_rounding=False")
+
+
+def is_stochastic(quantizer: Any) -> bool:
+    """Whether a quantizer has chance in it, in training at least."""
+    named = type(quantizer).__name__ in ("stochastic_ternary", "stochastic_binary")
+    return named or bool(getattr(quantizer, "use_stochastic_rounding", False))
+
+
+def _asked(layer: str, name: str, activation: Any) -> Elementwise:
+    """A function without a formula here. Raises ModelError for what is none of each element alone."""
+    if isinstance(getattr(activation, "alpha", None), str):
+        _refuse_alpha(layer, name, activation.alpha)
+    _check_certain(layer, name, activation)
+    probes = np.random.default_rng(0).normal(0, 2, (_ASKED_TWICE, 1)).astype(np.float32)
+    few = predicted(activation, probes[:8])
+    if few.shape != (8, 1) or not np.array_equal(predicted(activation, probes)[:8], few, equal_nan=True):
+        raise ModelError(f"layer {layer}: {name} is no function of each value by itself; {REMEDY}")
+    return Elementwise(layer, name, lambda x: predicted(activation, x), left_out=name in ("sigmoid", "tanh"))
 
 
 def _verify(layer: str, activation: Any, steps: list[Step]) -> None:
@@ -92,19 +125,13 @@ def _quantized_linear(layer: str, name: str, q: Any, count: int) -> list[Step]:
 
 def _quantized_relu(layer: str, name: str, q: Any, count: int) -> list[Step]:
     bits, integer = _whole(layer, name, "bits", q.bits), _whole(layer, name, "integer", q.integer)
-    if q.use_sigmoid:
-        raise ModelError(f"layer {layer}: quantized_relu with use_sigmoid has no exact integer form; set use_sigmoid=0")
-    if q.negative_slope:
-        raise ModelError(f"layer {layer}: quantized_relu with a negative_slope is not supported; set negative_slope=0")
+    if q.use_sigmoid or q.negative_slope:
+        return [_asked(layer, name, q)]
     frac, high = bits - integer, (1 << bits) - 1
     if q.relu_upper_bound and not getattr(q, "is_quantized_clip", True):
         bound = Fraction(float(q.relu_upper_bound)) * Fraction(2) ** frac
         if bound < high and bound.denominator != 1:
-            raise ModelError(
-                f"layer {layer}: relu_upper_bound {q.relu_upper_bound} is not a value of "
-                f"quantized_relu({bits},{integer}); "
-                f"choose a multiple of 2**{-frac}"
-            )
+            return [_asked(layer, name, q)]
         high = min(high, int(bound))
     return [Quant(layer, (saturating(0, high, frac),) * count)]
 
@@ -114,19 +141,11 @@ def _binary(layer: str, name: str, q: Any, count: int) -> list[Step]:
     return _heaviside(layer, exponent, count) if q.use_01 else _sign_values(layer, exponent, count)
 
 
-def _ternary(layer: str, name: str, q: Any, count: int) -> list[Step]:
-    raise ModelError(
-        f"layer {layer}: {name} activations have thresholds off every power-of-two grid; "
-        "use quantized_bits(2,1,1,alpha=1), whose values are also -1, 0 and 1"
-    )
-
-
 _READERS = {
     "quantized_bits": _quantized_bits,
     "quantized_linear": _quantized_linear,
     "quantized_relu": _quantized_relu,
     "binary": _binary,
-    "ternary": _ternary,
 }
 
 
@@ -146,11 +165,15 @@ def _heaviside(layer: str, exponent: int, count: int) -> list[Step]:
     ]
 
 
+def _refuse_alpha(layer: str, name: str, alpha: str) -> NoReturn:
+    raise ModelError(f"layer {layer}: {name} with alpha={alpha!r} scales by the data it sees; set alpha=1")
+
+
 def _scale_exponent(layer: str, name: str, alpha: Any) -> int:
     if alpha is None:
         return 0
     if isinstance(alpha, str):
-        raise ModelError(f"layer {layer}: {name} with alpha={alpha!r} scales by the data it sees; set alpha=1")
+        _refuse_alpha(layer, name, alpha)
     values = np.asarray(alpha, np.float64)
     exponent = power_of_two(float(values)) if values.ndim == 0 else None
     if exponent is None:

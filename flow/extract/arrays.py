@@ -36,10 +36,15 @@ def predicted(function: Callable[[Any], Any], values: Any) -> NDArray[np.float32
     return np.asarray(jax.jit(lambda x: keras.ops.convert_to_tensor(function(x)))(values.value))
 
 
-def layer_predicted(layer: Any, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a built layer answers to ``values`` (rows x the layer's own shape) in ``model.predict``."""
+def layer_function(layer: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What a built layer on elements of ``shape`` answers in ``model.predict``: a function of rows x elements."""
     import keras
 
-    entry = keras.Input(values.shape[1:])
+    entry = keras.Input(shape)
     model = keras.Model(entry, layer(entry, training=False))
-    return to_numpy(model.predict(values, batch_size=len(values), verbose=0))
+
+    def function(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = np.asarray(values, np.float32).reshape(len(values), *shape)
+        return to_numpy(model.predict(rows, batch_size=max(len(rows), 1), verbose=0)).reshape(len(rows), -1)
+
+    return function

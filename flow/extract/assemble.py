@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,10 +10,9 @@ from flow.core.errors import ModelError
 from flow.core.fixed import Quantizer
 from flow.core.passes.widths import widths
 from flow.extract.dyadic import exact_fraction
-from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Step
+from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Step
 from flow.extract.merge import clamp, merge
 from flow.extract.needed import needed_bits
-from flow.extract.read import narrow
 
 
 class Assembler:
@@ -39,6 +37,8 @@ class Assembler:
             self._affine(step)
         elif isinstance(step, Dense):
             self._dense(step)
+        elif isinstance(step, Elementwise):
+            raise ModelError(f"layer {step.layer}: {step.name} has no integer form here; quantize what it returns")
         elif last:
             self.notes.append(f"the softmax of layer {step.layer} is left out: the design ends in its logits")
         else:
@@ -90,10 +90,7 @@ class Assembler:
         """Give the source its quantizers."""
         if not self.layers:
             if self._output is None:
-                raise ModelError(
-                    "no quantizer comes before the first dense layer; add NMPInputQuantizer or QActivation, or state "
-                    "the inputs' format, such as s8.4 (8 bits with sign, 4 of them fraction) or u8.0"
-                )
+                raise ModelError("no quantizer comes before the first dense layer")
             self.inputs = tuple(self._output)
         else:
             if self._relu:
@@ -173,21 +170,3 @@ def _scaled(neuron: Neuron, affine: Affine, index: int) -> Neuron:
         bias=mantissa,
         bias_frac=frac,
     )
-
-
-def fold(steps: Sequence[Step], elements: int, input_quantizer: Quantizer | None) -> Assembler:
-    """All steps folded over ``elements`` inputs; ``input_quantizer`` serves models that have none of their own."""
-    assembler = Assembler(elements)
-    quantized = any(isinstance(s, Quant) for s in _before_dense(steps))
-    if input_quantizer is not None:
-        if quantized:
-            raise ModelError("the model quantizes its inputs itself; leave the input format out")
-        assembler._quant(Quant("inputs", (narrow(input_quantizer),) * elements))
-    for index, step in enumerate(steps):
-        assembler.add(step, index == len(steps) - 1)
-    return assembler
-
-
-def _before_dense(steps: Sequence[Step]) -> list[Step]:
-    first = next((i for i, s in enumerate(steps) if isinstance(s, Dense)), len(steps))
-    return list(steps[:first])

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.core.errors import ModelError
-from flow.extract.remedies import refusal
+from flow.extract.remedies import DENSE, refusal
 from flow.extract.stored_graph import LayerData, path_of
+from keras_models.layers.inactive import INACTIVE
 
 MAX_UNITS = 1 << 16
 MAX_KERNEL = 1 << 26
@@ -26,8 +27,33 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "Reshape": ("target_shape",),
     "Activation": ("activation",),
     "ReLU": ("max_value", "negative_slope", "threshold"),
+    "LeakyReLU": ("negative_slope",),
     "Softmax": (),
     "BatchNormalization": ("axis", "epsilon", "center", "scale"),
+    "QBatchNormalization": (
+        "axis",
+        "epsilon",
+        "center",
+        "scale",
+        "beta_quantizer",
+        "gamma_quantizer",
+        "mean_quantizer",
+        "variance_quantizer",
+        "inverse_quantizer",
+    ),
+    "QDenseBatchnorm": (
+        "units",
+        "use_bias",
+        "activation",
+        "kernel_quantizer",
+        "bias_quantizer",
+        "axis",
+        "epsilon",
+        "center",
+        "scale",
+        "folding_mode",
+    ),
+    "Dense": ("units", "use_bias", "activation"),
     "QDense": ("units", "use_bias", "activation", "kernel_quantizer", "bias_quantizer"),
     "QActivation": ("activation",),
     "Add": (),
@@ -43,10 +69,6 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "NMPActivation": None,
     "NMPInputQuantizer": None,
 }
-_DROPPED_AT_INFERENCE = frozenset(
-    "Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
-    "ActivityRegularization".split()
-)
 QUANTIZERS = frozenset(
     "quantized_bits quantized_linear quantized_relu quantized_relu_po2 quantized_po2 quantized_tanh quantized_sigmoid "
     "quantized_ulaw quantized_hswish binary ternary stochastic_binary stochastic_ternary bernoulli".split()
@@ -108,7 +130,7 @@ def model_spec(config: dict[str, Any]) -> ModelSpec:
 def layer_spec(data: LayerData) -> LayerSpec:
     """A stored layer with the settings that inference needs. Raises ModelError for one that is not known."""
     kind, name, config = data.kind, data.name, data.config
-    if kind in _DROPPED_AT_INFERENCE:
+    if kind in INACTIVE:
         return LayerSpec("Identity", name, {})
     if kind not in _SETTINGS:
         raise ModelError(refusal(name, kind))
@@ -118,7 +140,7 @@ def layer_spec(data: LayerData) -> LayerSpec:
         left_out = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
         wanted = tuple(k for k in config if k not in left_out and not k.endswith("_initializer"))
     settings = {key: _value(name, key, config[key]) for key in wanted if config.get(key) is not None}
-    if kind == "BatchNormalization" and isinstance(settings.get("axis"), list) and len(settings["axis"]) == 1:
+    if isinstance(settings.get("axis"), list) and len(settings["axis"]) == 1:
         settings["axis"] = settings["axis"][0]  # Keras 2 wrote a list
     return LayerSpec(kind, name, settings)
 
@@ -178,7 +200,7 @@ def _check_sizes(shape: tuple[int, ...], layers: tuple[LayerSpec, ...]) -> None:
             shape = (math.prod(shape),)
         elif layer.kind == "Reshape":
             shape = _reshaped(layer, shape)
-        elif layer.kind in ("QDense", "NMPDense"):
+        elif layer.kind in (*DENSE, "Dense"):
             units = layer.settings.get("units")
             if isinstance(units, bool) or not isinstance(units, int) or not 0 < units <= MAX_UNITS:
                 raise ModelError(f"layer {layer.name} has {units!r:.40} units; 1 to {MAX_UNITS} are possible")

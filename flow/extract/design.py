@@ -2,108 +2,111 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from flow.core.check import check
 from flow.core.design import HEADS, Design, Layer
 from flow.core.errors import ModelError, UsageError
-from flow.core.fixed import Fixed, Quantizer
-from flow.extract.assemble import fold
+from flow.core.fixed import Quantizer
+from flow.extract.chain import Applied
 from flow.extract.float32 import require_range
+from flow.extract.formats import parse_format
 from flow.extract.graph import assemble_graph
-from flow.extract.merge import Unmergeable
+from flow.extract.graph_trace import Trace, trace
+from flow.extract.probability import PROBABILITY, probabilities
 from flow.extract.read import steps_of
-from flow.extract.trace import Trace, trace
+from flow.extract.resolve import fold
 from flow.extract.training_only import training_only
 
 MAX_NAME = 64
-_FORMAT = re.compile(r"([su])(\d{1,2})\.(-?\d{1,3})\Z")
 
 
 def extract(model: Any, name: str | None = None, input_format: str | None = None, head: str = "logits") -> Design:
     """The integer design of a Keras model of NMP and QKeras layers; accumulators are left to the ``widths`` pass.
 
     ``input_format`` (such as ``s8.4``: signed, 8 bits, 4 of them fraction) is for models that do not quantize their
-    inputs. ``source`` of the design holds ``notes`` (lines for the user) and ``input_format``. Raises ModelError with
-    the layer's name and the remedy where a layer has no exact integer form.
+    inputs; with ``head`` "probability" a final sigmoid or tanh becomes a table. ``source`` of the design holds
+    ``notes`` (lines for the user), ``input_format``, and what was read in which way. Raises ModelError with the layer's
+    name and the remedy where a layer has no exact integer form.
     """
-    if head not in HEADS:
-        raise UsageError(f"unknown head {head!r}; known: {', '.join(HEADS)}")
+    if head not in (*HEADS, PROBABILITY):
+        raise UsageError(f"unknown head {head!r}; known: {', '.join((*HEADS, PROBABILITY))}")
     traced = trace(model)
     given = Quantizer.saturating(parse_format(input_format)) if input_format else None
-    inputs, layers, notes, names = _parts(traced, given)
-    notes = [*training_only([call.applied for call in traced.calls]), *notes]
+    found = _graph(traced, given, head) if traced.path is None else _path(traced, traced.path, given, head)
+    notes = [*training_only([call.applied for call in traced.calls]), *found.notes]
     if given is not None:
         notes.append(f"the model does not quantize its inputs: here they are rounded to {given.format}")
-    source = {"notes": notes, "input_format": input_format, "versions": _versions(), **names}
-    design = check(Design(identifier(name or str(model.name), set()), inputs, layers, head, source))
+    source = {"notes": notes, "input_format": input_format, "versions": _versions(), **found.source}
+    source["probability"] = head == PROBABILITY
+    own_name, own_head = identifier(name or str(model.name), set()), "logits" if head == PROBABILITY else head
+    design = check(Design(own_name, found.inputs, found.layers, own_head, source))
     require_range(design)
     return design
 
 
-_Parts = tuple[tuple[Quantizer, ...], tuple[Layer, ...], list[str], dict[str, Any]]
+@dataclass(frozen=True)
+class _Found:
+    """Inputs and layers of a design, lines for the user, and what its ``source`` says of how they were read."""
+
+    inputs: tuple[Quantizer, ...]
+    layers: tuple[Layer, ...]
+    notes: list[str]
+    source: dict[str, Any]
 
 
-def _parts(traced: Trace, given: Quantizer | None) -> _Parts:
-    """Inputs, layers, notes and names: as of one path of layers where that suffices, else as of any graph."""
-    if traced.path is not None:
-        with contextlib.suppress(Unmergeable):
-            return _path(traced, given)
-    return _graph(traced, given)
-
-
-def _path(traced: Trace, given: Quantizer | None) -> _Parts:
-    """Inputs, layers, notes and names of a model of one path."""
-    steps = [step for applied in traced.path or () for step in steps_of(applied)]
-    assembler = fold(steps, traced.inputs[0].elements, given)
+def _path(traced: Trace, path: list[Applied], given: Quantizer | None, head: str) -> _Found:
+    """A model of one path of layers."""
+    steps = [step for applied in path for step in steps_of(applied)]
+    if head == PROBABILITY:
+        steps.append(probabilities(steps, math.prod(path[-1].output_shape)))
+    assembler, resolved = fold(steps, traced.inputs[0].elements, given)
     inputs, layers = assembler.finish()
-    return inputs, _named(layers), assembler.notes, {}
+    source = {"asked": resolved.asked, "real": resolved.real, "left_out": resolved.left_out}
+    return _Found(inputs, _named(layers), [*resolved.notes, *assembler.notes], source)
 
 
-def _graph(traced: Trace, given: Quantizer | None) -> _Parts:
-    """Inputs, layers, notes and names of any other model: ``inputs``, ``neurons`` by layer, and ``outputs``."""
+def _graph(traced: Trace, given: Quantizer | None, head: str) -> _Found:
+    """Any other model; ``source`` names its ``inputs``, its ``neurons`` by layer, and its ``outputs``."""
+    if head == PROBABILITY or (head == "argmax" and len(traced.outputs) > 1):
+        why = "one output" if head == "argmax" else "one path of layers"
+        raise ModelError(f"--head {head} is for models of {why}, which this is not; use --head logits")
     found = assemble_graph(traced, given)
-    layers, notes = _named(found.chain.layers), list(found.notes)
+    layers, notes, chain = _named(found.chain.layers), list(found.notes), found.chain
     labels = [f"{entry.name}[{i}]" for entry in traced.inputs for i in range(entry.elements)]
-    outputs = list(found.chain.labels[-1])
-    names = {
-        "inputs": labels,
-        "neurons": {layer.name: list(own) for layer, own in zip(layers, found.chain.labels, strict=True)},
-        "outputs": outputs,
-    }
+    outputs = [f"{name}[{i}]" for name, size in traced.named_outputs for i in range(size)]
     if len(traced.inputs) > 1:
         notes.append(f"a row of inputs holds those of the model one after the other: {_listed(labels)}")
     if len(traced.outputs) > 1:
         notes.append(f"a row of outputs holds those of the model one after the other: {_listed(outputs)}")
-    if found.chain.carried:
+    if chain.carried:
         notes.append(
-            f"{found.chain.carried} values are needed behind later layers and pass through those between, which costs "
+            f"{chain.carried} values are needed behind later layers and pass through those between, which costs "
             "registers and no logic"
         )
-    return found.inputs, layers, notes, names
+    source = {
+        "asked": [list(pair) for pair in chain.asked],
+        "real": list(found.real),
+        "left_out": found.left_out,
+        "inputs": labels,
+        "neurons": {layer.name: list(own) for layer, own in zip(layers, chain.labels, strict=True)},
+        "outputs": outputs,
+    }
+    return _Found(found.inputs, layers, notes, source)
 
 
 def _listed(names: list[str]) -> str:
     """Names of columns such as ``a[0]``, ``a[1]``, as ``a (columns 0 to 1)``."""
     parts: list[tuple[str, int]] = []
     for column, name in enumerate(names):
-        stem = name.rpartition("[")[0]
-        if not parts or parts[-1][0] != stem:
-            parts.append((stem, column))
+        if name.endswith("[0]"):
+            parts.append((name.rpartition("[")[0], column))
     ends = [*(start for _, start in parts[1:]), len(names)]
     return ", ".join(f"{stem} (columns {start} to {end - 1})" for (stem, start), end in zip(parts, ends, strict=True))
-
-
-def parse_format(text: str) -> Fixed:
-    """A format from text such as ``s8.4`` or ``u8.0``. Raises UsageError."""
-    match = _FORMAT.match(text)
-    if not match or not 0 < int(match[2]) <= 32 or abs(int(match[3])) > 64:
-        raise UsageError(f"format {text!r} is not of the form s8.4 or u8.0 (sign, bits 1..32, fraction bits)")
-    return Fixed(match[1] == "s", int(match[2]), int(match[3]))
 
 
 def _named(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

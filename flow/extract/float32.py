@@ -12,15 +12,23 @@ MAX_EXPONENT = 126  # 2**-126 is its smallest normal number; sums stay below 2**
 
 
 def float32_exactness(design: Design) -> list[tuple[str, int, int]]:
-    """(layer, neuron, bits) of the neurons whose partial sums may exceed what float32 holds exactly."""
+    """(layer, neuron, bits) of the neurons whose partial sums may exceed what float32 holds exactly.
+
+    Those that were read by what Keras answers to each of their sums are exact, whatever they take here.
+    """
+    asked = design.source.get("asked") or []  # layers by number, or of models that branch neurons: (layer, neuron)
+    names = {la.name for i, la in enumerate(design.layers) if i in asked}
+    neurons = {(design.layers[pair[0]].name, pair[1]) for pair in asked if isinstance(pair, list)}
     return [
-        (layer, j, bound.bit_length()) for layer, j, bound, _ in _bounds(widths(design)) if bound > 1 << FLOAT32_BITS
+        (layer, j, bound.bit_length())
+        for layer, j, bound, _ in bounds(widths(design))
+        if bound > 1 << FLOAT32_BITS and layer not in names and (layer, j) not in neurons
     ]
 
 
 def require_range(design: Design) -> None:
     """Raise ModelError where a sum has steps or values beyond float32's range, so that Keras itself takes others."""
-    for layer, j, bound, grid in _bounds(widths(design)):
+    for layer, j, bound, grid in bounds(widths(design)):
         where = f"layer {layer}, neuron {j}"
         if bound and grid > MAX_EXPONENT:
             raise ModelError(
@@ -34,7 +42,7 @@ def require_range(design: Design) -> None:
             )
 
 
-def _bounds(design: Design) -> list[tuple[str, int, int, int]]:
+def bounds(design: Design) -> list[tuple[str, int, int, int]]:
     """(layer, neuron, bound, fraction bits): of every partial sum, in units of the finest step that occurs in it."""
     found = []
     for index, layer in enumerate(design.layers):

@@ -29,12 +29,7 @@ def match(dataset: Dataset, stored: Sequence[int], outputs: int) -> Labels:
 
     A single output tells two classes by its sign. Raises DataError where the labels are not those of the model.
     """
-    count = max(outputs, 2)
-    if stored and len(stored) != count:
-        raise DataError(
-            f"data {dataset.name}: the model stores {len(stored)} labels and has {outputs} outputs; train it again"
-        )
-    classes, remarks = (tuple(stored), []) if stored else _inferred(dataset, count)
+    classes, remarks = known_classes(dataset, stored, outputs)
     y = dataset.part("test")[1]
     targets = class_indices(y, classes)
     unknown = targets == UNKNOWN
@@ -49,6 +44,16 @@ def match(dataset: Dataset, stored: Sequence[int], outputs: int) -> Labels:
             )
         )
     return Labels(classes, targets, tuple(remarks))
+
+
+def known_classes(dataset: Dataset, stored: Sequence[int], outputs: int) -> tuple[tuple[int, ...], list[Remark]]:
+    """The labels of a model with so many outputs, by itself or by the data, and what to say about it."""
+    count = max(outputs, 2)
+    if stored and len(stored) != count:
+        raise DataError(
+            f"data {dataset.name}: the model stores {len(stored)} labels and has {outputs} outputs; train it again"
+        )
+    return (tuple(stored), []) if stored else _inferred(dataset, count)
 
 
 def _inferred(dataset: Dataset, count: int) -> tuple[tuple[int, ...], list[Remark]]:

@@ -5,6 +5,7 @@ A Keras layer turns into zero or more steps; `assemble` folds the steps into a d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -63,4 +64,20 @@ class Softmax:
     layer: str
 
 
-Step = Quant | Relu | Affine | Dense | Softmax
+@dataclass(frozen=True, eq=False)
+class Elementwise:
+    """A float32 function of every element, known by what Keras answers: ``function`` of rows x elements.
+
+    ``scale`` and ``offset`` are there where it is an affine function in real numbers, which float32 rounds: then it is
+    monotone. ``name`` tells what it is; ``left_out`` says that it may be left out at the end, as a softmax may.
+    """
+
+    layer: str
+    name: str
+    function: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    scale: tuple[Fraction, ...] | None = None
+    offset: tuple[Fraction, ...] | None = None
+    left_out: bool = False
+
+
+Step = Quant | Relu | Affine | Dense | Softmax | Elementwise

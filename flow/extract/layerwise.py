@@ -7,6 +7,7 @@ exact sum once.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,15 @@ from flow.core.evaluate import accumulate, as_read
 from flow.core.fixed import Fixed, Quantizer
 from flow.core.integers import Ints, narrowed, shifted_left, wide
 from flow.extract.arrays import predicted, to_numpy
-from flow.extract.batchnorm import affine_of
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_fraction
-from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Softmax
+from flow.extract.folded_batchnorm import folded_constants
+from flow.extract.graph_trace import Trace
+from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax
 from flow.extract.mix import KINDS, Mix, read_mix
-from flow.extract.read import steps_of
+from flow.extract.read import BIAS, steps_of
+from flow.extract.readout import parameters
 from flow.extract.remedies import IGNORED
-from flow.extract.trace import Trace
 
 Floats = NDArray[np.float64]
 
@@ -55,42 +57,50 @@ class Exact:
         return np.asarray(np.ldexp(_odd_float64(self.mantissas), [-f for f in self.fracs]), np.float64)
 
 
-def layerwise_outputs(traced: Trace, inputs: NDArray[np.float32]) -> Exact:
-    """Logits of the model's layers for rows that hold its inputs one after the other."""
-    ends = np.cumsum([entry.elements for entry in traced.inputs])[:-1]
-    values: dict[int, Exact | NDArray[np.float32]] = dict(enumerate(np.split(inputs, ends, axis=1)))
+def layerwise_outputs(
+    traced: Trace, inputs: NDArray[np.float32], real: Collection[str] = (), whole: bool = False
+) -> Exact:
+    """Logits for rows that hold the model's inputs one after the other; if ``whole``, with the functions at the end.
+
+    Scales and offsets of the layers in ``real`` are applied as real numbers, those of others as Keras does in float32.
+    """
+    places = np.cumsum([entry.elements for entry in traced.inputs])[:-1]
+    values: dict[int, Exact | NDArray[np.float32]] = dict(enumerate(np.split(inputs, places, axis=1)))
+    ends = frozenset() if whole else traced.ends
     for call in traced.calls:
-        sources = [values[s] for s in call.sources]
-        if call.kind in KINDS:
-            values[call.result] = _mixed(read_mix(call), [_exact(source) for source in sources])
+        source = values[call.sources[0]]
+        if call.kind in IGNORED:
+            values[call.result] = source
+        elif call.kind in KINDS:
+            values[call.result] = _mixed(read_mix(call), [_exact(values[s]) for s in call.sources])
         elif call.kind == "Relu":
-            values[call.result] = _rectified(_exact(sources[0]))
+            values[call.result] = _rectified(_exact(source))
         else:
-            values[call.result] = _apply(call.applied, sources[0])
+            values[call.result] = _apply(call.applied, source, call.name in real, call.result in ends)
     return _joined([_exact(values[value]) for value in traced.outputs])
 
 
-def _joined(parts: list[Exact]) -> Exact:
+def _joined(parts: Sequence[Exact]) -> Exact:
+    """The columns of all parts, one after the other."""
     exact = object if any(part.mantissas.dtype == object for part in parts) else np.int64
     columns = np.concatenate([part.mantissas.astype(exact) for part in parts], axis=1)
     return Exact(columns, [frac for part in parts for frac in part.fracs])
 
 
-def _mixed(mix: Mix, sources: list[Exact]) -> Exact:
+def _mixed(mix: Mix, sources: Sequence[Exact]) -> Exact:
     """The sums of a `Mix`, exactly."""
-    joined, starts = _joined(sources), np.cumsum([0, *(len(source.fracs) for source in sources)])
-    neurons = []
+    columns, fracs = [], []
     for element, offset in enumerate(mix.offset):
-        terms = [(int(starts[k] + place[element]), mix.factors[k][element]) for k, place in enumerate(mix.places)
-                 if place[element] >= 0]  # fmt: skip
-        mantissas, frac = exact_column([factor for _, factor in terms])
-        weights = [0] * len(joined.fracs)
-        for (column, _), mantissa in zip(terms, mantissas, strict=True):
-            weights[column] += mantissa
-        bias, bias_frac = exact_fraction(offset)
-        neurons.append(Neuron(tuple(weights), frac, 0.0, bias, bias_frac))
-    formats = tuple(Fixed(True, 1, frac) for frac in joined.fracs)
-    return Exact(*accumulate(Layer(mix.layer, tuple(neurons)), joined.mantissas, formats))
+        mantissa, own = exact_fraction(offset)
+        terms = [(np.full(len(sources[0].mantissas), mantissa, object), own)] if mantissa else []
+        for source, place, factors in zip(sources, mix.places, mix.factors, strict=True):
+            if place[element] >= 0:
+                factor, down = exact_fraction(factors[element])
+                terms.append((wide(source.mantissas[:, place[element]]) * factor, source.fracs[place[element]] + down))
+        fracs.append(max((frac for _, frac in terms), default=0))
+        zeros = np.zeros(len(sources[0].mantissas), object)
+        columns.append(sum((wide(shifted_left(t, fracs[-1] - frac)) for t, frac in terms), zeros))
+    return Exact(narrowed(np.stack(columns, axis=1)), fracs)
 
 
 def _rectified(values: Exact) -> Exact:
@@ -106,18 +116,19 @@ def _exact(values: Exact | NDArray[np.float32]) -> Exact:
     return values if isinstance(values, Exact) else Exact.of(values)
 
 
-def _apply(applied: Applied, values: Exact | NDArray[np.float32]) -> Exact | NDArray[np.float32]:
-    if applied.kind in IGNORED:
-        return values
+def _apply(
+    applied: Applied, values: Exact | NDArray[np.float32], real: bool, ends: bool
+) -> Exact | NDArray[np.float32]:
     steps = steps_of(applied)
-    if applied.kind in ("BatchNormalization", "QBatchNormalization"):
-        return _scaled(affine_of(applied), _exact(values))
     function: Any = lambda x: applied.layer(x, training=False)  # noqa: E731
     if isinstance(steps[0] if steps else None, Dense):
         values = _exact(values)
         values = Exact(*accumulate(_layer(applied), values.mantissas, tuple(Fixed(True, 1, f) for f in values.fracs)))
         steps = steps[1:]
         function = getattr(applied.layer, "activation_quantizer", None) or applied.layer.activation
+    while steps and isinstance(steps[0], Elementwise | Affine):
+        values = _elementwise(steps[0], values, real, ends)
+        steps = steps[1:]
     if not steps or isinstance(steps[0], Softmax):
         return values
     if isinstance(steps[0], Relu):
@@ -129,22 +140,41 @@ def _apply(applied: Applied, values: Exact | NDArray[np.float32]) -> Exact | NDA
     return np.asarray(answers, np.float32).reshape(len(seen), -1)
 
 
-def _scaled(affine: Affine, values: Exact) -> Exact:
+def _elementwise(
+    step: Elementwise | Affine, values: Exact | NDArray[np.float32], real: bool, ends: bool
+) -> Exact | NDArray[np.float32]:
+    """A scale in real numbers, or a function as Keras computes it; one at the end that may be left out is."""
+    if isinstance(step, Elementwise) and not (real and step.scale is not None):
+        if step.left_out and ends:
+            return values
+        return step.function(_odd_float32(values.floats()) if isinstance(values, Exact) else values)
+    return _scaled(step, _exact(values))
+
+
+def _scaled(step: Affine | Elementwise, values: Exact) -> Exact:
     columns, fracs = [], []
-    for j, offset in enumerate(affine.offset):
-        frac = values.fracs[j] - int(affine.exponent[j])
-        mantissa, own = exact_fraction(offset)
-        fracs.append(max(frac, own))
-        column = shifted_left(values.mantissas[:, j], fracs[-1] - frac)
-        columns.append(wide(column) * int(affine.sign[j]) + (mantissa << fracs[-1] - own))
+    for j, (scale, offset) in enumerate(zip(*parameters(step), strict=True)):
+        (factor, down), (mantissa, own) = exact_fraction(scale), exact_fraction(offset)
+        frac = values.fracs[j] + down
+        fracs.append(max(frac, own if mantissa else frac))
+        column = shifted_left(wide(values.mantissas[:, j]) * factor, fracs[-1] - frac)
+        columns.append(wide(column) + (mantissa << fracs[-1] - own if mantissa else 0))
     return Exact(narrowed(np.stack(columns, axis=1)), fracs)
 
 
 def _layer(applied: Applied) -> Layer:
-    """The dense layer that predictions compute, from the floats of its kernel and its bias."""
+    """The dense layer that predictions compute, from the floats of its kernel and its bias; not its float bias."""
     layer = applied.layer
-    kernel = as_read(predicted(layer.kernel_quantizer_internal, layer.kernel))
-    bias, neurons = np.broadcast_to(_bias(applied), kernel.shape[1:]), []
+    if applied.kind == "QDenseBatchnorm":
+        constants, folded = folded_constants(applied)
+        kernel, bias = as_read(constants), as_read(folded).astype(np.float64)
+    else:
+        quantizer = getattr(layer, "kernel_quantizer_internal", None)
+        kernel = as_read(to_numpy(layer.kernel) if quantizer is None else predicted(quantizer, layer.kernel))
+        bias = _bias(applied)
+    if any(isinstance(s, Elementwise) and s.name == BIAS for s in steps_of(applied)):
+        bias = np.zeros(1)
+    bias, neurons = np.broadcast_to(bias, kernel.shape[1:]), []
     for j in range(kernel.shape[1]):
         (own,), bias_frac = exact_column(bias[j : j + 1])
         weights, frac = exact_column(kernel[:, j])
@@ -152,14 +182,14 @@ def _layer(applied: Applied) -> Layer:
     return Layer(applied.name, tuple(neurons))
 
 
-def _bias(applied: Applied) -> Floats | float:
+def _bias(applied: Applied) -> Floats:
     layer = applied.layer
     if hasattr(layer, "export_integer"):
         part = next(p for p in layer.export_integer() if p["kind"] == "dense")
         return np.asarray(np.ldexp(np.asarray(part["bias"], np.float64), -np.asarray(part["bias_frac"])))
     if not layer.use_bias:
-        return 0.0
-    if layer.bias_quantizer:
+        return np.zeros(1)
+    if getattr(layer, "bias_quantizer", None):
         return as_read(predicted(layer.bias_quantizer_internal, layer.bias)).astype(np.float64)
     return as_read(to_numpy(layer.bias)).astype(np.float64)
 

@@ -10,10 +10,11 @@ from typing import Any
 from flow.core.errors import ModelError, reason
 from flow.extract import stored_model
 from flow.extract.config import LayerSpec, ModelSpec, QuantizerSpec, model_spec
-from flow.extract.graph_spec import GraphSpec, graph_spec
+from flow.extract.graph_spec import graph_spec
 from flow.extract.load_graph import build_graph
 from flow.extract.projection import projection
 from flow.extract.quiet import quiet
+from flow.extract.remedies import DENSE
 from flow.extract.stored_graph import is_path
 
 
@@ -33,13 +34,16 @@ def load_model(path: Path | str | stored_model.StoredModel, layer: str | None = 
     except ModelError as exc:
         raise ModelError(f"{stored.path}: {exc}") from None
     with quiet():
-        _choose_backend(spec)
-        return build_graph(spec, stored, _layer) if isinstance(spec, GraphSpec) else _build(spec, stored)
+        choose_backend(spec.needs_qkeras)
+        if isinstance(spec, ModelSpec):
+            return _build(spec, stored)
+        return build_graph(spec, stored, _layer, _set_weights)
 
 
-def _choose_backend(spec: ModelSpec | GraphSpec) -> None:
+def choose_backend(needs_qkeras: bool) -> None:
+    """Set Keras's backend where that can still be done: JAX, TensorFlow for QKeras, or what KERAS_BACKEND says."""
     if "keras" not in sys.modules:
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow" if spec.needs_qkeras else "jax")
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow" if needs_qkeras else "jax")
 
 
 def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
@@ -52,7 +56,9 @@ def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
             built = _layer(layer)
             model.add(built)
             arrays = list(stored.weights.get(layer.name, ()))
-            built.set_weights(arrays)
+            _set_weights(built, layer.kind, arrays)
+        except ImportError:  # reported where the build began
+            raise
         except Exception as exc:  # whatever a library says about settings or weights that do not fit
             raise ModelError(
                 f"{where} ({layer.kind}) does not fit what is stored ({reason(exc, 160)}); save it again"
@@ -65,6 +71,21 @@ def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
 
 def _layer(layer: LayerSpec) -> Any:
     return _class(layer.kind)(**_settings(layer))
+
+
+def _set_weights(built: Any, kind: str, arrays: list[Any]) -> None:
+    """Give a layer its arrays; a QDenseBatchnorm's counter, which every file keeps elsewhere, is of training only."""
+    if kind != "QDenseBatchnorm":
+        built.set_weights(arrays)
+        return
+    norm = built.batchnorm
+    variables = [built.kernel, built.bias, norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance]
+    variables = [v for v in variables if v is not None]
+    arrays = [a for a in arrays if a.ndim]
+    if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
+        raise ValueError(f"it stores arrays of shapes {[a.shape for a in arrays]}")
+    for variable, values in zip(variables, arrays, strict=True):
+        variable.assign(values)
 
 
 def _free_name(spec: ModelSpec) -> str:
@@ -95,7 +116,7 @@ def _settings(layer: LayerSpec) -> dict[str, Any]:
     settings = {key: _object(value) for key, value in layer.settings.items()}
     if layer.kind == "Reshape":
         settings["target_shape"] = tuple(settings["target_shape"])
-    if layer.kind in ("QDense", "NMPDense"):
+    if layer.kind in (*DENSE, "Dense"):
         settings["kernel_initializer"] = "zeros"  # its values are about to be replaced
     return {"name": _plain_name(layer.name), **settings}
 

@@ -15,8 +15,13 @@ from flow.extract.stored_graph import MAX_ELEMENTS
 from flow.extract.stored_model import StoredModel
 
 
-def build_graph(spec: GraphSpec, stored: StoredModel, make: Callable[[LayerSpec], Any]) -> Any:
-    """The model; ``make`` builds a layer. Raises ModelError naming file and layer."""
+def build_graph(
+    spec: GraphSpec,
+    stored: StoredModel,
+    make: Callable[[LayerSpec], Any],
+    fill: Callable[[Any, str, list[Any]], None],
+) -> Any:
+    """The model; ``make`` builds a layer, ``fill`` gives it its arrays. Raises ModelError naming file and layer."""
     import keras
 
     taken = {call.layer.name for call in spec.calls}
@@ -40,7 +45,7 @@ def build_graph(spec: GraphSpec, stored: StoredModel, make: Callable[[LayerSpec]
     name = spec.name.replace("/", "_")[:200] or "model"
     model = keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=name)
     for key, layer in layers.items():
-        _set_weights(layer, stored, key)
+        _set_weights(layer, stored, key, fill)
     return model
 
 
@@ -74,14 +79,14 @@ def _called(call: CallSpec, values: list[Any], layers: dict[str, Any], make: Cal
     return layers[call.key](*arguments)
 
 
-def _set_weights(layer: Any, stored: StoredModel, key: str) -> None:
+def _set_weights(layer: Any, stored: StoredModel, key: str, fill: Callable[[Any, str, list[Any]], None]) -> None:
     arrays = list(stored.weights.get(key, ()))
     where = f"{stored.path}: layer {layer.name}"
     for array in arrays:
         if array.dtype.kind not in "fiu":
             raise ModelError(f"{where} has weights of type {array.dtype}; save the model in float32")
     try:
-        layer.set_weights(arrays)
+        fill(layer, type(layer).__name__, arrays)
     except Exception as exc:  # whatever a library says about weights that do not fit
         kind = type(layer).__name__
         raise ModelError(f"{where} ({kind}) does not fit what is stored ({reason(exc, 160)}); save it again") from None

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from flow.core.errors import ModelError, reason
 from flow.extract.dyadic import exact_fraction
+from flow.extract.graph_trace import MOVING, Call
 from flow.extract.quiet import quiet
-from flow.extract.trace import MOVING, Call
 
 KINDS = MOVING | {"Flatten", "Reshape"}
 MAX_FACTOR_BITS = 20

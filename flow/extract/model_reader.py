@@ -122,7 +122,7 @@ def _h5_weights(root: Any) -> Weights:
     """A group per layer of the model; that of a model inside the model holds all its layers' weights."""
     budget = _Budget()
     weights: Weights = {}
-    for key in root:
+    for key in _keys(root):
         budget.group()
         if not _has(root, key):  # no name of a layer
             continue
@@ -193,17 +193,23 @@ def _scope(scope: Any, path: str, budget: _Budget, weights: Weights, depth: int)
     if place is None or depth > MAX_DEPTH:
         return
     root = _child(scope, place, h5py.Group)
-    for key in root:
+    for key in _keys(root):
         budget.group()
         if not _has(root, key):
             continue
         layer = _child(root, key, h5py.Group)
         _scope(layer, f"{path}{key}/", budget, weights, depth + 1)
-        if _has(layer, "vars"):
-            group = _child(layer, "vars", h5py.Group)
-            numbered = sum(name.isdecimal() for name in group)  # counters and the like have names
-            for i in range(min(numbered, MAX_GROUPS)):
-                weights[path + key, str(i)] = budget.array(_child(group, str(i), h5py.Dataset))
+        inner = [_child(layer, "batchnorm", h5py.Group)] if _has(layer, "batchnorm") else []  # of QDenseBatchnorm
+        found = [array for part in (layer, *inner) for array in _variables(part, budget)]
+        weights.update({(path + key, str(i)): array for i, array in enumerate(found)})
+
+
+def _variables(group: Any, budget: _Budget) -> list[Any]:
+    if not _has(group, "vars"):
+        return []
+    variables = _child(group, "vars", h5py.Group)
+    numbered = sum(name.isdecimal() for name in variables)  # counters and the like have names
+    return [budget.array(_child(variables, str(i), h5py.Dataset)) for i in range(min(numbered, MAX_GROUPS))]
 
 
 class _Budget:
@@ -237,6 +243,11 @@ def _walk(group: Any, name: str) -> Any:
 
 def _has(group: Any, name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and group.get(name, getlink=True) is not None
+
+
+def _keys(group: Any) -> list[str]:
+    """What may be followed: a layer of another name has no weights here."""
+    return [key for key in group if _has(group, key)]
 
 
 def _child(group: Any, name: str, kind: type) -> Any:

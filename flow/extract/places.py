@@ -26,6 +26,7 @@ class Place:
     span: Quantizer
     neuron: Neuron | None = None
     weights: Mapping[int, int] | None = None
+    asked: bool = False  # whether Keras was asked about each of its sums
 
     @property
     def label(self) -> str:
@@ -52,11 +53,15 @@ def _span(neuron: Neuron, spans: Sequence[Quantizer]) -> Quantizer:
 
 @dataclass(frozen=True)
 class Chain:
-    """Layers in order, and what each of their neurons holds; ``carried`` counts those that only pass a value on."""
+    """Layers in order, and what each of their neurons holds; ``carried`` counts those that only pass a value on.
+
+    ``asked`` are the neurons (layer, number) whose sums Keras was asked about one by one.
+    """
 
     layers: tuple[Layer, ...]
     labels: tuple[tuple[str, ...], ...]
     carried: int
+    asked: tuple[tuple[int, int], ...]
 
 
 def chained(places: Sequence[Place], inputs: Sequence[int], outputs: Sequence[int]) -> Chain:
@@ -64,6 +69,7 @@ def chained(places: Sequence[Place], inputs: Sequence[int], outputs: Sequence[in
     depth = max(1, *(places[o].level for o in outputs))
     last = _last_levels(places, outputs, depth)
     before, layers, labels, carried = list(inputs), [], [], 0
+    asked: list[tuple[int, int]] = []
     for level in range(1, depth + 1):
         own = [p for p in last if places[p].level == level]
         passing = sorted(p for p, until in last.items() if places[p].level < level <= until)
@@ -74,8 +80,9 @@ def chained(places: Sequence[Place], inputs: Sequence[int], outputs: Sequence[in
         layers.append(Layer("_".join(names), neurons))
         labels.append(tuple(places[p].label for p in columns))
         carried += sum(places[p].level < level for p in columns)
+        asked += [(level - 1, j) for j, p in enumerate(columns) if places[p].level == level and places[p].asked]
         before = columns
-    return Chain(tuple(layers), tuple(labels), carried)
+    return Chain(tuple(layers), tuple(labels), carried, tuple(asked))
 
 
 def _last_levels(places: Sequence[Place], outputs: Sequence[int], depth: int) -> dict[int, int]:

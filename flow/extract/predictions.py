@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.extract.design import require_numbers
+from flow.extract.graph_trace import trace
 from flow.extract.quiet import quiet
-from flow.extract.reference import BATCH, flat_outputs, shaped_inputs
-from flow.extract.trace import trace
+from flow.extract.reference import BATCH, final_function, flat_outputs, shaped_inputs
 
 
 def predictions(model: Any, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -21,3 +21,9 @@ def predictions(model: Any, inputs: NDArray[np.floating]) -> NDArray[np.float64]
     with quiet():
         batches: Any = model.predict(shaped_inputs(traced, inputs), batch_size=BATCH, verbose=0)
     return flat_outputs(batches, len(inputs))
+
+
+def ends_in(model: Any) -> str | None:
+    """The softmax, sigmoid or tanh at the end of all outputs of a model, which its design leaves out."""
+    functions = {final_function(applied) for applied in trace(model).last}
+    return functions.pop() if len(functions) == 1 else None

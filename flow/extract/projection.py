@@ -19,9 +19,9 @@ from flow.extract.remedies import DENSE
 from flow.extract.stored_graph import LayerData, Stored, stored_layers
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
+from keras_models.layers.inactive import INACTIVE
 
 _QUANTIZERS = ("NMPInputQuantizer", "NMPActivation", "QActivation")
-_UNCHANGED = ("Dropout", "Identity", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
 _SIGNAL = ("mode", "activation_bits", "activation_thresholds", "activation_temperature", "activation_start",
            "activation_range")  # fmt: skip
 _SIGNAL_WEIGHTS = 3  # strength, range and beta: the last ones of an NMPDense, the only ones of an NMPActivation
@@ -89,7 +89,7 @@ def _before(stored: Stored, name: str, model: StoredModel, weights: dict[str, tu
             return [layer, *found]
         if _is_relu(layer):
             found.insert(0, layer)
-        elif layer.kind not in _UNCHANGED:
+        elif layer.kind not in INACTIVE:
             break
     return found
 
@@ -119,7 +119,7 @@ def _after(stored: Stored, name: str) -> list[LayerData]:
             return [*found, layer]
         if _is_relu(layer):
             found.append(layer)
-        elif layer.kind not in _UNCHANGED:
+        elif layer.kind not in INACTIVE:
             break
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,18 @@ from flow.core.evaluate import as_read
 from flow.core.fixed import Fixed, Quantizer
 from flow.extract.activations import activation_steps
 from flow.extract.arrays import predicted, to_numpy
-from flow.extract.batchnorm import affine_of
+from flow.extract.batchnorm import normalization
 from flow.extract.chain import Applied
-from flow.extract.dyadic import exact_matrix
-from flow.extract.layer_steps import Dense, Quant, Relu, Softmax, Step
+from flow.extract.dyadic import exact_column, exact_matrix
+from flow.extract.folded_batchnorm import folded_constants
+from flow.extract.layer_steps import Dense, Elementwise, Quant, Softmax, Step
 from flow.extract.needed import needed_bits
+from flow.extract.plain_dense import plain_dense
 from flow.extract.remedies import IGNORED, refusal
 
 TERNARY_BITS = 1.58
 MAX_PLAIN_BIAS_BITS = 16
+BIAS = "bias"  # what a step is called that adds the float bias of a dense layer
 _RETRAIN = "train again with a smaller learning rate"
 
 
@@ -74,7 +78,7 @@ def _nmp(applied: Applied) -> list[Step]:
     for what in ("kernel", "bias"):
         quantizer = getattr(layer, f"{what}_quantizer_internal", None)
         if getattr(layer, f"{what}_quantizer", None) is not None and getattr(layer, what, None) is not None:
-            _quantized(applied.name, what, quantizer, getattr(layer, what))
+            quantized(applied.name, what, quantizer, getattr(layer, what))
     try:
         parts = layer.export_integer()
     except ValueError as exc:
@@ -126,20 +130,38 @@ def narrow(quantizer: Quantizer) -> Quantizer:
     return Quantizer(fmt, quantizer.rounding, quantizer.low, quantizer.high)
 
 
+def _require_quantizer(applied: Applied) -> None:
+    if not applied.layer.kernel_quantizer:
+        raise ModelError(
+            f"layer {applied.name} has no kernel_quantizer; give it one, such as quantized_bits(4,0,1,alpha=1)"
+        )
+
+
 def _qdense(applied: Applied) -> list[Step]:
     layer, name, units = applied.layer, applied.name, _units(applied)
-    if not layer.kernel_quantizer:
-        raise ModelError(f"layer {name} has no kernel_quantizer; give it one, such as quantized_bits(4,0,1,alpha=1)")
-    kernel = _quantized(name, "kernel", layer.kernel_quantizer_internal, layer.kernel)
+    _require_quantizer(applied)
+    kernel = quantized(name, "kernel", layer.kernel_quantizer_internal, layer.kernel)
+    return _dense_steps(applied, kernel, *_qdense_bias(applied, units))
+
+
+def _qdense_batchnorm(applied: Applied) -> list[Step]:
+    """A QDense whose constants are folded with its statistics before they are quantized."""
+    _units(applied)
+    _require_quantizer(applied)
+    kernel, bias = folded_constants(applied)
+    return _dense_steps(applied, kernel.astype(np.float64), *_bias_steps(applied, bias.astype(np.float64)))
+
+
+def _dense_steps(applied: Applied, kernel: Any, bias: Any, bias_frac: Any, added: list[Step]) -> list[Step]:
+    layer, name = applied.layer, applied.name
     remedy = "set alpha=1 or alpha='auto_po2' in its kernel_quantizer"
     weights, frac = exact_matrix(kernel, f"layer {name}", remedy)
     bits = _labels(layer.kernel_quantizer_internal, weights)
-    bias, bias_frac = _qdense_bias(applied, units)
     dense = Dense(name, weights, frac, bits, bias, bias_frac)
-    return [dense, *activation_steps(name, layer.activation, units)]
+    return [dense, *added, *activation_steps(name, layer.activation, len(frac))]
 
 
-def _quantized(name: str, what: str, quantizer: Any, variable: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def quantized(name: str, what: str, quantizer: Any, variable: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """What predictions make of a kernel or bias. Raises ModelError naming neuron and value where nothing certain."""
     values, kind = to_numpy(variable), type(quantizer).__name__
     found = predicted(quantizer, variable)
@@ -161,20 +183,28 @@ def _quantized(name: str, what: str, quantizer: Any, variable: Any) -> np.ndarra
     return as_read(found).astype(np.float64)
 
 
-def _qdense_bias(applied: Applied, units: int) -> tuple[Any, Any]:
-    layer, name = applied.layer, applied.name
+def _qdense_bias(applied: Applied, units: int) -> tuple[Any, Any, list[Step]]:
+    layer = applied.layer
     if not layer.use_bias:
-        return np.zeros(units, np.int64), np.zeros(units, np.int64)
+        return np.zeros(units, np.int64), np.zeros(units, np.int64), []
     if layer.bias_quantizer:
-        values = _quantized(name, "bias", layer.bias_quantizer_internal, layer.bias)
-    else:
-        values = as_read(to_numpy(layer.bias)).astype(np.float64)
-    remedy = "give it a bias_quantizer, such as quantized_bits(8,2,alpha=1)"
-    bias, frac = exact_matrix(values[None, :], f"layer {name}, bias", remedy)
-    widest = max((abs(int(b)).bit_length() for b in bias[0]), default=0)
-    if not layer.bias_quantizer and widest > MAX_PLAIN_BIAS_BITS:
-        raise ModelError(f"layer {name} has unquantized biases; {remedy}")
-    return bias[0], frac
+        values = quantized(applied.name, "bias", layer.bias_quantizer_internal, layer.bias)
+        return _bias_steps(applied, values)
+    return _bias_steps(applied, as_read(to_numpy(layer.bias)).astype(np.float64))
+
+
+def _bias_steps(applied: Applied, values: Any) -> tuple[Any, Any, list[Step]]:
+    """A dense layer's bias as mantissas and fraction bits; floats of many bits as a step behind it instead."""
+    layer, zeros = applied.layer, np.zeros(len(values), np.int64)
+    parts = [exact_column(values[j : j + 1]) for j in range(len(values))]
+    widest = max((abs(m).bit_length() for (m,), _ in parts), default=0)
+    if layer.bias_quantizer or widest <= MAX_PLAIN_BIAS_BITS:
+        remedy = "give it a bias_quantizer, such as quantized_bits(8,2,alpha=1)"
+        bias, frac = exact_matrix(values[None, :], f"layer {applied.name}, bias", remedy)
+        return bias[0], frac, []
+    floats, ones = values.astype(np.float32), (Fraction(1),) * len(values)
+    offset = tuple(Fraction(float(v)) for v in floats)
+    return zeros, zeros, [Elementwise(applied.name, BIAS, lambda x: x + floats, ones, offset)]
 
 
 def _labels(quantizer: Any, weights: Any) -> Any:
@@ -186,17 +216,13 @@ def _labels(quantizer: Any, weights: Any) -> Any:
 
 _READERS: dict[str, Callable[[Applied], list[Step]]] = {
     "QDense": _qdense,
+    "QDenseBatchnorm": _qdense_batchnorm,
+    "Dense": lambda a: plain_dense(a, _units(a)),
     "QActivation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "Activation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
-    "ReLU": lambda a: _relu(a),
+    "ReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
+    "LeakyReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
     "Softmax": lambda a: [Softmax(a.name)],
-    "BatchNormalization": lambda a: [affine_of(a)],
-    "QBatchNormalization": lambda a: [affine_of(a)],
+    "BatchNormalization": lambda a: [normalization(a)],
+    "QBatchNormalization": lambda a: [normalization(a)],
 }
-
-
-def _relu(applied: Applied) -> list[Step]:
-    layer = applied.layer
-    if layer.max_value is not None or layer.negative_slope or layer.threshold:
-        raise ModelError(f"layer {applied.name} is a ReLU with a bound or slope; use quantized_relu instead")
-    return [Relu(applied.name)]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.core.compare import EngineResult, first_difference, output_names
 from flow.core.design import Design
 from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
@@ -19,18 +20,18 @@ from flow.core.passes.widths import widths
 from flow.extract.chain import Applied
 from flow.extract.design import require_numbers
 from flow.extract.float32 import FLOAT32_BITS, float32_exactness
+from flow.extract.graph_trace import Trace, trace
 from flow.extract.layerwise import Exact, layerwise_outputs, reach
+from flow.extract.probability import quantizer_of
 from flow.extract.quiet import quiet
-from flow.extract.trace import Trace, trace
 
 Floats = NDArray[np.float64]
 BATCH = 4096
 
 
-def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating]) -> dict[str, Any]:
+def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating]) -> EngineResult:
     """Predict ``inputs`` (vectors x elements) with Keras and compare exactly with the integer design.
 
-    Returns ``vectors``, ``mismatches``, ``seconds``, and where there is one the first ``difference`` and a ``note``.
     Neurons that float32 cannot hold exactly make Keras itself inexact: then the model's layers are evaluated one by one
     with exact sums, and the note says so.
     """
@@ -38,29 +39,28 @@ def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating])
     design = widths(design)
     inexact = float32_exactness(design)
     traced = trace(model)
-    flat = _on_grid(traced, inputs, design)
-    found = layerwise_outputs(traced, flat) if inexact else Exact.of(_predict(model, traced, flat))
+    flat = on_grid(traced, inputs, design)
+    real = design.source.get("real") or []
+    whole = bool(design.source.get("probability"))
+    found = layerwise_outputs(traced, flat, real, whole) if inexact else Exact.of(_predict(model, traced, flat, whole))
+    if whole:
+        quantizer = quantizer_of(final_function(traced.last[0]) or "sigmoid")
+        found = Exact(quantizer.from_float(found.floats()), [quantizer.format.frac] * found.mantissas.shape[1])
     integers = evaluate(design, quantize_inputs(design, np.asarray(inputs, np.float32)))
     if design.head == "argmax":
         found = Exact(argmax(found.mantissas, tuple(Fixed(True, 1, f) for f in found.fracs)), [0])
     expected = Exact(integers, [0] if design.head == "argmax" else [f.frac for f in design.output_formats])
-    different = _different(found, expected)
-    result: dict[str, Any] = {
-        "vectors": len(inputs),
-        "mismatches": int(different.any(axis=1).sum()),
-        "seconds": round(time.monotonic() - start, 3),
-    }
-    if result["mismatches"]:
-        row, column = (int(i) for i in np.argwhere(different)[0])
-        values = [exact.floats()[row, column] for exact in (found, expected)]
-        result["difference"] = f"vector {row}, output {column}: Keras {values[0]:.9g}, integer {values[1]:.9g}"
+    different, note = _different(found, expected), ""
     if inexact:
         layer, neuron, bits = inexact[0]
-        result["note"] = (
+        note = (
             f"{len(inexact)} neurons need more than {FLOAT32_BITS} bits (layer {layer}, neuron {neuron}: {bits}), "
             "where Keras's float32 sums round; compared layer by layer with exact sums"
         )
-    return result
+    wrong, first = int(different.any(axis=1).sum()), None
+    if wrong:
+        first = first_difference(different, expected.floats(), found.floats(), output_names(design))
+    return EngineResult("keras", len(inputs), wrong, time.monotonic() - start, first, note=note)
 
 
 def _different(found: Exact, expected: Exact) -> NDArray[np.bool_]:
@@ -75,12 +75,12 @@ def keras_outputs(
 ) -> Floats:
     """The model's logits (vectors x outputs) for float inputs (vectors x elements), which are taken as float32.
 
-    A final softmax is left out, as in the design. Give ``design`` for a model that does not quantize its own inputs:
-    they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by one with exact
-    sums instead of by ``model.predict``.
+    A final softmax, sigmoid or tanh is left out, as in the design. Give ``design`` for a model that does not quantize
+    its own inputs: they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by
+    one with exact sums instead of by ``model.predict``.
     """
     traced = trace(model)
-    flat = _on_grid(traced, inputs, design)
+    flat = on_grid(traced, inputs, design)
     return layerwise_outputs(traced, flat).floats() if exact else _predict(model, traced, flat)
 
 
@@ -98,8 +98,8 @@ def flat_outputs(batches: Any, count: int) -> Floats:
     return np.concatenate([np.asarray(part, np.float64).reshape(count, -1) for part in parts], axis=1)
 
 
-def _on_grid(traced: Trace, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
-    """The inputs (vectors x elements) within the range where predictions are exact."""
+def on_grid(traced: Trace, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
+    """The inputs (vectors x elements) within the range where predictions are exact, on the grid that was stated."""
     inputs = np.asarray(inputs, np.float32)
     require_numbers(inputs, sum(entry.elements for entry in traced.inputs))
     inputs = inputs.reshape(len(inputs), -1)
@@ -112,10 +112,8 @@ def _on_grid(traced: Trace, inputs: NDArray[np.floating], design: Design | None)
     return inputs
 
 
-def _predict(model: Any, traced: Trace, flat: NDArray[np.float32]) -> Floats:
-    calls = {call.result: call.applied for call in traced.calls}
-    last = [calls[value] for value in traced.outputs if value in calls]
-    with quiet(), _logits(model, last) as ending:
+def _predict(model: Any, traced: Trace, flat: NDArray[np.float32], whole: bool = False) -> Floats:
+    with quiet(), contextlib.nullcontext(model) if whole else _logits(model, traced) as ending:
         batches: Any = ending.predict(shaped_inputs(traced, flat), batch_size=BATCH, verbose=0)
     outputs = flat_outputs(batches, len(flat))
     if not np.isfinite(outputs).all():
@@ -128,28 +126,36 @@ def _predict(model: Any, traced: Trace, flat: NDArray[np.float32]) -> Floats:
 
 
 @contextlib.contextmanager
-def _logits(model: Any, last: list[Applied]) -> Iterator[Any]:
-    """The model without its final softmax functions, of the layers it ends in; inside layers they are switched off."""
-    ends = [applied for applied in last if is_softmax(applied)]
+def _logits(model: Any, traced: Trace) -> Iterator[Any]:
+    """The model without its final functions: those inside layers are switched off for the time being."""
+    if not traced.calls:
+        raise ModelError(f"model {model.name} has no layers")
+    ends = {c.result for c in traced.calls if c.result in traced.ends and final_function(c.applied) is not None}
     if not ends:
         yield model
         return
     import keras
 
-    layers = {id(applied.layer) for applied in ends if applied.kind == "Softmax"}
-    functions = [applied.layer for applied in ends if applied.kind != "Softmax"]
-    saved = [layer.activation for layer in functions]
-    for layer in functions:
+    alone = {c.result for c in traced.calls if c.result in ends and c.kind in ("Softmax", "Activation", "QActivation")}
+    inside = [c.applied.layer for c in traced.calls if c.result in ends - alone]
+    functions = [layer.activation for layer in inside]
+    for layer in inside:
         layer.activation = keras.activations.linear
-    try:
-        before = [t._keras_history.operation for t in model.outputs]
-        outputs = [o.input if id(o) in layers else t for o, t in zip(before, model.outputs, strict=True)]
-        yield keras.Model(model.inputs, outputs if len(outputs) > 1 else outputs[0])
+    try:  # called anew, in one graph: the model's own may be nested
+        first = [keras.Input(entry.shape) for entry in traced.inputs]
+        tensors = dict(enumerate(first))
+        for call in traced.calls:
+            sources = [tensors[s] for s in call.sources]
+            tensors[call.result] = sources[0] if call.result in alone else call.call(sources)
+        yield keras.Model(first, [tensors[value] for value in traced.outputs])
     finally:
-        for layer, activation in zip(functions, saved, strict=True):
-            layer.activation = activation
+        for layer, function in zip(inside, functions, strict=True):
+            layer.activation = function
 
 
-def is_softmax(applied: Applied) -> bool:
-    """Whether the layer ends in a softmax."""
-    return applied.kind == "Softmax" or getattr(getattr(applied.layer, "activation", None), "__name__", "") == "softmax"
+def final_function(applied: Applied) -> str | None:
+    """The function at the end of a layer that a design leaves out: softmax, sigmoid or tanh."""
+    if applied.kind == "Softmax":
+        return "softmax"
+    name = getattr(getattr(applied.layer, "activation", None), "__name__", None)
+    return name if name in ("softmax", "sigmoid", "tanh") else None

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-# These change nothing at inference; the order of a flattened signal is that of the memory, as in NumPy.
-IGNORED = frozenset(
-    "InputLayer Dropout SpatialDropout1D SpatialDropout2D GaussianNoise GaussianDropout AlphaDropout Identity "
-    "ActivityRegularization Flatten Reshape".split()
-)
+from keras_models.layers.inactive import INACTIVE
+
+# These change no value; the order of a flattened signal is that of the memory, as in NumPy.
+IGNORED = INACTIVE | {"InputLayer", "Flatten", "Reshape"}
 ATTENTION = ("TokenAttention", "MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention")
-DENSE = ("NMPDense", "QDense")
+DENSE = ("NMPDense", "QDense", "QDenseBatchnorm")
 _REPLACE = "replace it with NMPDense or QDense"
+FLOAT_REMEDY = "quantize the model with --quantize, or train it with NMPDense or QDense"
 _CODEBOOK = f"has weights from a codebook of free values, which have no integer form: {_REPLACE}"
 _REMEDIES = {
     "AdaptiveCodebookDense": _CODEBOOK,
     "ChannelCodebookDense": _CODEBOOK,
-    "Dense": f"is a plain Dense: {_REPLACE}",
     "Lambda": "is a Lambda, whose code could be anything: remove it or do its work in the preprocessing",
-    "Rescaling": "scales floats: do it in the preprocessing, before the first quantizer",
     "Normalization": "scales floats: do it in the preprocessing, before the first quantizer",
     "LayerNormalization": "divides by its data: use BatchNormalization with power-of-two scales, or none",
     "QAdaptiveActivation": "adapts to the data it sees: freeze it into a QActivation",
-    "QDenseBatchnorm": (
-        "is a QDenseBatchnorm, which is not accepted yet: fold gamma / sqrt(variance + epsilon) into its kernel and"
-        " bias and give both to a QDense with the same quantizers"
-    ),
+    "Sequential": "is a model inside the model: add its layers one by one instead",
+    "Functional": "is a model inside the model: add its layers one by one instead",
+    "Model": "is a model inside the model: add its layers one by one instead",
 }
 
 
@@ -49,8 +46,16 @@ def transformer(attention: str, dense: list[str]) -> str:
 
 
 def joins(name: str, kind: str, count: int) -> str:
-    """The line that refuses a layer with several inputs."""
+    """The line that refuses a layer with several inputs, in a model of any graph."""
     return (
         f"layer {name[:64]} ({kind[:64]}) takes {count} signals together, which has no exact form in rows of weights; "
         "join them with Add, Subtract, Average or Concatenate"
+    )
+
+
+def forks(name: str, kind: str, count: int) -> str:
+    """The line that refuses a layer with several inputs where one path of layers is needed."""
+    return (
+        f"layer {name[:64]} ({kind[:64]}) joins {count} branches, and here one path of layers is needed; remove the "
+        "branch, or train it quantized, with QDense and QActivation: then it is built as it is"
     )

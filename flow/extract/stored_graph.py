@@ -8,7 +8,7 @@ from typing import Any
 
 from flow.core.errors import ModelError
 from flow.extract.operations import is_by_call
-from flow.extract.remedies import ATTENTION, DENSE, joins, refusal, transformer
+from flow.extract.remedies import ATTENTION, DENSE, forks, refusal, transformer
 from flow.extract.stored_layout import MODELS, class_of
 
 MAX_ELEMENTS = 1 << 16
@@ -108,7 +108,7 @@ def _follow(stored: Stored) -> list[str]:
         if len(sources) != 1:
             if not sources or kind == "InputLayer":
                 raise ModelError(f"layer {current[:64]} is not connected to the model's input; {REBUILD}")
-            raise ModelError(joins(current, kind, len(sources)))
+            raise ModelError(forks(current, kind, len(sources)))
         current = sources[0]
         if current in path:
             raise ModelError(f"layer {current[:64]} is used more than once; give every use a layer of its own")

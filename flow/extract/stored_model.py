@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,20 +53,34 @@ def read(path: Path | str, weights: Path | str | None = None) -> StoredModel:
         refuse_folder(file)
         with refused(ModelError, str(file), "give the .h5 or .keras file that training wrote"), opened(file, MAX_MODEL):
             pass  # the reader's process opens it again
+    shown = f"{path}{'' if weights is None else f' with {weights}'}"
+    resolved = [str(file.resolve()) for file in given[1:]]
+    with (
+        read_apart(_READER, given[0], *resolved, shown=shown) as folder,
+        refused(ModelError, str(path), "save the model again"),
+    ):
+        return _collect(path, folder)
+
+
+@contextmanager
+def read_apart(reader: Path, path: Path, *more: str, shown: str = "") -> Iterator[Path]:
+    """A folder with what the script ``reader`` makes of a file in a process of its own. Raises ModelError.
+
+    The script gets the file, the folder and ``more``; what is wrong with the file it writes into ``error.txt``.
+    ``shown`` is what the user calls the file.
+    """
+    shown = shown or str(path)
     with tempfile.TemporaryDirectory(prefix="flow-model-") as name:
         folder = Path(name)
-        resolved = [str(file.resolve()) for file in given]
-        command = [sys.executable, "-P", str(_READER), resolved[0], name, *resolved[1:]]
+        command = [sys.executable, "-P", str(reader), str(path.resolve()), name, *more]
         try:
             # One thread: the reader's memory limit counts address space, which thread pools reserve.
             process.run(command, folder, folder / "log", 120, {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
         except ToolFailed:
-            raise ModelError(f"{path} is damaged: reading it fails; save or copy the model again") from None
+            raise ModelError(f"{shown} is damaged: reading it fails; save or copy the model again") from None
         if (folder / "error.txt").exists():
-            said = read_text(folder / "error.txt", _MAX_REASON)
-            raise ModelError(f"{path}{'' if weights is None else f' with {weights}'} {said}")
-        with refused(ModelError, str(path), "save the model again"):
-            return _collect(path, folder)
+            raise ModelError(f"{shown} {read_text(folder / 'error.txt', _MAX_REASON)}")
+        yield folder
 
 
 def refuse_folder(path: Path) -> None:

@@ -23,8 +23,6 @@ from flow.extract import labels, stored_model
 from keras_models.data import loaders
 from keras_models.data.preprocess import Preprocessing
 
-PREPROCESSINGS = ("none", "standard")  # that can be asked for
-
 
 @dataclass(frozen=True)
 class Preparation:
@@ -57,16 +55,21 @@ class TestPart:
 
     def score(self, outputs: NDArray[np.float64], head: str) -> dict[str, Any]:
         """``{"metric", "value"}`` of real-valued outputs (rows x outputs) against the targets."""
-        if self.task == "classification":
-            if head == "argmax":
-                classes = outputs[:, 0]
-            elif outputs.shape[1] == 1:
-                classes = (outputs[:, 0] > 0).astype(float)
-            else:
-                classes = outputs.argmax(axis=1).astype(float)
-            return {"metric": "accuracy", "value": round(float((classes == self.targets).mean()), 6)}
-        error = float(np.mean((outputs - self.targets.reshape(len(self.targets), -1)) ** 2))
-        return {"metric": "mse", "value": float(f"{error:.9g}")}
+        return score(self.task, outputs, self.targets, head)
+
+
+def score(task: str, outputs: NDArray[np.float64], targets: NDArray[Any], head: str) -> dict[str, Any]:
+    """``{"metric", "value"}`` of outputs (rows x outputs): ``logits``, ``probability`` or the class by ``argmax``."""
+    if task == "classification":
+        if head == "argmax":
+            classes = outputs[:, 0]
+        elif outputs.shape[1] == 1:
+            classes = (outputs[:, 0] > (0.5 if head == "probability" else 0)).astype(float)
+        else:
+            classes = outputs.argmax(axis=1).astype(float)
+        return {"metric": "accuracy", "value": round(float((classes == targets).mean()), 6)}
+    error = float(np.mean((outputs - targets.reshape(len(targets), -1)) ** 2))
+    return {"metric": "mse", "value": float(f"{error:.9g}")}
 
 
 def training_record(model: Path) -> dict[str, Any]:

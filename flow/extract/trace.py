@@ -1,151 +1,109 @@
-"""A Keras model as the calls of its layers and operations, in an order in which each finds its inputs computed."""
+"""What Keras computes at the places where a design has its values: at the inputs and behind every dense layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.core.design import Design
 from flow.core.errors import ModelError
-from flow.extract.arrays import to_numpy
-from flow.extract.chain import Applied, fixed_shape, is_model, tensors_of
+from flow.extract.assemble import compose
+from flow.extract.chain import Applied
+from flow.extract.graph_trace import trace
+from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax
+from flow.extract.quiet import quiet
+from flow.extract.read import steps_of
+from flow.extract.reference import BATCH, final_function, on_grid
 
-MAX_CALLS = 4096
-# Layers and operations that move, add and scale values; Flatten and Reshape, which leave them in their order, aside.
-MOVING = frozenset(
-    "Add Subtract Average Negative Multiply Divide TrueDivide Rescaling Concatenate Stack GetItem Permute Transpose "
-    "Swapaxes Moveaxis ExpandDims Squeeze RepeatVector Cropping1D".split()
-)
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Call:
-    """A layer or operation at one place: the values it reads and the one it makes, by number.
+def keras_values(model: Any, design: Design, inputs: NDArray[np.floating]) -> list[tuple[str, Floats]]:
+    """Keras' own values for model inputs (vectors x elements): those of the inputs, then of each layer of ``design``.
 
-    ``compute`` gives what it answers to one float32 array per source (rows x the source's shape).
+    Each with the name of the Keras layer whose output they are, ``""`` for inputs that the model does not quantize.
+    They are float32 sums: where a neuron needs more than 24 bits, rounded ones. Logits are those before a final
+    function that the design leaves out.
     """
+    import keras
 
-    applied: Applied
-    sources: tuple[int, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    result: int
-    compute: Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
-
-    @property
-    def name(self) -> str:
-        """The layer's name."""
-        return self.applied.name
-
-    @property
-    def kind(self) -> str:
-        """The layer's class name."""
-        return self.applied.kind
+    followed = trace(model)
+    path = followed.path
+    if path is None:
+        raise ModelError(
+            f"model {model.name} is more than one path of layers, so the values inside it are not matched to those of "
+            "Keras; its outputs are, by the keras engine of a build"
+        )
+    shaped = on_grid(followed, inputs, design).reshape(-1, *followed.inputs[0].shape)
+    probability = bool(design.source.get("probability"))
+    places = _places(path, probability)
+    tensors = [first := keras.Input(followed.inputs[0].shape)]
+    for applied in path:  # called anew, in one graph: the model's own may be nested
+        tensors.append(applied.layer(tensors[-1]))
+    wanted = [tensors[place.number + 1] for place in places if place is not None]
+    last = path[-1].layer
+    at_end = places[-1] is not None and places[-1].number == len(path) - 1
+    inside = at_end and not probability and final_function(path[-1]) is not None
+    with quiet():
+        if inside:
+            function, last.activation = last.activation, keras.activations.linear
+        try:
+            found = keras.Model(first, wanted).predict(shaped, batch_size=BATCH, verbose=0)
+        finally:
+            if inside:
+                last.activation = function
+    parts = iter(found if isinstance(found, list) else [found])
+    values: list[tuple[str, Floats]] = []
+    for place in places:
+        part = np.asarray(shaped if place is None else next(parts), np.float64).reshape(len(shaped), -1)
+        values.append(("", part) if place is None else (path[place.number].name, _unscaled(part, place.scale)))
+    return values
 
 
 @dataclass(frozen=True)
-class Input:
-    """An input of the model: its name and its shape without the batch axis."""
+class _Place:
+    """The layer on the path whose output is a design's values, and the scale it puts on them."""
 
-    name: str
-    shape: tuple[int, ...]
-
-    @property
-    def elements(self) -> int:
-        """Number of elements."""
-        return int(np.prod(self.shape, dtype=int))
+    number: int
+    scale: Affine | None
 
 
-@dataclass(frozen=True)
-class Trace:
-    """Calls on values by number: first the inputs in the model's order, then what each call makes."""
-
-    inputs: tuple[Input, ...]
-    calls: tuple[Call, ...]
-    outputs: tuple[int, ...]
-
-    @property
-    def path(self) -> list[Applied] | None:
-        """The layers of a model that is one path from one input to one output; None for other models."""
-        sources = [call.sources for call in self.calls]
-        straight = len(self.inputs) == 1 and sources == [(i,) for i in range(len(sources))]
-        straight &= self.outputs == (len(sources),)
-        plain = all(hasattr(call.applied.layer, "weights") and call.kind not in MOVING for call in self.calls)
-        return [call.applied for call in self.calls] if straight and plain else None
-
-    def readers(self) -> dict[int, int]:
-        """How often each value is read, by calls and as an output."""
-        counts: dict[int, int] = dict.fromkeys(range(len(self.inputs) + len(self.calls)), 0)
-        for value in (*(s for call in self.calls for s in call.sources), *self.outputs):
-            counts[value] += 1
-        return counts
+def _unscaled(values: Floats, scale: Affine | None) -> Floats:
+    """What a scale by powers of two was put on; exact where its offsets are."""
+    if scale is None:
+        return values
+    offset = np.array([float(part) for part in scale.offset])
+    return np.asarray((values - offset) / np.ldexp(scale.sign.astype(np.float64), scale.exponent), np.float64)
 
 
-def trace(model: Any) -> Trace:
-    """All calls that the model's outputs depend on; models inside the model are opened. Raises ModelError."""
-    entering = tensors_of(model, "inputs")
-    inputs = tuple(Input(_input_name(t), fixed_shape(t, str(model.name))) for t in entering)
-    calls: list[Call] = []
-    outputs = _traced(model, list(range(len(inputs))), calls, len(inputs))
-    return Trace(inputs, tuple(calls), tuple(outputs))
+def _places(path: list[Applied], probability: bool) -> list[_Place | None]:
+    """Where on the path a design's values are: of its inputs, then of each dense layer; None for the model's input.
 
-
-def _input_name(tensor: Any) -> str:
-    return str(tensor._keras_history.operation.name)
-
-
-def _traced(model: Any, entering: Sequence[int], calls: list[Call], first: int) -> list[int]:
-    """Append the calls that compute the model's outputs from these values; the values of its outputs."""
-    known = {id(t): value for t, value in zip(tensors_of(model, "inputs"), entering, strict=True)}
-    outputs = tensors_of(model, "outputs")
-    for node in _in_order(outputs, known):
-        sources = [known[id(t)] for t in node.input_tensors]
-        operation = node.operation
-        if len(calls) > MAX_CALLS:
-            raise ModelError(f"model {model.name} has more than {MAX_CALLS} calls of layers; make it smaller")
-        if is_model(operation):
-            made = _traced(operation, sources, calls, first)
-        elif len(node.outputs) != 1:
-            kind = type(operation).__name__
-            raise ModelError(f"layer {operation.name} ({kind}) has {len(node.outputs)} outputs; use slices instead")
-        else:
-            made = [first + len(calls)]
-            shapes = tuple(fixed_shape(t, str(operation.name)) for t in node.input_tensors)
-            shape = fixed_shape(node.outputs[0], str(operation.name))
-            applied = Applied(operation, shapes[0] if shapes else (), shape)
-            calls.append(Call(applied, tuple(sources), shapes, made[0], _computing(node)))
-        known |= {id(t): value for t, value in zip(node.outputs, made, strict=True)}
-    return [known[id(t)] for t in outputs]
-
-
-def _in_order(outputs: Sequence[Any], known: dict[int, int]) -> Iterator[Any]:
-    """The nodes that make the outputs, each after those that make its inputs."""
-    done, waiting = set(known), list(reversed(outputs))
-    while waiting:
-        tensor = waiting[-1]
-        if id(tensor) in done:
-            waiting.pop()
-            continue
-        history = tensor._keras_history
-        node = history.operation._inbound_nodes[history.node_index]
-        missing = [t for t in node.input_tensors if id(t) not in done]
-        if missing:
-            waiting += reversed(missing)
-            continue
-        if not node.input_tensors:
-            raise ModelError(f"layer {history.operation.name} is not connected to the model's inputs; connect it")
-        yield node
-        done |= {id(t) for t in node.outputs}
-
-
-def _computing(node: Any) -> Callable[[Sequence[NDArray[Any]]], NDArray[Any]]:
-    def compute(values: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        import keras
-
-        found = {id(t): keras.ops.convert_to_tensor(v) for t, v in zip(node.input_tensors, values, strict=True)}
-        args, kwargs = node.arguments.fill_in(found)
-        return to_numpy(node.operation(*args, **kwargs))
-
-    return compute
+    A scale behind a quantizer moves into the next dense layer, and a final function is left out unless its values are
+    the design's (``probability``): neither layer is such a place, but for a quantizer's own scale.
+    """
+    places: list[_Place | None] = [None]
+    quantized = waiting = moved = False  # the source has a quantizer; a ReLU that has none; a scale behind it
+    for number, applied in enumerate(path):
+        is_place, scale = not moved, None
+        for step in steps_of(applied):
+            if isinstance(step, Dense):
+                places.append(None)
+                quantized = waiting = moved = False
+                is_place, scale = True, None
+            elif isinstance(step, Quant):
+                quantized, waiting = True, False
+            elif isinstance(step, Relu):
+                waiting = waiting or not quantized
+            elif isinstance(step, Affine):
+                if quantized or waiting:
+                    moved, scale = True, step if scale is None else compose(scale, step)
+            elif isinstance(step, Softmax) or (isinstance(step, Elementwise) and step.left_out and not probability):
+                # inside a dense layer it can be switched off
+                is_place = is_place and (number < len(path) - 1 or places[-1] is None)
+        if is_place:
+            places[-1] = _Place(number, scale)
+    return places

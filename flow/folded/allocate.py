@@ -15,35 +15,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from flow.core.errors import DesignError
-from flow.folded.folding import Cost, Folding, GroupFold, LayerFold, Memory, Weights, group_cost, layer_cost, word_bits
+from flow.folded.folding import Cost, Folding, GroupFold, LayerFold, Memory, Prices, group_cost, layer_cost, word_bits
 from flow.folded.lowering import Coding, Lowered, LoweredLayer, Unit
 
 _SIMD_CHOICES = 24
 _FOLD_CHOICES = 12
 
 
-def fold(lowered: Lowered, interval: int, weights: Weights, dsp: bool = False) -> Folding:
+def fold(lowered: Lowered, interval: int, prices: Prices, dsp: bool = False) -> Folding:
     """The cheapest folding found that takes at most ``interval`` cycles per vector.
 
     Raises DesignError naming the layer for which the interval is too short.
     """
     layers: list[LayerFold] = []
     for layer in lowered.layers:
-        layers.append(_best_layer(layer, layers[-1] if layers else None, interval, weights, dsp))
+        layers.append(_best_layer(layer, layers[-1] if layers else None, interval, prices, dsp))
     steady = max((la.cycles for la in layers), default=1)
     layers = _with_slots(layers, steady)
     total = sum((layer_cost(la) for la in layers), Cost())
     return Folding(lowered, tuple(layers), steady, total)
 
 
-def _best_layer(layer: LoweredLayer, before: LayerFold | None, interval: int, weights: Weights, dsp: bool) -> LayerFold:
+def _best_layer(layer: LoweredLayer, before: LayerFold | None, interval: int, prices: Prices, dsp: bool) -> LayerFold:
     best: tuple[float, LayerFold] | None = None
     for simd, banks, words in _simd_choices(layer, before):
         for folds in _fold_choices(layer, interval // words):
-            candidate = _layer_fold(layer, before, simd, banks, words, folds, weights, dsp)
+            candidate = _layer_fold(layer, before, simd, banks, words, folds, prices, dsp)
             if candidate is None:
                 continue
-            price = weights.of(layer_cost(candidate))
+            price = prices.of(layer_cost(candidate))
             if best is None or price < best[0]:
                 best = price, candidate
     if best is None:
@@ -100,12 +100,12 @@ def _groups(layer: LoweredLayer) -> dict[Coding, list[Unit]]:
 
 def _layer_fold(
     layer: LoweredLayer, before: LayerFold | None, simd: int, banks: tuple[int, ...], words: int, folds: int,
-    weights: Weights, dsp: bool,
+    prices: Prices, dsp: bool,
 ) -> LayerFold | None:  # fmt: skip
     groups = [
         min(
-            (_group_fold(coding, units, simd, words, folds, n, weights, dsp) for n in _slices(len(units), simd, folds)),
-            key=lambda g: weights.of(group_cost(g, layer)),
+            (_group_fold(coding, units, simd, words, folds, n, prices, dsp) for n in _slices(len(units), simd, folds)),
+            key=lambda g: prices.of(group_cost(g, layer)),
         )
         for coding, units in _groups(layer).items()
     ]
@@ -124,18 +124,18 @@ def _slices(neurons: int, simd: int, folds: int) -> list[int]:
 
 
 def _group_fold(
-    coding: Coding, units: Sequence[Unit], simd: int, words: int, folds: int, slices: int, weights: Weights, dsp: bool
+    coding: Coding, units: Sequence[Unit], simd: int, words: int, folds: int, slices: int, prices: Prices, dsp: bool
 ) -> GroupFold:
     """The fewest elements that compute the units in so many folds, ``slices`` of them per unit."""
     pe = math.ceil(len(units) / (folds // slices))
     depth = math.ceil(len(units) / pe) * slices * words
-    memory = _memory(depth, word_bits(coding, pe * (simd // slices)), weights)
+    memory = _memory(depth, word_bits(coding, pe * (simd // slices)), prices)
     return GroupFold(coding, tuple(units), pe, simd // slices, memory, dsp and coding.kind == "signed", slices)
 
 
-def _memory(depth: int, width: int, weights: Weights) -> Memory:
+def _memory(depth: int, width: int, prices: Prices) -> Memory:
     kinds = [Memory(depth, width, kind) for kind in ("block", "distributed")]
-    return min(kinds, key=lambda m: weights.of(Cost(m.lut, m.bram18)))
+    return min(kinds, key=lambda m: prices.of(Cost(m.lut, m.bram18)))
 
 
 def _order(layer: LoweredLayer, before: LayerFold | None, chosen: LayerFold) -> tuple[int, ...]:

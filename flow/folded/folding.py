@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from flow.core.fixed import bits_for
 from flow.folded.lowering import Coding, Lowered, LoweredLayer, Unit
+from flow.parts.family import BLOCK_SHAPES, LUT_BITS
 
-THRESHOLD_CYCLES = 5  # from a finished sum to the write of its output
+QUANTIZE_CYCLES = 3  # of folded_threshold.v
+THRESHOLD_CYCLES = 2 + QUANTIZE_CYCLES  # from a finished sum, past the memory of its parameters, to its output's write
 TREE_STAGE = 2  # adder levels between registers
-_BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,14 @@ class Memory:
         """18 Kb block RAMs: the best shape, short rows side by side in one block."""
         if self.kind != "block":
             return 0
-        return min(math.ceil(math.ceil(self.depth / d) * self.width / w) for d, w in _BRAM_SHAPES)
+        return min(math.ceil(math.ceil(self.depth / d) * self.width / w) for d, w in BLOCK_SHAPES)
 
     @property
     def lut(self) -> int:
-        """LUTs of a memory in LUTs: 64 bits each, with the multiplexers beyond 256 words."""
+        """LUTs of a memory in LUTs, with the multiplexers beyond 256 words."""
         if self.kind == "block":
             return self.width * (math.ceil(self.depth / 8192) - 1)
-        return math.ceil(self.width * self.depth / 64 * (1.0 if self.depth <= 256 else 1.3))
+        return math.ceil(self.width * self.depth / LUT_BITS * (1.0 if self.depth <= 256 else 1.3))
 
 
 @dataclass(frozen=True)
@@ -156,15 +157,15 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What one LUT, one block RAM and one DSP block weigh: the scarcer, the heavier."""
+class Prices:
+    """What one LUT, one block RAM and one DSP block cost: the scarcer, the dearer."""
 
     lut: float
     bram18: float
     dsp: float
 
     def of(self, cost: Cost) -> float:
-        """One number for a cost."""
+        """The price of a cost."""
         return cost.lut * self.lut + cost.bram18 * self.bram18 + cost.dsp * self.dsp
 
 

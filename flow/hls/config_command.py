@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from flow.core.errors import FlowError, NotOurs
+from flow.core.packages import missing_packages_told
+from flow.report.command_line import Quiet, Version, application
 from flow.report.terminal import error, protect
 from keras_models.untrusted import one_line
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
@@ -20,9 +22,12 @@ def main(
     model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a build's design.json.")],
     out: Annotated[Path, typer.Option(help="YAML file to write.")] = Path("hls.yml"),
     strategy: Annotated[
-        str, typer.Option(help="Strategy of every group to begin with: Latency or Resource.")
+        Literal["Latency", "Resource"],
+        typer.Option(help="Strategy of every group to begin with."),
     ] = "Latency",
     reuse_factor: Annotated[int, typer.Option(min=1, help="Reuse factor of every group to begin with.")] = 1,
+    quiet: Quiet = False,
+    version: Version = False,
 ) -> None:
     """Write the configuration that ``flow.build --hls-config`` and hls4ml itself take.
 
@@ -32,17 +37,23 @@ def main(
     try:
         if os.path.lexists(out):  # it is meant to be edited
             raise NotOurs(f"{out} is there already, perhaps edited; remove it or choose another name with --out")
-        from flow.build.state import ModelFile, finish
-        from flow.hls.library import hls4ml_config
-
-        source = ModelFile(model)
-        if source.is_design:
-            from flow.hls.library import design_config
-
-            design_config(finish(source.given), out, strategy, reuse_factor)
-        else:
-            hls4ml_config(source.keras(), out, strategy, reuse_factor)
+        with missing_packages_told():
+            _write(model, out, strategy, reuse_factor)
     except FlowError as exc:
         error(str(exc))
         raise typer.Exit(exc.exit_status) from None
-    typer.echo(f"{one_line(str(out))} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
+    if not quiet:
+        typer.echo(f"{one_line(str(out))} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
+
+
+def _write(model: Path, out: Path, strategy: str, reuse_factor: int) -> None:
+    from flow.build.state import ModelFile, finish
+    from flow.hls.library import hls4ml_config
+
+    source = ModelFile(model)
+    if source.is_design:
+        from flow.hls.library import design_config
+
+        design_config(finish(source.given), out, strategy, reuse_factor)
+    else:
+        hls4ml_config(source.keras(), out, strategy, reuse_factor)

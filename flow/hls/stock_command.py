@@ -8,28 +8,32 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from flow.core.errors import FlowError, ModelError, ToolFailed, ToolNotFound, UsageError, reason
+from flow.core.packages import missing_packages_told
 from flow.core.untrusted import is_folder
 from flow.files.ownership import RECORD, refuse_foreign
+from flow.report.command_line import Quiet, Version, application
 from flow.report.terminal import error, protect
 from keras_models.untrusted import one_line
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-BACKENDS = ("Vitis", "Vivado", "VivadoAccelerator", "Catapult", "Quartus", "oneAPI", "Libero")
+app = application()
+Backend = Literal["Vitis", "Vivado", "VivadoAccelerator", "Catapult", "Quartus", "oneAPI", "Libero"]
 
 
 @app.command()
 def main(
     model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a build's design.json.")],
-    backend: Annotated[str, typer.Option(help=f"hls4ml back end: {', '.join(BACKENDS)}.")] = "Catapult",
+    backend: Annotated[Backend, typer.Option(case_sensitive=False, help="hls4ml back end.")] = "Catapult",
     part: Annotated[str | None, typer.Option(help="Device, by the back end's own name; its default if absent.")] = None,
     clock_period_ns: Annotated[float, typer.Option(min=0.1, max=1000.0, help="Clock period, ns.")] = 5.0,
     out: Annotated[Path, typer.Option(help="Folder for the project.")] = Path("hls_stock"),
     check: Annotated[int, typer.Option(min=0, help="Compile it and compare so many random vectors exactly.")] = 0,
+    quiet: Quiet = False,
+    version: Version = False,
 ) -> None:
     """Write an hls4ml project of stock layers that computes the model's integers.
 
@@ -37,28 +41,27 @@ def main(
     """
     protect()
     try:
-        typer.echo(one_line(_write(model, backend, part, clock_period_ns, out, check)))
+        with missing_packages_told():
+            told = one_line(_write(model, backend, part, clock_period_ns, out, check))
     except FlowError as exc:
         error(str(exc))
         raise typer.Exit(exc.exit_status) from None
+    if not quiet:
+        typer.echo(told)
 
 
 def _write(model: Path, backend: str, part: str | None, clock_period_ns: float, out: Path, check: int) -> str:
-    names = {name.lower(): name for name in BACKENDS}
-    if backend.lower() not in names:
-        raise UsageError(f"hls4ml back end {backend} is not known; choose one of {', '.join(BACKENDS)}")
     if is_folder(out) and any(out.iterdir()) and not (out / RECORD).is_file():
         raise UsageError(f"{out} holds other files; give a new folder for the project")
     refuse_foreign(out, "stock hls4ml project")
-    from flow.build.state import ModelFile, Options
+    from flow.build.options import Options
+    from flow.build.state import ModelFile
     from flow.emit.hls.project import collect
     from flow.emit.hls.stock import stock_graph
     from flow.files import plan
     from flow.files.steps import build_lock
-    from flow.parts import catalog
 
-    backend = names[backend.lower()]
-    design = ModelFile(model).design(Options(model=model, part=catalog.resolve("xc7z020"), out=out))
+    design = ModelFile(model).design(Options.of(model, out=out))
     with tempfile.TemporaryDirectory(prefix="nmp-hls-") as folder:
         graph, stock = stock_graph(design, part, backend, clock_period_ns, str(Path(folder) / "project"))
         try:

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flow.emit.rtl.names import SHARED, layer_instance
 from flow.netlist.read import lut_sites, netlist_module
-from flow.netlist.usage import SHARED, Owner, Tracer
+from flow.netlist.usage import Owner, Tracer
 
 INPUT, OUTPUT, SEQUENCE = "input words", "output units", "sequence"
 _PARTS = (  # of a layer's nets, beside the groups' own
@@ -35,7 +36,7 @@ def folded_usage(netlist: Path, top: str, layers: Mapping[str, Sequence[str]]) -
 def _by_part(module: Mapping[str, Any], layers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     cells = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
     parts = {layer: [*groups, INPUT, OUTPUT, SEQUENCE] for layer, groups in layers.items()}
-    tracer = Tracer(cells, _named_nets(module["netnames"], layers, parts), None)
+    tracer = Tracer(cells, _named_nets(module["netnames"], layers, parts), ())
     names = list(layers)
     found: dict[str, dict[int, int]] = {layer: defaultdict(int) for layer in names}
     other = 0
@@ -61,7 +62,7 @@ def _named_nets(
 ) -> dict[int, Owner]:
     """Owners of the bits that kept a name inside a layer; names that say nothing of a part are left to the users."""
     owners: dict[int, Owner] = {}
-    indices = {f"u_{layer}": (i, layer) for i, layer in enumerate(layers)}
+    indices = {layer_instance(layer): (i, layer) for i, layer in enumerate(layers)}
     for name, net in netnames.items():
         instance, _, inner = name.partition(".")
         if instance not in indices:

@@ -14,7 +14,7 @@ from flow.core.errors import ReportError
 from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
 from flow.netlist.slices import placed_luts
 from flow.netlist.sta import TimingPath, longest_path
-from flow.parallel.pipelining import XC7_ROUTED, Delays
+from flow.parts.family import XC7, Delays
 
 _LUTS_OF_MEMORY = {
     "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1, "RAM32X1S": 1, "RAM64X1S": 1, "RAM32X1D": 2, "RAM64X1D": 2,
@@ -48,7 +48,7 @@ class Netlist:
     longest_path: TimingPath
 
 
-def read_netlist(path: Path, top: str, delays: Delays = XC7_ROUTED) -> Netlist:
+def read_netlist(path: Path, top: str, delays: Delays = XC7.routed) -> Netlist:
     """Read ``netlist.json``. Raises ReportError where it is not a Yosys netlist holding ``top``."""
     with netlist_module(path, top) as module:
         cells = {name: cell for name, cell in module["cells"].items() if cell["type"] != "$scopeinfo"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.netlist.truth_tables import Bit, reduced, truth_table
-from flow.parallel.pipelining import Delays
+from flow.parts.family import Delays
 
 _REGISTER = re.compile(r"FD[RSCP]E(_1)?|LD[CP]E")
 _LUT_MEMORY = re.compile(r"RAM\d+[XM]\w*")

@@ -1,8 +1,9 @@
 """Where the LUTs of a synthesized netlist come from: layer by layer, neuron by neuron.
 
 Synthesis flattens the hierarchy and renames most nets, so a cell is traced three ways, surest first: by the Verilog
-line it was made from, by the name of the net it drives, and otherwise by the cells that use what it drives. What only
-one neuron uses is that neuron's; what several use is shared.
+line it was made from, by the name of the net it drives, and otherwise by the cells that use what it drives. Whose a
+line and a name is, emission has said (``LayerNames``). What only one neuron uses is that neuron's; what several use is
+shared.
 """
 
 from __future__ import annotations
@@ -13,50 +14,52 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flow.emit.rtl.names import SHARED, LayerNames
 from flow.netlist.read import lut_sites, netlist_module
 
-SHARED = -1  # in place of a neuron's index: logic that several neurons of a layer use
 Owner = tuple[int, int]  # layer index, neuron index or SHARED
 
-_DECLARED = re.compile(r"\b(?:n(\d+)_\w+|s\d+(?:_\w+)?)\b")
 _SOURCE = re.compile(r"(?:^|[|/])([^|/:]+\.v):(\d+)\.")
 _CLOCKING = {"C", "CLK", "CE"}  # what feeds these pins says nothing about the register's owner
 
 
-def lut_usage(netlist: Path, top: str, layers: Mapping[str, Sequence[int]], rtl: Mapping[str, str]) -> dict[str, Any]:
+def lut_usage(
+    netlist: Path, top: str, layers: Mapping[str, Sequence[int]], names: Sequence[LayerNames]
+) -> dict[str, Any]:
     """LUT sites by layer: ``{"layers": {layer: {"neurons": {index: LUTs}, "shared": LUTs}}, "other": LUTs}``.
 
-    ``layers`` holds each layer's output bits, neuron by neuron; ``rtl`` the emitted Verilog by file name. Raises
-    ReportError where the netlist cannot be read.
+    ``layers`` holds each layer's output bits, neuron by neuron; ``names`` are the emitted layers' in the same order.
+    Raises ReportError where the netlist cannot be read.
     """
     with netlist_module(netlist, top) as module:
-        tracer = _tracer(module, top, layers, rtl)
+        tracer = _tracer(module, layers, names)
         return _by_layer(tracer, tracer.cells, list(layers))
 
 
 def cell_namer(
-    netlist: Path, top: str, layers: Mapping[str, Sequence[int]], rtl: Mapping[str, str]
+    netlist: Path, top: str, layers: Mapping[str, Sequence[int]], names: Sequence[LayerNames]
 ) -> Callable[[str], str | None]:
     """Names a cell of the netlist by layer and neuron: ``dense_0 neuron 17``, ``dense_0 shared sums``, or None.
 
     Arguments and errors as for ``lut_usage``.
     """
     with netlist_module(netlist, top) as module:
-        tracer, names = _tracer(module, top, layers, rtl), list(layers)
+        tracer, titles = _tracer(module, layers, names), list(layers)
 
     def name(cell: str) -> str | None:
         owner = tracer.owner(cell) if cell in tracer.cells else None
         if owner is None:
             return None
-        return f"{names[owner[0]]} shared sums" if owner[1] == SHARED else f"{names[owner[0]]} neuron {owner[1]}"
+        return f"{titles[owner[0]]} shared sums" if owner[1] == SHARED else f"{titles[owner[0]]} neuron {owner[1]}"
 
     return name
 
 
-def _tracer(module: Mapping[str, Any], top: str, layers: Mapping[str, Sequence[int]], rtl: Mapping[str, str]) -> Tracer:
+def _tracer(module: Mapping[str, Any], layers: Mapping[str, Sequence[int]], names: Sequence[LayerNames]) -> Tracer:
     cells = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
-    known = {**_output_nets(module["netnames"], layers), **_named_nets(module["netnames"], list(layers))}
-    return Tracer(cells, known, _Lines(top, list(layers), rtl))
+    outputs = [(name.output, widths) for name, widths in zip(names, layers.values(), strict=True)]
+    known = {**_output_nets(module["netnames"], outputs), **_named_nets(module["netnames"], names)}
+    return Tracer(cells, known, names)
 
 
 def _by_layer(tracer: Tracer, cells: Mapping[str, Any], layers: Sequence[str]) -> dict[str, Any]:
@@ -79,55 +82,38 @@ def _by_layer(tracer: Tracer, cells: Mapping[str, Any], layers: Sequence[str]) -
     return {"layers": rows, "other": other}
 
 
-def _output_nets(netnames: Mapping[str, Any], layers: Mapping[str, Sequence[int]]) -> dict[int, Owner]:
+def _output_nets(netnames: Mapping[str, Any], outputs: Sequence[tuple[str, Sequence[int]]]) -> dict[int, Owner]:
     """Owners of the bits of each layer's packed output, which often outlive the nets inside the layer."""
     owners: dict[int, Owner] = {}
-    for i, (layer, widths) in reversed(list(enumerate(layers.items()))):
-        bits = netnames.get(f"{layer}_y", {}).get("bits", [])
+    for i, (net, widths) in reversed(list(enumerate(outputs))):
+        bits = netnames.get(net, {}).get("bits", [])
         neurons = [j for j, width in enumerate(widths) for _ in range(width)]
         owners.update({b: (i, j) for b, j in zip(bits, neurons, strict=False) if isinstance(b, int)})
     return owners
 
 
-def _named_nets(netnames: Mapping[str, Any], layers: Sequence[str]) -> dict[int, Owner]:
-    """Owners of the bits that kept a name of a layer's Verilog."""
-    by_instance = {f"u_{layer}": i for i, layer in enumerate(layers)}
+def _named_nets(netnames: Mapping[str, Any], names: Sequence[LayerNames]) -> dict[int, Owner]:
+    """Owners of the bits that kept a name of a layer's Verilog; an input's name says nothing of what made it."""
+    by_instance = {layer.instance: (i, layer) for i, layer in enumerate(names)}
     owners: dict[int, list[Owner]] = defaultdict(list)
     for name, net in netnames.items():
         instance, _, inner = name.partition(".")
-        layer, match = by_instance.get(instance), _DECLARED.fullmatch(inner)
-        if layer is None or not match:
+        index, layer = by_instance.get(instance, (0, None))
+        neuron = layer.neuron_of(inner) if layer else None
+        if neuron is None:
             continue
         for bit in net["bits"]:
             if isinstance(bit, int):
-                owners[bit].append((layer, int(match[1]) if match[1] else SHARED))
+                owners[bit].append((index, neuron))
     return {bit: owner for bit, found in owners.items() if (owner := _common(found)) is not None}
-
-
-class _Lines:
-    """What the Verilog line a cell was made from says: the layer, and the neuron where the line declares its value."""
-
-    def __init__(self, top: str, layers: Sequence[str], rtl: Mapping[str, str]) -> None:
-        self.lines = {name: text.splitlines() for name, text in rtl.items()}
-        self.by_file = {f"{top}_{layer}.v": i for i, layer in enumerate(layers)}
-
-    def owner(self, source: str) -> Owner | None:
-        for file, number in _SOURCE.findall(source):
-            layer = self.by_file.get(file)
-            if layer is None:
-                continue
-            lines = self.lines.get(file, [])
-            text = lines[int(number) - 1] if int(number) <= len(lines) else ""
-            match = _DECLARED.search(text.split("=")[0])
-            return layer, int(match[1]) if match and match[1] else SHARED
-        return None
 
 
 class Tracer:
     """Finds the owner of every cell; answers are kept, since one cell is asked for by many."""
 
-    def __init__(self, cells: Mapping[str, Any], nets: Mapping[int, Owner], lines: _Lines | None) -> None:
-        self.cells, self.nets, self.lines = cells, nets, lines
+    def __init__(self, cells: Mapping[str, Any], nets: Mapping[int, Owner], names: Sequence[LayerNames]) -> None:
+        self.cells, self.nets = cells, nets
+        self.files = {layer.file: (i, layer) for i, layer in enumerate(names)}
         self.users: dict[int, list[str]] = defaultdict(list)
         for name, cell in cells.items():
             for port, bits in cell["connections"].items():
@@ -167,10 +153,18 @@ class Tracer:
 
     def _direct(self, cell: str) -> Owner | None:
         """By Verilog line, then by net name."""
-        line = self.lines.owner(self.cells[cell].get("attributes", {}).get("src", "")) if self.lines else None
+        line = self._line(self.cells[cell].get("attributes", {}).get("src", ""))
         if line and line[1] != SHARED:
             return line
         return _common(self.nets.get(b) for b in self._driven(cell)) or line
+
+    def _line(self, source: str) -> Owner | None:
+        """Whose the Verilog line is that a cell was made from."""
+        for file, number in _SOURCE.findall(source):
+            if file in self.files:
+                index, layer = self.files[file]
+                return index, layer.neuron_at(int(number))
+        return None
 
 
 def _refined(direct: Owner | None, users: Owner | None) -> Owner | None:

@@ -4,8 +4,9 @@ Every value inside is unsigned: a negative use takes the complement of its bits,
 gathered into one constant per neuron, whose ones are bits of that neuron's heap like others, together with bias and
 rounding constant. So subtractions, offsets and biases cost places in a carry chain, not carry chains.
 
-Weights of +-1 everywhere are rewritten as a shared total and half as many doubled terms (``_totals``). Neurons of few
-input bits become tables where these cost less.
+Neurons whose weights are multiples of one column, as those of a scale and of the parts of a function are, take their
+multiples of its sum, which is made once (``_multiples``). Weights of +-1 everywhere are rewritten as a shared total and
+half as many doubled terms (``_totals``). Neurons of few input bits become tables where these cost less.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from flow.parallel.graph import ONE, Bit, Columns, LayerGraph, Node, Term
 from flow.parallel.lut_networks import Network, network
 from flow.parallel.pattern_growth import Digits, Settings
 from flow.parallel.subexpressions import Use, share, signed_digits
+from keras_models.digits import nonzero_digits
 
 _TOTALS = (0, 1, -1, 2, -2, 3, -3)  # multiples of the total that a row may be written with
 _SETTINGS = (Settings(accept=0.95, luts_per_bit=0.56), Settings(size=4, accept=0.95, luts_per_bit=0.54))
@@ -36,12 +38,16 @@ _LARGE = 20_000  # weights; beyond, one search must do
 def lowbit_graph(design: Design, index: int) -> LayerGraph:
     """Layer ``index`` of a design (widths pass done) as rows of bits, the cheapest of a few; not proved yet."""
     sums = _sums(design, index, frozenset())
-    settings = _SETTINGS if sums.digits.size < _LARGE else (Settings(pairs=256, tried=256, accept=0.8),)
-    best, chosen = min(((_graph(design, index, sums, s, {}), s) for s in settings), key=lambda g: graph_luts(g[0]))
+    plain = _sums(design, index, frozenset(), factored=False) if any(sums.multiples) else None
+    settings = _SETTINGS if not _is_large(sums) else (Settings(pairs=256, tried=256, accept=0.8),)
+    tried = [(s, made) for s in settings for made in (sums, plain) if made and (made is sums or not _is_large(plain))]
+    graphs = ((_graph(design, index, made, s, {}), s, made) for s, made in tried)
+    best, chosen, sums = min(graphs, key=lambda g: graph_luts(g[0]))
     tables = _cheaper_tables(design, index, best)
     if not tables:
         return best
-    other = _graph(design, index, _sums(design, index, frozenset(tables)), chosen, tables)
+    rest = _sums(design, index, frozenset(tables), factored=any(sums.multiples))
+    other = _graph(design, index, rest, chosen, tables)
     return min(best, other, key=graph_luts)
 
 
@@ -91,10 +97,15 @@ class _Sums:
     bases: list[int]
     total_bases: list[int]
     totals: list[int]
+    multiples: list[tuple[int, int]]  # (row, factor): a neuron's sum is so many times that of a further row; (0, 0)
 
 
-def _sums(design: Design, index: int, without: frozenset[int]) -> _Sums:
-    """The sums of a layer's live neurons, those of ``without`` left out."""
+def _is_large(sums: _Sums | None) -> bool:
+    return sums is not None and sums.digits.size >= _LARGE
+
+
+def _sums(design: Design, index: int, without: frozenset[int], factored: bool = True) -> _Sums:
+    """The sums of a layer's live neurons, those of ``without`` left out; ``factored``: common factors taken out."""
     layer, formats, ranges = design.layers[index], design.formats_into(index), design.ranges_into(index)
     matrix = layer.matrix * np.array([r != (0, 0) for r in ranges])[:, None]
     matrix[:, sorted(without)] = 0
@@ -109,14 +120,40 @@ def _sums(design: Design, index: int, without: frozenset[int]) -> _Sums:
         accumulator = layer.neurons[j].accumulator
         assert accumulator is not None
         bases.append(accumulator.frac - layer.neurons[j].weight_frac - finest)
+    shared, multiples = _multiples(weights, bases) if factored else ([], [(0, 0)] * len(neurons))
+    weights = weights * np.array([not factor for _, factor in multiples], np.int64)
     totals = _totals(weights, bits, bases)
     rows = weights - np.array(totals, np.int64)[None]
     units = [_trailing_zeros(rows[:, r]) for r in range(len(neurons))]
     rows = rows >> np.array(units, np.int64)[None]
     if any(totals):
         rows = np.concatenate([rows, np.ones((len(inputs), 1), np.int64)], axis=1)
+    first = rows.shape[1]
+    rows = np.concatenate([rows, *(column[:, None] for column in shared)], axis=1)
+    multiples = [(first + row if factor else 0, factor) for row, factor in multiples]
     both = [base + unit for base, unit in zip(bases, units, strict=True)]
-    return _Sums(signed_digits(rows), inputs, neurons, shifts, both, bases, totals)
+    return _Sums(signed_digits(rows), inputs, neurons, shifts, both, bases, totals, multiples)
+
+
+def _multiples(weights: Ints, bases: list[int]) -> tuple[list[Ints], list[tuple[int, int]]]:
+    """Columns that others are multiples of, and for each column of ``weights`` which and how many times; 0 for none.
+
+    Those of one use and a factor of a power of two are left as they are: a shift costs nothing. So are those of a grid
+    coarser than the inputs', on which the shared sum would not be whole.
+    """
+    primitive: dict[bytes, list[tuple[int, int]]] = {}
+    for r, column in enumerate(weights.T):
+        if column.any() and bases[r] >= 0:
+            factor = int(np.gcd.reduce(column)) * (1 if column[np.flatnonzero(column)[0]] > 0 else -1)
+            primitive.setdefault((column // factor).tobytes(), []).append((r, factor))
+    shared: list[Ints] = []
+    found = [(0, 0)] * weights.shape[1]
+    for key, uses in primitive.items():
+        if len(uses) > 1 or abs(uses[0][1]).bit_count() > 1:
+            for r, factor in uses:
+                found[r] = (len(shared), factor)
+            shared.append(np.frombuffer(key, np.int64))
+    return shared, found
 
 
 def _bits(limits: tuple[int, int]) -> int:
@@ -133,7 +170,7 @@ def _totals(weights: Ints, bits: Ints, bases: list[int]) -> list[int]:
     columns = range(weights.shape[1])
     costs = np.zeros((len(columns), len(_TOTALS)), np.int64)
     for k, t in enumerate(_TOTALS):
-        costs[:, k] = (_digit_count(weights - t) * bits[:, None]).sum(axis=0) + wide * int(_digit_count(t))
+        costs[:, k] = (nonzero_digits(weights - t) * bits[:, None]).sum(axis=0) + wide * int(nonzero_digits(t))
     costs[np.array(bases) < 0, 1:] = np.iinfo(np.int64).max  # the total is finer than the column's grid
     saved = int((costs[:, 0] - costs.min(axis=1, initial=np.iinfo(np.int64).max)).sum())
     return [_TOTALS[k] if saved > int(bits.sum()) else 0 for k in costs.argmin(axis=1)]
@@ -142,12 +179,6 @@ def _totals(weights: Ints, bits: Ints, bases: list[int]) -> list[int]:
 def _trailing_zeros(values: Ints) -> int:
     union = int(np.bitwise_or.reduce(values)) if len(values) else 0
     return (union & -union).bit_length() - 1 if union else 0
-
-
-def _digit_count(values: Ints | int) -> Ints:
-    """Non-zero canonical signed digits: the ones of ``v ^ 3v``."""
-    magnitude = np.abs(np.asarray(values, np.int64))
-    return np.asarray(np.bitwise_count(magnitude ^ (3 * magnitude)), np.int64)
 
 
 def _graph(design: Design, index: int, sums: _Sums, settings: Settings, tables: Mapping[int, Network]) -> LayerGraph:
@@ -162,8 +193,8 @@ def _graph(design: Design, index: int, sums: _Sums, settings: Settings, tables: 
             outputs.append(builder.table_neuron(j, tables[j]))
         else:
             outputs.append(builder.neuron(j, row_of[j]) if j in row_of else builder.add_constant_neuron(j, neuron))
-    engine = f"bit rows and {len(tables)} tables" if tables else "bit rows"
-    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), engine))
+    generator = f"bit rows and {len(tables)} tables" if tables else "bit rows"
+    return without_dead(LayerGraph(layer.name, tuple(builder.nodes), tuple(outputs), generator))
 
 
 class _RowBuilder(GraphBuilder):
@@ -180,10 +211,12 @@ class _RowBuilder(GraphBuilder):
         neuron, base = self.layer.neurons[j], self.sums.bases[row]
         assert neuron.accumulator is not None
         uses = [(self._operand(u.operand), u.shift + base, u.negative) for u in self.rows[row]]
-        if self.sums.totals[row]:
-            total, unit = self._row_node(len(self.sums.neurons)), self.sums.total_bases[row]
-            digits = signed_digits(np.array([[self.sums.totals[row]]]))[0, :, 0]
-            uses += [(total, unit + s, bool(d < 0)) for s, d in enumerate(digits) if d]
+        unit = self.sums.total_bases[row]
+        for source, factor in ((len(self.sums.neurons), self.sums.totals[row]), self.sums.multiples[row]):
+            if factor:
+                digits = signed_digits(np.array([[factor]]))[0, :, 0]
+                node = self._row_node(source)
+                uses += [(node, unit + s, bool(d < 0)) for s, d in enumerate(digits) if d]
         constant = aligned_bias(neuron) + rounding_constant(neuron.output, neuron.accumulator.frac)
         node = self._add(uses, constant, j)
         return self.add_quantize(Term(node, 0), j) if neuron.output else node

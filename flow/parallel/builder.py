@@ -1,4 +1,4 @@
-"""Builds a layer's graph node by node, keeping every value's exact affine form and range; shared by all engines."""
+"""Builds a layer's graph node by node, keeping every value's exact affine form and range; shared by all generators."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Bit:
 ZERO = Bit(-1, 0)
 ONE = Bit(-1, 0, True)
 Columns = tuple[tuple[Bit, ...], ...]
+NodeKind = Literal["input", "sum", "row", "table", "quantize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Node:
     ``table[index]``, where the single bit of ``columns[i]`` is bit ``i`` of the index.
     """
 
-    kind: str
+    kind: NodeKind
     low: int
     high: int
     terms: tuple[Term, ...] = ()
@@ -90,12 +92,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class LayerGraph:
-    """A layer's nodes, and for each neuron the node that is its output."""
+    """A layer's nodes, and for each neuron the node that is its output; ``generator`` says what made it."""
 
     name: str
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
-    engine: str
+    generator: str
 
     @property
     def adders(self) -> int:

@@ -15,8 +15,8 @@ from itertools import combinations
 import numpy as np
 
 from flow.core.fixed import Ints, bits_for
+from flow.parts.family import LUT_INPUTS
 
-LUT_INPUTS = 6
 DIRECT_INPUTS = 8  # up to here LUTs are joined by the slice's own multiplexers (MUXF7, MUXF8), which cost nothing
 _BEST = 3  # splits that are followed further
 

@@ -2,10 +2,10 @@
 
 ``resolve("xc7z020")``, ``resolve("XC7Z020-CLG400-1")``, ``resolve("7z020clg400-1")`` and ``resolve("pynq-z2")`` all
 give the same device. Resources are those of the data sheets: Zynq-7000 DS190; Artix-7, Spartan-7, Kintex-7 and
-Virtex-7 DS180 (LUT = 4 x slices, FF = 8 x slices); Kintex UltraScale, Kintex and Virtex UltraScale+ DS890; Zynq
-UltraScale+ MPSoC DS891, RFSoC DS889; Kria K24 DS985, K26 DS987; Alveo U50 DS965, U55C DS978, U200 and U250 DS962,
-U280 DS963. Block RAM counts stand in the table as 36 Kb tiles and are given as ``bram18`` (two per tile). One known
-difference: Vivado offers 133,800 of the XC7A200T's 134,600 LUTs.
+Virtex-7 DS180 (LUT = 4 x slices, FF = 8 x slices); Kintex UltraScale, Artix, Kintex and Virtex UltraScale+
+DS890; Zynq UltraScale+ MPSoC DS891, RFSoC DS889; Kria K24 DS985, K26 DS987; Alveo U50 DS965, U55C DS978, U200 and U250
+DS962, U280 DS963. Block RAM counts stand in the table as 36 Kb tiles and are given as ``bram18`` (two per tile). One
+known difference: Vivado offers 133,800 of the XC7A200T's 134,600 LUTs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass
 
 from flow.core.errors import PartError
+from flow.parts.family import Family, family_of
+from flow.parts.foreign import what_it_is
 
 # device (comma: same figures)  LUT  FF  BRAM36  DSP  URAM  usual grade  packages (the usual one first)
 _TABLE = """
@@ -69,6 +71,11 @@ xczu19eg          522720  1045440  984  1968  128 -2-e ffvc1760 ffvb1517 ffvd176
 xczu28dr,xczu48dr 425280   850560 1080  4272   80 -2-e ffvg1517 ffve1156 fsvg1517 fsve1156
 xck24              70560   141120  216   360    0 -2LV-c ubva530
 xck26             117120   234240  144  1248   64 -2LV-c sfvc784
+xcau7p             37440    74880  108   216    0 -2-e sbvc484 fcva289
+xcau10p            44000    88000  100   400    0 -2-e ffvb676 sbvb484 ubva368
+xcau15p            77760   155520  144   576    0 -2-e ffvb676 sbvb484 ubva368
+xcau20p           109000   218000  200   900    0 -2-e ffvb676 sfvb784
+xcau25p           141000   282000  300  1200    0 -2-e ffvb676 sfvb784
 xcku3p            162720   325440  360  1368   48 -2-e ffvb676 ffva676 ffvd900 sfvb784
 xcku5p            216960   433920  480  1824   64 -2-e ffvb676 ffva676 ffvd900 sfvb784
 xcku15p           522720  1045440  984  1968  128 -2-e ffva1156 ffve1517 ffva1760 ffve1760
@@ -77,8 +84,10 @@ xcvu7p            788160  1576320 1440  4560  640 -2-e flvb2104 flva2104 flvc210
 xcvu9p           1182240  2364480 2160  6840  960 -2-e flga2104 flgb2104 flgc2104 fsgd2104 flga2577
 xcvu11p          1296000  2592000 2016  9216  960 -2-e flga2577 flgf1924 flgb2104 flgc2104 fsgd2104
 xcvu13p          1728000  3456000 2688 12288 1280 -2-e flga2577 fhga2104 fhgb2104 fhgc2104 figd2104 fsga2577
+xcvu19p          4085760  8171520 2160  3840  320 -2-e fsva3824 fsvb3824
 xcvu35p           871680  1743360 1344  5952  640 -2-e fsvh2104 fsvh2892
 xcvu37p          1303680  2607360 2016  9024  960 -2-e fsvh2892
+xczu49dr          425280   850560 1080  4272   80 -2-e ffvf1760 fsvf1760
 xcu50             871680  1743360 1344  5952  640 -2-e fsvh2104
 xcu55c           1303680  2607360 2016  9024  960 -2L-e fsvh2892
 xcu200           1182240  2364480 2160  6840  960 -2-e fsgd2104
@@ -89,9 +98,11 @@ xcu280           1303680  2607360 2016  9024  960 -2L-e fsvh2892
 _BOARDS = {
     "pynq-z1": "xc7z020clg400-1", "pynq-z2": "xc7z020clg400-1", "zedboard": "xc7z020clg484-1",
     "zybo-z7-10": "xc7z010clg400-1", "zybo-z7-20": "xc7z020clg400-1", "zybo": "xc7z010clg400-1",
-    "cora-z7": "xc7z007sclg400-1", "cora-z7-07s": "xc7z007sclg400-1", "cora-z7-10": "xc7z010clg400-1",
+    "cora": "xc7z007sclg400-1", "cora-z7": "xc7z007sclg400-1",
+    "cora-z7-07s": "xc7z007sclg400-1", "cora-z7-10": "xc7z010clg400-1",
     "minized": "xc7z007sclg225-1", "zc702": "xc7z020clg484-1", "zc706": "xc7z045ffg900-2",
     "arty-a7": "xc7a35ticsg324-1L", "arty-a7-35": "xc7a35ticsg324-1L", "arty-a7-100": "xc7a100tcsg324-1",
+    "arty": "xc7a35ticsg324-1L", "arty-35t": "xc7a35ticsg324-1L", "arty-s7": "xc7s50csga324-1",
     "arty-s7-25": "xc7s25csga324-1", "arty-s7-50": "xc7s50csga324-1", "arty-z7-10": "xc7z010clg400-1",
     "arty-z7-20": "xc7z020clg400-1", "cmod-a7-15": "xc7a15tcpg236-1", "cmod-a7-35": "xc7a35tcpg236-1",
     "cmod-s7": "xc7s25csga225-1", "basys3": "xc7a35tcpg236-1", "nexys-a7": "xc7a100tcsg324-1",
@@ -100,6 +111,13 @@ _BOARDS = {
     "genesys2": "xc7k325tffg900-2", "kc705": "xc7k325tffg900-2", "vc707": "xc7vx485tffg1761-2",
     "vc709": "xc7vx690tffg1761-2", "kcu105": "xcku040-ffva1156-2-e",
     "kv260": "xck26-sfvc784-2LV-c", "kr260": "xck26-sfvc784-2LV-c", "kd240": "xck24-ubva530-2LV-c",
+    "nexys4": "xc7a100tcsg324-1", "nexys4-ddr": "xc7a100tcsg324-1", "eclypse-z7": "xc7z020clg484-1",
+    "blackboard": "xc7z007sclg400-1", "urbana": "xc7s50csga324-1", "boolean": "xc7s50csga324-1",
+    "red-pitaya": "xc7z010clg400-1", "ebaz4205": "xc7z010clg400-1", "kcu1500": "xcku115-flvb2104-2-e",
+    "aup-zu3": "xczu3eg-sfvc784-2-e", "pynq-zu": "xczu5eg-sfvc784-1-e", "zuboard": "xczu1cg-sbva484-1-e",
+    "zuboard-1cg": "xczu1cg-sbva484-1-e", "te0802": "xczu2cg-sbva484-1-e", "axau15": "xcau15p-ffvb676-2-i",
+    "genesys-zu-3eg": "xczu3eg-sfvc784-1-e", "genesys-zu-5ev": "xczu5ev-sfvc784-1-e",
+    "zcu208": "xczu48dr-fsvg1517-2-e", "zcu216": "xczu49dr-ffvf1760-2-e", "rfsoc2x2": "xczu28dr-ffvg1517-2-e",
     "ultra96": "xczu3eg-sbva484-1-e", "ultra96-v1": "xczu3eg-sbva484-1-e", "ultra96-v2": "xczu3eg-sbva484-1-i",
     "zcu102": "xczu9eg-ffvb1156-2-e", "zcu104": "xczu7ev-ffvc1156-2-e", "zcu106": "xczu7ev-ffvc1156-2-e",
     "zcu111": "xczu28dr-ffvg1517-2-e", "rfsoc4x2": "xczu48dr-ffvg1517-2-e", "vcu118": "xcvu9p-flga2104-2L-e",
@@ -107,7 +125,6 @@ _BOARDS = {
     "alveo-u200": "xcu200-fsgd2104-2-e", "alveo-u250": "xcu250-figd2104-2L-e", "alveo-u280": "xcu280-fsvh2892-2L-e",
 }  # fmt: skip
 
-_CLOCK_PERIOD_NS = {"xc7": 10.0, "xcu": 5.0, "xcup": 5.0}
 _SUFFIX = re.compile(
     r"(?P<industrial>i)?-?(?P<package>[a-z]{3,4}[0-9]{3,4})?-?(?P<grade>[1-3](?:lv|l)?(?:-?[ceimq])?)?", re.ASCII
 )
@@ -118,14 +135,12 @@ class Part:
     """One device in one package and speed grade; resources are those of the whole device.
 
     ``name`` is the name Vivado takes (``xc7z020clg400-1``, ``xczu3eg-sbva484-1-e``), ``device`` the die (``xc7z020``),
-    ``family`` the generation (``xc7``: 7 series, ``xcu``: UltraScale, ``xcup``: UltraScale+), ``yosys_family`` what
-    ``synth_xilinx -family`` takes. ``bram18`` counts 18 Kb block RAMs, ``uram`` 288 Kb UltraRAMs; the period is in ns.
+    ``family`` the generation. ``bram18`` counts 18 Kb block RAMs, ``uram`` 288 Kb UltraRAMs; the period is in ns.
     """
 
     name: str
     device: str
-    family: str
-    yosys_family: str
+    family: Family
     lut: int
     ff: int
     bram18: int
@@ -134,7 +149,16 @@ class Part:
     package: str
     speed_grade: str
     board: str | None = None
-    default_clock_period_ns: float = 10.0
+
+    @property
+    def default_clock_period_ns(self) -> float:
+        """The clock period that a build takes where none is asked for."""
+        return self.family.default_clock_period_ns
+
+    @property
+    def yosys_family(self) -> str:
+        """What ``synth_xilinx -family`` takes."""
+        return self.family.yosys
 
     @property
     def hyphenated(self) -> str:
@@ -207,19 +231,16 @@ def _part(text: str, asked: str, board: str | None) -> Part:
     known = [d for d in _DEVICES if text.startswith(d)]
     device = max(known, key=len, default=None)
     match = _SUFFIX.fullmatch(text[len(device) :]) if device else None
-    if not device or not match or (match["industrial"] and not device.startswith("xc7")):
-        raise PartError(f"part {_shown(asked)} is not known; nearest: {', '.join(_nearest(asked, text))}")
+    if not device or not match or (match["industrial"] and family_of(device).hyphens):
+        raise PartError(_unknown(asked, text))
     spec = _DEVICES[device]
     package = _package(match["package"], spec, device, asked)
-    family = _family(device)
+    family = family_of(device)
     grade = _grade(match["grade"], family) or spec.grade
     if grade.count("-") < spec.grade.count("-"):
         grade += "-" + spec.grade.rsplit("-", 1)[1]  # UltraScale names end in a temperature range
-    name = f"{device}{match['industrial'] or ''}{package}{grade}" if family == "xc7" else f"{device}-{package}{grade}"
-    return Part(
-        name, device, family, family, spec.lut, spec.ff, 2 * spec.bram36, spec.dsp, spec.uram, package, grade, board,
-        _CLOCK_PERIOD_NS[family],
-    )  # fmt: skip
+    name = f"{device}-{package}{grade}" if family.hyphens else f"{device}{match['industrial'] or ''}{package}{grade}"
+    return Part(name, device, family, spec.lut, spec.ff, 2 * spec.bram36, spec.dsp, spec.uram, package, grade, board)
 
 
 def _package(asked_package: str | None, spec: _Device, device: str, asked: str) -> str:
@@ -235,7 +256,7 @@ def _lead_free(package: str) -> str:
     return re.sub(r"^(f[bfl]|sb)v", r"\1g", package)
 
 
-def _grade(text: str | None, family: str) -> str:
+def _grade(text: str | None, family: Family) -> str:
     """``2l-e`` as Vivado spells it: ``-2L-e``; a 7-series grade ends in an optional letter: ``-1i``, ``-1L``."""
     if not text:
         return ""
@@ -243,20 +264,27 @@ def _grade(text: str | None, family: str) -> str:
     grade = f"-{speed}{low_power.upper()}"
     if not temperature:
         return grade
-    return f"{grade}{temperature}" if family == "xc7" else f"{grade}-{temperature}"
+    return f"{grade}-{temperature}" if family.hyphens else f"{grade}{temperature}"
 
 
-def _family(device: str) -> str:
-    if device.startswith("xc7"):
-        return "xc7"
-    return "xcu" if device in ("xcku040", "xcku060", "xcku115") else "xcup"
+def _unknown(asked: str, text: str) -> str:
+    known_otherwise = what_it_is(asked)
+    if known_otherwise is not None:
+        return f"part {_shown(asked)} is {known_otherwise}"
+    nearest = _nearest(asked, text)
+    if nearest:
+        return f"part {_shown(asked)} is not known; nearest: {', '.join(nearest)}"
+    return (
+        f"part {_shown(asked)} is not known; devices of AMD's 7 series, UltraScale and UltraScale+ are, such as "
+        "xc7z020, and their boards, such as pynq-z2"
+    )
 
 
 def _nearest(asked: str, text: str) -> list[str]:
     names = [*_DEVICES, *_BOARDS]
     tries = [asked.lower(), text, text.split("-")[0]]
     found = [name for entry in tries for name in difflib.get_close_matches(entry[:40], names, n=4, cutoff=0.6)]
-    return list(dict.fromkeys(found))[:5] or ["xc7z020", "xc7a35t", "xczu3eg", "pynq-z2"]
+    return list(dict.fromkeys(found))[:5]
 
 
 def _shown(name: str) -> str:

@@ -17,11 +17,12 @@ from rich.text import Text
 
 from flow.core.errors import FlowError, NotOurs, UsageError
 from flow.core.untrusted import is_folder, opened, refused
+from flow.report.command_line import Version, application
 from flow.report.terminal import SafeConsole, error, protect
 from flow.tool_reports import MAX_BYTES, Folder, Report, read_folder, read_report
 from keras_models.untrusted import one_line
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
@@ -34,6 +35,7 @@ def report(
         tuple[Path, Path] | None, typer.Option(metavar="A B", help="two builds (folder or report.json) to compare")
     ] = None,
     out: Annotated[Path, typer.Option(help="the page --compare writes")] = Path("compare.html"),
+    version: Version = False,
 ) -> None:
     """Read HLS, Vivado and nextpnr reports, and this project's own, into one form; or compare two builds."""
     protect()

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from flow.core.engines import in_order
 from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
 from flow.report.wording import TITLES
@@ -34,7 +35,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.states: dict[str, tuple[str, float, float]] = {}
-        self.told: dict[str, tuple[str, float]] = {}
+        self.reported: dict[str, tuple[str, float]] = {}
         self.guard = threading.Lock()
         self.live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=True)
 
@@ -63,20 +64,20 @@ class Progress:
         now = time.monotonic()
         with self.guard:
             start = self.states[step][1] if step in self.states else now
-            due = now - self.told.get(step, ("", start))[1] >= _TELL_S
+            due = now - self.reported.get(step, ("", start))[1] >= _TELL_S
             if self.console.is_terminal or due:
-                self.told[step] = (what, now)
+                self.reported[step] = (what, now)
         if due and not self.console.is_terminal:
             self.console.print(f"{TITLES.get(step, step)}: {now - start:.0f} s, {what}", markup=False)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))
         with self.guard:
-            states, told = dict(self.states), dict(self.told)
+            states, reported = dict(self.states), dict(self.reported)
         for step, (state, start, last) in states.items():
             end = time.monotonic() if state == "running" else last
             note = "unchanged" if state == "cached" else f"{end - start:.1f} s"
-            what = told[step][0] if state == "running" and step in told else ""
+            what = reported[step][0] if state == "running" and step in reported else ""
             table.add_row(_MARKS[state], TITLES.get(step, step), f"[dim]{note}[/]", Text(what[:_TELL_WIDTH], "dim"))
         return table
 
@@ -96,14 +97,30 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
     for step, reason in report["skipped"].items():
         if step != "keras_score":  # stands beside the design's score
             console.print(f"[dim]skipped {step}: {shown(reason)}[/]")
-    for difference in report["differences"]:
-        console.print(f"[red]{shown(difference)}[/]", highlight=False)
+    _differences(console, report)
     _scores(console, report)
     for line in report["notes"]:
         console.print(Text(f"note: {one_line(line)}", "yellow"), soft_wrap=True)
+    _warnings(console, report)
+    console.print(f"{_verdict(report)}; report in {shown(folder)}/report.html")
+
+
+def brief(console: Console, report: dict[str, Any], folder: str) -> None:
+    """Print what must not be missed, and nothing of a build that went well."""
+    _differences(console, report)
+    _warnings(console, report)
+    if report["status"] != "ok":
+        console.print(f"{_verdict(report)}; report in {shown(folder)}/report.html")
+
+
+def _differences(console: Console, report: dict[str, Any]) -> None:
+    for difference in report["differences"]:
+        console.print(f"[red]{shown(difference)}[/]", highlight=False)
+
+
+def _warnings(console: Console, report: dict[str, Any]) -> None:
     for line in report["warnings"]:
         console.print(Text(f"warning: {one_line(line)}", "bold red"), soft_wrap=True)
-    console.print(f"{_verdict(report)}; report in {shown(folder)}/report.html")
 
 
 def _verdict(report: dict[str, Any]) -> str:
@@ -132,8 +149,8 @@ def _scores(console: Console, report: dict[str, Any]) -> None:
         return
     console.print(f"{score['metric']} of the integer design on {score['rows']} test rows of {score['data']}: "
                   f"[bold]{score['value']:.4f}[/]")  # fmt: skip
-    told = "none, the build started from a design.json" if own is None else f"[bold]{own['value']:.4f}[/]"
-    console.print(f"{score['metric']} of the Keras model on the same rows: {told}")
+    value = "none, the build started from a design.json" if own is None else f"[bold]{own['value']:.4f}[/]"
+    console.print(f"{score['metric']} of the Keras model on the same rows: {value}")
     console.print(f"inputs of both: {_PREPARED[report['preprocessing']]}")
 
 
@@ -160,7 +177,8 @@ def _engines(report: dict[str, Any]) -> Table:
     table.add_column("engine")
     for name in ("vectors", "mismatches", "seconds", "vectors/s"):
         table.add_column(name, justify="right")
-    for name, entry in report["verification"].items():
+    for name in in_order(report["verification"]):
+        entry = report["verification"][name]
         bad = entry["mismatches"]
         rate = entry.get("vectors_per_second")
         table.add_row(name, f"{entry['vectors']:,}", f"[red]{bad:,}[/]" if bad else "[green]0[/]",

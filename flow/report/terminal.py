@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -16,7 +17,10 @@ class SafeConsole(Console):
     """A console on standard output that shows the control characters of what it prints, and obeys none of them."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(file=getattr(sys.stdout, "inner", sys.stdout), highlight=False, **settings)
+        file = getattr(sys.stdout, "inner", sys.stdout)
+        if "ipykernel" in sys.modules:  # a notebook, whose stream says of itself that it is a terminal
+            settings = {"force_terminal": False, **settings}
+        super().__init__(file=file, highlight=False, force_jupyter=False, **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Rich's segments, their text made visible; those that are control codes of Rich's own stay."""
@@ -50,3 +54,13 @@ def protect() -> None:
 def error(message: str) -> None:
     """The one ``error:`` line of a command that failed."""
     print(f"error: {message}", file=sys.stderr)
+
+
+@contextmanager
+def on_stderr(wanted: bool) -> Iterator[None]:
+    """Where ``wanted``, all that is printed goes to stderr: stdout is kept for what a program will read."""
+    if not wanted:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield

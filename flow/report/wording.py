@@ -6,32 +6,30 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from flow.core.engines import ENGINES
+
 DASH = "\u2013"
 MINUS = "\u2212"
 STEPS = 10  # steps of the colour ramp
-TITLES = {
+TITLES = {  # of a build's steps
     "model": "model to integer design",
     "data": "data set",
-    "keras": "Keras against integers",
+    "quantize": "formats for the float model",
     "rtl": "adder graphs and Verilog",
-    "integer": "adder graphs against integers",
-    "hls": "hls4ml project, g++",
-    "icarus": "Icarus, cocotb",
-    "verilator": "Verilator, cocotb and native",
+    **{engine.name: engine.title for engine in ENGINES},
     "proof": "proof of the folded blocks",
     "text": "proof of the Verilog text",
     "netlist proof": "proof of the netlist",
     "synthesis": "Yosys synthesis",
-    "netlist": "netlist, cocotb",
+    "shell_synthesis": "Yosys synthesis of the shell",
+    "route": "place and route",
     "xls_compile": "XLS, DSLX to Verilog",
-    "xls": "XLS Verilog in Icarus, cocotb; DSLX as software",
     "vendor_csim": "AMD HLS, C simulation",
     "vendor_synth": "AMD HLS, synthesis",
     "vendor_cosim": "AMD HLS, co-simulation",
     "vendor_export": "AMD HLS, IP export",
     "vendor_vsynth": "Vivado synthesis",
     "vendor_impl": "Vivado place and route",
-    "vendor_rtl": "Verilog of AMD's HLS in Icarus, cocotb",
 }
 
 

@@ -8,16 +8,18 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from flow.core.engines import DEFAULT
 from flow.core.errors import BuildLocked, FlowError, ReportError, UsageError
-from flow.report.terminal import SafeConsole, error, protect
+from flow.core.packages import missing_packages_told
+from flow.report.command_line import Quiet, Version, application
+from flow.report.terminal import SafeConsole, error, on_stderr, protect
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = application()
 _interrupted = threading.Event()
-_ALL_ENGINES = "integer,hls,icarus,verilator,netlist"
 _DEFAULTS: dict[str, Any] = {
     "part": "xc7z020", "split_key": "split", "target_columns": None, "clock_period_ns": 10.0, "objective": "lut",
     "hidden": "16,32,64,16-16,32-16,32-32,64-32", "bit_sets": "default", "beta": None, "lut_budget": None,
@@ -38,7 +40,8 @@ def main(
         float | None, typer.Option(min=0.01, help="Start no more trials after so many minutes; those running end.")
     ] = None,
     objective: Annotated[
-        str | None, typer.Option(help="Cost beside the score: lut, latency (ns) or energy (estimate); default lut.")
+        Literal["lut", "latency", "energy"] | None,
+        typer.Option(help="Cost beside the score: lut, latency (ns) or energy (estimate); default lut."),
     ] = None,
     hidden: Annotated[
         str | None, typer.Option(help=f"Hidden layers to choose from; default {_DEFAULTS['hidden']}.")
@@ -70,9 +73,9 @@ def main(
     engines: Annotated[
         str, typer.Option(help="Engines every trial is compared in, beside Keras; synthesis always runs.")
     ] = "integer",
-    front_engines: Annotated[
-        str, typer.Option(help="Engines the final front is verified with, or none.")
-    ] = _ALL_ENGINES,
+    front_engines: Annotated[str, typer.Option(help="Engines the final front is verified with, or none.")] = ",".join(
+        DEFAULT
+    ),
     workers: Annotated[
         int, typer.Option(min=1, help="Local processes, or jobs of a batch system; each runs one trial at a time.")
     ] = 2,
@@ -82,13 +85,16 @@ def main(
     cache: Annotated[
         Path | None, typer.Option(help="Folder of trained models and builds to share; default OUT/cache.")
     ] = None,
+    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print front.json and nothing else.")] = False,
+    version: Version = False,
 ) -> None:
     """Search for the Pareto front of score against cost: every trial trains a model and builds its hardware.
 
     OUT/NAME gets trials.csv, front.csv, front.json and front.html; the same command, or just the name, goes on after a
     kill. The score that is searched for is that of the validation rows; the test rows' is reported beside it.
 
-    Exit status: 0 when all went well, 1 for an error you can mend, 2 for wrong usage, 3 for a mismatch of engines, 130
+    Exit status: 0 when all went well, 1 for an error you can fix, 2 for wrong usage, 3 for a mismatch of engines, 130
     when interrupted.
     """
     given = {
@@ -98,12 +104,16 @@ def main(
         "initiation_interval": initiation_interval, "epochs": epochs, "seed": seed,
     }  # fmt: skip
     run = {"trials": trials, "timeout_minutes": timeout_minutes, "engines": engines, "front_engines": front_engines,
-           "workers": workers, "scheduler": scheduler, "cache": cache or out / "cache"}  # fmt: skip
+           "workers": workers, "scheduler": scheduler, "cache": cache or out / "cache",
+           "quiet": quiet or as_json}  # fmt: skip
     protect()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        status = _sweep(name, out, given, run)
+        with on_stderr(as_json), missing_packages_told():
+            status = _sweep(name, out, given, run)
+        if as_json:
+            print((out / name / "front.json").read_text(), end="")
     except BuildLocked:
         error(f"sweep {name} in {out} is running already; wait for it or choose another --name")
         status = 1
@@ -173,7 +183,7 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     from flow.sweep.tables import write_tables
     from flow.sweep.view import View, front_table
 
-    console = SafeConsole()
+    console = SafeConsole(quiet=run["quiet"])
     study = Study(folder, settings)
     with refused(ReportError, f"{folder}: its trials cannot be read", "remove the folder or choose another --name"):
         write_tables(folder, study)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flow.build.state import ENGINES, OPTIONAL_ENGINES
+from flow.core import engines
 from flow.core.errors import ConfigError, DataError, UsageError
 from flow.core.untrusted import refused
 from flow.parts import catalog
@@ -107,12 +107,8 @@ def _data(name: str, split_key: str, target_columns: str | None) -> tuple[str, s
     return name if known else str(Path(name).resolve()), total.hexdigest(), dataset.task
 
 
-def check_engines(*lists: str) -> None:
+def check_engines(trials: str, front: str) -> None:
     """Raise UsageError for engines that do not exist; ``none`` is for the front alone."""
-    known = ENGINES + OPTIONAL_ENGINES
-    for option, text in zip(("--engines", "--front-engines"), lists, strict=True):
-        names = [part.strip() for part in text.split(",") if part.strip()]
-        if option == "--front-engines" and names == ["none"]:
-            continue
-        if not names or any(name not in known for name in names):
-            raise UsageError(f"{option} {text}: choose from {', '.join(known)}")
+    engines.chosen(trials)
+    if front.strip() != "none":
+        engines.chosen(front, "--front-engines")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
-from flow.build.state import ARCHITECTURES
+from flow.build.architecture import ARCHITECTURES
 from flow.core.errors import UsageError
 
 OBJECTIVES = {

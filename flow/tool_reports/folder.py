@@ -76,8 +76,8 @@ def read_folder(folder: Path) -> Folder:
         raise ReportError(next(iter(errors.values()), f"{folder}: no report found in it or below"))
     own = reports.get("report.json")
     if own is not None and own.kind == "flow_build" and (folder / UNFINISHED).is_file():
-        told = f"of an earlier build; a later one did not finish, see {UNFINISHED}"
-        reports["report.json"] = replace(own, details={**own.details, "report": told})
+        caution = f"of an earlier build; a later one did not finish, see {UNFINISHED}"
+        reports["report.json"] = replace(own, details={**own.details, "report": caution})
     merged, ambiguous = _merge(reports)
     return Folder(reports, errors, merged, ambiguous)
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import cocotb_tools.config as config
 import find_libpython
 
-import sim
 from flow.core.errors import ToolFailed, ToolNotFound
 from flow.core.untrusted import parse_xml, read_text, refused
 
+# By its place, not by import: the folder a user works in may hold a `sim` too, which Python would find first.
+BENCHES = Path(__file__).resolve().parents[2] / "sim"
 MODULE = "sim.bench"
 RESULTS = "results.xml"
 _MAX_RESULTS = 1 << 24
@@ -39,8 +40,7 @@ def environment(top: str, work: Path) -> dict[str, str]:
             "this Python has no shared library (libpython), which cocotb needs; install one (Debian: python3-dev) or"
             " use a Python built with --enable-shared"
         )
-    ours = Path(sim.__file__).resolve().parents[1]
-    paths = [str(ours), *(p for p in sys.path if p)]
+    paths = [str(BENCHES.parent), *(p for p in sys.path if p)]
     return {
         "COCOTB_RESULTS_FILE": str(work / RESULTS),
         "COCOTB_TEST_MODULES": MODULE,

@@ -102,4 +102,4 @@ def _constraints(pins: Pins, clock_period_ns: float) -> str:
 
 
 def _pins(part: Part) -> Pins | None:
-    return _PINS.get(f"{part.device}{part.package}") if part.family == "xc7" else None
+    return _PINS.get(f"{part.device}{part.package}")

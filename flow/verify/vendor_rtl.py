@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from flow.bench.description import Bench, Element
+from flow.core.compare import EngineResult, output_names
 from flow.core.design import Design
 from flow.core.errors import DesignError, ReportError
 from flow.core.fixed import MAX_BITS, Fixed, Ints, bits_for
@@ -29,11 +30,11 @@ _DATAFLOW_SLACK = 16  # vectors inside a dataflow region beyond latency / interv
 
 def run_rtl(
     design: Design, inputs: Ints, expected: Ints, report: Path, rtl: Path, top: str, work: Path, engine: str = "icarus"
-) -> simulate.EngineResult:
+) -> EngineResult:
     """Simulate the RTL in ``rtl`` with the ports that ``report`` (csynth.xml) lists, in an emptied ``work``.
 
     Latency and interval are judged where the report states them for one pipeline with parallel ports; those of dataflow
-    and streams are estimates, so only what was seen is told. Raises DesignError for ports or formats that cannot be
+    and streams are estimates, so what was seen is only reported. Raises DesignError for ports or formats that cannot be
     simulated.
     """
     if not report.is_file():
@@ -45,7 +46,7 @@ def run_rtl(
     outs, y = _tensor(design.output_formats, expected, "output")
     if design.head == "argmax":
         index = Fixed(False, max(bits_for(0, len(design.output_formats) - 1)[1], 1), 0)
-        outs, y = (Element.of(index, "class index"),), expected
+        outs, y = (Element.of(index, *output_names(design)),), expected
     exact, timing = _timing(stated, is_stream(ports))
     # Vivado HLS puts a stream's elements side by side, Vitis HLS (from 2020.2) each into bytes of its own.
     text = wrapper(ports, top, ins, outs, timing, packed=_version(stated) < (2020, 2))

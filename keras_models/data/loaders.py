@@ -97,7 +97,7 @@ class Dataset:
         if (self.name in DECLARATIONS and not self.declaration.ordered) or self.name in BUNDLED:
             raise DataError(f"data set {self.name!r}: its rows do not follow each other in time; leave out --window")
         own = np.flatnonzero(self.split == PARTS.index(name))
-        return self.X[np.maximum(own[:, None] - np.arange(rows)[::-1], 0)]
+        return np.asarray(self.X[np.maximum(own[:, None] - np.arange(rows)[::-1], 0)])
 
 
 def find(name: str) -> Path:

@@ -104,13 +104,14 @@ class Preprocessing:
         """Standardised float32 targets (rows, targets); of labels the int32 class indices, -1 for others."""
         if not self.target_mean:
             return class_indices(y, self.classes)
-        return ((np.asarray(y, np.float64) - self.target_mean) / np.asarray(self.target_std)).astype(np.float32)
+        scaled = (np.asarray(y, np.float64) - self.target_mean) / np.asarray(self.target_std)
+        return np.asarray(scaled, np.float32)
 
     def restore_targets(self, y: np.ndarray) -> np.ndarray:
         """Targets in their own units from standardised model outputs."""
         if not self.target_mean:
             return np.asarray(y)
-        return np.asarray(y, np.float64) * np.asarray(self.target_std) + np.asarray(self.target_mean)
+        return np.asarray(np.asarray(y, np.float64) * np.asarray(self.target_std) + np.asarray(self.target_mean))
 
     def labels(self, indices: np.ndarray) -> np.ndarray:
         """The data set's labels of class indices, such as the argmax of a model's outputs."""

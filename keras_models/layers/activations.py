@@ -10,10 +10,10 @@ import numpy as np
 from keras import ops
 
 from keras_models.layers.base import SignalLayer
-from keras_models.layers.cost import LUT_PER_ACTIVATION_BIT
+from keras_models.layers.counts import LUT_PER_ACTIVATION_BIT
 from keras_models.layers.dense import DEFAULTS
-from keras_models.quantize.precision import BitLadder
-from keras_models.quantize.quantizers import ActivationQuantizer
+from keras_models.quantizers.learned import ActivationQuantizer
+from keras_models.quantizers.precision import BitLadder
 
 Tensor = Any
 

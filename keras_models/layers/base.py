@@ -8,12 +8,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_models.quantize.precision import BitLadder
-from keras_models.quantize.quantizers import MAX_RANGE
+from keras_models.layers.inactive import INACTIVE
+from keras_models.quantizers.learned import MAX_RANGE
+from keras_models.quantizers.precision import BitLadder
 
 Tensor = Any
 # Layers that hand every feature on unchanged at inference; the search for the feeding quantizer walks through them.
-PASS_THROUGH = ("Dropout", "Identity", "Flatten", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
+PASS_THROUGH = INACTIVE | {"Flatten"}
 
 
 class Interval(keras.constraints.Constraint):

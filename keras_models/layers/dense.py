@@ -11,10 +11,11 @@ from keras import ops
 
 from keras_models.layers import qkeras_bridge
 from keras_models.layers.base import PrecisionLayer
-from keras_models.layers.cost import LUT_PER_ACTIVATION_BIT, adder_cost
-from keras_models.quantize.exact import kept, round_half_up, to_numpy, with_gradient
-from keras_models.quantize.precision import TERNARY, BitLadder
-from keras_models.quantize.quantizers import ActivationQuantizer, WeightQuantizer
+from keras_models.layers.cost import adder_cost
+from keras_models.layers.counts import LUT_PER_ACTIVATION_BIT
+from keras_models.quantizers.exact import kept, round_half_up, round_half_up_numpy, to_numpy, with_gradient
+from keras_models.quantizers.learned import ActivationQuantizer, WeightQuantizer
+from keras_models.quantizers.precision import TERNARY, BitLadder
 
 Tensor = Any
 
@@ -33,7 +34,7 @@ EXACT_FLOAT_BITS = 25  # sign and the 24 bits of a float32 significand
 class NMPDense(PrecisionLayer):
     """Dense layer with one learned weight width, range and activation width per neuron (column of the kernel).
 
-    The forward pass is always the discrete one; see `quantizers` for formats and gradients. With
+    The forward pass is always the discrete one; see `quantizers.learned` for formats and gradients. With
     ``activation="relu"`` the output is clipped to [0, 2^e_j] and quantized at the neuron's width; with None the output
     is the exact accumulator. The bias is an integer times 2^-bias_frac: bits below the accumulator's step are constants
     that cost no logic.
@@ -230,7 +231,7 @@ class NMPDense(PrecisionLayer):
         """
         weights, frac, bits = self._integer_kernel()
         bias, bias_frac = self._integer_bias()
-        dense = {
+        dense: dict[str, Any] = {
             "kind": "dense", "weights": weights, "weight_frac": frac, "weight_bits": bits,
             "bias": bias, "bias_frac": bias_frac,
         }  # fmt: skip
@@ -241,7 +242,8 @@ class NMPDense(PrecisionLayer):
 
     def _integer_kernel(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if self.learned:
-            return self.kernel_quantizer_internal.integers(self.kernel)
+            integers: tuple[np.ndarray, np.ndarray, np.ndarray] = self.kernel_quantizer_internal.integers(self.kernel)
+            return integers
         values = to_numpy(self.kernel_quantizer_internal(ops.convert_to_tensor(self.kernel)))
         mantissa, frac = qkeras_bridge.integers(values, f"{self.name}: kernel")
         return mantissa, frac, np.full(self.units, qkeras_bridge.width_label(self.kernel_quantizer_internal))
@@ -252,7 +254,7 @@ class NMPDense(PrecisionLayer):
             return np.zeros(self.units, np.int64), frac
         if self.bias_quantizer_internal is not None:
             return qkeras_bridge.integers(to_numpy(self._quantized_bias()), f"{self.name}: bias")
-        rounded = np.floor(np.ldexp(to_numpy(self.bias).astype(np.float64), self.bias_frac) + 0.5)
+        rounded = round_half_up_numpy(np.ldexp(to_numpy(self.bias).astype(np.float64), self.bias_frac))
         return np.clip(rounded, -MAX_BIAS, MAX_BIAS).astype(np.int64), frac
 
     def _accumulator_bits(self, dense: dict[str, Any]) -> np.ndarray | None:
@@ -265,7 +267,7 @@ class NMPDense(PrecisionLayer):
         grid = np.maximum(finest + dense["weight_frac"], dense["bias_frac"])
         total = np.ldexp(terms.sum(axis=0), grid - finest - dense["weight_frac"])
         total += np.ldexp(np.abs(dense["bias"]).astype(np.float64), grid - dense["bias_frac"])
-        return (np.ceil(np.log2(np.maximum(total, 1.0) + 1.0)) + 1).astype(np.int64)
+        return np.asarray(np.ceil(np.log2(np.maximum(total, 1.0) + 1.0)) + 1, np.int64)
 
     def float32_exact(self) -> bool | None:
         """Whether every accumulator fits float32 exactly; None when the input formats are unknown."""

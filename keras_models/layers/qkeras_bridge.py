@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_models.quantize.precision import TERNARY
+from keras_models.quantizers.precision import TERNARY
 
 MAX_FRAC = 24
 

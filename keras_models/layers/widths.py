@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_models.layers.export import precision_layers
-from keras_models.quantize.exact import to_numpy
-from keras_models.quantize.quantizers import ActivationQuantizer, WeightQuantizer
+from keras_models.quantizers.exact import to_numpy
+from keras_models.quantizers.learned import ActivationQuantizer, WeightQuantizer
 
 if TYPE_CHECKING:
     import keras

@@ -1,6 +1,6 @@
 """Compiled training: one call per epoch, data and optimizer state on the device, on JAX or TensorFlow.
 
-`make_engine` gives the engine of the running Keras backend. Both take the same steps from the same seeds: the order of
+`make_loop` gives the loop of the running Keras backend. Both take the same steps from the same seeds: the order of
 rows comes from NumPy, the update rules from `optimizer_step`.
 """
 
@@ -19,7 +19,7 @@ from keras import ops
 from keras_models.layers.base import Interval
 from keras_models.layers.export import precision_layers
 from keras_models.loop.packing import Packing
-from keras_models.quantize.exact import to_numpy, whole_program
+from keras_models.quantizers.exact import to_numpy, whole_program
 
 Tensor = Any
 PREDICT_ROWS = 8192
@@ -68,13 +68,21 @@ def optimizer_step(
 
 
 def task_loss(task: str, targets: Tensor, outputs: Tensor) -> Tensor:
-    """Mean squared error, or cross-entropy of logits with integer classes."""
+    """Mean squared error, or cross-entropy of logits with integer classes (rows,) or shares of classes (rows, outputs).
+
+    A single output is the logit of the second of two classes.
+    """
     if task == "regression":
         return ops.mean(ops.square(outputs - targets))
+    if len(targets.shape) == 2:
+        crossentropy = (
+            keras.losses.categorical_crossentropy if outputs.shape[1] > 1 else keras.losses.binary_crossentropy
+        )
+        return ops.mean(crossentropy(targets, outputs, from_logits=True))
     return ops.mean(keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True))
 
 
-class Engine:
+class Loop:
     """Trains ``model`` in place on (X, y); rows beyond full batches are left out of an epoch (others each time).
 
     An epoch is one compiled function of the values of variables. Subclasses say how to compile and differentiate.
@@ -136,7 +144,7 @@ class Engine:
 
     @contextmanager
     def _uncharged(self) -> Iterator[None]:
-        """The model's calls leave their cost out of its losses: the engine takes it from `_cost`."""
+        """The model's calls leave their cost out of its losses: the loop takes it from `_cost`."""
         layers = precision_layers(self.model)
         before = [layer.charged for layer in layers]
         for layer in layers:
@@ -237,7 +245,7 @@ def _tensors(values: Iterable[Any]) -> tuple[Tensor, ...]:
     return tuple(ops.convert_to_tensor(value) for value in values)
 
 
-class JaxEngine(Engine):
+class JaxLoop(Loop):
     """Compiled by ``jax.jit``."""
 
     def _compile(self, charged: bool) -> Callable[..., Any]:
@@ -260,7 +268,7 @@ class JaxEngine(Engine):
         return jax.value_and_grad(function, has_aux=True)(values, *rest)
 
 
-class TensorFlowEngine(Engine):
+class TensorFlowLoop(Loop):
     """Compiled by XLA as a ``tf.function``, which assigns the variables: outside it takes 40 us each."""
 
     def _compile(self, charged: bool) -> Callable[..., Any]:
@@ -270,7 +278,8 @@ class TensorFlowEngine(Engine):
             with whole_program():
                 return self._update(partial(self._epoch, charged), *state)
 
-        return tf.function(update, jit_compile=True)
+        compiled: Callable[..., Any] = tf.function(update, jit_compile=True)
+        return compiled
 
     def _compile_forward(self) -> Callable[[np.ndarray], Any]:
         import tensorflow as tf
@@ -289,10 +298,10 @@ class TensorFlowEngine(Engine):
         return found, tape.gradient(found[0], values, unconnected_gradients="zero")
 
 
-def make_engine(*args: Any, **kwargs: Any) -> Engine:
-    """The engine of the running Keras backend; raises ValueError for one that is not supported."""
-    engines = {"jax": JaxEngine, "tensorflow": TensorFlowEngine}
+def make_loop(*args: Any, **kwargs: Any) -> Loop:
+    """The loop of the running Keras backend; raises ValueError for one that is not supported."""
+    loops = {"jax": JaxLoop, "tensorflow": TensorFlowLoop}
     backend = keras.backend.backend()
-    if backend not in engines:
-        raise ValueError(f"training runs on the Keras backends {' and '.join(engines)}, not on {backend!r}")
-    return engines[backend](*args, **kwargs)
+    if backend not in loops:
+        raise ValueError(f"training runs on the Keras backends {' and '.join(loops)}, not on {backend!r}")
+    return loops[backend](*args, **kwargs)

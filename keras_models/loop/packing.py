@@ -42,10 +42,10 @@ class Packing:
             start += self.sizes[i]
         return values
 
-    def spread(self, scalars: Sequence[float]) -> list[np.ndarray]:
+    def spread(self, scalars: Sequence[float]) -> list[np.float32 | np.ndarray]:
         """One number per variable in the packed form (float32), for products with packed tensors."""
         joined = np.repeat([scalars[i] for i in self.small], [self.sizes[i] for i in self.small])
-        return [np.float32(value) for value in [*(scalars[i] for i in self.large), *([joined] if self.small else [])]]
+        return [*(np.float32(scalars[i]) for i in self.large), *([joined.astype(np.float32)] if self.small else [])]
 
     def zeros(self) -> list[np.ndarray]:
         """Zeros in the packed form."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_models.loop.compiled import Engine, task_loss
-from keras_models.quantize.exact import to_numpy
+from keras_models.loop.compiled import Loop, task_loss
+from keras_models.quantizers.exact import to_numpy
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +23,7 @@ class Stage:
     """A model in training: ``settings`` are the method's own, ``epochs`` those of the training that follows."""
 
     model: keras.Model
-    engine: Engine
+    loop: Loop
     parts: Mapping[str, Part]
     task: str
     epochs: int
@@ -34,11 +34,11 @@ class Stage:
     def train(self, epochs: int, rate: float = 1.0) -> None:
         """So many epochs at ``rate`` times the learning rate, without a hardware cost."""
         for _ in range(epochs):
-            self.engine.epoch(rate * self.learning_rate, 0.0)
+            self.loop.epoch(rate * self.learning_rate, 0.0)
 
     def score(self) -> float:
         """Accuracy, or mean squared error, on the validation part."""
-        outputs, targets = self.engine.predict(self.parts["val"][0]), self.parts["val"][1]
+        outputs, targets = self.loop.predict(self.parts["val"][0]), self.parts["val"][1]
         if self.task == "classification":
             return float((outputs.argmax(axis=1) == targets).mean())
         return float(np.mean(np.square(outputs.astype(np.float64) - targets)))
@@ -51,7 +51,7 @@ class Stage:
     def loss(self) -> float:
         """The task's loss on the calibration rows."""
         X, y = self.calibration()
-        return float(to_numpy(task_loss(self.task, y, self.engine.predict(X))))
+        return float(to_numpy(task_loss(self.task, y, self.loop.predict(X))))
 
     def weights(self) -> list[np.ndarray]:
         """A copy of all weights."""

@@ -14,27 +14,26 @@ import numpy as np
 
 from keras_models.layers.activations import NMPInputQuantizer
 from keras_models.loop.stage import Stage
+from keras_models.methods import mlp
 from keras_models.methods.codebook import MAX_WIDTH, AdaptiveCodebookDense, ThresholdActivation
 
 WIDTHS = tuple(range(2, MAX_WIDTH + 1))
 ACTIVATION_BITS = 4
 
 
-def build(
-    inputs: int, hidden: tuple[int, ...], outputs: int, calibration: np.ndarray, initializers: list[Any]
-) -> keras.Model:
+def build(inputs: int, hidden: tuple[int, ...], outputs: int, calibration: np.ndarray, seed: int = 0) -> keras.Model:
     """An MLP of adaptive codebook layers and threshold activations."""
     layers: list[keras.layers.Layer] = [
-        keras.layers.Input((inputs,), name="features"),
-        NMPInputQuantizer(input_bits=(8,), name="quantize_inputs"),
+        mlp.features(inputs),
+        NMPInputQuantizer(input_bits=(8,), name=mlp.QUANTIZER),
     ]
-    for number, (units, start) in enumerate(zip([*hidden, outputs], initializers, strict=True)):
-        last = number == len(hidden)
-        name = "output" if last else f"dense_{number}"
-        layers.append(AdaptiveCodebookDense(units, kernel_initializer=start, name=name))
-        layers.extend([] if last else [ThresholdActivation(ACTIVATION_BITS, name=f"levels_{number}")])
+    for place in mlp.places(hidden, outputs):
+        start = mlp.initializer(seed, place)
+        layers.append(AdaptiveCodebookDense(place.units, kernel_initializer=start, name=place.name))
+        if not place.is_last:
+            layers.append(ThresholdActivation(ACTIVATION_BITS, name=f"levels_{place.number}"))
     model = keras.Sequential(layers, name="adq_mlp")
-    model.get_layer("quantize_inputs").adapt(calibration)
+    model.get_layer(mlp.QUANTIZER).adapt(calibration)
     return model
 
 
@@ -45,7 +44,7 @@ def codebook_layers(model: keras.Model) -> list[AdaptiveCodebookDense]:
 
 def sensitivities(stage: Stage) -> np.ndarray:
     """(layers, widths) losses with one layer quantized at one width and the others float."""
-    losses = []
+    losses: list[list[float]] = []
     for layer in codebook_layers(stage.model):
         losses.append([])
         for width in WIDTHS:

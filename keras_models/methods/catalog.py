@@ -10,13 +10,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_models.layers.cost import luts_of_export
+from keras_models.layers.counts import luts_of_export
 from keras_models.layers.export import export_integer
 from keras_models.loop.stage import Stage
-from keras_models.methods import adq, cmpq, layerwise, releq, sigmaquant
+from keras_models.methods import adq, cmpq, layerwise, mlp, releq, sigmaquant
 from keras_models.methods.models import bit_statistics, build_mlp
-from keras_models.quantize.exact import to_numpy
-from keras_models.quantize.precision import TERNARY
+from keras_models.quantizers.exact import to_numpy
+from keras_models.quantizers.precision import TERNARY
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,16 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Method:
-    """``build`` makes the model; ``describe`` gives estimated LUTs (or None) and statistics of widths and size.
+    """How a method makes and judges a model.
+
+    ``build`` makes it of a `ModelSpec`, or of the model's own kind of one; ``describe`` returns estimated LUTs (or
+    None) and statistics of widths and size.
 
     ``search`` runs before the training all methods share, ``finish`` after it, on the best model; both return what they
     found, for the report. ``obstacle`` is why the models cannot become hardware.
     """
 
-    build: Callable[[ModelSpec], keras.Model]
+    build: Callable[[Any], keras.Model]
     describe: Callable[[keras.Model], tuple[float | None, dict[str, Any]]]
     learns_bits: bool = False
     search: Callable[[Stage], dict[str, Any]] = lambda stage: {}
@@ -71,7 +74,7 @@ def _build_nmp(spec: ModelSpec) -> keras.Model:
     sizes = (spec.inputs, spec.hidden, spec.outputs)
     model = build_mlp(*sizes, spec.mode, spec.seed, dense=spec.dense, weights_only=spec.weights_only)
     if not spec.weights_only:
-        model.get_layer("quantize_inputs").adapt(spec.calibration)
+        model.get_layer(mlp.QUANTIZER).adapt(spec.calibration)
     return model
 
 
@@ -97,20 +100,15 @@ def _stored_bytes(description: list[dict[str, Any]]) -> int:
 _FORMATS = {"dense": ("weight_bits", "weight_frac"), "quantizer": ("bits", "frac")}
 
 
-def _initializer(spec: ModelSpec, number: int) -> keras.initializers.Initializer:
-    return keras.initializers.HeNormal(seed=1000 * spec.seed + number)
-
-
 def _build_float(spec: ModelSpec) -> keras.Model:
-    layers: list[keras.layers.Layer] = [keras.layers.Input((spec.inputs,), name="features")]
-    for number, units in enumerate([*spec.hidden, spec.outputs]):
-        last = number == len(spec.hidden)
+    layers: list[keras.layers.Layer] = [mlp.features(spec.inputs)]
+    for place in mlp.places(spec.hidden, spec.outputs):
         layers.append(
             keras.layers.Dense(
-                units,
-                activation=None if last else "relu",
-                name="output" if last else f"dense_{number}",
-                kernel_initializer=_initializer(spec, number),
+                place.units,
+                activation=None if place.is_last else "relu",
+                name=place.name,
+                kernel_initializer=mlp.initializer(spec.seed, place),
             )
         )
     return keras.Sequential(layers, name="float_mlp")
@@ -145,25 +143,24 @@ def _build_uniform(spec: ModelSpec) -> keras.Model:
     uniform_quantizers(spec.bits)
     import qkeras
 
-    layers: list[keras.layers.Layer] = [keras.layers.Input((spec.inputs,), name="features")]
+    layers: list[keras.layers.Layer] = [mlp.features(spec.inputs)]
     if not spec.weights_only:
-        layers.append(qkeras.QActivation(qkeras.quantized_bits(8, 3, 1, alpha=1), name="quantize_inputs"))
-    for number, units in enumerate([*spec.hidden, spec.outputs]):
-        last = number == len(spec.hidden)
+        layers.append(qkeras.QActivation(qkeras.quantized_bits(8, 3, 1, alpha=1), name=mlp.QUANTIZER))
+    for place in mlp.places(spec.hidden, spec.outputs):
         weights, activation = uniform_quantizers(spec.bits)
         layers.append(
             qkeras.QDense(
-                units,
+                place.units,
                 kernel_quantizer=weights,
                 bias_quantizer=qkeras.quantized_bits(16, 7, 1, alpha=1),
-                name="output" if last else f"dense_{number}",
-                kernel_initializer=_initializer(spec, number),
+                name=place.name,
+                kernel_initializer=mlp.initializer(spec.seed, place),
             )
         )
-        if not last and spec.weights_only:
-            layers.append(keras.layers.ReLU(name=f"relu_{number}"))
-        elif not last:
-            layers.append(qkeras.QActivation(activation, name=f"relu_{number}"))
+        if not place.is_last and spec.weights_only:
+            layers.append(keras.layers.ReLU(name=place.relu))
+        elif not place.is_last:
+            layers.append(qkeras.QActivation(activation, name=place.relu))
     return keras.Sequential(layers, name="uniform_mlp")
 
 
@@ -210,16 +207,12 @@ def _tied(**dense: Any) -> Callable[[ModelSpec], keras.Model]:
     )
 
 
-def _initializers(spec: ModelSpec) -> list[keras.initializers.Initializer]:
-    return [_initializer(spec, number) for number in range(len(spec.hidden) + 1)]
-
-
 def _build_adq(spec: ModelSpec) -> keras.Model:
-    return adq.build(spec.inputs, spec.hidden, spec.outputs, spec.calibration, _initializers(spec))
+    return adq.build(spec.inputs, spec.hidden, spec.outputs, spec.calibration, spec.seed)
 
 
 def _build_cmpq(spec: ModelSpec) -> keras.Model:
-    return cmpq.build(spec.inputs, spec.hidden, spec.outputs, _initializers(spec))
+    return cmpq.build(spec.inputs, spec.hidden, spec.outputs, spec.seed)
 
 
 _CODEBOOK = "its weights are codebook entries of free values, which have no integer form"

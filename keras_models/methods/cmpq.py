@@ -14,25 +14,22 @@ import keras
 import numpy as np
 
 from keras_models.loop.stage import Stage
+from keras_models.methods import mlp
 from keras_models.methods.codebook import ChannelCodebookDense
 from keras_models.methods.kmeans import kmeans
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 SPREAD = 0.1  # share of channels one bit above and as many one bit below the others
 OUTLIERS = 0.005  # share of the weights kept float, half of either kind
 MIN_BITS, MAX_BITS = 1, 8
 
 
-def build(inputs: int, hidden: tuple[int, ...], outputs: int, initializers: list[Any]) -> keras.Model:
+def build(inputs: int, hidden: tuple[int, ...], outputs: int, seed: int = 0) -> keras.Model:
     """A float MLP of layers that can be quantized channel by channel."""
-    layers: list[keras.layers.Layer] = [keras.layers.Input((inputs,), name="features")]
-    for number, (units, start) in enumerate(zip([*hidden, outputs], initializers, strict=True)):
-        last = number == len(hidden)
-        layers.append(
-            ChannelCodebookDense(
-                units, None if last else "relu", kernel_initializer=start, name="output" if last else f"dense_{number}"
-            )
-        )
+    layers: list[keras.layers.Layer] = [mlp.features(inputs)]
+    for place in mlp.places(hidden, outputs):
+        start, activation = mlp.initializer(seed, place), None if place.is_last else "relu"
+        layers.append(ChannelCodebookDense(place.units, activation, kernel_initializer=start, name=place.name))
     return keras.Sequential(layers, name="cmpq_mlp")
 
 

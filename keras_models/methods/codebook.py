@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_models.quantize.exact import only_gradient
+from keras_models.quantizers.exact import only_gradient
 
 Tensor = Any
 MAX_WIDTH = 5

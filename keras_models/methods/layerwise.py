@@ -15,6 +15,7 @@ from keras import ops
 
 from keras_models.layers.dense import NMPDense
 from keras_models.loop.stage import Stage
+from keras_models.methods import mlp
 from keras_models.methods.models import build_mlp
 
 ROLES = ("weight_strength", "weight_log2_range", "activation_strength", "activation_log2_range")
@@ -36,7 +37,7 @@ def build_tied(
 ) -> keras.Model:
     """An MLP whose layers each have one weight width, one activation width and one range of either; 8-bit inputs."""
     model = build_mlp(inputs, hidden, outputs, seed=seed, dense=dense, quantize_inputs={"input_bits": (8,)})
-    model.get_layer("quantize_inputs").adapt(calibration)
+    model.get_layer(mlp.QUANTIZER).adapt(calibration)
     for layer in dense_layers(model):
         for variable in layer.trainable_variables:
             if variable.name in ROLES:

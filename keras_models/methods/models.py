@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_models.layers.activations import NMPInputQuantizer
 from keras_models.layers.dense import NMPDense
+from keras_models.methods import mlp
 
 
 def build_mlp(
@@ -29,23 +30,22 @@ def build_mlp(
     ``dense`` and ``quantize_inputs`` are further arguments of the layers. Kernel initializers are seeded by ``seed``.
     With ``weights_only`` inputs and activations stay float, which is no hardware, as in the method's published mode.
     """
-    layers: list[keras.layers.Layer] = [keras.layers.Input((inputs,), name="features")]
+    layers: list[keras.layers.Layer] = [mlp.features(inputs)]
     if not weights_only:
-        layers.append(NMPInputQuantizer(name="quantize_inputs", **(quantize_inputs or {})))
-    for number, units in enumerate([*hidden, outputs]):
-        last = number == len(hidden)
+        layers.append(NMPInputQuantizer(name=mlp.QUANTIZER, **(quantize_inputs or {})))
+    for place in mlp.places(hidden, outputs):
         layers.append(
             NMPDense(
-                units,
-                activation=None if last or weights_only else "relu",
+                place.units,
+                activation=None if place.is_last or weights_only else "relu",
                 mode=mode,
-                name="output" if last else f"dense_{number}",
-                kernel_initializer=keras.initializers.HeNormal(seed=1000 * seed + number),
+                name=place.name,
+                kernel_initializer=mlp.initializer(seed, place),
                 **(dense or {}),
             )
         )
-        if weights_only and not last:
-            layers.append(keras.layers.ReLU(name=f"relu_{number}"))
+        if weights_only and not place.is_last:
+            layers.append(keras.layers.ReLU(name=place.relu))
     return keras.Sequential(layers, name="nmp_mlp")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from keras_models.loop.stage import Stage, relative_score
 from keras_models.methods.layerwise import dense_layers, layer_sizes, set_widths, train_reference
 from keras_models.methods.ppo import Agent, Step
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 WIDTHS = (2, 3, 4, 5, 6, 7, 8)
 # The reward has the paper's shape, a power of either state and a floor; its accuracy power is chosen here so that a
@@ -32,7 +32,7 @@ def reward(accuracy: float, quantization: float) -> float:
     """
     if accuracy < THRESHOLD:
         return -1.0
-    return (1.0 - quantization**WIDTH_POWER) * accuracy ** (ACCURACY_POWER / accuracy)
+    return float((1.0 - quantization**WIDTH_POWER) * accuracy ** (ACCURACY_POWER / accuracy))
 
 
 @dataclass

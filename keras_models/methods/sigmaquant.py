@@ -16,7 +16,7 @@ import numpy as np
 from keras_models.loop.stage import Stage, relative_score
 from keras_models.methods.kmeans import kmeans
 from keras_models.methods.layerwise import dense_layers, layer_sizes, set_widths, train_reference, widths_of
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 WIDTHS = (2, 4, 6, 8)
 ROUNDS = 12

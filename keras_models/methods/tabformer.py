@@ -17,12 +17,12 @@ import keras
 import numpy as np
 
 from keras_models.layers.activations import NMPActivation
-from keras_models.layers.cost import luts_of_export
+from keras_models.layers.counts import luts_of_export
 from keras_models.layers.dense import NMPDense
 from keras_models.layers.export import precision_layers
 from keras_models.layers.tokens import FieldEmbedding, PositionEmbedding, TokenAttention
 from keras_models.methods.catalog import Method, ModelSpec, uniform_quantizers
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 
 Tensor = Any
 UNIFORM_INTEGER = 2  # integer bits of uniform activations: layer norms leave few values beyond 4

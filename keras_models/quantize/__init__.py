@@ -1,1 +1,1 @@
-"""Quantizers of learned precision, and their exact arithmetic."""
+"""From a float model to one of NMP layers: formats chosen by their error, then fine-tuning from the float weights."""

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_models.quantize.exact import to_numpy
+from keras_models.quantizers.exact import to_numpy
 from keras_models.training.pareto import Snapshot
 from keras_models.untrusted import Unusable, parse_json, read_arrays
 
 if TYPE_CHECKING:
     import keras
 
-    from keras_models.loop.compiled import Engine
+    from keras_models.loop.compiled import Loop
     from keras_models.training.fit import FitConfig, RunState
 
 SECONDS_BETWEEN = 2.0  # epochs of small models take milliseconds; writing each would cost more than training
@@ -59,7 +59,7 @@ class Checkpoint:
     _key: str = ""
     _written: float = 0.0
 
-    def begin(self, key: str, model: keras.Model, engine: Engine, run: RunState) -> int:
+    def begin(self, key: str, model: keras.Model, loop: Loop, run: RunState) -> int:
         """Continue the run that ``path`` holds, if there is one; returns the epochs already done.
 
         ``key`` is the run's `identity`. Raises `CheckpointError` for a file of another run or a damaged one.
@@ -83,21 +83,22 @@ class Checkpoint:
         if seal != _seal(text, arrays):
             raise CheckpointError(f"{self.path}: what it holds has changed since; delete it to start anew")
         try:
-            _restore(arrays, state, model, engine, run)
+            _restore(arrays, state, model, loop, run)
             return len(run.result.history)
         except Exception as error:  # whatever Keras and NumPy say about values of other shapes and types
             raise CheckpointError(f"{self.path}: is damaged ({error}); delete it to start anew") from error
 
-    def epoch(self, model: keras.Model, engine: Engine, run: RunState) -> None:
+    def epoch(self, model: keras.Model, loop: Loop, run: RunState) -> None:
         """Note the state after an epoch, when the last note is old enough."""
         if time.monotonic() - self._written < self.seconds:
             return
-        state, arrays = _capture(model, engine, run)
+        state, arrays = _capture(model, loop, run)
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             with temporary.open("wb") as file:
                 text = json.dumps({"key": self._key, **state}, default=_plain)
-                np.savez(file, state=np.asarray(text), seal=np.asarray(_seal(text, arrays)), **arrays)
+                named: dict[str, Any] = {"state": np.asarray(text), "seal": np.asarray(_seal(text, arrays)), **arrays}
+                np.savez(file, **named)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path)
@@ -125,9 +126,9 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value.tolist()
 
 
-def _capture(model: keras.Model, engine: Engine, run: RunState) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _capture(model: keras.Model, loop: Loop, run: RunState) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     arrays = {f"variable_{i}": to_numpy(v) for i, v in enumerate(model.variables)}
-    arrays |= {f"moment_{i}": value for i, value in enumerate(engine.moments())}
+    arrays |= {f"moment_{i}": value for i, value in enumerate(loop.moments())}
     snapshots = {f"front_{k}": s for k, s in enumerate(run.result.front.members)}
     if run.result.best is not None:
         snapshots["best"] = run.result.best
@@ -136,8 +137,8 @@ def _capture(model: keras.Model, engine: Engine, run: RunState) -> tuple[dict[st
     for name, snapshot in snapshots.items():
         arrays |= {f"{name}_{i}": np.asarray(w) for i, w in enumerate(snapshot.weights)}
     state = {
-        "steps_done": engine.steps_done,
-        "random": engine.random.bit_generator.state,
+        "steps_done": loop.steps_done,
+        "random": loop.random.bit_generator.state,
         "run": run.state(),
         "history": run.result.history,
         "widths": run.result.widths,
@@ -154,13 +155,13 @@ def _snapshot_state(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _restore(
-    arrays: Mapping[str, np.ndarray], state: Mapping[str, Any], model: keras.Model, engine: Engine, run: RunState
+    arrays: Mapping[str, np.ndarray], state: Mapping[str, Any], model: keras.Model, loop: Loop, run: RunState
 ) -> None:
     for i, variable in enumerate(model.variables):
         variable.assign(arrays[f"variable_{i}"])
-    engine.set_moments([arrays[f"moment_{i}"] for i in range(len(engine.moments()))])
-    engine.steps_done = state["steps_done"]
-    engine.random.bit_generator.state = state["random"]
+    loop.set_moments([arrays[f"moment_{i}"] for i in range(len(loop.moments()))])
+    loop.steps_done = state["steps_done"]
+    loop.random.bit_generator.state = state["random"]
     run.restore(state["run"])
     result = run.result
     result.history, result.widths, result.found = state["history"], state["widths"], state["found"]

@@ -80,6 +80,8 @@ def _check_method(options: argparse.Namespace) -> None:
     low, high = BIT_LIMITS.get(options.method, (0.0, 16.0))
     if options.bits is not None and not low <= options.bits <= high:
         raise UsageError(f"--bits {options.bits:g}: {options.method} takes {low:g} to {high:g}")
+    if options.method == "uniform" and bits_of(options) not in (1.58, *range(1, 17)):
+        raise UsageError(f"--bits {options.bits:g}: uniform takes 1, 1.58 or whole numbers to 16")
     if not 0.25 <= options.size_share <= 1:
         raise UsageError(f"--size-share {options.size_share:g}: give a share from 0.25 (2 bits) to 1 (8 bits)")
     if not 0 <= options.max_loss < 1:
@@ -134,21 +136,37 @@ def hidden_sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def _bit_sets(options: argparse.Namespace) -> dict[str, Any]:
+    from keras_models.methods.catalog import bit_sets
+    from keras_models.quantizers.precision import BitLadder
+
+    try:
+        found = bit_sets(options.weight_bits, options.activation_bits)
+        for bits in found.values():
+            BitLadder(bits)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return found
+
+
 def method_and_spec(
     options: argparse.Namespace, outputs: int, preprocessing: Preprocessing, X: np.ndarray
 ) -> tuple[Method, ModelSpec]:
     """The training method for the chosen model and what it needs to build it; ``X`` are training inputs."""
     from keras_models.methods import catalog
 
-    common: tuple[Any, ...] = (X.shape[-1], sizes_of(options), outputs, options.mode, bits_of(options), options.seed, X)
+    common: dict[str, Any] = {
+        "inputs": X.shape[-1], "hidden": sizes_of(options), "outputs": outputs, "mode": options.mode,
+        "bits": bits_of(options), "seed": options.seed, "calibration": X, "weights_only": options.weights_only,
+    }  # fmt: skip
     if options.model == "mlp":
         return catalog.METHODS[options.method], catalog.ModelSpec(
-            *common, weights_only=options.weights_only,
-            dense=catalog.bit_sets(options.weight_bits, options.activation_bits) | {"cost": options.cost},
+            **common, dense=_bit_sets(options) | {"cost": options.cost},
         )  # fmt: skip
     from keras_models.methods import tabformer
 
     categories = tuple(len(levels) for _, levels in preprocessing.categorical)
-    shape = (options.window, options.heads, options.blocks)
-    spec = tabformer.TabSpec(*common, categories, *shape, weights_only=options.weights_only)
+    spec = tabformer.TabSpec(
+        **common, categories=categories, window=options.window, heads=options.heads, blocks=options.blocks
+    )
     return tabformer.METHODS[options.method], spec

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_models.layers.widths import Histogram, width_histograms
-from keras_models.loop.compiled import Engine, OptimizerConfig, make_engine
+from keras_models.loop.compiled import Loop, OptimizerConfig, make_loop
 from keras_models.loop.stage import Stage
 from keras_models.methods.catalog import Method
 from keras_models.training.budget import Budget, counters_of
@@ -67,7 +67,9 @@ class FitResult:
 
 
 def score_of(task: str, outputs: np.ndarray, targets: np.ndarray) -> float:
-    """Accuracy of logits, or the mean squared error."""
+    """Accuracy of logits (one alone tells two classes by its sign), or the mean squared error."""
+    if task == "classification" and outputs.shape[1] == 1:
+        return float(((outputs[:, 0] > 0) == targets).mean())
     if task == "classification":
         return float((outputs.argmax(axis=1) == targets).mean())
     return float(np.mean(np.square(outputs.astype(np.float64) - targets)))
@@ -80,7 +82,7 @@ def fit(
     task: str,
     config: FitConfig,
     on_epoch: Callable[[dict[str, float], dict[str, Histogram]], None] = lambda row, widths: None,
-    engine: Engine | None = None,
+    loop: Loop | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train ``model`` on ``parts["train"]``, judging by ``parts["val"]``; the best model's weights are left in it.
@@ -89,16 +91,16 @@ def fit(
     largest below it; a run that has found too few of them goes on for up to half its epochs), with a cost weight among
     the epochs after the weight has settled. ``on_epoch`` gets each epoch's metrics and neurons by width. A run
     continued from its ``checkpoint`` ends in the model of one that never stopped.
-    ``engine``: one from `engine_for` with the same model, parts and settings, to save compiling it again.
+    ``loop``: one from `loop_for` with the same model, parts and settings, to save compiling it again.
     Raises ValueError when no epoch gave a finite score, or none came under the budget.
     """
     run = RunState(config, task, FitResult())
-    if engine is None:
-        engine = engine_for(model, method, parts, task, config)
+    if loop is None:
+        loop = loop_for(model, method, parts, task, config)
     else:
-        engine.restart(config.seed)
-    stage = Stage(model, engine, parts, task, config.epochs, config.learning_rate, config.seed, config.method_settings)
-    done = 0 if checkpoint is None else checkpoint.begin(identity(model, parts, task, config), model, engine, run)
+        loop.restart(config.seed)
+    stage = Stage(model, loop, parts, task, config.epochs, config.learning_rate, config.seed, config.method_settings)
+    done = 0 if checkpoint is None else checkpoint.begin(identity(model, parts, task, config), model, loop, run)
     if not done:
         run.result.found = method.search(stage)
     for epoch in range(done, int(MOST_EPOCHS * config.epochs)):
@@ -106,11 +108,11 @@ def fit(
             break
         if epoch >= config.epochs and not run.over_budget():
             break
-        row, statistics = _one_epoch(engine, method, model, parts["val"], run, epoch)
+        row, statistics = _one_epoch(loop, method, model, parts["val"], run, epoch)
         run.record(model, row, statistics)
         on_epoch(row, run.result.widths[-1])
         if checkpoint is not None:
-            checkpoint.epoch(model, engine, run)
+            checkpoint.epoch(model, loop, run)
     run.settle(model)
     if run.result.best is None:
         raise ValueError(run.why_nothing())
@@ -121,17 +123,17 @@ def fit(
     return run.result
 
 
-def engine_for(
+def loop_for(
     model: keras.Model, method: Method, parts: dict[str, tuple[np.ndarray, np.ndarray]], task: str, config: FitConfig
-) -> Engine:
-    """The engine that `fit` trains a model with."""
+) -> Loop:
+    """The loop that `fit` trains a model with."""
     strength_rate = config.strength_rate if method.learns_bits else 0.0
     optimizer = OptimizerConfig(config.optimizer, strength_rate, config.range_rate)
-    return make_engine(model, *parts["train"], task, optimizer, config.batch_size, config.seed)
+    return make_loop(model, *parts["train"], task, optimizer, config.batch_size, config.seed)
 
 
 def _one_epoch(
-    engine: Engine, method: Method, model: keras.Model, val: tuple[np.ndarray, np.ndarray], run: RunState, epoch: int
+    loop: Loop, method: Method, model: keras.Model, val: tuple[np.ndarray, np.ndarray], run: RunState, epoch: int
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Train one epoch; its metrics and the model's statistics."""
     config = run.config
@@ -139,8 +141,8 @@ def _one_epoch(
     progress = progress if progress < 1 else EXTRA_PROGRESS
     rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
     beta = run.beta(progress) if method.learns_bits else 0.0
-    loss = engine.epoch(rate, beta, 0.0 if config.settle is not None and progress >= config.settle else 1.0)
-    score = score_of(run.task, engine.predict(val[0]), val[1])
+    loss = loop.epoch(rate, beta, 0.0 if config.settle is not None and progress >= config.settle else 1.0)
+    score = score_of(run.task, loop.predict(val[0]), val[1])
     luts, statistics = method.describe(model)
     row = {"epoch": epoch + 1, "loss": loss, "val": score, "beta": beta, "learning_rate": rate,
            "mean_weight_bits": statistics["mean_weight_bits"],

@@ -80,28 +80,30 @@ def _listed(folder: Path) -> list[str]:
         return []
 
 
-def write(out: Path, model: keras.Model, preprocessing: Preprocessing, report: Any, result: FitResult) -> None:
-    """Write all files of a run, each one whole or not at all."""
-    if result.front.members:
-        _write_front(out, model, preprocessing, result)
-    table = io.StringIO()
-    rows = csv.DictWriter(table, fieldnames=list(result.history[0]), lineterminator="\n")
-    rows.writeheader()
-    rows.writerows(result.history)
-    _replace_text(out.with_suffix(".history.csv"), table.getvalue())
+def write(out: Path, model: keras.Model, preprocessing: Preprocessing, report: Any, result: FitResult | None) -> None:
+    """Write all files of a run, each one whole or not at all; ``result`` is None where nothing was trained."""
+    if result is not None:
+        if result.front.members:
+            _write_front(out, model, preprocessing, result)
+        table = io.StringIO()
+        rows = csv.DictWriter(table, fieldnames=list(result.history[0]), lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(result.history)
+        _replace_text(out.with_suffix(".history.csv"), table.getvalue())
     save_model(out, model, preprocessing)
     _replace_text(out.with_suffix(".train.json"), json.dumps(report, indent=1) + "\n")
 
 
-def save_model(out: Path, model: keras.Model, preprocessing: Preprocessing) -> None:
-    """Save a model with its preprocessing, replacing ``out`` in one step."""
+def save_model(out: Path, model: keras.Model, preprocessing: Preprocessing | None) -> None:
+    """Save a model with its preprocessing, if any, replacing ``out`` in one step."""
     import logging
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras advises against .h5 on every save; it is asked for here
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         temporary = Path(folder) / out.name
         model.save(temporary)
-        attach(temporary, preprocessing)
+        if preprocessing is not None:
+            attach(temporary, preprocessing)
         temporary.replace(out)
 
 

@@ -43,7 +43,8 @@ def front_figure(history: Sequence[Mapping[str, float]], higher_is_better: bool)
     axes = figure.subplots()
     axes.set(xlabel="estimated LUTs", ylabel="validation score" if higher_is_better else "validation loss")
     if points:
-        axes.scatter(*zip(*points, strict=True), s=8, c=np.arange(len(points)), cmap="viridis")
+        luts, scores = zip(*points, strict=True)
+        axes.scatter(luts, scores, s=8, c=np.arange(len(points)), cmap="viridis")
         axes.plot(*zip(*front_of(points, higher_is_better), strict=True), "r.-", label="front")
         axes.legend()
     if points and min(luts for luts, _ in points) > 0:

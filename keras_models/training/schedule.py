@@ -20,7 +20,7 @@ def rising_beta(low: float, high: float, progress: float, settled: float = SETTL
     if high <= 0:
         return 0.0
     share = min(1.0, max(0.0, (progress - WARM_UP) / (settled - WARM_UP)))
-    return low * (high / low) ** share
+    return float(low * (high / low) ** share)
 
 
 @dataclass

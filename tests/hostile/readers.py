@@ -6,14 +6,12 @@ from pathlib import Path
 
 
 def hls_config(file: str, design: str) -> None:
-    from flow.build.hls_choices import from_options
-    from flow.build.state import Options
+    from flow.build.options import Options
     from flow.core.design import from_json
     from flow.emit.hls.schedule import resolved
-    from flow.parts.catalog import resolve
 
-    options = Options(Path(design), resolve("xc7z020"), Path("out"), hls_config=Path(file))
-    resolved(from_json(Path(design).read_text()), from_options(options))
+    options = Options.of(design, out="out", hls_config=file)
+    resolved(from_json(Path(design).read_text()), options.hls_choices)
 
 
 def netlist(file: str) -> None:

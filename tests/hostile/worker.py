@@ -51,7 +51,8 @@ def _run(command: str, arguments: list[str]) -> int:
         from keras_models import train
 
         return train.main(arguments)
-    importlib.import_module(module).app(arguments, prog_name=module)
+    package = hasattr(importlib.import_module(module), "__path__")  # what python -m runs of one is inside it
+    importlib.import_module(f"{module}.__main__" if package else module).app(arguments, prog_name=module)
     return 0
 
 

@@ -1,119 +1,57 @@
-"""The stream shell of a build: emits it and runs engine ``axis``, the shell and its core under a bus-level bench."""
+"""Engine ``axis``: the stream shell and its core under a bus-level bench, and what the shell itself takes."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flow.bench.bus_layout import BUS_BITS, LANES, layout_of, pack_inputs, pack_outputs
+from flow.bench.bus_layout import pack_inputs, pack_outputs
 from flow.bench.description import Bench
-from flow.build.state import Build, record
-from flow.core.errors import ToolFailed, ToolNotFound, UsageError
+from flow.build.engines.engine import HardwareEngine, Made, resumed
+from flow.build.engines.shell import describe, shell_files
+from flow.build.state import Build
+from flow.core.compare import Difference, EngineResult
+from flow.core.errors import ToolFailed, ToolNotFound
 from flow.core.fixed import Ints
-from flow.emit.rtl.verilog import Rtl
-from flow.emit.shell.axis import MAGIC, VERSION, Shell, emit_axis
-from flow.emit.shell.pynq import FILES, PART, emit_pynq
+from flow.emit.shell.axis import Shell
 from flow.files import plan
 from flow.files.steps import digest_of
 from flow.netlist.read import read_netlist
-from flow.parts.catalog import Part
 from flow.tools import cocotb, icarus, yosys
 from flow.verify.native import addends
-from flow.verify.simulate import Difference, EngineResult, entry, outcome_json
+from flow.verify.simulate import outcome_json
 
 PHASES = (
     "registers", "full rate", "stalls", "held output", "malformed", "resets",
-    "register traffic", "long stalls", "long packets", "resets anywhere",
+    "register traffic", "every address", "long stalls", "long packets", "resets anywhere",
 )  # fmt: skip
 LONG_CYCLES = 20_000  # of each of the bench's long phases
-SHELLS = ("none", "axis", "pynq")
-_SELF_TEST = 64  # vectors shipped to the board with their results
 _TIMEOUT_S = 3600.0
 _LONG_ADDENDS = 6_000_000  # addends times cycles of a long phase
 _BEATS = 2500  # of vectors and results together: bus models run about a thousand beats a second
 
 
-def check_options(shell: str, lanes: str, bus_bits: int, part: Part) -> None:
-    """Raises UsageError for options that do not exist or do not fit the part."""
-    for option, value, known in (("shell", shell, SHELLS), ("lanes", lanes, LANES), ("bus-bits", bus_bits, BUS_BITS)):
-        if value not in known:
-            raise UsageError(f"--{option} {value} is not known; choose from {', '.join(map(str, known))}")
-    if shell == "pynq" and part.name != PART:
-        raise UsageError(f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({PART}), not {part.name}; use --shell axis")
-
-
-def shell_jobs(build: Build, rtl: Rtl, bench: Bench, key: str) -> list[Callable[[], None]]:
-    """Emit the shell that was asked for into ``shell/``; gives the job that runs engine ``axis``.
-
-    ``key`` is the digest of the core, its bench and the vectors.
-    """
-    options, out = build.options, build.options.out
-    if options.shell == "none":
-        plan.remove(out / "shell")
-    if options.shell != "pynq":
-        for name in FILES:  # a bitstream the user made there is left alone
-            plan.remove(out / "pynq" / name)
-    if options.shell == "none":
-        return []
-    shell = emit_axis(build.design.name, rtl, bench, layout_of(bench, options.lanes, options.bus_bits))
-    about = describe(shell, bench)
-    core = [f"../{source}" for source in bench.sources]
-    files = {
-        **shell.files,
-        "files.f": "".join(f"{name}\n" for name in [*core, *shell.files]),
-        "shell.json": json.dumps(about, sort_keys=True, indent=1) + "\n",
-    }
-    plan.mirror(files, out / "shell")
-    if options.shell == "pynq":
-        plan.write(_pynq(build, shell, bench), out / "pynq")
-    interval = max(shell.layout.in_beats, shell.layout.out_beats, rtl.initiation_interval)
-    build.facts["shell"] = {
-        "kind": options.shell,
-        "top": shell.top,
-        **shell.layout.to_dict(),
-        "digest": shell.digest,
-        "places": shell.places,
-        "initiation_interval": interval,
-        "results_per_second": round(1e9 / (interval * options.clock_period_ns)),
-        "registers": about["registers"],
-    }
-
-    def work() -> None:
-        _axis(build, shell, bench, digest_of("axis 2", key, plan.digest(files)))
-        _resources(build, shell, bench, plan.digest(files))
-
-    return [work]
-
-
-def _pynq(build: Build, shell: Shell, bench: Bench) -> dict[str, str]:
-    """The board's files; written over old ones, since bitstreams that the user made lie beside them."""
-    options, vectors = build.options, build.vectors
-    preprocessing = json.loads(build.preparation.text) if build.preparation.text else None
-    rows = slice(0, min(_SELF_TEST, vectors.referee))
-    return emit_pynq(
-        build.design, shell, bench, options.clock_period_ns, preprocessing, vectors.inputs[rows],
-        vectors.expected[rows], build.classes,
-    )  # fmt: skip
-
-
-def _axis(build: Build, shell: Shell, bench: Bench, key: str) -> None:
-    """Engine ``axis``: as many of the referee's vectors as its bench can stream in seconds."""
-    vectors, out = build.vectors, build.options.out
+def _run(made: Made) -> Sequence[EngineResult]:
+    """As many of the referee's vectors as the bench can stream in seconds."""
+    build, shell, bench = made.build, made.shell, made.bench
+    assert shell is not None
+    vectors, out, files = build.vectors, build.options.out, plan.digest(shell_files(shell, bench))
     rows = slice(0, axis_vectors(shell, vectors.referee))
     sources = [out / source for source in bench.sources] + [out / "shell" / name for name in shell.files]
 
-    def work() -> dict[str, Any]:
+    def work() -> Sequence[EngineResult]:
         result = run_axis(
             shell, bench, sources, vectors.inputs[rows], vectors.expected[rows], out / "sim" / "axis", _TIMEOUT_S,
             long_cycles=_long_cycles(build, bench),
         )  # fmt: skip
-        return entry(result)
+        return (result,)
 
-    record(build, "axis", build.steps.run("axis", key, work))
+    results = resumed(build, "axis", digest_of("axis 3", made.key, files), work)
+    _resources(build, shell, bench, files)
+    return results
 
 
 def _long_cycles(build: Build, bench: Bench) -> int:
@@ -137,7 +75,8 @@ def _resources(build: Build, shell: Shell, bench: Bench, key: str) -> None:
         return {"lut": found.lut, "lut_as_memory": found.lut_as_memory, "ff": found.ff, "bram18": found.bram18}
 
     key = digest_of("shell synthesis 1", key, script, yosys.version())
-    build.facts["shell"]["synthesis"] = build.steps.run("shell_synthesis", key, work)
+    assert build.facts.shell is not None
+    build.facts.shell.synthesis = build.steps.run("shell_synthesis", key, work)
 
 
 def _empty_core(bench: Bench) -> str:
@@ -149,8 +88,7 @@ def _empty_core(bench: Bench) -> str:
     return f"(* blackbox *)\nmodule {bench.top} ({', '.join(ports)});\nendmodule\n"
 
 
-def require() -> None:
-    """Find what engine ``axis`` needs. Raises ToolNotFound."""
+def _require(build: Build) -> None:
     icarus.find()
     if importlib.util.find_spec("cocotbext.axi") is None:
         raise ToolNotFound("the Python package cocotbext-axi was not found; pip install cocotbext-axi")
@@ -159,32 +97,6 @@ def require() -> None:
 def axis_vectors(shell: Shell, available: int) -> int:
     """How many vectors the bench streams: as many as fit its budget of beats."""
     return min(available, max(24, _BEATS // (shell.layout.in_beats + shell.layout.out_beats)))
-
-
-def describe(shell: Shell, bench: Bench) -> dict[str, Any]:
-    """The description file of the shell's bench."""
-    layout = shell.layout
-    values = {
-        "MAGIC": MAGIC,
-        "VERSION": VERSION,
-        "INPUTS": len(bench.inputs),
-        "OUTPUTS": len(bench.outputs),
-        "IN_BYTES": layout.in_bytes,
-        "OUT_BYTES": layout.out_bytes,
-        "LATENCY": bench.latency_cycles,
-        "FORMAT": layout.bus_bits | layout.in_lane_bits << 16 | layout.out_lane_bits << 24,
-        **{f"DIGEST{i}": int(shell.digest[8 * i : 8 * i + 8], 16) for i in range(8)},
-    }
-    return {
-        "top": shell.top,
-        "layout": layout.to_dict(),
-        "outputs": [asdict(e) for e in bench.outputs],
-        "latency_cycles": bench.latency_cycles,
-        "initiation_interval": bench.initiation_interval,
-        "places": shell.places,
-        "digest": shell.digest,
-        "registers": {name: [4 * place, value] for place, (name, value) in enumerate(values.items())},
-    }
 
 
 def run_axis(
@@ -243,3 +155,8 @@ def _outcome(work: Path, count: int, seconds: float, built: float) -> EngineResu
         problems=tuple(data["problems"]),
         vectors_per_second=round(count / max(seconds, 1e-9), 1),
     )
+
+
+ENGINE = HardwareEngine(
+    name="axis", run=_run, require=_require, wanted=lambda options: options.shell != "none", seconds=15
+)

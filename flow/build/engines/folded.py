@@ -20,7 +20,7 @@ _TIMEOUT_S = 1800.0
 def prove_blocks(build: Build, blocks: Mapping[str, tuple[Block, ...]], rtl_digest: str) -> None:
     """Prove every distinct module once; a layer's arithmetic is ``proved`` where all of its own are.
 
-    What lies beyond the reach of SAT is named in ``facts["undecided"]``.
+    What lies beyond the reach of SAT is named in ``facts.undecided``.
 
     Raises DesignError naming a module that does not compute what it should.
     """
@@ -36,8 +36,8 @@ def prove_blocks(build: Build, blocks: Mapping[str, tuple[Block, ...]], rtl_dige
     build.steps.run("proof", digest_of("proof 1", rtl_digest, script, yosys.version()), work)
     for layer, own in blocks.items():
         beyond = [b for b in own if not within_reach(b)]
-        build.facts["proof"][layer]["design-graph"] = "undecided" if beyond else "proved"
-        build.facts["undecided"] += [f"layer {layer}: {_title(b)} is wider than SAT reaches" for b in beyond]
+        build.facts.proof[layer]["design-graph"] = "undecided" if beyond else "proved"
+        build.facts.undecided += [f"layer {layer}: {_title(b)} is wider than SAT reaches" for b in beyond]
 
 
 def run_proof(blocks: list[Block], script: str, folder: Path) -> None:

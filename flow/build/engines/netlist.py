@@ -1,16 +1,17 @@
-"""The engine that simulates the synthesized netlist: in Icarus, or in Verilator where cycles are many."""
+"""Engine ``netlist``: the synthesized netlist, simulated in Icarus, or in Verilator where cycles are many."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Sequence
 
 from flow.bench.description import Bench
-from flow.build.state import Build, leave_out, record
+from flow.build.engines.engine import HardwareEngine, Made, resumed
+from flow.build.state import Build, leave_out
+from flow.core.compare import EngineResult
 from flow.emit.rtl.cells import cell_models
 from flow.files import plan
 from flow.files.steps import digest_of
-from flow.tools import yosys
+from flow.tools import icarus, yosys
 from flow.verify import simulate
 
 _NETLIST_WORK = 80_000_000  # cells times cycles of a netlist that Icarus simulates in a minute or two
@@ -20,16 +21,17 @@ _COMPILED_WORK = 12_000_000_000  # what Verilator simulates in a minute or two
 _NETLIST_LIMIT = 200_000_000_000  # and beyond which the engine is left out
 
 
-def run_netlist(build: Build, bench: Bench, key: str) -> None:
-    """Simulate as many vectors as take a minute or two; ``key`` is the digest of what was synthesized."""
+def _run(made: Made) -> Sequence[EngineResult]:
+    """Simulate as many vectors as take a minute or two."""
+    build, bench = made.build, made.bench
     vectors, out = build.vectors, build.options.out
     count, compiled = _netlist_vectors(build, bench)
     if not count:
-        return
+        return ()
     work_limit = _COMPILED_WORK if compiled else _NETLIST_WORK
     long_cycles = min(simulate.LONG_CYCLES, work_limit // _cells(build) // _LONG_SHARE)
 
-    def work() -> dict[str, Any]:
+    def work() -> Sequence[EngineResult]:
         cells = out / "sim" / "cells.v"
         plan.write_file(cells, cell_models(yosys.cell_library().read_text()))
         sources = [out / "synth" / "netlist.v", cells]
@@ -39,9 +41,9 @@ def run_netlist(build: Build, bench: Bench, key: str) -> None:
             "netlist", bench, out, vectors.inputs[:count], vectors.expected[:count], out / "sim" / "netlist",
             sources=sources, model=model, timeout_s=simulate.TIMEOUT_S, long_cycles=long_cycles,
         )  # fmt: skip
-        return simulate.entry(result)
+        return (result,)
 
-    record(build, "netlist", build.steps.run("netlist", digest_of("netlist 3", key, json.dumps(build.synthesis)), work))
+    return resumed(build, "netlist", digest_of("netlist 5", made.key, (out / "synth" / "netlist.v").read_bytes()), work)
 
 
 def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
@@ -64,4 +66,9 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
 
 
 def _cells(build: Build) -> int:
-    return max(int(build.synthesis["lut"]) + int(build.synthesis["ff"]), 1)
+    assert build.facts.synthesis is not None
+    resources = build.facts.synthesis.resources
+    return max(resources.lut + resources.ff, 1)
+
+
+ENGINE = HardwareEngine(name="netlist", run=_run, require=lambda build: icarus.find(), after="synthesis")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from flow.bench.description import Bench
+from flow.build.facts import RouteFacts
 from flow.build.state import Build
 from flow.core.design import layer_output_formats
 from flow.files import plan
@@ -26,7 +25,7 @@ def require_route(build: Build) -> None:
 
 
 def run_route(build: Build, bench: Bench) -> None:
-    """Route ``synth/netlist.json`` in ``route/``; the result joins the synthesis figures.
+    """Route ``synth/netlist.json`` in ``route/``; the result stands beside the synthesis in the build's facts.
 
     A part without a chip database is a skipped step, not an error.
     """
@@ -42,26 +41,10 @@ def run_route(build: Build, bench: Bench) -> None:
     def work() -> dict[str, Any]:
         plan.fresh_folder(folder)
         layers = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
-        rtl = {Path(s).name: (out / s).read_text() for s in bench.sources}
-        name = cell_namer(netlist, bench.top, layers, rtl)
+        name = cell_namer(netlist, bench.top, layers, build.names)
         routed = route(folder, netlist, bench.top, options.part, options.clock_period_ns, _TIMEOUT_S, name)
         return {**asdict(routed), "version": nextpnr.version(folder)}
 
     key = digest_of("route 2", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate())
-    build.synthesis["routed"] = build.steps.run("route", key, work, ("route",))
-
-
-def routed_entry(found: Mapping[str, Any], period_ns: float, estimate_mhz: float | None) -> dict[str, Any]:
-    """Report data that place and route replaces or adds in ``synthesis``; empty where nothing was routed."""
-    routed = found.get("routed")
-    if not routed:
-        return {}
-    fmax = routed["fmax_mhz"]
-    return {
-        "fmax_mhz": fmax,
-        "fmax_source": f"{nextpnr.PROGRAM}, post-route",
-        "fmax_estimate_mhz": estimate_mhz,
-        "meets_clock": fmax is None or fmax >= 1000 / period_ns,
-        "critical_path": routed["path"],
-        "route": {key: routed[key] for key in ("version", "seed", "attempts", "used", "lut_sites")},
-    }
+    assert build.facts.synthesis is not None
+    build.facts.synthesis.routed = RouteFacts(**build.steps.run("route", key, work, ("route",)))

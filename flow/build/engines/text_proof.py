@@ -21,7 +21,7 @@ LINK = "graph-verilog"
 def prove_verilog(build: Build, graphs: Sequence[LayerGraph], rtl: Rtl, rtl_digest: str) -> None:
     """Prove the emitted text equal to ``graphs``; without any, of folded layers, the argmax head alone.
 
-    What is refuted becomes a difference of the build; what is undecided is named in ``facts["undecided"]``.
+    What is refuted becomes a difference of the build; what is undecided is named in ``facts.undecided``.
     """
     design = build.design
     names = [*(graph.name for graph in graphs), TOP] if graphs else []
@@ -40,9 +40,9 @@ def prove_verilog(build: Build, graphs: Sequence[LayerGraph], rtl: Rtl, rtl_dige
     wrong = Counter(f["layer"] for f in findings if f["refuted"])
     for name in names:
         state = "proved" if not any(f["layer"] == name for f in findings) else "undecided"
-        build.facts["proof"].setdefault(name, {"design-graph": "proved"})[LINK] = "refuted" if wrong[name] else state
+        build.facts.proof.setdefault(name, {"design-graph": "proved"})[LINK] = "refuted" if wrong[name] else state
     refuted = [f["text"] for f in findings if f["refuted"]]
     build.differences += [f"proof: {text}" for text in refuted[:_MOST_DIFFERENCES]]
     if len(refuted) > _MOST_DIFFERENCES:
         build.differences.append(f"proof: {len(refuted) - _MOST_DIFFERENCES} more places of the Verilog are wrong")
-    build.facts["undecided"] += [f["text"] for f in findings if not f["refuted"]]
+    build.facts.undecided += [f["text"] for f in findings if not f["refuted"]]

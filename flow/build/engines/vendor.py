@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flow.build.state import Build, record
+from flow.build.engines.engine import resumed
+from flow.build.facts import VendorFacts, VendorStep
+from flow.build.state import Build
+from flow.core.compare import EngineResult
 from flow.core.design import to_json
 from flow.core.errors import DesignError, ReportError, ToolFailed, ToolNotFound
 from flow.files.steps import digest_of
 from flow.tool_reports import read_report
 from flow.tools import vendor_hls
-from flow.verify import simulate
 from flow.verify.vendor_rtl import rtl_digest, run_rtl
 
 _VECTORS = 500  # for the bench, in Icarus
 _SECTION = {"synth": "csynth", "cosim": "cosim", "vsynth": "vivado_synthesis", "impl": "implementation"}
 
 
-def run_vendor(build: Build, top: str, project_digest: str) -> None:
+def run_vendor(build: Build, top: str, project_digest: str) -> Sequence[EngineResult]:
     """Run the chosen steps on the project in ``hls/`` where the tools are found; otherwise note why not.
+
+    Returns the result of engine ``vendor_rtl`` where there is RTL that it can run.
 
     ``vendor`` among the facts: tool, seconds and files per step, and a section of figures per kind of report. A
     co-simulation that does not pass is a difference of the build, as any engine's. Raises ToolFailed.
@@ -27,13 +33,13 @@ def run_vendor(build: Build, top: str, project_digest: str) -> None:
     steps = build.options.vendor_steps
     if not steps:
         build.skipped["vendor"] = "left out by --vendor-steps none"
-        return
+        return ()
     try:
         tools = vendor_hls.find_toolset(build.options.backend)
     except ToolNotFound as missing:
         build.skipped["vendor"] = str(missing)
-        return
-    found: dict[str, Any] = {"tool": tools.kind, "steps": {}}
+        return ()
+    found = build.facts.vendor = VendorFacts(tools.kind)
     key = digest_of("vendor 1", project_digest, *tools.programs)
     for step in vendor_hls.ordered(steps):
         try:
@@ -41,15 +47,14 @@ def run_vendor(build: Build, top: str, project_digest: str) -> None:
         except ToolNotFound as missing:
             build.skipped[f"vendor {step}"] = str(missing)
             continue
-        found["steps"][step] = {name: entry[name] for name in ("seconds", "reports")}
+        found.steps[step] = VendorStep(entry["seconds"], tuple(entry["reports"]))
         if step in _SECTION:
-            found[_SECTION[step]] = entry["figures"]
-    build.facts["vendor"] = found
-    if "synth" in found["steps"]:
-        _simulate(build, tools, top)
-    status = found.get("cosim", {}).get("status")
+            found.figures[_SECTION[step]] = entry["figures"]
+    results = _simulate(build, tools, top) if "synth" in found.steps else ()
+    status = found.figures.get("cosim", {}).get("status")
     if status is not None and status.lower() != "pass":
         build.differences.append(f"vendor cosimulation: {status}")
+    return results
 
 
 def _step(build: Build, tools: vendor_hls.Toolset, top: str, step: str, before: str) -> tuple[str, dict[str, Any]]:
@@ -71,7 +76,7 @@ def _step(build: Build, tools: vendor_hls.Toolset, top: str, step: str, before: 
     return key, build.steps.run(f"vendor_{step}", key, work, kept)
 
 
-def _simulate(build: Build, tools: vendor_hls.Toolset, top: str) -> None:
+def _simulate(build: Build, tools: vendor_hls.Toolset, top: str) -> Sequence[EngineResult]:
     """Engine ``vendor_rtl`` where Icarus takes the RTL and the bench can serve its ports; otherwise note why not.
 
     RTL with AMD's own cores in it needs AMD's simulator, which is no fault of the design.
@@ -80,17 +85,19 @@ def _simulate(build: Build, tools: vendor_hls.Toolset, top: str) -> None:
     report, rtl = syn / "report" / f"{top}_csynth.xml", syn / "verilog"
     rows = slice(0, min(vectors.referee, _VECTORS))
 
-    def work() -> dict[str, Any]:
+    def work() -> Sequence[EngineResult]:
         inputs, expected = vectors.inputs[rows], vectors.expected[rows]
         folder = build.options.out / "sim" / "vendor_rtl"
-        return simulate.entry(run_rtl(build.design, inputs, expected, report, rtl, top, folder))
+        found = run_rtl(build.design, inputs, expected, report, rtl, top, folder)
+        return (replace(found, engine="vendor_rtl"),)
 
     data = (array[rows].tobytes() for array in (vectors.inputs, vectors.expected))
-    key = digest_of("rtl 2", rtl_digest(report, rtl), to_json(build.design), *data)
+    key = digest_of("rtl 3", rtl_digest(report, rtl), to_json(build.design), *data)
     try:
-        record(build, "vendor_rtl", build.steps.run("vendor_rtl", key, work))
+        return resumed(build, "vendor_rtl", key, work)
     except (DesignError, ToolFailed) as exc:
         build.skipped["vendor_rtl"] = str(exc)
+        return ()
 
 
 def _figures(project: Path, reports: tuple[str, ...]) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flow.bench import vectors
 from flow.bench.description import Bench
-from flow.build.state import Build, record
+from flow.build.engines.engine import HardwareEngine, Made, resumed
+from flow.build.facts import XlsFacts
+from flow.build.state import Build
+from flow.core.compare import EngineResult, compared
 from flow.core.design import Design, to_json
 from flow.core.errors import DesignError, ToolFailed
 from flow.core.fixed import Ints
@@ -22,7 +23,7 @@ from flow.emit.xls.dslx import TOP, WORDS, emit_dslx
 from flow.emit.xls.top import module_name, wrap
 from flow.files import plan
 from flow.files.steps import digest_of
-from flow.tools import xls
+from flow.tools import icarus, xls
 from flow.verify import simulate
 
 DELAY_MODEL = "sky130"
@@ -60,54 +61,43 @@ def bench_of(design: Design, rtl: Rtl, prefix: str) -> Bench:
 def compiled(build: Build) -> Rtl:
     """The build's design as RTL by XLS; compiled once while the design and the clock period stay."""
     design, period_ns, folder = build.design, build.options.clock_period_ns, build.options.out / "xls" / "compiled"
-    if "xls" not in build.facts:
+    if build.facts.xls is None:
         key = digest_of("xls 1", emit_dslx(design), module_name(design), str(_period_ps(period_ns)), xls.version())
         found = build.steps.run(
             "xls_compile", key, lambda: _compile(design, folder, period_ns, _TIMEOUT_S), ("xls/compiled",)
         )
-        build.facts["xls"] = {
-            "latency_cycles": found["stages"],
-            "compile_seconds": found["seconds"],
-            "delay_model": DELAY_MODEL,
-        }
-    return _wrapped(design, folder, period_ns, build.facts["xls"]["latency_cycles"])
+        build.facts.xls = XlsFacts(found["stages"], found["seconds"], DELAY_MODEL)
+    return _wrapped(design, folder, period_ns, build.facts.xls.latency_cycles)
 
 
-def run_xls(build: Build, vector_digest: str) -> None:
+def _run(made: Made) -> Sequence[EngineResult]:
     """Engine ``xls``: the RTL made by XLS in the cocotb bench; ``xls_jit``: its DSLX as software on every vector."""
+    build = made.build
     rtl, out = compiled(build), build.options.out
     plan.mirror(rtl.files, out / "xls" / "rtl")
     bench, given = bench_of(build.design, rtl, "xls/rtl"), build.vectors
     rows = slice(0, given.referee)
 
-    def work() -> dict[str, Any]:
+    def work() -> Sequence[EngineResult]:
         referee = simulate.run_cocotb(
             "icarus", bench, out, given.inputs[rows], given.expected[rows], out / "sim" / "xls", timeout_s=_TIMEOUT_S
         )
-        return {"xls": simulate.entry(referee), "xls_jit": _software(build)}
+        return replace(referee, engine="xls"), _software(build)
 
-    both = build.steps.run(
-        "xls", digest_of("xls 1", plan.digest(rtl.files), to_json(build.design), vector_digest), work
+    return resumed(
+        build, "xls", digest_of("xls 2", plan.digest(rtl.files), to_json(build.design), made.vector_digest), work
     )
-    record(build, "xls", both["xls"])
-    record(build, "xls_jit", both["xls_jit"])
 
 
-def _software(build: Build) -> dict[str, Any]:
+def _software(build: Build) -> EngineResult:
     start, given = time.monotonic(), build.vectors
     outputs = run_dslx([(build.design, given.inputs)], build.options.out / "xls")[0]
-    wrong = (outputs != given.expected).any(axis=1)
-    entry: dict[str, Any] = {
-        "vectors": len(outputs),
-        "mismatches": int(wrong.sum()),
-        "seconds": time.monotonic() - start,
-    }
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        column = int(np.argmax(outputs[row] != given.expected[row]))
-        expected, actual = given.expected[row, column], outputs[row, column]
-        entry["difference"] = f"vector {row}, neuron {column}: expected {expected}, got {actual}"
-    return entry
+    return compared("xls_jit", build.design, given.expected, outputs, time.monotonic() - start)
+
+
+def _require(build: Build) -> None:
+    icarus.find()
+    xls.find()
 
 
 def _period_ps(clock_period_ns: float) -> int:
@@ -131,3 +121,6 @@ def _compile(design: Design, folder: Path, clock_period_ns: float, timeout_s: fl
 
 def _wrapped(design: Design, folder: Path, clock_period_ns: float, stages: int) -> Rtl:
     return wrap(design, (folder / "design.v").read_text(), stages, clock_period_ns)
+
+
+ENGINE = HardwareEngine(name="xls", run=_run, require=_require, seconds=10)

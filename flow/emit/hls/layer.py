@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from flow.core.design import Design, Layer, Neuron, layer_output_formats
 from flow.core.errors import DesignError
-from flow.core.fixed import Fixed, Quantizer, bits_for
+from flow.core.fixed import Fixed, Quantizer, bits_for, rounded
 from flow.core.passes.group import layer_groups
 from flow.emit.hls.schedule import UNROLLED, Schedule
 
@@ -286,15 +286,3 @@ def constant_output(neuron: Neuron) -> int:
     drop = neuron.bias_frac - quantizer.format.frac
     value = rounded(neuron.bias, drop, quantizer.rounding) if neuron.bias else 0
     return min(max(value, quantizer.low), quantizer.high)
-
-
-def rounded(mantissa: int, drop: int, rounding: str) -> int:
-    """``flow.core.fixed.rescale`` for one Python integer of any size."""
-    if drop <= 0:
-        return mantissa << -drop
-    if rounding == "TRN":
-        return mantissa >> drop
-    half = 1 << (drop - 1)
-    up = (mantissa + half) >> drop
-    tie = rounding == "RND_CONV" and mantissa & ((1 << drop) - 1) == half
-    return up - 1 if tie and up & 1 else up

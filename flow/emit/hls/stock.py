@@ -23,10 +23,10 @@ import numpy as np
 from hls4ml.model.graph import ModelGraph
 
 from flow.core.design import Design, Layer, Neuron, layer_output_formats
-from flow.core.fixed import Fixed, Ints, Quantizer
+from flow.core.fixed import Fixed, Ints, Quantizer, rounded
 from flow.core.passes.names import hls_top
 from flow.emit.hls.bench import stock_bench, vectors_files
-from flow.emit.hls.layer import Container, LayerInput, constant_output, container, rounded
+from flow.emit.hls.layer import Container, LayerInput, constant_output, container
 from flow.emit.hls.project import collect
 from flow.files.plan import Plan
 

@@ -65,8 +65,8 @@ def wrapper(
         raise DesignError(f"{top} has ap_start, but no port {min(missing)}")
     if streams and len(streams) < len(ins):
         raise DesignError(f"{top}: streams and parallel ports side by side as inputs cannot be simulated")
-    told = control or (all(p.stream or p.valid for p in ins) and all(p.stream or p.valid for p in outs))
-    if not told and (timing.interval > 1 or is_stream(ports)):
+    announced = control or (all(p.stream or p.valid for p in ins) and all(p.stream or p.valid for p in outs))
+    if not announced and (timing.interval > 1 or is_stream(ports)):
         raise DesignError(f"{top}: ap_ctrl_none, ap_none ports and interval {timing.interval} tell no result")
     depth = max(4, timing.in_flight).bit_length()
     pins = _control_pins(names)
@@ -74,13 +74,13 @@ def wrapper(
         pins += _input_pins(i, port, inputs[0].bits, "start" if control else "accept")
     shown: list[dict[str, Any]] = []
     for i, port in enumerate(outs):
-        shown.append(_output(i, port, outputs[0].bits, "done" if control else "due", told, depth))
+        shown.append(_output(i, port, outputs[0].bits, "done" if control else "due", announced, depth))
         shown[i]["low"] = sum(o["bits"] for o in shown[:i])
-        pins += _output_pins(i, port, told)
+        pins += _output_pins(i, port, announced)
     return render(
         "vendor_bench.v.j2", name=NAME, top=top, gated=any(not p.ready for p in outs), depth=depth, control=control,
         in_bits=total_bits(inputs), out_bits=total_bits(outputs), streams=streams, interval=timing.interval,
-        due=None if told else timing.latency, outputs=shown, pins=pins,
+        due=None if announced else timing.latency, outputs=shown, pins=pins,
     )  # fmt: skip
 
 
@@ -164,10 +164,10 @@ def _input_pins(index: int, port: _Data, bits: int, valid: str) -> list[tuple[st
     return [*pins, *([(f"{port.name}_TREADY", f"ready[{index}]")] if port.ready else [])]
 
 
-def _output(index: int, port: _Data, bits: int, tell: str, told: bool, depth: int) -> dict[str, Any]:
+def _output(index: int, port: _Data, bits: int, tell: str, announced: bool, depth: int) -> dict[str, Any]:
     """What the template needs of an output; ``write`` is empty where the core itself drives that wire."""
     write = f"valid{index} & ~held{index}[{_STREAM_DEPTH}]" if port.ready else ""
-    if not port.valid or not told:
+    if not port.valid or not announced:
         write = tell
     parts = [f"port{index}[{k * port.stride} +: {bits}]" for k in range(port.elements)]
     return {
@@ -180,9 +180,9 @@ def _output(index: int, port: _Data, bits: int, tell: str, told: bool, depth: in
     }
 
 
-def _output_pins(index: int, port: _Data, told: bool) -> list[tuple[str, str]]:
+def _output_pins(index: int, port: _Data, announced: bool) -> list[tuple[str, str]]:
     if not port.stream:
-        pins = [(f"{port.name}_ap_vld", f"write{index}" if told else "")] if port.valid else []
+        pins = [(f"{port.name}_ap_vld", f"write{index}" if announced else "")] if port.valid else []
         return [(port.name, f"port{index}"), *pins]
     pins = [(f"{port.name}_TDATA", f"port{index}"), (f"{port.name}_TVALID", f"valid{index}")]
     if not port.ready:

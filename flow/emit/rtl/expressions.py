@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flow.core.fixed import bits_for
+from flow.core.fixed import Fixed, bits_for
+from flow.emit.layout import statement
 from flow.parallel.graph import Node
 
 
@@ -17,9 +19,19 @@ class Value:
     signed: bool
 
 
+def port_bits(formats: Sequence[Fixed]) -> int:
+    """Width of a packed port; a port without bits is one ignored bit wide."""
+    return max(sum(f.bits for f in formats), 1)
+
+
 def literal(value: int, bits: int) -> str:
     """``value`` modulo ``2**bits`` as a sized constant."""
     return f"{bits}'d{value % (1 << bits)}"
+
+
+def number(value: int, bits: int) -> str:
+    """``value`` modulo ``2**bits`` as a reader expects it, with a minus sign where it is negative."""
+    return f"-{literal(-value, bits)}" if value < 0 else literal(value, bits)
 
 
 def resize(value: Value, shift: int, bits: int) -> str:
@@ -34,7 +46,8 @@ def resize(value: Value, shift: int, bits: int) -> str:
     parts = []
     if fill:
         sign = f"{value.name}[{value.bits - 1}]" if value.bits > 1 else value.name
-        parts.append(f"{{{fill}{{{sign}}}}}" if value.signed else literal(0, fill))
+        extension = sign if fill == 1 else f"{{{fill}{{{sign}}}}}"
+        parts.append(extension if value.signed else literal(0, fill))
     if taken > 0:
         parts.append(part(value, low, taken))
     if pad:
@@ -55,13 +68,13 @@ def sum_lines(node: Node, name: str, operands: list[Value]) -> list[str]:
     head = f"wire {'signed ' if node.signed else ''}[{bits - 1}:0] {name}"
     keep = _untouched_low_bits(node, operands)
     if not keep:
-        return [f"{head} = {_total(node, operands, 0, bits)};"]
+        return statement(f"{head} = {_total(node, operands, 0, bits)};")
     base, base_shift = _base(node, operands)
     if keep >= bits:
-        return [f"{head} = {resize(base, base_shift, bits)};"]
+        return statement(f"{head} = {resize(base, base_shift, bits)};")
     return [
-        f"wire [{bits - keep - 1}:0] {name}_h = {_total(node, operands, keep, bits - keep)};",
-        f"{head} = {{{name}_h, {resize(base, base_shift, keep)}}};",
+        *statement(f"wire [{bits - keep - 1}:0] {name}_h = {_total(node, operands, keep, bits - keep)};"),
+        *statement(f"{head} = {{{name}_h, {resize(base, base_shift, keep)}}};"),
     ]
 
 
@@ -72,29 +85,23 @@ def quantize_lines(node: Node, name: str, source: Value, low: int, high: int) ->
     low, high = (v >> node.drop if node.drop > 0 else v << -node.drop for v in (low, high))
     low -= low % 2 if tie else 0
     signed, width = bits_for(low, high)
-    rounded = resize(source, term.shift - node.drop, width)
-    lines = [f"wire [{width - 1}:0] {name}_r = {rounded};"]
-    if node.half_even:
-        lines = [f"wire [{width - 1}:0] {name}_r = {_half_even(source, term.shift, node.drop, width)};"]
+    dropped = node.drop - term.shift  # bits of the source
+    halves = node.half_even and dropped > 0
+    rounded = _half_even(source, dropped, width) if halves else resize(source, -dropped, width)
+    lines = statement(f"wire [{width - 1}:0] {name}_r = {rounded};")
     r = Value(f"{name}_r", width, signed)
     choices = []
     if low < node.low:
-        choices.append(f"{_below(r, node.low)} ? {literal(node.low, node.bits)} : ")
+        choices.append(f"{_below(r, node.low)} ? {number(node.low, node.bits)} : ")
     if high > node.high:
-        choices.append(f"{_above(r, node.high)} ? {literal(node.high, node.bits)} : ")
-    lines.append(f"wire [{node.bits - 1}:0] {name} = {''.join(choices)}{resize(r, 0, node.bits)};")
-    return lines
+        choices.append(f"{_above(r, node.high)} ? {number(node.high, node.bits)} : ")
+    return [*lines, *statement(f"wire [{node.bits - 1}:0] {name} = {''.join(choices)}{resize(r, 0, node.bits)};")]
 
 
-def _half_even(source: Value, shift: int, drop: int, width: int) -> str:
-    """The floor with bit 0 cleared where all dropped bits are zero (the rounding constant turned a tie into zeros)."""
-    floor = Value(source.name, source.bits, source.signed)
-    low = drop - shift  # bits of the source that are dropped
-    if low <= 0:
-        return resize(floor, shift - drop, width)
-    mask = literal(1, width) if width > 1 else "1'b1"
-    dropped = part(source, 0, min(low, source.bits))
-    return f"{resize(floor, -low, width)} & ~({mask} & {{{width}{{~|{dropped}}}}})"
+def _half_even(source: Value, low: int, width: int) -> str:
+    """The bits from ``low`` up, bit 0 cleared where all below are zero (the rounding constant makes those of a tie)."""
+    last = f"{resize(source, -low, 1)} & |{part(source, 0, min(low, source.bits))}"
+    return f"{{{resize(source, -low - 1, width - 1)}, {last}}}" if width > 1 else last
 
 
 def _below(value: Value, limit: int) -> str:
@@ -106,7 +113,7 @@ def _below(value: Value, limit: int) -> str:
     if limit < 0 and limit & -limit == -limit:  # -2**k: negative and not all bits from k up set
         k = (-limit).bit_length() - 1
         return f"{sign} & ~&{part(value, k, value.bits - k)}"
-    return f"$signed({value.name}) < $signed({literal(limit, value.bits)})"
+    return f"$signed({value.name}) < {_signed(limit, value.bits)}"
 
 
 def _above(value: Value, limit: int) -> str:
@@ -116,8 +123,13 @@ def _above(value: Value, limit: int) -> str:
         reach = f"|{part(value, k, top - k)}"
         return f"~{part(value, value.bits - 1, 1)} & {reach}" if value.signed else reach
     if value.signed:
-        return f"$signed({value.name}) > $signed({literal(limit, value.bits)})"
+        return f"$signed({value.name}) > {_signed(limit, value.bits)}"
     return f"{value.name} > {literal(limit, value.bits)}"
+
+
+def _signed(value: int, bits: int) -> str:
+    """A signed constant within the range of ``bits`` bits, other than the lowest."""
+    return f"-{bits}'sd{-value}" if value < 0 else f"{bits}'sd{value}"
 
 
 def _base(node: Node, operands: list[Value]) -> tuple[Value, int]:

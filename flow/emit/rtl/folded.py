@@ -15,13 +15,14 @@ from flow.core.design import Design
 from flow.core.evaluate import argmax
 from flow.core.passes.names import verilog_top
 from flow.emit.rtl.argmax import Head, argmax_module
-from flow.emit.rtl.expressions import Value, literal, part
+from flow.emit.rtl.expressions import Value, literal, part, port_bits
 from flow.emit.rtl.folded_lane import build_lane
 from flow.emit.rtl.folded_memory import address_bits, weight_rom
-from flow.emit.rtl.verilog import Rtl, port_bits, port_lines
+from flow.emit.rtl.names import LayerNames, layer_instance, layer_output
+from flow.emit.rtl.verilog import Rtl, port_lines
 from flow.emit.templates import FOLDER, render
-from flow.folded.folding import TREE_STAGE, Folding, LayerFold
-from flow.parallel.pipelining import XC7, Delays
+from flow.folded.folding import QUANTIZE_CYCLES, THRESHOLD_CYCLES, TREE_STAGE, Folding, LayerFold
+from flow.parts.family import XC7, Delays, Family
 
 _STATIC = ("product", "pe", "trits", "threshold", "buffer", "tokens", "control", "results")
 _SLICES = "slices"  # only where a group takes its words in parts
@@ -29,8 +30,8 @@ _BLOCK = 16  # input words that one table of look-up tables and wide multiplexer
 _KINDS = {"binary": 1, "ternary": 2, "signed": 3}
 
 
-def emit_folded(folding: Folding, clock_period_ns: float, delays: Delays = XC7) -> Rtl:
-    """Verilog of a folded design."""
+def emit_folded(folding: Folding, clock_period_ns: float, family: Family = XC7) -> Rtl:
+    """Verilog of a folded design for a part's ``family``."""
     design = folding.lowered.design
     top = verilog_top(design)
     sliced = any(g.slices > 1 for la in folding.layers for g in la.groups)
@@ -40,7 +41,7 @@ def emit_folded(folding: Folding, clock_period_ns: float, delays: Delays = XC7) 
     if not folding.layers:
         files = {}
     elif design.head == "argmax":
-        head = argmax_module(f"{top}_argmax", design.output_formats, clock_period_ns, delays)
+        head = argmax_module(f"{top}_argmax", design.output_formats, clock_period_ns, family.planned)
         files[f"{top}_argmax.v"] = head.text
     latencies: dict[str, int] = {}
     layers: list[dict[str, Any]] = []
@@ -57,8 +58,13 @@ def emit_folded(folding: Folding, clock_period_ns: float, delays: Delays = XC7) 
     if head:
         latencies["argmax"] = head.latency
     latency = sum(latencies.values()) + 1
+    names = tuple(
+        LayerNames(la["name"], layer_instance(la["name"]), layer_output(la["name"]), f"{la['module']}.v")
+        for la in layers
+    )
     files[f"{top}.v"] = _top(folding, top, layers, head, latency)
-    return Rtl(top, files, latency, latencies, _critical_path_ns(folding, delays), folding.interval, ready=True)
+    return Rtl(top, files, latency, latencies, _critical_path_ns(folding, family.planned),
+        folding.interval, ready=True, names=names)  # fmt: skip
 
 
 def _places(folding: Folding, head: Head | None) -> int:
@@ -123,6 +129,8 @@ def _layer_files(folding: Folding, index: int, module: str, out_bits: int, place
         sliced=any(g["sliced"] for g in groups),
         lanes=lanes,
         tree_stage=TREE_STAGE,
+        unit_cycles=THRESHOLD_CYCLES,
+        quantize_cycles=QUANTIZE_CYCLES,
     )
     return files
 

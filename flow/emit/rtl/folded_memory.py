@@ -12,6 +12,7 @@ from flow.emit.templates import render
 from flow.folded.folding import GroupFold, LayerFold, Memory
 
 Bits = NDArray[np.uint8]
+_PART = 256  # bits of a constant
 _BLOCK = 32  # words per initial block: Yosys takes quadratic time in a block's length
 
 
@@ -37,16 +38,25 @@ def weight_rom(module: str, layer: LayerFold, group: GroupFold) -> str:
 
 def rom(module: str, title: str, memory: Memory, words: Sequence[int], notes: dict[int, str]) -> str:
     """A ROM as Verilog; ``notes`` are comments beside words."""
-    digits = (memory.width + 3) // 4
     lines = []
     for i, word in enumerate(words):
         note = f"  // {notes[i]}" if i in notes else ""
-        lines.append(f"memory[{i}] = {memory.width}'h{word:0{digits}x};{note}")
+        lines.append(f"memory[{i}] = {_constant(word, memory.width)};{note}")
     return render(
         "folded_rom.v.j2", module=module, title=title, depth=memory.depth, width=memory.width,
         style=_STYLE[memory.kind], address_bits=address_bits(memory.depth),
         blocks=[lines[k : k + _BLOCK] for k in range(0, len(lines), _BLOCK)],
     )  # fmt: skip
+
+
+def _constant(word: int, width: int) -> str:
+    """A word in hexadecimal; a long one is joined from parts, highest first, so that it fits several lines."""
+    if width <= _PART:
+        return f"{width}'h{word:0{-(-width // 4)}x}"
+    low, rest = width // _PART * _PART, width % _PART
+    parts = [_constant(word >> low, rest)] if rest else []
+    parts += [_constant(word >> place & (1 << _PART) - 1, _PART) for place in range(low - _PART, -1, -_PART)]
+    return "{" + ", ".join(parts) + "}"
 
 
 def address_bits(depth: int) -> int:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flow.core.errors import DesignError
+from flow.emit.layout import instance, statement
 from flow.emit.rtl.expressions import Value, literal, part
-from flow.emit.templates import render
+from flow.emit.templates import render, static
 from flow.parallel.graph import ZERO, Bit, Node, row_start
+from flow.parts.family import Family
 
-ROW_FILE = "nmp_row.v"
 LANES = 3
-_CARRY = {  # by family: bits of a carry primitive, and what the parts are called
-    "xc7": (4, "7-series parts"), "xcu": (8, "UltraScale parts"), "xcup": (8, "UltraScale+ parts"),
-}  # fmt: skip
+_ROW, _SUM = "nmp_row", "nmp_sum"  # with and without the two single bits at the end of the chain
+ROW_FILE, SUM_FILE = f"{_ROW}.v", f"{_SUM}.v"
 Lane = list[Bit]
 
 
@@ -25,24 +25,26 @@ def row_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
     start, head = row_start(node), f"wire {'signed ' if node.signed else ''}[{node.bits - 1}:0] {name}"
     low = [column[0] if column else ZERO for column in node.columns[: min(start, node.bits)]]
     if start >= len(node.columns):
-        return [f"{head} = {_vector(low + [ZERO] * (node.bits - len(low)), values)};"]
+        return statement(f"{head} = {_vector(low + [ZERO] * (node.bits - len(low)), values)};")
     bits = node.bits - start
     result = f"{name}_h" if start else name
     lines = _addition(node, start, result, head if not start else f"wire [{bits - 1}:0] {result}", values)
-    return lines if not start else [*lines, f"{head} = {{{result}, {_vector(low, values)}}};"]
+    return lines if not start else [*lines, *statement(f"{head} = {{{result}, {_vector(low, values)}}};")]
 
 
-def row_module(family: str) -> str:
-    """The module of a row's addition, from the primitives of ``family`` or, where they are not known, a plain sum."""
-    carry, parts = _CARRY.get(family, (0, ""))
-    return render("nmp_row.v.j2", carry=carry, parts=parts)
+def row_modules(family: Family) -> dict[str, str]:
+    """The modules of a row's addition by file, from primitives of ``family`` or, where it has none, a plain sum."""
+    row = render("nmp_row.v.j2", carry=family.carry_bits, parts=family.title)
+    return {ROW_FILE: row, SUM_FILE: static(SUM_FILE)}
 
 
 def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
     """Declare ``name`` as a table's value: a constant per result bit, indexed by the node's bits."""
     size = len(node.table)
     lines = [
-        f"wire [{len(node.columns) - 1}:0] {name}_i = {_vector([column[0] for column in node.columns], values)};",
+        *statement(
+            f"wire [{len(node.columns) - 1}:0] {name}_i = {_vector([column[0] for column in node.columns], values)};"
+        ),
         f"wire {'signed ' if node.signed else ''}[{node.bits - 1}:0] {name};",
     ]
     for bit in range(node.bits):
@@ -66,16 +68,17 @@ def _addition(node: Node, start: int, name: str, head: str, values: Mapping[int,
     columns = node.columns[start : start + 1 + max(c for c, column in enumerate(node.columns[start:]) if column)]
     if not has_chain(node):
         first, second = _two_operands(columns, bits)
-        return [f"{head} = {_vector(first, values)} + {_vector(second, values)};"]
+        return statement(f"{head} = {_vector(first, values)} + {_vector(second, values)};")
     ends, lanes = _lanes(columns)
     width, given = len(columns), min(bits, len(columns) + 2)
     masks = [sum((b.inverted and not b.constant) << i for i, b in enumerate(lane)) for lane in lanes]
-    parameters = [f".W({width})", f".Y({given})"]
+    parameters = [f".W({width})", *([f".Y({given})"] if given < width + 2 else [])]
     parameters += [f".N{x}({width}'b{mask:0{width}b})" for x, mask in zip("ABC", masks, strict=True) if mask]
     ports = [f".{x}({_vector(lane, values, False)})" for x, lane in zip("abc", lanes, strict=True)]
-    ports += [f".{x}({_vector([bit], values)})" for x, bit in zip("de", ends, strict=True)]
+    single = [f".{x}({_vector([bit], values)})" for x, bit in zip("de", ends, strict=True)]
     result = f"{name}[{given - 1}:0]" if given < bits else name
-    lines = [f"{head};", f"nmp_row #({', '.join(parameters)}) {name}_row ({', '.join(ports)}, .y({result}));"]
+    module, ports = (_SUM, ports) if ends == [ZERO, ZERO] else (_ROW, ports + single)
+    lines = [f"{head};", *instance(module, f"{name}_row", parameters, [*ports, f".y({result})"])]
     if given < bits:
         lines.append(f"assign {name}[{bits - 1}:{given}] = {literal(0, bits - given)};")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow.bench.description import Bench, Element
+from flow.core.compare import output_names
 from flow.core.design import Design
 from flow.core.fixed import bits_for
 from flow.emit.rtl.verilog import Rtl
@@ -13,9 +14,8 @@ def describe(design: Design, rtl: Rtl) -> Bench:
     inputs = tuple(Element.of(f, f"input {i}") for i, f in enumerate(design.input_formats))
     if design.head == "argmax":
         _, bits = bits_for(0, max(len(design.output_formats) - 1, 1))
-        outputs: tuple[Element, ...] = (Element(bits, False, "class index"),)
+        outputs: tuple[Element, ...] = (Element(bits, False, *output_names(design)),)
     else:
-        last = design.layers[-1].name
-        outputs = tuple(Element.of(f, f"layer {last}, neuron {j}") for j, f in enumerate(design.output_formats))
+        outputs = tuple(map(Element.of, design.output_formats, output_names(design)))
     sources = tuple(f"rtl/{name}" for name in rtl.files)
     return Bench(rtl.top, sources, inputs, outputs, rtl.latency_cycles, rtl.initiation_interval, rtl.ready)

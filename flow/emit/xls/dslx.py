@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flow.core.design import Design, Group, Layer, layer_output_formats
 from flow.core.fixed import Fixed
-from flow.emit.rtl.verilog import port_bits
+from flow.emit.rtl.expressions import port_bits
 from flow.emit.templates import FOLDER, render
 from flow.emit.xls.neuron import NeuronText, SharedSum, neuron_text, shifted, signed_bits
 

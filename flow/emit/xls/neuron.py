@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow.core.design import Neuron
-from flow.core.fixed import Fixed, Quantizer, bits_for
+from flow.core.fixed import Fixed, Quantizer, bits_for, rounded
 
 _ROUND = {"TRN": "round_down", "RND": "round_half_up", "RND_CONV": "round_half_even"}
 
@@ -132,21 +132,13 @@ def _rounded(value: _Value, frac: int, rounding: str, index: int, lines: list[st
         lines.append(f"let {name} = s1:0;")
         return _Value(name, 0, 0, frac)
     places = min(drop, value.bits - 1)  # dropping more bits than there are leaves the sign
-    low, high = (_round(v, places, rounding) for v in (value.low, value.high))
-    rounded = _Value(name, low, high, frac)
+    low, high = (rounded(v, places, rounding) for v in (value.low, value.high))
+    result = _Value(name, low, high, frac)
     if places:
-        lines.append(f"let {name} = {_ROUND[rounding]}<u32:{places}>({value.text}) as s{rounded.bits};")
+        lines.append(f"let {name} = {_ROUND[rounding]}<u32:{places}>({value.text}) as s{result.bits};")
     else:
         lines.append(f"let {name} = {value.text};")
-    return rounded
-
-
-def _round(value: int, places: int, rounding: str) -> int:
-    floor, rest = value >> places, value & ((1 << places) - 1)
-    half = 1 << (places - 1) if places else 1
-    if rounding == "TRN" or rest < half or (rounding == "RND_CONV" and rest == half and floor % 2 == 0):
-        return floor
-    return floor + 1
+    return result
 
 
 def _saturated(value: _Value, limits: tuple[int, int] | None, index: int, lines: list[str]) -> _Value:

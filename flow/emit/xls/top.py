@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from flow.core.design import Design
 from flow.core.passes.names import verilog_top
-from flow.emit.rtl.verilog import Rtl, port_bits, port_lines
-from flow.emit.templates import render
+from flow.emit.rtl.verilog import Rtl, port_lines, stage, top_module
 from flow.emit.xls.dslx import output_bits
 
 
@@ -20,22 +19,8 @@ def wrap(design: Design, verilog: str, stages: int, clock_period_ns: float) -> R
     The critical path is given as the clock period: XLS promises no more than that a stage fits it.
     """
     top, module = verilog_top(design), module_name(design)
-    instance = {
-        "module": module,
-        "name": "u_network",
-        "input": "in_data",
-        "output": "network_y",
-        "output_bits": output_bits(design),
-    }
-    text = render(
-        "top.v.j2",
-        design=design.name,
-        module=top,
-        latency=stages,
-        ports=[*port_lines(design), "The network itself was scheduled by the XLS compiler from DSLX."],
-        input_bits=port_bits(design.input_formats),
-        output_bits=output_bits(design),
-        instances=[instance],
-    )
+    notes = [*port_lines(design), "The network itself was scheduled by the XLS compiler from DSLX."]
+    network = stage(module, "u_network", "in_data", "network_y", output_bits(design))
+    text = top_module(design, top, stages, notes, [network])
     files = {f"{module}.v": verilog, f"{top}.v": text}
     return Rtl(top, files, stages, {"network": stages}, clock_period_ns)

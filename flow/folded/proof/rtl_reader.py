@@ -16,9 +16,9 @@ Bit = int | None  # index of a bit of the input port; None is 0
 
 _PARAMETERS = r"((?:\s*\.\w+\(\d+\),?)+)\s*"
 _PE = re.compile(
-    rf"for \((\w+)_p = 0; \1_p < (\d+); \1_p = \1_p \+ 1\) begin : \1\s+folded_pe #\({_PARAMETERS}\) pe \(\s*"
+    rf"for \((\w+)_p = 0; \1_p < (\d+); \1_p = \1_p \+ 1\) begin : \1 folded_pe #\({_PARAMETERS}\) pe \(\s*"
     r"\.clk\(clk\), \.clear\(rst\), \.x\((\w+)\), \.w\(\1_w\[\1_p\*(\d+)\+:(\d+)\]\),\s*"
-    r"\.valid\(sum_valid\), \.last\(([^\n]*)\), \.result\(\1_sum\[\1_p\*(\d+)\+:(\d+)\]\)"
+    r"\.valid\(sum_valid\), \.last\(([^;]*?)\), \.result\(\1_sum\[\1_p\*(\d+)\+:(\d+)\]\)"
 )
 _BUFFER = re.compile(
     rf"folded_buffer #\({_PARAMETERS}\) buffer\d+ \(\s*\.clk\(clk\), \.rst\(rst\), \.write\(in_write\[(\d+)\]\),"
@@ -103,14 +103,14 @@ class ReadLayer:
 
 def read_layer(files: Mapping[str, str], module: str) -> ReadLayer:
     """Read the layer module ``module`` and its memories from emitted files."""
-    text = files[f"{module}.v"]
+    text = _flat(files[f"{module}.v"])
     groups = {}
     for match in _PE.finditer(text):
         group = _group(files, module, text, match)
         groups[group.name] = group
     control = _parameters(_one(rf"folded_control #\({_PARAMETERS}\)", text, module)[1])
     buffers = tuple(_buffer(match, module) for match in _BUFFER.finditer(text))
-    first = "input  wire in_valid" in text
+    first = "input wire in_valid" in text
     return ReadLayer(
         control=control,
         drain=int(_one(r"wire last_place = place == \d+'d(\d+);", text, module)[1]) + 1,
@@ -127,16 +127,32 @@ def read_layer(files: Mapping[str, str], module: str) -> ReadLayer:
 
 def read_rom(files: Mapping[str, str], module: str) -> Rom:
     """Read a memory; every address must be there once, every word be as wide as the memory."""
-    text = files.get(f"{module}.v", "")
+    text = _flat(files.get(f"{module}.v", ""))
     shape = _one(r"reg \[(\d+):0\] memory \[0:(\d+)\];", text, module)
     width, depth = int(shape[1]) + 1, int(shape[2]) + 1
-    lines = re.findall(r"^ +memory\[(\d+)\] = (\d+)'h([0-9a-f]+);", text, re.MULTILINE)
-    words = [int(word, 16) for _, _, word in lines]
-    if [int(a) for a, _, _ in lines] != list(range(depth)) or {int(w) for _, w, _ in lines} != {width}:
+    lines = [(int(a), _constant(word)) for a, word in re.findall(r" memory\[(\d+)\] = ([^;]*);", text)]
+    words = [word for _, (word, _) in lines]
+    if [a for a, _ in lines] != list(range(depth)) or {bits for _, (_, bits) in lines} != {width}:
         raise DesignError(f"{module}: not every word of the memory is there once, {width} bits wide")
-    if max(words) >> width:
-        raise DesignError(f"{module}: a word of the memory is wider than {width} bits")
     return Rom(width, tuple(words))
+
+
+def _flat(text: str) -> str:
+    """The text without comments and line breaks: where a statement goes on in the next line means nothing."""
+    text = re.sub(r"\s+", " ", re.sub(r"//[^\n]*", "", text))
+    return re.sub(r"(?<=\() | (?=\))", "", text)
+
+
+def _constant(text: str) -> tuple[int, int]:
+    """Value and width of a number or of several joined, highest first. Raises DesignError for anything else."""
+    if not re.fullmatch(r"\{?\d+'h[0-9a-f]+(, \d+'h[0-9a-f]+)*\}?", text):
+        raise DesignError(f"{text:.40} is no word of a memory")
+    value = width = 0
+    for bits, digits in re.findall(r"(\d+)'h([0-9a-f]+)", text):
+        if int(digits, 16) >> int(bits):
+            raise DesignError(f"{bits}'h{digits:.40} of a memory's word is wider than it says")
+        value, width = value << int(bits) | int(digits, 16), width + int(bits)
+    return value, width
 
 
 def _one(pattern: str, text: str, where: str) -> re.Match[str]:
@@ -199,7 +215,7 @@ def _lane(files: Mapping[str, str], module: str, text: str, match: re.Match[str]
     number, parameters = int(match[2]), _parameters(match[1])
     where = f"{module}, output unit {number}"
     choices = {}
-    for place, source in re.findall(rf"\d+'d(\d+): sum{number} = (.*);", text):
+    for place, source in re.findall(rf"\d+'d(\d+): sum{number} = ([^;]*);", text):
         choices[int(place)] = _choice(source, where)
     instance = rf"(\w+) parameters{number} \(\.clk\(clk\), \.address\(turn\), \.word\(parameter{number}\)\);"
     rom = _one(instance, text, where)
@@ -211,7 +227,7 @@ def _lane(files: Mapping[str, str], module: str, text: str, match: re.Match[str]
     if [int(match[k]) for k in range(5, 15)] != wiring or not biased:
         raise DesignError(f"{where}: bias and format are not wired field by field")
     formats = {}
-    for code, fields in re.findall(rf"\d+'d(\d+): fields{number} = \{{(.*)\}};", text):
+    for code, fields in re.findall(rf"\d+'d(\d+): fields{number} = \{{([^;]*)\}};", text):
         values = [(int(v), int(w)) for w, v in re.findall(r"(\d+)'d(\d+)", fields)]
         if [w for _, w in values] != [1, align, shift, limit, limit]:
             raise DesignError(f"{where}: format {code} has fields of other widths")
@@ -239,9 +255,9 @@ def signed(value: int, bits: int) -> int:
 def _input_words(text: str, module: str) -> tuple[tuple[Bit, ...], ...]:
     """The words the first layer chooses from, each as bits of the input port, lowest first."""
     words: list[tuple[Bit, ...]] = []
-    last = int(_one(r"input  wire \[(\d+):0\] in_data", text, module)[1])
+    last = int(_one(r"input wire \[(\d+):0\] in_data", text, module)[1])
     text = re.sub(r"\bheld\b(?!\[)", f"held[{last}:0]" if last else "held[0]", text)
-    blocks = re.findall(r"(?:(?:\d+'d(\d+)|(default)): )?block(\d+) <= \{(.*)\};", text)
+    blocks = re.findall(r"(?:(?:\d+'d(\d+)|(default)): )?block(\d+) <= \{([^;]*)\};", text)
     before = (-1, -1)  # block and place in it
     sizes: dict[int, int] = {}
     for place, _, block, source in blocks:

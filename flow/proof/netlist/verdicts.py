@@ -16,7 +16,7 @@ from flow.proof.netlist.registers import Gate, Samples
 from flow.proof.netlist.side import Bit
 
 _MOST_UNDEFINED = 4  # bits that the text leaves undefined in one cone
-_MOST_VALUES = 16  # words of a counterexample that are told
+_MOST_VALUES = 16  # words of a counterexample that are reported
 
 
 @dataclass(frozen=True)

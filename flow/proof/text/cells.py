@@ -11,7 +11,7 @@ from flow.proof.text.nets import Cell, Context, Value
 from flow.proof.text.space import Vector, constant, extended
 from flow.proof.text.sums import Form
 
-ROW = "nmp_row"
+ROW, SUM = "nmp_row", "nmp_sum"  # a row of a bit heap, and one without its two single bits
 
 
 def _vector(parameters: dict[str, Value], name: str, width: int) -> Vector:
@@ -76,34 +76,38 @@ PRIMITIVES: dict[str, Cell] = {"LUT6_2": Lut6(), "CARRY4": Carry(4), "CARRY8": C
 
 @dataclass(frozen=True)
 class Row:
-    """``nmp_row``: the lowest ``Y`` bits of ``(a ^ NA) + (b ^ NB) + (c ^ NC) + d + e``.
+    """``nmp_row``: the lowest ``Y`` bits of ``(a ^ NA) + (b ^ NB) + (c ^ NC) + d + e``; ``nmp_sum`` without d and e.
 
-    ``prove(W, Y)`` shows that its own text does so; it gives what is wrong, or nothing.
+    ``prove(module, W, Y)`` shows that its own text does so; it gives what is wrong, or nothing.
     """
 
-    prove: Callable[[int, int], str]
+    module: str
+    prove: Callable[[str, int, int], str]
     latency: int = 0
 
     def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
         """Direction and width of every port."""
         width, result = row_size(parameters)
-        return {**dict.fromkeys("abc", ("input", width)), "d": ("input", 1), "e": ("input", 1), "y": ("output", result)}
+        single = "de" if self.module == ROW else ""
+        inputs = {**dict.fromkeys("abc", ("input", width)), **dict.fromkeys(single, ("input", 1))}
+        return {**inputs, "y": ("output", result)}
 
     def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
         """The sum."""
         width, result = row_size(parameters)
-        if wrong := self.prove(width, result):
-            raise Fault(f"is an {ROW}, which {wrong}")
+        if wrong := self.prove(self.module, width, result):
+            raise Fault(f"is an {self.module}, which {wrong}")
         masks = {x: _vector(parameters, f"N{x.upper()}", width) for x in "abc"}
         return {"y": context.sums.vector(row_form(context, inputs, masks), result)}
 
 
 def row_size(parameters: dict[str, Value]) -> tuple[int, int]:
-    """Columns and bits of a row's result. Raises Unread or Fault where they are not given or not possible."""
+    """Columns and bits of a row's result, by default all of the sum. Raises Unread or Fault for impossible ones."""
     _known(parameters, "W", "Y", "NA", "NB", "NC")
-    width, result = parameters.get("W"), parameters.get("Y")
+    width = parameters.get("W")
+    result = parameters.get("Y", width + 2 if isinstance(width, int) else None)
     if not isinstance(width, int) or not isinstance(result, int):
-        raise Unread(f"W and Y of an {ROW} are not both given as integers")
+        raise Unread(f"W of an {ROW} is not given, or W or Y not as an integer")
     if width < 1 or not 1 <= result <= width + 2:
         raise Fault(f"a row of {width} columns has no result of {result} bits")
     return width, result
@@ -117,4 +121,6 @@ def row_form(context: Context, inputs: dict[str, Vector], masks: dict[str, Vecto
         if any(mask):
             bits = tuple(bdd.invert(b) if m == TRUE else bdd.differ(b, m) for b, m in zip(bits, mask, strict=True))
         total = total.plus(context.sums.of(bits))
-    return total.plus(context.sums.of(inputs["d"])).plus(context.sums.of(inputs["e"]))
+    for name in inputs.keys() & {"d", "e"}:
+        total = total.plus(context.sums.of(inputs[name]))
+    return total

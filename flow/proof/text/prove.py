@@ -8,7 +8,7 @@ from functools import partial
 from flow.core.design import Design, layer_output_formats
 from flow.parallel.graph import LayerGraph
 from flow.proof.text.argmax import prove_argmax
-from flow.proof.text.cells import ROW, Row
+from flow.proof.text.cells import ROW, SUM, Row
 from flow.proof.text.findings import Fault, Finding, Unread
 from flow.proof.text.layer import prove_layer
 from flow.proof.text.nets import Cell
@@ -40,8 +40,12 @@ def prove_text(
         return [Finding(TOP, -1, "", str(exc), isinstance(exc, Fault))]
     by_name = dict(zip(names, stages, strict=True))
     findings = _decided(TOP, lambda: prove_top(modules[top], by_name))
-    row = next((text for text in files.values() if _declares(text, ROW)), "")
-    cells: dict[str, Cell] = {ROW: Row(lambda width, result: prove_row(row, width, result))} if row else {}
+    row = "\n".join(text for text in files.values() if _declares(text, ROW) or _declares(text, SUM))
+    cells: dict[str, Cell] = {
+        name: Row(name, lambda module, width, result: prove_row(row, width, result, module))
+        for name in (ROW, SUM)
+        if row
+    }
     for index, name in enumerate(names):
         layer = graphs[index].name if index < len(graphs) else HEAD
         if name not in modules:
@@ -83,11 +87,11 @@ def _layers(modules: Mapping[str, Module], unread: Mapping[str, Fault | Unread],
 
 
 def _modules(files: Mapping[str, str]) -> tuple[dict[str, Module], dict[str, Fault | Unread]]:
-    """The modules of all files but ``nmp_row``'s, and by name of module why others were not read."""
+    """The modules of all files but those of rows, and by name of module why others were not read."""
     found: dict[str, Module] = {}
     unread: dict[str, Fault | Unread] = {}
     for file, text in files.items():
-        if _declares(text, ROW):
+        if _declares(text, ROW) or _declares(text, SUM):
             continue
         try:
             for module in _read(text):

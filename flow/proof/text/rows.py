@@ -1,19 +1,20 @@
-"""Proof of ``nmp_row`` from its own text: for a width, with any masks, in both of its forms.
+"""Proof of ``nmp_row`` and ``nmp_sum`` from their own text: for a width, with any masks, in both forms.
 
 The plain sum is compared as a form; the one of primitives bit by bit, as functions of all operands and masks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from flow.proof.text.cells import PRIMITIVES, ROW, row_form
+from flow.proof.text.cells import PRIMITIVES, ROW, SUM, Row, row_form
 from flow.proof.text.elaborate import Elaboration
 from flow.proof.text.evaluate import Evaluator, Timing
 from flow.proof.text.findings import Fault, Unread
 from flow.proof.text.machine import Machine
-from flow.proof.text.nets import Value
+from flow.proof.text.nets import Cell, Value
 from flow.proof.text.parser import parse
 from flow.proof.text.preprocess import preprocess
 from flow.proof.text.space import Space, Vector
@@ -25,12 +26,12 @@ _MOST_NODES = 300_000
 
 
 @lru_cache(maxsize=4096)
-def prove_row(text: str, width: int, result: int) -> str:
-    """Nothing where the text of ``nmp_row.v`` adds ``width`` columns to ``result`` bits, else what is wrong."""
+def prove_row(text: str, width: int, result: int, name: str = ROW) -> str:
+    """Nothing where module ``name`` of a text adds ``width`` columns to ``result`` bits, else what is wrong."""
     for macros in READINGS:
         try:
-            module = _module(text, macros)
-            wrong = _defaults(module, width) or _differs(module, width, result)
+            module = _modules(text, macros)[name]
+            wrong = _defaults(text, module, width) or _differs(text, module, width, result)
         except (Unread, Fault) as exc:
             wrong = str(exc)
         if wrong:
@@ -39,11 +40,16 @@ def prove_row(text: str, width: int, result: int) -> str:
 
 
 @lru_cache(maxsize=64)
-def _module(text: str, macros: tuple[str, ...]) -> Module:
+def _modules(text: str, macros: tuple[str, ...]) -> dict[str, Module]:
     modules = parse(preprocess(text, macros))
-    if [m.name for m in modules] != [ROW]:
-        raise Unread(f"is not one module {ROW}")
-    return modules[0]
+    if sorted(m.name for m in modules) != [ROW, SUM]:
+        raise Unread(f"is not made of modules {ROW} and {SUM}")
+    return {m.name: m for m in modules}
+
+
+def _cells(text: str, module: Module) -> Mapping[str, Cell]:
+    """What a module may consist of: primitives or, a sum without single bits, a row."""
+    return PRIMITIVES if module.name == ROW else {ROW: Row(ROW, lambda name, w, y: prove_row(text, w, y, name))}
 
 
 class _Definition(NamedTuple):
@@ -56,37 +62,38 @@ class _Definition(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _definition(width: int) -> _Definition:
+def _definition(width: int, name: str) -> _Definition:
     space = Space()
     masks: dict[str, Vector] = {}
     inputs: dict[str, Vector] = {}
     for x in "abc":  # a mask next to its operand: of both only the difference counts
         masks[x], inputs[x] = space.atom(f"N{x.upper()}", width), space.atom(x, width)
-    inputs |= {x: space.atom(x, 1) for x in "de"}
+    inputs |= {x: space.atom(x, 1) for x in ("de" if name == ROW else "")}
     evaluator = Evaluator(space)
     return _Definition(space, inputs, masks, evaluator.sums.bits(row_form(evaluator, inputs, masks), width + 2))
 
 
-def _defaults(module: Module, width: int) -> str:
-    """A mask that is not given is 0, whatever the others are."""
-    _, _, masks, _ = _definition(width)
+def _defaults(text: str, module: Module, width: int) -> str:
+    """A mask that is not given is 0, and a result that is not given all of the sum, whatever else is given."""
+    space, _, masks, _ = _definition(width, module.name)
+    cells = _cells(text, module)
     for x in masks:
         given: dict[str, Value] = {f"N{y.upper()}": mask for y, mask in masks.items() if y != x}
-        elaboration = Elaboration(
-            module, Evaluator(_definition(width).space), PRIMITIVES, {"W": width, "Y": width, **given}
-        )
+        elaboration = Elaboration(module, Evaluator(space), cells, {"W": width, **given})
         value = elaboration.scope.find(f"N{x.upper()}")
         if not isinstance(value, tuple) or any(value):
             return f"has masks that are not 0 where they are not given (N{x.upper()})"
+        if elaboration.scope.find("Y") != width + 2:
+            return "has another default of Y than all bits of the sum"
     return ""
 
 
-def _differs(module: Module, width: int, result: int) -> str:
-    if len(_definition(width).space.bdd.level) > _MOST_NODES:
+def _differs(text: str, module: Module, width: int, result: int) -> str:
+    if len(_definition(width, module.name).space.bdd.level) > _MOST_NODES:
         _definition.cache_clear()  # wrong texts have filled it
-    space, inputs, masks, wanted = _definition(width)
+    space, inputs, masks, wanted = _definition(width, module.name)
     parameters: dict[str, Value] = {"W": width, "Y": result, **{f"N{x.upper()}": mask for x, mask in masks.items()}}
-    machine = Machine(space, module, inputs, PRIMITIVES, parameters)
+    machine = Machine(space, module, inputs, _cells(text, module), parameters)
     output = machine.elaboration.net("y", "output")
     if output.width != result:
         return f"has a result of another width than {result} bits"

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from flow.core.engines import BY_NAME, in_order
 from flow.report.html.folding import folding
 from flow.report.html.heat_map import heat
 from flow.report.html.lut_strip import luts
@@ -14,18 +15,6 @@ from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
 from flow.report.wording import DASH, TITLES, bits, finite, number, percent, ratio, seconds, step, table, width
 
-ENGINES = {
-    "keras": "the Keras model, in floating point",
-    "integer": "adder graphs, run as integers",
-    "hls": "HLS C++ of the hls4ml project, compiled by g++",
-    "icarus": "Verilog in Icarus, cocotb bench",
-    "verilator": "Verilog in Verilator, cocotb bench",
-    "native": "Verilog in Verilator, distinct vectors in bulk, long pauses",
-    "netlist": "synthesized netlist in Icarus (Verilator where cycles are many), cocotb bench",
-    "xls": "Verilog of the XLS compiler in Icarus, cocotb bench",
-    "vendor_rtl": "Verilog of AMD's HLS in Icarus, cocotb bench",
-    "xls_jit": "DSLX compiled to machine code by XLS",
-}
 RESOURCES = {"lut": "LUT cells", "lut_placed": "LUT sites, expected", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
 VERDICTS = {
     "ok": ("ok", "verified", "Every engine agrees on every vector."),
@@ -199,11 +188,11 @@ def _ticks(total: int) -> list[tuple[str, str]]:
 def verification(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row per engine, in the order of the flow; engines of later versions come last."""
     found, rows = table(report, "verification"), []
-    for name in [*(e for e in ENGINES if e in found), *(e for e in sorted(found) if e not in ENGINES)]:
+    for name in in_order(found):
         entry = found[name]
         rate = entry.get("vectors_per_second")
         rows.append({
-            "name": name, "what": ENGINES.get(name, ""), "vectors": number(entry["vectors"]),
+            "name": name, "what": BY_NAME[name].runs if name in BY_NAME else "", "vectors": number(entry["vectors"]),
             "mismatches": number(entry["mismatches"]), "agrees": not entry["mismatches"],
             "latency": number(entry.get("latency_cycles_seen")), "seconds": seconds(entry.get("seconds")),
             "rate": f"{rate:,.{int(rate < 10)}f}" if finite(rate) is not None else DASH,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_models.quantize.exact import with_gradient
+from keras_models.quantizers.exact import with_gradient
 
 Tensor = Any
 
@@ -71,7 +71,8 @@ class BitLadder:
 
     def index_numpy(self, strength: np.ndarray) -> np.ndarray:
         """Hard choice: (neurons,) positions in `bits`."""
-        return (np.asarray(strength, np.float32) >= np.asarray(self.thresholds, np.float32)[:, None]).sum(axis=0)
+        passed = np.asarray(strength, np.float32) >= np.asarray(self.thresholds, np.float32)[:, None]
+        return np.asarray(passed.sum(axis=0))
 
     def choose(self, rows: Any, strength: Tensor) -> Tensor:
         """(rows, neurons): of (rows, widths) or (rows, widths, neurons) numbers those of the chosen widths."""

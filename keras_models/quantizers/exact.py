@@ -45,10 +45,10 @@ def round_half_up(value: Tensor, half: Tensor = 0.5) -> Tensor:
 
 
 def round_half_up_numpy(value: np.ndarray, half: float = 0.5) -> np.ndarray:
-    """What `round_half_up` gives for float32 values."""
+    """`round_half_up` of arrays: float32, or float64 that holds what float32 might not."""
     value = normal(value)
     low = np.floor(value)
-    return low + (value - low >= np.float32(1.0 - half))
+    return np.asarray(low + (value - low >= np.float32(1.0 - half)))
 
 
 def normal(value: np.ndarray) -> np.ndarray:

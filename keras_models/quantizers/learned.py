@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_models.quantize.exact import (
+from keras_models.quantizers.exact import (
     column_sum,
     kept,
     normal,
@@ -29,7 +29,7 @@ from keras_models.quantize.exact import (
     to_numpy,
     with_gradient,
 )
-from keras_models.quantize.precision import BitLadder
+from keras_models.quantizers.precision import BitLadder
 
 Tensor = Any
 LN2 = np.float32(np.log(2.0))
@@ -119,8 +119,8 @@ class Quantizer:
         rows, near = self._rows(), self.ladder.transitions
         parts, count = rows.shape[0], len(self.ladder.neighbours) + 1
         sloped = [float(b > 0 and not binary) for b, binary in zip(self.ladder.bits, self._binary, strict=True)]
-        more = [[1.0] * len(sloped), *near, *([] if all(sloped) else [sloped])]
-        more = np.asarray(more, np.float32).reshape(len(more), len(sloped), *[1] * (len(rows.shape) - 2))
+        kinds = [[1.0] * len(sloped), *near, *([] if all(sloped) else [sloped])]
+        more = np.asarray(kinds, np.float32).reshape(len(kinds), len(sloped), *[1] * (len(rows.shape) - 2))
         formats = [rows, *(ops.take(rows, np.asarray(p), axis=1) for p in self.ladder.neighbours)]
         table = ops.concatenate([*formats, more + ops.zeros_like(rows[:1])], axis=0)
         top = parts * count
@@ -177,9 +177,9 @@ class WeightQuantizer(Quantizer):
 
     def _rows(self) -> np.ndarray:
         step = np.ldexp(1.0, -self._shift)
-        rows = [1 / step, self._limit, step, -self._limit, 0 * step, 0 * step + 0.5]
+        as_symmetric = [1 / step, self._limit, step, -self._limit, 0 * step, 0 * step + 0.5]
         as_binary = [1 / step, 0 * step, 2 * step, 0 * step - 1, step, 0 * step]
-        rows = np.where(self._binary, as_binary, rows).astype(np.float32)
+        rows = np.where(self._binary, as_binary, as_symmetric).astype(np.float32)
         return rows if any(self._binary) else rows[:_SYMMETRIC]
 
     def _inside(self, x: Tensor, top: Tensor) -> Tensor:

@@ -1,0 +1,94 @@
+"""What a model will cost as hardware, before any graph is searched or synthesized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flow.api.designs import design_of
+from flow.build.architecture import ARCHITECTURES, MAX_PARALLEL_WEIGHTS, PARALLEL_SHARE, check_wishes
+from flow.core.design import Design
+from flow.core.errors import UsageError
+from flow.folded.explanation import explain
+from flow.folded.lowering import lower
+from flow.folded.search import fastest, interval_for, smallest
+from flow.parts import catalog
+from flow.parts.catalog import Part
+from keras_models.layers.counts import luts_by_layer
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate of a build's figures; ``lut`` are LUT cells, ``layers`` those of each layer.
+
+    Of parallel hardware by the formula that steers training (`keras_models.layers.counts`), of folded hardware by the
+    search that a build makes too.
+    """
+
+    part: str
+    architecture: str
+    lut: int
+    dsp: int
+    bram18: int
+    initiation_interval: int
+    results_per_second: float
+    fits: bool
+    layers: Mapping[str, int]
+
+
+def estimate(
+    model: Any,
+    part: str = "xc7z020",
+    *,
+    architecture: str = "auto",
+    initiation_interval: int | None = None,
+    results_per_second: float | None = None,
+    clock_period_ns: float = 10.0,
+    input_format: str | None = None,
+) -> Estimate:
+    """The cost of a model (a Keras model, a file, or a design) as a build with these options would make it.
+
+    Takes well under a second for parallel models, some more to search the folding of large ones. Raises ModelError,
+    DesignError, PartError or UsageError.
+    """
+    chosen, design = catalog.resolve(part), design_of(model, input_format)
+    if architecture not in ARCHITECTURES:
+        raise UsageError(f"architecture {architecture!r} is not known; choose auto, parallel or folded")
+    check_wishes(architecture, initiation_interval, results_per_second)
+    if results_per_second is not None:
+        initiation_interval = interval_for(results_per_second, clock_period_ns)
+    layers = {la.name: round(luts) for la, luts in zip(design.layers, _parallel_luts(design), strict=True)}
+    luts = sum(layers.values())
+    if architecture == "auto":
+        architecture = "parallel" if _stays_parallel(design, luts, chosen, initiation_interval) else "folded"
+    if architecture == "parallel":
+        return Estimate(chosen.name, "parallel", luts, 0, 0, 1, 1e9 / clock_period_ns, luts <= chosen.lut, layers)
+    lowered, interval = lower(design), initiation_interval
+    folding = fastest(lowered, chosen) if interval is None else smallest(lowered, chosen, interval)
+    found = explain(folding, chosen, clock_period_ns)
+    cost, rate = found.estimate, found.results_per_second
+    return Estimate(
+        chosen.name, "folded", cost.lut, cost.dsp, cost.bram18, found.interval_cycles, rate, cost.fits,
+        {layer.name: layer.lut for layer in found.layers},
+    )  # fmt: skip
+
+
+def _parallel_luts(design: Design) -> list[float]:
+    description: list[dict[str, Any]] = [
+        {"kind": "quantizer", "bits": np.array([q.format.bits for q in design.inputs], np.int64)}
+    ]
+    for layer in design.layers:
+        description.append({"kind": "dense", "weights": layer.matrix})
+        bits = [n.output.format.bits if n.output else None for n in layer.neurons]
+        if None not in bits:
+            description.append({"kind": "quantizer", "bits": np.array(bits, np.int64)})
+    return list(luts_by_layer(description))
+
+
+def _stays_parallel(design: Design, luts: int, part: Part, interval: int | None) -> bool:
+    """What a build with ``auto`` decides, by the estimate in place of its graphs."""
+    weights = sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
+    return (interval or 1) == 1 and weights <= MAX_PARALLEL_WEIGHTS and luts <= PARALLEL_SHARE * part.lut

@@ -1,0 +1,68 @@
+"""Every layer's values in hardware, beside Keras' own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.core.design import Design, layer_output_formats
+from flow.core.evaluate import evaluate_layer, quantize_inputs, to_float
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LayerValues:
+    """What one layer gives (rows x elements): ``values`` in hardware, ``keras`` in the Keras layer ``keras_layer``.
+
+    Without a Keras model ``keras`` is None. Its float32 sums round where a neuron needs more than 24 bits.
+    """
+
+    name: str
+    values: Floats
+    keras_layer: str | None = None
+    keras: Floats | None = None
+
+    @property
+    def differs(self) -> NDArray[np.bool_]:
+        """Where both differ (rows x elements); nowhere without a Keras model."""
+        return np.zeros(self.values.shape, bool) if self.keras is None else self.values != self.keras
+
+
+class Trace(Mapping[str, LayerValues]):
+    """The layers of a design by name, in their order; ``inputs`` are the values that enter the first one."""
+
+    def __init__(self, inputs: LayerValues, layers: list[LayerValues]) -> None:
+        self.inputs = inputs
+        self._layers = {layer.name: layer for layer in layers}
+
+    def __getitem__(self, name: str) -> LayerValues:
+        return self._layers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+
+def traced(design: Design, inputs: NDArray[Any], model: Any | None) -> Trace:
+    """The trace of model inputs (rows x elements); ``model`` is the Keras model the design was made of, if any."""
+    found: list[tuple[str, Floats]] | None = None
+    if model is not None:
+        from flow.extract.trace import keras_values  # imports Keras
+
+        found = keras_values(model, design, inputs)
+    mantissas = quantize_inputs(design, inputs)
+    values = [to_float(mantissas, design.input_formats)]
+    for index, layer in enumerate(design.layers):
+        mantissas = evaluate_layer(layer, mantissas, design.formats_into(index))
+        values.append(to_float(mantissas, layer_output_formats(layer)))
+    names = ["inputs", *(layer.name for layer in design.layers)]
+    beside = [(None, None)] * len(names) if found is None else found
+    entries = [LayerValues(n, v, *b) for n, v, b in zip(names, values, beside, strict=True)]
+    return Trace(entries[0], entries[1:])

@@ -1,0 +1,129 @@
+"""What the steps of a build have found beside their engines' results: a section each, None until its step has run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flow.bench.bus_layout import Layout
+from flow.netlist.place_and_route import Routed
+from flow.netlist.read import Resources
+from flow.netlist.sta import TimingPath
+
+
+@dataclass(frozen=True)
+class HlsProject:
+    """The hls4ml project: how its layers are joined, each group's schedule, and reuse factors that were replaced."""
+
+    io_type: str
+    layers: Mapping[str, Sequence[Mapping[str, Any]]]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class ShellFacts:
+    """The stream shell; ``synthesis`` is what it takes beside the core, once that was synthesized."""
+
+    kind: str
+    top: str
+    layout: Layout
+    digest: str
+    places: int
+    initiation_interval: int
+    results_per_second: int
+    registers: Mapping[str, Sequence[int]]
+    synthesis: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class NetlistProof:
+    """Cones of logic compared between Verilog and netlist, and what became of them."""
+
+    cones: int
+    proved: int
+    refuted: int
+    undecided: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class VendorStep:
+    """A finished step of AMD's tools, and its reports as paths below the HLS project."""
+
+    seconds: float
+    reports: tuple[str, ...]
+
+
+@dataclass
+class VendorFacts:
+    """What AMD's tools did; ``figures`` are read from their reports, by section such as ``csynth``."""
+
+    tool: str
+    steps: dict[str, VendorStep] = field(default_factory=dict)
+    figures: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class XlsFacts:
+    """The compilation by XLS."""
+
+    latency_cycles: int
+    compile_seconds: float
+    delay_model: str
+
+
+@dataclass(frozen=True)
+class RouteFacts(Routed):
+    """Place and route of what was synthesized, and the version of the tool."""
+
+    version: str
+
+
+@dataclass
+class Synthesis:
+    """The netlist: what it occupies, its longest path, its LUTs by layer and neuron; ``routed`` where that was asked.
+
+    ``usage`` is ``flow.netlist``'s table of LUTs by layer, empty where nothing is known.
+    """
+
+    resources: Resources
+    path: TimingPath
+    usage: Mapping[str, Any]
+    routed: RouteFacts | None = None
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How a float model was quantized: on which inputs, the format that was given for them, noise allowed, mean bits.
+
+    ``float_score`` is the float model's ``metric`` and ``value`` on the test part; None without data.
+    """
+
+    method: str
+    calibrated_on: str
+    input_format: str | None
+    noise: float | None
+    mean_weight_bits: float
+    mean_activation_bits: float | None
+    mean_input_bits: float
+    float_score: Mapping[str, Any] | None
+
+
+@dataclass
+class Facts:
+    """All sections.
+
+    ``proof`` is by layer, argmax head and top module what is known of each link of the chain from design to hardware;
+    ``undecided`` names what could not be proved.
+    """
+
+    proof: dict[str, dict[str, str]] = field(default_factory=dict)
+    undecided: list[str] = field(default_factory=list)
+    hls_project: HlsProject | None = None
+    shell: ShellFacts | None = None
+    netlist_proof: NetlistProof | None = None
+    vendor: VendorFacts | None = None
+    xls: XlsFacts | None = None
+    synthesis: Synthesis | None = None
+    quantization: Quantization | None = None

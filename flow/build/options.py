@@ -1,0 +1,201 @@
+"""What a build is asked for: checked as a whole when it is made, by a command line or by a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flow.bench.bus_layout import BUS_BITS
+from flow.build import config_file
+from flow.build.architecture import check_wishes
+from flow.build.choices import ALL, settled
+from flow.core.engines import DEFAULT, SELECTABLE
+from flow.core.engines import chosen as chosen_engines
+from flow.core.errors import ConfigError, UsageError
+from flow.core.untrusted import read_yaml, refused
+from flow.emit.hls.schedule import HlsChoices
+from flow.emit.hls.schedule import choices as hls_choices
+from flow.emit.shell import pynq
+from flow.extract.formats import AUTO, parse_format
+from flow.parts import catalog
+from flow.parts.catalog import Part
+from flow.tool_reports.open_json import UNFINISHED
+from flow.tools import vendor_hls
+
+QUANTIZED = "quantized.h5"  # what --quantize makes of a float model, in the build's folder
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a build is asked for.
+
+    Raises UsageError for what does not exist or does not go together, ConfigError for the ``hls_config`` file.
+    """
+
+    model: Path
+    part: Part
+    out: Path
+    weights: Path | None = None  # of a model that is an architecture alone
+    data: str | None = None
+    split_key: str | None = None
+    target_columns: str | None = None
+    preprocessing: str | None = None
+    vectors: int | None = None
+    clock_period_ns: float = 10.0
+    architecture: str = "auto"
+    initiation_interval: int | None = None
+    results_per_second: float | None = None
+    engines: tuple[str, ...] = DEFAULT
+    engines_named: bool = False  # by the user: then one that cannot run is an error
+    backend: str = "Vitis"
+    head: str = "logits"
+    input_format: str | None = None
+    quantize: bool = False
+    seed: int = 0
+    waveform: bool = False
+    route: bool = False
+    rtl_engine: str = "own"
+    shell: str = "none"
+    lanes: str = "bytes"
+    bus_bits: int = 32
+    layer: str | None = None  # a name, or as asked for: several, or all
+    hls_io: str = "io_parallel"
+    strategy: str | None = None
+    reuse_factor: int | None = None
+    hls_config: Path | None = None
+    vendor_steps: tuple[str, ...] = ("csim", "synth")
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            *((name.replace("_", "-"), getattr(self, name), all_of) for name, all_of in ALL.items()),
+            ("bus-bits", self.bus_bits, BUS_BITS),
+            *(("engines", name, SELECTABLE) for name in self.engines),
+            *(("vendor-steps", name, vendor_hls.STEPS) for name in self.vendor_steps),
+        ):  # fmt: skip
+            if value is not None and value not in known:
+                *others, last = map(str, known)
+                raise UsageError(f"--{option} {value} is not known; choose {', '.join(others)} or {last}")
+        self._check_numbers()
+        self._check_together()
+        _ = self.hls_choices  # a wrong name or file is reported before the work starts
+
+    @classmethod
+    def of(
+        cls,
+        model: str | Path,
+        part: str | Part = "xc7z020",
+        out: str | Path = "build",
+        *,
+        engines: str | Sequence[str] | None = None,
+        vendor_steps: str | Sequence[str] = ("csim", "synth"),
+        backend: str = "Vitis",
+        hls_config: str | Path | None = None,
+        weights: str | Path | None = None,
+        **others: Any,
+    ) -> Options:
+        """Options as people write them: a part or board by its name, lists as text, paths as text.
+
+        ``others`` are fields of their own names. ``engines=None`` is the default choice, from which those that the
+        design's size forbids are left out; engines that are named must run.
+        """
+        return cls(
+            Path(model),
+            catalog.resolve(part) if isinstance(part, str) else part,
+            Path(out),
+            engines=DEFAULT if engines is None else chosen_engines(_listed(engines)),
+            engines_named=engines is not None,
+            vendor_steps=vendor_hls.chosen(_listed(vendor_steps) or "none"),
+            hls_config=None if hls_config is None else Path(hls_config),
+            weights=None if weights is None else Path(weights),
+            **settled({**others, "backend": backend}),
+        )
+
+    @cached_property
+    def hls_choices(self) -> HlsChoices:
+        """What the options and the ``hls_config`` file say about the HLS project."""
+        path = self.hls_config
+        content, where = (None, "the HLS config") if path is None else (_read(path), str(path))
+        return hls_choices(self.hls_io, self.strategy, self.reuse_factor, content, where)
+
+    def places(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The files a build writes in its folder, and the folders it writes into."""
+        asked = {
+            "hls": "hls" in self.engines,
+            "shell": self.shell != "none",
+            "pynq": self.shell == "pynq",
+            "proof": self.architecture != "parallel",
+            "route": self.route,
+            "xls": "xls" in self.engines or self.rtl_engine == "xls",
+        }
+        folders = ("rtl", "sim", "synth", "netproof", *(name for name, is_asked in asked.items() if is_asked))
+        quantized = (QUANTIZED,) if self.quantize else ()
+        return ("design.json", "report.json", "report.html", config_file.NAME, UNFINISHED, *quantized), folders
+
+    def words(self) -> dict[str, Any]:
+        """The options that are set, by name, as a command line takes them: lists with commas, paths as text.
+
+        ``engines`` are left out where the build chooses them.
+        """
+        found = {option.name: getattr(self, option.name) for option in fields(self)}
+        found["part"] = self.part.board or self.part.name
+        for name in ("engines", "vendor_steps"):
+            found[name] = ",".join(found[name]) or "none"
+        if not found.pop("engines_named") and self.engines == DEFAULT:
+            del found["engines"]
+        return {n: str(v) if isinstance(v, Path) else v for n, v in found.items() if v is not None}
+
+    def _check_numbers(self) -> None:
+        for option, value, least in (
+            ("vectors", self.vectors, 1), ("initiation-interval", self.initiation_interval, 1),
+            ("results-per-second", self.results_per_second, 1), ("reuse-factor", self.reuse_factor, 1),
+            ("clock-period-ns", self.clock_period_ns, 1),
+        ):  # fmt: skip
+            if value is not None and not value >= least:
+                raise UsageError(f"--{option} {value}: give {least} or more")
+        if self.clock_period_ns > 1000:
+            raise UsageError(f"--clock-period-ns {self.clock_period_ns:g}: give 1000 or less")
+
+    def _check_together(self) -> None:
+        if self.preprocessing == "standard" and not self.data:
+            raise UsageError(
+                "--preprocessing standard is fitted on the training part of a data set; name it with --data"
+            )
+        if self.input_format == AUTO and not self.data:
+            raise UsageError("--input-format auto chooses a format from a data set; name it with --data")
+        if self.input_format not in (None, AUTO):
+            parse_format(str(self.input_format))
+        if self.shell == "pynq" and self.part.name != pynq.PART:
+            raise UsageError(
+                f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({pynq.PART}), not {self.part.name}; use --shell axis"
+            )
+        if self.rtl_engine == "xls" and self.architecture == "folded":
+            raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
+        check_wishes(self.architecture, self.initiation_interval, self.results_per_second)
+        if self.weights is not None and self.model.suffix != ".json":
+            raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
+        if self.quantize and self.model.suffix == ".json":
+            raise UsageError("--quantize is for float models; a design.json is built as it is")
+        if self.layer is None:
+            return
+        if self.model.suffix == ".json" and self.weights is None:
+            raise UsageError("--layer is for Keras models; a design.json is built as it is")
+        if self.quantize:
+            raise UsageError("--quantize is for a whole float model; leave it out with --layer")
+        if self.data:
+            raise UsageError("--data gives inputs of the whole model, not of one layer; leave it out with --layer")
+        if self.preprocessing:
+            raise UsageError(
+                "--preprocessing is of the whole model's inputs, not of one layer's; leave it out with --layer"
+            )
+
+
+def _listed(names: str | Sequence[str]) -> str:
+    return names if isinstance(names, str) else ",".join(names)
+
+
+def _read(path: Path) -> Any:
+    with refused(ConfigError, str(path), "python -m flow.hls_config writes one"):
+        return read_yaml(path)

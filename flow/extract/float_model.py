@@ -1,0 +1,190 @@
+"""A stored Keras model of floats as a chain of dense layers, from its file's JSON and arrays; no Keras needed.
+
+Scales between dense layers (BatchNormalization, Normalization, Rescaling) are folded into the next or the last one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.core.errors import ModelError
+from flow.extract import stored_model
+from flow.extract.remedies import IGNORED
+from flow.extract.stored_graph import LayerData, path_of
+from flow.extract.stored_layout import Array
+from flow.extract.stored_model import StoredModel
+from keras_models.quantize.chain import FloatChain, FloatDense
+
+Floats = NDArray[np.float64]
+ENDINGS = ("softmax", "sigmoid", "tanh", "softsign", "softplus")  # rise with their input, so that a class stays one
+_UNSUITED = "--quantize takes dense layers with ReLU or nothing between them: train it with ReLU"
+
+
+def float_chain(path: Path | str | StoredModel) -> FloatChain:
+    """The dense layers of a float model's file, of Keras or ONNX. Raises ModelError naming layer and remedy."""
+    if not isinstance(path, StoredModel) and str(path).endswith(".onnx"):
+        from flow.extract.onnx import floats  # needs more than the default installation
+
+        return floats.onnx_chain(path)
+    stored = path if isinstance(path, StoredModel) else stored_model.read(path)
+    try:
+        name, shape, layers = path_of(stored.config)
+        builder = ChainBuilder(math.prod(shape))
+        for layer in layers:
+            _add(builder, layer, stored.weights.get(layer.name, ()))
+        return builder.chain(name)
+    except ModelError as exc:
+        raise ModelError(f"{stored.path}: {exc}") from None
+
+
+@dataclass
+class ChainBuilder:
+    """Takes dense layers, scales and activations in data-flow order and folds the scales. All raise ModelError."""
+
+    width: int
+    layers: list[FloatDense] = field(default_factory=list)
+    left_out: str = ""
+    notes: list[str] = field(default_factory=list)
+    _scale: tuple[Floats, Floats] | None = None  # waits for the next dense layer
+    _ended: str = ""  # the layer whose activation can only be the last
+
+    def dense(self, name: str, kernel: Floats, bias: Floats) -> None:
+        """A dense layer (inputs, units)."""
+        self._go_on()
+        if kernel.ndim != 2 or len(kernel) != self.width or bias.shape != kernel.shape[1:]:
+            raise ModelError(f"layer {name[:64]} has a kernel of shape {kernel.shape} for {self.width} inputs")
+        for what, values in (("kernel", kernel), ("bias", bias)):
+            if not np.isfinite(values).all():
+                raise ModelError(f"layer {name[:64]}: its {what} holds NaN or infinity; load an earlier checkpoint")
+        if self._scale is not None:
+            scale, offset = self._scale
+            kernel, bias, self._scale = scale[:, None] * kernel, bias + offset @ kernel, None
+        self.layers.append(FloatDense(name, kernel, bias))
+        self.width = kernel.shape[1]
+
+    def affine(self, name: str, scale: Floats, offset: Floats) -> None:
+        """``x * scale + offset`` of every element or channel."""
+        self._go_on()
+        if self.width % max(scale.size, 1) or not (np.isfinite(scale).all() and np.isfinite(offset).all()):
+            raise ModelError(
+                f"layer {name[:64]} scales {scale.size} channels of {self.width} elements, or not finitely"
+            )
+        scale, offset = (np.tile(part.ravel(), self.width // part.size) for part in (scale, offset))
+        if self.layers and not self.layers[-1].relu:
+            last = self.layers[-1]
+            self.layers[-1] = replace(last, kernel=last.kernel * scale, bias=last.bias * scale + offset)
+        elif self._scale is not None:
+            self._scale = self._scale[0] * scale, self._scale[1] * scale + offset
+        else:
+            self._scale = scale, offset
+
+    def activation(self, name: str, kind: str) -> None:
+        """A function of every element by its Keras name."""
+        if kind in ("linear", ""):
+            return
+        self._go_on()
+        if kind == "relu" and self.layers and self._scale is None:
+            self.layers[-1] = replace(self.layers[-1], relu=True)
+        elif kind in ENDINGS and self.layers and self._scale is None:
+            self.left_out, self._ended = kind, name
+        else:
+            raise ModelError(f"layer {name[:64]}: activation {kind[:32]} is there; {_UNSUITED}")
+
+    def _go_on(self) -> None:
+        if self._ended:
+            raise ModelError(f"layer {self._ended[:64]}: activation {self.left_out} is inside the model; {_UNSUITED}")
+
+    def chain(self, name: str) -> FloatChain:
+        """The finished chain."""
+        if not self.layers:
+            raise ModelError("the model has no dense layer, so there is nothing to quantize")
+        if self._scale is not None or self.layers[-1].relu:  # one more layer, of the scale or of nothing
+            scale, offset = self._scale or (np.ones(self.width), np.zeros(self.width))
+            self._scale = None
+            self.layers.append(FloatDense("scaled_outputs", np.diag(scale), offset))
+        return FloatChain(name, tuple(self.layers), self.left_out, tuple(self.notes))
+
+
+def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) -> None:
+    reader = _READERS.get(layer.kind)
+    if layer.kind in IGNORED:
+        return
+    if reader is None:
+        raise ModelError(f"layer {layer.name[:64]} is a {layer.kind[:64]}; {_unsuited(layer.kind)}")
+    try:
+        reader(builder, layer, tuple(np.asarray(w, np.float64) for w in weights))
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as exc:
+        raise ModelError(
+            f"layer {layer.name[:64]} ({layer.kind}) does not fit what is stored ({str(exc)[:80]}); save it again"
+        ) from None
+
+
+def _unsuited(kind: str) -> str:
+    if kind.startswith(("Q", "NMP", "FixedPoint", "HQuantize", "HDense")):
+        return "the model is quantized already: build it without --quantize"
+    return _UNSUITED
+
+
+def _dense(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
+    kernel = weights[0]
+    bias = weights[1] if layer.config.get("use_bias", True) else np.zeros(kernel.shape[-1])
+    builder.dense(layer.name, kernel, bias)
+    builder.activation(layer.name, _function(layer))
+
+
+def _function(layer: LayerData) -> str:
+    """The name of an activation, however it is stored."""
+    found = layer.config.get("activation")
+    if isinstance(found, dict):
+        inner = found.get("config")
+        kind = str(found.get("class_name", "")).rpartition(">")[2]
+        if kind == "ReLU" and isinstance(inner, dict):
+            return _relu_name(inner)
+        found = inner if kind == "function" else kind
+    return str(found or "linear")
+
+
+def _relu_name(config: dict[str, Any]) -> str:
+    unusual = config.get("max_value") is not None or config.get("negative_slope") or config.get("threshold")
+    return "relu with a bound or slope" if unusual else "relu"
+
+
+def _batchnorm(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
+    config, rest = layer.config, list(weights)
+    gamma = rest.pop(0) if config.get("scale", True) else 1.0
+    beta = rest.pop(0) if config.get("center", True) else 0.0
+    mean, variance = rest
+    scale = gamma / np.sqrt(variance + float(config.get("epsilon", 1e-3)))
+    builder.affine(layer.name, scale, beta - mean * scale)
+
+
+def _normalization(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
+    if len(weights) >= 2:
+        mean, variance = (w.ravel() for w in weights[:2])
+    else:
+        mean, variance = (np.asarray(layer.config[key], np.float64).ravel() for key in ("mean", "variance"))
+    scale = 1.0 / np.maximum(np.sqrt(variance), 1e-7)
+    builder.affine(layer.name, scale, -mean * scale)
+
+
+def _rescaling(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
+    scale, offset = (np.atleast_1d(np.asarray(layer.config[key], np.float64)) for key in ("scale", "offset"))
+    builder.affine(layer.name, *np.broadcast_arrays(scale, offset))
+
+
+_READERS: dict[str, Callable[[ChainBuilder, LayerData, tuple[Floats, ...]], None]] = {
+    "Dense": _dense,
+    "BatchNormalization": _batchnorm,
+    "Normalization": _normalization,
+    "Rescaling": _rescaling,
+    "Activation": lambda b, la, w: b.activation(la.name, _function(la)),
+    "ReLU": lambda b, la, w: b.activation(la.name, _relu_name(la.config)),
+    "Softmax": lambda b, la, w: b.activation(la.name, "softmax"),
+}

@@ -1,0 +1,43 @@
+"""Plain Dense layers whose weights and biases already lie on short grids: exactness is a matter of the numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flow.core.errors import ModelError
+from flow.core.evaluate import as_read
+from flow.core.fixed import Ints
+from flow.extract.activations import activation_steps
+from flow.extract.arrays import to_numpy
+from flow.extract.chain import Applied
+from flow.extract.dyadic import exact_column
+from flow.extract.layer_steps import Dense, Step
+from flow.extract.needed import needed_bits
+from flow.extract.remedies import FLOAT_REMEDY
+
+MAX_BITS = 16  # of a mantissa: floats that happen to be short have more
+
+
+def plain_dense(applied: Applied, units: int) -> list[Step]:
+    """The steps of a Dense layer with so many units. Raises ModelError where its weights are floats."""
+    layer, name = applied.layer, applied.name
+    weights, frac = _on_grid(name, "weights", layer.kernel)
+    bias, bias_frac = np.zeros(units, np.int64), np.zeros(units, np.int64)
+    if layer.use_bias:
+        row, bias_frac = _on_grid(name, "biases", to_numpy(layer.bias)[None, :])
+        bias = row[0]
+    bits = np.array([needed_bits(column, 0.0) for column in weights.T], np.float64)
+    return [Dense(name, weights, frac, bits, bias, bias_frac), *activation_steps(name, layer.activation, units)]
+
+
+def _on_grid(name: str, what: str, values: Any) -> tuple[Ints, Ints]:
+    """Mantissas (inputs x units) and fraction bits of every column."""
+    found = as_read(to_numpy(values)).astype(np.float64)
+    columns = [exact_column(column) for column in found.T]
+    for j, (mantissas, _) in enumerate(columns):
+        bits = max((abs(m).bit_length() for m in mantissas), default=0)
+        if bits > MAX_BITS:
+            raise ModelError(f"layer {name}, neuron {j}: its {what} are floats (of {bits} bits); {FLOAT_REMEDY}")
+    return np.array([m for m, _ in columns], np.int64).T, np.array([f for _, f in columns], np.int64)

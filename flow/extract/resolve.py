@@ -1,0 +1,311 @@
+"""Float32 functions between dense layers, as integer forms: steps of Keras layers to steps that a design is made of.
+
+What follows a dense layer, up to where its values are quantized, is a function of the layer's integer sum. It is read
+by asking Keras: every sum, or of monotone functions as many as bisection needs. The staircase that comes of it is
+clipped lines (`staircase`), so neurons with quantizers of their own; the next dense layer adds them up. Where float32
+does not hold the sums themselves, Keras has no certain answer: then scales and offsets are taken as the real numbers
+that Keras's float32 constants are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from flow.core.design import Neuron
+from flow.core.errors import DesignError, FlowError, ModelError
+from flow.core.fixed import Fixed, Quantizer
+from flow.extract.assemble import Assembler
+from flow.extract.dyadic import exact_fraction
+from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
+from flow.extract.needed import needed_bits
+from flow.extract.read import narrow
+from flow.extract.readout import Readout, behind, dense_of, identity, scaled
+from flow.extract.staircase import Line, add_up, lines
+from flow.extract.sums import Reading, Sums, affine, read, sums_of
+
+MOST_LINES = 64  # of one neuron
+MOST_ROUNDED = 8  # of one neuron that float32's rounding alone makes irregular
+GIVEN_TWICE = "the model quantizes its inputs itself; leave the input format out"
+NO_FORMAT = (
+    "no quantizer comes before the first dense layer; state the inputs' format with --input-format, such as s16.10 "
+    '(16 bits with sign, 10 of them fraction; hls4ml\'s "ap_fixed<16,6>" is the same), or auto: chosen from --data'
+)
+
+
+@dataclass
+class Resolved:
+    """Steps without float32 functions, and what was done: notes, and the layers read exactly and in real numbers."""
+
+    steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)  # dense layers, by number, whose sums Keras was asked about
+    real: list[str] = field(default_factory=list)  # layers whose scale is taken as a real number
+    left_out: str | None = None  # the sigmoid or tanh at the end, which the design does not compute
+
+
+def resolve(steps: Sequence[Step], elements: int) -> Resolved:
+    """Steps that an `Assembler` takes, equal to ``steps``. Raises ModelError naming layer and remedy."""
+    return _Resolver(elements).run(list(steps))
+
+
+def fold(steps: Sequence[Step], elements: int, given: Quantizer | None) -> tuple[Assembler, Resolved]:
+    """All steps folded over ``elements`` inputs; ``given`` quantizes the inputs of models that do not themselves.
+
+    Raises ModelError naming layer and remedy.
+    """
+    if given is not None:
+        first = next((s for s in steps if not isinstance(s, Relu)), None)
+        if isinstance(first, Quant):
+            raise ModelError(GIVEN_TWICE)
+        steps = [Quant("inputs", (narrow(given),) * elements), *steps]
+    resolved = resolve(steps, elements)
+    assembler = Assembler(elements)
+    for index, step in enumerate(resolved.steps):
+        assembler.add(step, index == len(resolved.steps) - 1)
+    return assembler, resolved
+
+
+def fold_part(steps: Sequence[Step], elements: int) -> tuple[Assembler, Resolved, Readout]:
+    """Steps folded that others follow, with at most one dense layer, and how those read what the last layer returns.
+
+    Raises ModelError naming layer and remedy.
+    """
+    resolver = _Resolver(elements)
+    resolved = resolver.run_part(list(steps))
+    assembler = Assembler(elements)
+    for step in resolved.steps:
+        assembler.add(step, False)
+    after = assembler.end()
+    readout = resolver.readout or Readout.identity(assembler.elements)
+    return assembler, resolved, readout if after is None else readout.then(after)
+
+
+class _Resolver:
+    def __init__(self, elements: int) -> None:
+        self.elements = elements
+        self.done = Resolved()
+        self.readout: Readout | None = None
+
+    def run(self, steps: list[Step]) -> Resolved:
+        places = [i for i, s in enumerate(steps) if isinstance(s, Dense)]
+        if not places:
+            raise ModelError("the model has no dense layer; add NMPDense or QDense layers")
+        self._inputs(steps[: places[0]])
+        for start, end in zip(places, [*places[1:], len(steps)], strict=True):
+            dense = steps[start]
+            assert isinstance(dense, Dense)
+            self._group(dense, steps[start + 1 : end], end == len(steps))
+        return self.done
+
+    def run_part(self, steps: list[Step]) -> Resolved:
+        """Steps that others follow, with at most one dense layer; ``readout`` stays for those."""
+        place = next((i for i, s in enumerate(steps) if isinstance(s, Dense)), len(steps))
+        self._inputs(steps[:place])
+        if place < len(steps):
+            dense = steps[place]
+            assert isinstance(dense, Dense)
+            self._group(dense, steps[place + 1 :], False)
+        return self.done
+
+    def _inputs(self, chain: list[Step]) -> None:
+        """What comes before the first dense layer: up to its first quantizer the host does it."""
+        first = next((i for i, s in enumerate(chain) if isinstance(s, Quant)), None)
+        if first is None:
+            what = next((s for s in chain if not isinstance(s, Relu)), None)
+            raise ModelError(NO_FORMAT if what is None else f"layer {what.layer} sees the inputs, and {NO_FORMAT}")
+        before = next((s for s in chain[:first] if not isinstance(s, Relu)), None)
+        if before is not None:
+            raise ModelError(
+                f"layer {before.layer} sees the inputs before any quantizer; state their format with --input-format, "
+                "such as s16.10, or do its work in the preprocessing"
+            )
+        if self._is_plain(chain):
+            self.done.steps += chain
+            return
+        self.done.steps += chain[: first + 1]
+        rest = chain[first + 1 :]
+        if all(affine(s) for s in rest):
+            self._tail(rest, self.elements)
+        else:
+            self._group(identity(rest[0].layer, self.elements), rest, False)
+
+    def _is_plain(self, chain: Sequence[Step], is_last: bool = False) -> bool:
+        """Whether a design takes the chain as it is."""
+        if any(isinstance(s, Elementwise) for s in chain):
+            return False
+        assembler = Assembler(self.elements)
+        try:
+            for step in [*self.done.steps, *chain]:
+                assembler.add(step, isinstance(step, Softmax))
+            if is_last:
+                assembler.finish()
+        except FlowError:
+            return False
+        return True
+
+    def _group(self, dense: Dense, chain: list[Step], is_last: bool) -> None:
+        if self.readout is not None:
+            dense, self.readout = behind(dense, self.readout), None
+        if is_last and chain and isinstance(chain[-1], Elementwise) and chain[-1].left_out:
+            self.done.left_out = chain[-1].name
+            self.done.notes.append(left_out_note(chain[-1].layer, chain[-1].name, dense.weights.shape[1]))
+            chain = chain[:-1]
+        if self._is_plain([dense, *chain], is_last):
+            self.done.steps += [dense, *chain]
+            return
+        if any(isinstance(s, Softmax) for s in (chain[:-1] if is_last else chain)):
+            softmax = next(s for s in chain if isinstance(s, Softmax))
+            raise ModelError(f"layer {softmax.layer}: a softmax is only possible at the end; remove it")
+        ends = [chain.pop()] if chain and isinstance(chain[-1], Softmax) else []
+        count = len(chain)
+        while count and affine(chain[count - 1]):
+            count -= 1
+        head, tail = chain[:count], chain[count:]
+        if not head:
+            for step in tail:
+                assert isinstance(step, Affine | Elementwise)
+                dense = scaled(dense, step)
+                self._real(step)
+            self.done.steps.append(dense)
+        elif self._is_plain([dense, *head]):
+            self.done.steps += [dense, *head]
+            self._tail(tail, dense.weights.shape[1])
+        else:
+            self._function(dense, head)
+            self._tail(tail, dense.weights.shape[1])
+        if is_last and (self.readout is not None or isinstance(self.done.steps[-1], Affine)):
+            count = dense.weights.shape[1] if self.readout is None else len(self.readout.elements)
+            values = identity(f"{dense.layer}_values", count)
+            self.done.steps.append(values if self.readout is None else behind(values, self.readout))
+            self.done.notes.append(f"layer {values.layer} is added: it puts the outputs' values together")
+        self.done.steps += ends
+
+    def _real(self, step: Step) -> None:
+        if isinstance(step, Elementwise):
+            self.done.real.append(step.layer)
+            if step.name != "bias":
+                self.done.notes.append(real_note(step.layer))
+
+    def _tail(self, tail: Sequence[Step], count: int) -> None:
+        """Scales behind the last quantizer: what the next layer has to multiply by."""
+        readout = self.readout or Readout.identity(count)
+        for step in tail:
+            assert isinstance(step, Affine | Elementwise)
+            readout = readout.then(step)
+            self._real(step)
+        self.readout = None
+        if not tail and readout == Readout.identity(count):
+            return
+        simple = readout.as_affine(tail[-1].layer if tail else self.done.steps[-1].layer)
+        if simple is None:
+            self.readout = readout
+        else:
+            self.done.steps.append(simple)
+
+    def _function(self, dense: Dense, head: list[Step]) -> None:
+        """A dense layer and what makes few values of its sums."""
+        sums = sums_of([*self.done.steps, dense], self.elements)
+        relus = [i for i, s in enumerate(head) if isinstance(s, Relu)]
+        regular = isinstance(head[-1], Quant) and all(affine(s) for s in head[: relus[0] if relus else -1])
+        regular &= not relus or all(isinstance(s, Relu) for s in head[relus[0] : -1])
+        names = ", ".join(dict.fromkeys(s.layer for s in head if isinstance(s, Elementwise | Affine)))
+        if not all(sums.is_exact):
+            self._in_real_numbers(dense, head, regular, names, "float32 does not hold the sums before it")
+            return
+        reading = read(head, sums)
+        found = [lines(steps, MOST_ROUNDED if regular else MOST_LINES) for steps in reading.steps]
+        if any(f is None for f in found):
+            why = f"float32's rounding makes more than {MOST_ROUNDED} lines of it"
+            self._in_real_numbers(dense, head, regular, names, why)
+            return
+        parts = [f for f in found if f is not None]
+        _check(reading, parts)
+        self._neurons(dense, sums, reading, parts)
+        self.done.asked.append(sum(isinstance(s, Dense) for s in self.done.steps) - 1)
+        more = sum(len(p) for _, p in parts) - sum(1 for _, p in parts if p)
+        how = f"all {sums.count} sums" if reading.is_complete else f"those that decide all {sums.count} sums"
+        text = (
+            f"layer {names or head[-1].layer}: integer thresholds, equal to what Keras's float32 answers to {how} of "
+        )
+        text += f"layer {dense.layer}" + (f"; they take {more} neurons more" if more else "")
+        self.done.notes.append(text)
+        if regular and any(s.falls and (s.rises > 0).any() for s in reading.steps):
+            self.done.notes.append(f"layer {names}: float32 is not monotone there; the thresholds follow it")
+
+    def _in_real_numbers(self, dense: Dense, head: list[Step], regular: bool, names: str, why: str) -> None:
+        if not regular:
+            where = names or head[0].layer
+            raise ModelError(f"layer {where}: {why}; give its dense layer fewer bits of inputs or weights")
+        for step in head:
+            if isinstance(step, Affine | Elementwise):
+                dense = scaled(dense, step)
+                self.done.real += [step.layer] if isinstance(step, Elementwise) else []
+        self.done.notes.append(
+            f"layer {names}: {why}, so scale and offset are taken as the real numbers that Keras's constants are"
+        )
+        self.done.steps += [dense, *(s for s in head if isinstance(s, Relu | Quant))]
+
+    def _neurons(
+        self, dense: Dense, sums: Sums, reading: Reading, parts: Sequence[tuple[int, tuple[Line, ...]]]
+    ) -> None:
+        """Dense layer and quantizers of all lines, and how the next layer puts them together."""
+        made: list[tuple[Neuron, Quantizer]] = []
+        elements, offsets = [], []
+        for j, (base, own) in enumerate(parts):
+            terms, frac, offset = [], reading.fracs[j], base
+            for line in own or (Line(0, 0, 0, 0, 1),):
+                inside = line.start
+                if len(own) <= 1 and base % line.height == 0 and (base // line.height - line.start) % line.period == 0:
+                    inside, offset = base // line.height, 0  # the quantizer's own range holds the constant
+                else:
+                    offset -= line.height * inside
+                size = abs(line.height)
+                exponent = size.bit_length() - 1 if len(own) <= 1 and size.bit_count() == 1 else 0
+                terms.append((len(made), Fraction(line.height, 1 << exponent)))
+                made.append(_clipped(dense, j, sums.frac[j], line, inside, frac - exponent))
+            elements.append(tuple(terms))
+            offsets.append(offset * Fraction(2) ** -frac)
+        self.done.steps += [dense_of(dense.layer, [n for n, _ in made]), Quant(dense.layer, tuple(q for _, q in made))]
+        self.readout = Readout(tuple(elements), tuple(offsets))
+
+
+def _clipped(dense: Dense, j: int, grid: int, line: Line, base: int, frac: int) -> tuple[Neuron, Quantizer]:
+    """Neuron ``j``'s sum on its grid through a line that starts at ``base``, as a neuron of ``frac`` fraction bits."""
+    weights = [line.multiplier * w for w in dense.weights[:, j].tolist()]
+    lift = frac + line.shift - grid
+    bias = line.multiplier * int(dense.bias[j]) * Fraction(2) ** (-int(dense.bias_frac[j]) - lift)
+    bias += (line.offset + (base - line.start << line.shift)) * Fraction(2) ** -(frac + line.shift)
+    mantissa, bias_frac = exact_fraction(bias)
+    label = needed_bits(weights, float(dense.weight_bits[j])) if line.multiplier else 0.0
+    neuron = Neuron(tuple(weights), int(dense.weight_frac[j]) + lift, label, mantissa, bias_frac)
+    high = base + line.steps
+    rounding = "RND_CONV" if line.is_even else "TRN"
+    return neuron, Quantizer(Fixed.holding(base, high, frac), rounding, base, high)
+
+
+def _check(reading: Reading, parts: Sequence[tuple[int, tuple[Line, ...]]]) -> None:
+    """Raise DesignError unless the lines equal what Keras answered, at every step and on both of its sides."""
+    for j, (steps, (base, own)) in enumerate(zip(reading.steps, parts, strict=True)):
+        around = np.concatenate([[steps.low, steps.high], steps.places, steps.places - 1])
+        if not np.array_equal(add_up(base, own, around), steps(around)):
+            raise DesignError(f"neuron {j}: its lines are not what was read")
+
+
+def real_note(layer: str) -> str:
+    """The note about a scale that is not what float32 makes of it."""
+    return (
+        f"layer {layer}: scale and offset are taken as the real numbers that Keras's float32 constants are; Keras "
+        "itself rounds every value"
+    )
+
+
+def left_out_note(layer: str, name: str, count: int) -> str:
+    """The note about a function at the end that the design does not compute."""
+    text = f"the {name} of layer {layer} is left out: the design ends in its logits"
+    if count > 1:
+        return text
+    return text + {"sigmoid": ", and the class is 1 where the logit is above 0", "tanh": ""}.get(name, "")

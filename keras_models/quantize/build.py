@@ -1,0 +1,77 @@
+"""A chain with formats as a Keras model of NMP layers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_models.layers.activations import NMPActivation, NMPInputQuantizer
+from keras_models.layers.dense import NMPDense
+from keras_models.quantize.calibrate import Quantized, Signals
+from keras_models.quantize.formats import SIGNAL_BITS, WEIGHT_BITS
+
+
+def nmp_model(quantized: Quantized) -> keras.Model:
+    """The model whose predictions are `Quantized.logits`; its weights are the float ones, so that it can be trained."""
+    taken = {"features", "quantize_inputs"}
+    layers: list[Any] = [
+        keras.layers.Input((quantized.chain.inputs,), name="features"),
+        NMPInputQuantizer(name="quantize_inputs", input_bits=_with(SIGNAL_BITS, quantized.inputs.bits)),
+    ]
+    for layer in quantized.layers:
+        name = _name(layer.source.name, taken)
+        output = layer.output
+        layers.append(
+            NMPDense(
+                len(layer.bias), activation="relu" if layer.source.relu else None, name=name, weight_bits=WEIGHT_BITS,
+                activation_bits=SIGNAL_BITS, bias_frac=layer.bias_frac, kernel_initializer="zeros",
+            )
+        )  # fmt: skip
+        if output is not None and not layer.source.relu:
+            layers.append(NMPActivation("linear", name=_name(f"{name}_signal", taken), activation_bits=SIGNAL_BITS))
+    model = keras.Sequential(layers, name=_name(quantized.chain.name, set()))
+    _fill(model, quantized)
+    return model
+
+
+def _fill(model: keras.Model, quantized: Quantized) -> None:
+    """Give every layer its values and formats."""
+    first, *others = model.layers
+    first.signed.assign(quantized.inputs.signed.astype(np.float32))
+    _assign(first.quantizer, quantized.inputs)
+    rest = iter(others)
+    for layer in quantized.layers:
+        dense = next(rest)
+        dense.kernel.assign(layer.kernel.astype(np.float32))
+        dense.bias.assign(layer.bias.astype(np.float32))
+        _assign_widths(dense.kernel_quantizer_internal, layer.weight_bits, layer.weight_range)
+        if layer.output is not None:
+            _assign(dense.activation_quantizer if layer.source.relu else next(rest).quantizer, layer.output)
+
+
+def _assign(quantizer: Any, signals: Signals) -> None:
+    _assign_widths(quantizer, signals.bits, signals.log2_range)
+
+
+def _assign_widths(quantizer: Any, bits: Any, log2_range: Any) -> None:
+    quantizer.strength.assign(np.array([quantizer.ladder.strength_of(b) for b in bits.tolist()], np.float32))
+    quantizer.log2_range.assign(log2_range.astype(np.float32))
+
+
+def _with(ladder: tuple[int, ...], bits: Any) -> tuple[int, ...]:
+    """The ladder with the widths that are given beside it."""
+    return tuple(sorted({*ladder, *(int(b) for b in bits)}))
+
+
+def _name(wanted: str, taken: set[str]) -> str:
+    """The name, with all that Keras does not take in one replaced, different from the others."""
+    base = re.sub(r"[^A-Za-z0-9_]", "_", wanted)[:60].lstrip("_") or "layer"
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}_{number}"
+    taken.add(name)
+    return name

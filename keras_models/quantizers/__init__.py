@@ -1,0 +1,1 @@
+"""Quantizers of learned precision, and their exact arithmetic."""

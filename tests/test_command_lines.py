@@ -1,0 +1,232 @@
+"""The command lines as one family: help, versions, choices, options from a file, and folders with names like ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import random_design
+from typer.testing import CliRunner
+
+from flow import nmp
+from flow.bench.bus_layout import LANES
+from flow.build import choices, command, config_file
+from flow.build.architecture import ARCHITECTURES
+from flow.build.options import Options
+from flow.build.state import finish
+from flow.core.design import to_json
+from flow.emit.hls.schedule import IO_TYPES
+from flow.sweep.space import OBJECTIVES
+from keras_models import train
+from keras_models.version import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = ("train", "quantize", "build", "sweep", "report", "hls-config", "hls-stock")
+NO_KERAS = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(nmp.app, [str(a) for a in arguments], prog_name="nmp", env={"COLUMNS": "80"})
+
+
+def blocked(folder: Path, *packages: str) -> dict[str, str]:
+    """An environment whose Pythons find our packages, and none of ``packages``."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(NO_KERAS.format(blocked=packages))
+    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_helps_and_tells_its_version(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    for flag in ("-h", "--help"):
+        shown = run(name, flag)
+        assert shown.exit_code == 0 and f"nmp {name}" in shown.output, shown.output
+        assert max(map(len, shown.output.splitlines())) <= 80
+    version = run(name, "--version")
+    assert version.exit_code == 0 and version.output == f"nmp-flow {__version__}\n"
+    assert run(name, "--no-such-option").exit_code == 2
+
+
+def test_the_family_is_listed_and_completed() -> None:
+    shown = run("-h")
+    assert shown.exit_code == 0 and all(name in shown.output for name in COMMANDS) and "--version" in shown.output
+    assert run("--version").output == f"nmp-flow {__version__}\n" and run("bulid").exit_code == 2
+    code = "from flow.nmp import main; main()"
+    for words, found in (
+        ("nmp hls-", {"hls-config", "hls-stock"}), ("nmp build --arch", {"--architecture"}),
+        ("nmp build --head ", {"logits", "argmax"}), ("nmp train --meth", {"--method"}),
+    ):  # fmt: skip
+        completion = {"_NMP_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": words, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **completion}, capture_output=True,
+                              text=True, check=False)  # fmt: skip
+        assert found <= set(done.stdout.replace('"', " ").replace(":", " ").split()), done
+
+
+def test_choices_are_those_that_a_build_knows() -> None:
+    assert get_args(choices.Architecture) == ARCHITECTURES and get_args(choices.Lanes) == LANES
+    assert get_args(choices.HlsIo) == IO_TYPES and set(choices.ALL) <= {field.name for field in fields(Options)}
+    for literal, name in (("strategy", "choices.Strategy"), ("hls_io", "choices.HlsIo")):
+        assert command.main.__annotations__[literal].count(name) == 1
+    for word in get_args(choices.Strategy):
+        assert Options.of("m.h5", strategy=word).hls_choices.default
+    shown = run("sweep", "-h").output
+    assert "|".join(OBJECTIVES) in "".join(shown.split())
+    for option, word in (("--head", "sigmoid"), ("--shell", "usb"), ("--preprocessing", "log"), ("--hls-io", "axi")):
+        wrong = run("build", "--model", "m.h5", option, word)
+        assert wrong.exit_code == 2 and f"'{word}' is not one of" in wrong.output
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The options that a command line asks for; nothing is built."""
+    found: list[Options] = []
+    monkeypatch.setattr(command, "_run", lambda options, show: found.append(options) or 0)
+
+    def of(*arguments: object) -> Options:
+        done = run("build", *arguments)
+        assert done.exit_code == 0, done.output
+        return found.pop()
+
+    return of
+
+
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "data": st.sampled_from(["digits", "my data.npz", "1e5", "yes", "ü: [x"]), "vectors": st.integers(1, 99),
+        "clock_period_ns": st.floats(1, 1000), "architecture": st.sampled_from(["auto", "folded"]),
+        "initiation_interval": st.integers(2, 99), "engines": st.sampled_from(["integer", "hls,icarus", "verilator"]),
+        "backend": st.sampled_from(["vitis", "Vivado"]), "head": st.sampled_from(["logits", "argmax"]),
+        "input_format": st.sampled_from(["s8.4", "u8.0"]), "seed": st.integers(0, 10**6), "waveform": st.booleans(),
+        "route": st.booleans(), "shell": st.sampled_from(["none", "axis"]), "lanes": st.sampled_from(["packed"]),
+        "bus_bits": st.sampled_from([32, 64]), "strategy": st.sampled_from(["latency", "resource"]),
+        "reuse_factor": st.integers(1, 9), "vendor_steps": st.sampled_from(["none", "csim", "synth,impl"]),
+        "split_key": st.sampled_from(["fold", "null", "~"]), "target_columns": st.sampled_from(["0", "0,1"]),
+    },
+)  # fmt: skip
+
+
+@given(SETTINGS)
+def test_a_build_reads_again_what_it_wrote(settings: dict[str, Any]) -> None:
+    """Whatever a build is asked for, its ``build.yml`` asks for the same."""
+    wanted = Options.of("a model.h5", "pynq-z2", "some/out", **settings)
+    found: list[Options] = []
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(command, "_run", lambda options, show: found.append(options) or 0)
+        path = Path(folder, "build.yml")
+        path.write_text(config_file.text(wanted))
+        done = run("build", "--config", path)
+    assert done.exit_code == 0, done.output
+    assert found == [wanted]
+
+
+def test_the_command_line_wins_over_the_file(asked: Any, tmp_path: Path) -> None:
+    path = tmp_path / "b.yml"
+    path.write_text("model: m.h5\nclock-period-ns: 5\nengines: [integer, icarus]\nseed: 3\nwaveform: true\nhead:\n")
+    found = asked("--config", path, "--seed", 4, "--no-waveform")
+    assert (found.seed, found.waveform, found.clock_period_ns) == (4, False, 5.0) and found.model == Path("m.h5")
+    assert found.engines == ("integer", "icarus") and found.head == "logits"
+    assert asked("--seed", 9, "--config", path).seed == 9
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("clock: 5", "option 'clock' is not known"),
+        ("model: m.h5\nquiet: true", "option 'quiet' is not known"),
+        ("config: other.yml", "option 'config' is not known"),
+        ("seed: 1.5", "option 'seed': '1.5': Input should be a valid integer"),
+        ("head: sigmoid", "option 'head': 'sigmoid': 'sigmoid' is not one of 'logits', 'argmax'"),
+        ("vectors: 0", "option 'vectors': '0': Input should be greater than or equal to 1"),
+        ("clock_period_ns: 5\nclock-period-ns: 6", "stands there twice"),
+        ("data: {a: 1}", "option 'data' is dict"),
+        ("- seed", "not a list of options"),
+        ("seed: [", "not usable YAML"),
+        ("seed: &a 1\nvectors: *a", "the alias *a"),
+        ("1: 2", "option '1' is not known"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_in_one_line(content: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "b.yml"
+    path.write_text(content)
+    done = run("build", "--model", "m.h5", "--config", path)
+    assert done.exit_code == 1 and len(done.output.splitlines()) == 1, done.output
+    assert done.output.startswith(f"error: {path}") and words in done.output
+    absent = run("build", "--config", tmp_path / "absent.yml")
+    assert absent.exit_code == 1 and "absent.yml does not exist" in absent.output
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a user keeps a design, a ``flow.py``, and a ``sim`` package that must not be taken for ours."""
+    folder = tmp_path_factory.mktemp("crowded")
+    (folder / "flow.py").write_text("raise SystemExit('the flow.py of the user')\n")
+    (folder / "sim").mkdir()
+    (folder / "sim" / "__init__.py").write_text("raise SystemExit('the sim of the user')\n")
+    (folder / "d.json").write_text(to_json(finish(random_design(7))))
+    return folder
+
+
+def test_a_design_is_built_without_keras_beside_names_like_ours(crowded: Path, tmp_path: Path) -> None:
+    """The quicker engines, in Pythons that find no Keras, TensorFlow or JAX; the report is on standard output."""
+    environment = blocked(tmp_path / "site", "keras", "tensorflow", "jax", "qkeras", "optuna", "distributed", "sklearn")
+    words = ["build", "--model", "d.json", "--engines", "integer,hls,icarus", "--vectors", "20", "--out", "b", "--json"]
+    start = [sys.executable, "-P", "-c", "from flow.nmp import main; main()"]
+    done = subprocess.run([*start, *words], cwd=crowded, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == (crowded / "b" / "report.json").read_text() and json.loads(done.stdout)["status"] == "ok"
+    assert json.loads(done.stdout)["verification"]["icarus"]["vectors"] == 20
+    written = yaml.safe_load((crowded / "b" / "build.yml").read_text())
+    assert written["model"] == "d.json" and written["engines"] == "integer,hls,icarus" and written["vectors"] == 20
+    again = [*start, "build", "--config", "b/build.yml", "--quiet"]
+    done = subprocess.run(again, cwd=crowded, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_package_that_is_missing_is_told_with_its_remedy(crowded: Path, tmp_path: Path) -> None:
+    keras = blocked(tmp_path / "keras", "keras")
+    sweep = blocked(tmp_path / "sweep", "optuna", "distributed")
+    board = blocked(tmp_path / "board", "tensorboard", "sklearn")
+    model = ROOT / "tests" / "fixtures" / "old_functional.h5"
+    for environment, words, remedy in (
+        (keras, ["build", "--model", model, "--out", tmp_path / "b"], "keras is missing, as in a minimal installation"),
+        (keras, ["train", "--data", "digits", "--out", tmp_path / "m.h5"], "pip install nmp-flow"),
+        (sweep, ["sweep", "--data", "digits", "--out", tmp_path / "s"], "pip install 'nmp-flow[sweep]'"),
+        (board, ["train", "--data", "digits", "--out", tmp_path / "m.h5"], "pip install nmp-flow"),
+    ):
+        code = "from flow.nmp import main; main()"
+        done = subprocess.run([sys.executable, "-P", "-c", code, *map(str, words)], cwd=crowded, env=environment,
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert done.stderr.startswith("error: ") and remedy in done.stderr, done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+def test_training_prints_its_record_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", "breast_cancer", "--hidden", "2", "--epochs", "1", "--out", str(tmp_path / "m.h5"), "--json"]
+    assert train.main(words) == 0
+    shown = capsys.readouterr().out
+    assert shown == (tmp_path / "m.train.json").read_text() and json.loads(shown)["epochs"] == 1
+    with pytest.raises(SystemExit) as end:
+        train.main(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"nmp-flow {__version__}\n"
