@@ -23,6 +23,8 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
 from flow.bench.vectors import off_grid
 from flow.core.errors import ModelError
 from flow.core.passes.widths import widths
+from flow.core.ports import Port, ports
+from flow.emit.rtl.verilog import port_lines
 from flow.extract import compare_with_keras, extract, float32_exactness, keras_outputs, load_model, stored_model
 from flow.extract import graph as graph_module
 from flow.extract.graph_spec import graph_spec
@@ -89,7 +91,18 @@ def grown(random, x, y, first, shared):
         lambda: L.Activation("relu")(x),
         lambda: quantized(L.Activation("relu")(x), 5),
         lambda: L.Flatten()(L.Permute((2, 1))(L.Reshape((n, 1))(x))),
-    ][random.integers(17)]()
+        lambda: quantized(normed(random)(x)),
+        lambda: normed(random)(quantized(x, 4)),
+        lambda: quantized(L.Activation("tanh")(quantized(x, 4)), 4, 1),
+        lambda: qkeras.QActivation(qkeras.binary(alpha=1))(x),
+        lambda: qkeras.QDense(units, kernel_quantizer=bits(4, 0))(quantized(x, 4)),
+    ][random.integers(22)]()
+
+
+def normed(random):
+    """A normalization with scales that are no powers of two."""
+    initial = keras.initializers.RandomUniform(0.5, 2, seed=int(random.integers(1 << 20)))
+    return L.BatchNormalization(moving_variance_initializer=initial, beta_initializer=initial)
 
 
 def compared(model, seed: int = 0, rows: int = 150, exact: bool = True):
@@ -149,9 +162,16 @@ def residual() -> keras.Model:
 def test_a_residual_block_takes_no_layer_for_its_sum():
     design = compared(residual())
     assert [layer.name for layer in design.layers] == ["outer", "inner", "scores_level"]
-    assert design.source["outputs"] == ["scores[0]", "scores[1]", "scores[2]", "level[0]"]
+    assert design.source["ports"] == {"inputs": [["features", 5]], "outputs": [["scores", 3], ["level", 1]]}
+    assert [(port.name, port.first, port.count) for port in ports(design, "outputs")] == [
+        ("scores", 0, 3),
+        ("level", 3, 1),
+    ]
+    lines = port_lines(design)
+    bits = [f.bits for f in design.output_formats]
+    assert f"out_data[{sum(bits[:3]) - 1}:0] is scores, out_data[{sum(bits) - 1}:{sum(bits[:3])}] is level" in lines
     assert "layer plus is added up inside layer inner" in design.source["notes"]
-    assert any("scores (columns 0 to 2), level (columns 3 to 3)" in note for note in design.source["notes"])
+    assert any("scores (columns 0 to 2), level (column 3)" in note for note in design.source["notes"])
     carried = [label for label in design.source["neurons"]["outer"] if label.startswith("features")]
     assert carried == [f"features[{i}]" for i in range(5)]
 

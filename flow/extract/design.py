@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,18 +72,16 @@ def _path(traced: Trace, path: list[Applied], given: Quantizer | None, head: str
 
 
 def _graph(traced: Trace, given: Quantizer | None, head: str) -> _Found:
-    """Any other model; ``source`` names its ``inputs``, its ``neurons`` by layer, and its ``outputs``."""
+    """Any other model; ``source`` names its ``ports`` with their elements, and its ``neurons`` by layer."""
     if head == PROBABILITY or (head == "argmax" and len(traced.outputs) > 1):
         why = "one output" if head == "argmax" else "one path of layers"
         raise ModelError(f"--head {head} is for models of {why}, which this is not; use --head logits")
     found = assemble_graph(traced, given)
     layers, notes, chain = _named(found.chain.layers), list(found.notes), found.chain
-    labels = [f"{entry.name}[{i}]" for entry in traced.inputs for i in range(entry.elements)]
-    outputs = [f"{name}[{i}]" for name, size in traced.named_outputs for i in range(size)]
-    if len(traced.inputs) > 1:
-        notes.append(f"a row of inputs holds those of the model one after the other: {_listed(labels)}")
-    if len(traced.outputs) > 1:
-        notes.append(f"a row of outputs holds those of the model one after the other: {_listed(outputs)}")
+    ports = {"inputs": [(e.name, e.elements) for e in traced.inputs], "outputs": traced.named_outputs}
+    for which, entries in ports.items():
+        if len(entries) > 1:
+            notes.append(f"a row of {which} holds those of the model one after the other: {_listed(entries)}")
     if chain.carried:
         notes.append(
             f"{chain.carried} values are needed behind later layers and pass through those between, which costs "
@@ -92,21 +91,19 @@ def _graph(traced: Trace, given: Quantizer | None, head: str) -> _Found:
         "asked": [list(pair) for pair in chain.asked],
         "real": list(found.real),
         "left_out": found.left_out,
-        "inputs": labels,
+        "ports": {which: [list(entry) for entry in entries] for which, entries in ports.items()},
         "neurons": {layer.name: list(own) for layer, own in zip(layers, chain.labels, strict=True)},
-        "outputs": outputs,
     }
     return _Found(found.inputs, layers, notes, source)
 
 
-def _listed(names: list[str]) -> str:
-    """Names of columns such as ``a[0]``, ``a[1]``, as ``a (columns 0 to 1)``."""
-    parts: list[tuple[str, int]] = []
-    for column, name in enumerate(names):
-        if name.endswith("[0]"):
-            parts.append((name.rpartition("[")[0], column))
-    ends = [*(start for _, start in parts[1:]), len(names)]
-    return ", ".join(f"{stem} (columns {start} to {end - 1})" for (stem, start), end in zip(parts, ends, strict=True))
+def _listed(entries: Sequence[tuple[str, int]]) -> str:
+    """Names with the columns that they take, such as ``a (columns 0 to 1)``."""
+    parts, first = [], 0
+    for name, count in entries:
+        parts.append(f"{name} (columns {first} to {first + count - 1})" if count > 1 else f"{name} (column {first})")
+        first += count
+    return ", ".join(parts)
 
 
 def _named(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
