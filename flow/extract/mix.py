@@ -66,7 +66,7 @@ def read_mix(call: Call) -> Mix:
             if abs(exact_fraction(number)[0]).bit_length() > MAX_FACTOR_BITS:
                 raise ModelError(
                     f"layer {call.name} ({call.kind}), element {element}: {float(number):.9g} is no short binary "
-                    "fraction; choose a power of two, or a multiple of one"
+                    "fraction; choose a power of two or a multiple of one, or a BatchNormalization, which may have any"
                 )
     _check(call, constant, places, factors)
     return Mix(call.name, tuple(places), exact, offset)
@@ -104,5 +104,5 @@ def _check(call: Call, constant: Any, places: list[Any], factors: list[Any]) -> 
 def _refuse(call: Call) -> None:
     raise ModelError(
         f"layer {call.name} ({call.kind}) does not answer with sums of constants and single values of its inputs, or "
-        "not exactly; use powers of two as factors, or remove it"
+        "not exactly; use powers of two as factors, or a BatchNormalization"
     )
