@@ -55,6 +55,8 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "Dense": ("units", "use_bias", "activation"),
     "QDense": ("units", "use_bias", "activation", "kernel_quantizer", "bias_quantizer"),
     "QActivation": ("activation",),
+    "HGQDense": ("units", "use_bias", "activation", "iq", "oq"),
+    "HGQQuantizer": ("round_mode", "overflow_mode"),
     "NMPDense": None,
     "NMPActivation": None,
     "NMPInputQuantizer": None,
@@ -184,7 +186,7 @@ def _check_sizes(shape: tuple[int, ...], layers: tuple[LayerSpec, ...]) -> None:
             shape = (math.prod(shape),)
         elif layer.kind == "Reshape":
             shape = _reshaped(layer, shape)
-        elif layer.kind in (*DENSE, "Dense"):
+        elif layer.kind in (*DENSE, "Dense", "HGQDense"):
             units = layer.settings.get("units")
             if isinstance(units, bool) or not isinstance(units, int) or not 0 < units <= MAX_UNITS:
                 raise ModelError(f"layer {layer.name} has {units!r:.40} units; 1 to {MAX_UNITS} are possible")
