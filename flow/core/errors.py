@@ -17,12 +17,16 @@
 A message is one line: what is wrong, where (layer, neuron, file), and the remedy.
 """
 
+import re
+
 from keras_models.untrusted import one_line
+
+_BOLD = re.compile("\x1b\\[[0-9;]*m")  # Keras writes so
 
 
 def reason(exc: BaseException, limit: int = 200) -> str:
     """What an exception of a library says, on one line of at most ``limit`` characters; never nothing."""
-    text = str(one_line(str(exc)))[:limit]
+    text = str(one_line(_BOLD.sub("", str(exc))))[:limit]
     if isinstance(exc, KeyError) and text:
         return f"{text} is missing"
     return text or type(exc).__name__

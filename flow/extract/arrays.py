@@ -15,6 +15,13 @@ def to_numpy(value: Any) -> NDArray[Any]:
     return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
 
 
+def backend_name() -> str:
+    """Keras's backend: ``jax``, ``tensorflow``, ..."""
+    import keras
+
+    return str(keras.backend.backend())
+
+
 def predicted(function: Callable[[Any], Any], values: Any) -> NDArray[np.float32]:
     """What ``function`` of the values (a variable or float32) gives in a compiled graph, as in ``model.predict``.
 
@@ -24,7 +31,7 @@ def predicted(function: Callable[[Any], Any], values: Any) -> NDArray[np.float32
 
     if not isinstance(values, keras.Variable):
         values = keras.Variable(np.asarray(values, np.float32), trainable=False)
-    if keras.backend.backend() == "tensorflow":
+    if backend_name() == "tensorflow":
         import tensorflow as tf
 
         # Traced on purpose, once: called as a function, TensorFlow would warn of so many tracings.

@@ -13,7 +13,7 @@ from flow.core.errors import DesignError, FlowError, ModelError, reason
 from flow.core.evaluate import as_read
 from flow.core.fixed import Fixed, Quantizer
 from flow.extract.activations import activation_steps
-from flow.extract.arrays import predicted, to_numpy
+from flow.extract.arrays import backend_name, predicted, to_numpy
 from flow.extract.batchnorm import normalization
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_matrix
@@ -47,8 +47,11 @@ def steps_of(applied: Applied) -> list[Step]:
     except FlowError:
         raise
     except Exception as exc:  # a quantizer that fails on its own settings, in whatever way its backend does
+        backend = backend_name()
+        other = {"jax": "tensorflow", "tensorflow": "jax"}.get(backend, "tensorflow")
         raise ModelError(
-            f"layer {applied.name} ({kind}) fails when asked ({reason(exc, 120)}); correct its settings"
+            f"layer {applied.name} ({kind}) fails when asked on Keras's backend {backend} ({reason(exc, 120)}); "
+            f"correct its settings, or try KERAS_BACKEND={other}"
         ) from None
 
 

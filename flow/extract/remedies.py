@@ -11,13 +11,19 @@ DENSE = ("NMPDense", "QDense", "QDenseBatchnorm")
 _REPLACE = "replace it with NMPDense or QDense"
 FLOAT_REMEDY = "quantize the model with --quantize, or train it with NMPDense or QDense"
 _CODEBOOK = f"has weights from a codebook of free values, which have no integer form: {_REPLACE}"
+_OWN = (
+    "is of a class that Keras and QKeras lack, and the file does not hold its arithmetic: copy its weights as they "
+    "predict into a QDense with kernel_quantizer {}(alpha=1)"
+)
 _REMEDIES = {
     "AdaptiveCodebookDense": _CODEBOOK,
     "ChannelCodebookDense": _CODEBOOK,
     "Lambda": "is a Lambda, whose code could be anything: remove it or do its work in the preprocessing",
-    "Rescaling": "scales floats: do it in the preprocessing, before the first quantizer",
+    "TernaryDense": _OWN.format("ternary"),
+    "BinaryDense": _OWN.format("binary"),
+    "Rescaling": "scales floats: do it in the preprocessing, or between layers with a BatchNormalization",
     "Normalization": "scales floats: do it in the preprocessing, before the first quantizer",
-    "LayerNormalization": "divides by its data: use BatchNormalization with power-of-two scales, or none",
+    "LayerNormalization": "divides by its data: use BatchNormalization, whose scales are constants, or none",
     "QAdaptiveActivation": "adapts to the data it sees: freeze it into a QActivation",
     "Sequential": "is a model inside the model: add its layers one by one instead",
     "Functional": "is a model inside the model: add its layers one by one instead",
@@ -35,7 +41,7 @@ def _general(kind: str) -> str:
         return f"is recurrent ({kind}): only feed-forward models of NMPDense, QDense and activations become hardware"
     if "Conv" in kind or "Pool" in kind:
         return f"is a {kind}: only dense models become hardware, so {_REPLACE} after a Flatten"
-    return f"is of type {kind}, which has no integer form: use NMPDense, QDense, NMPActivation or QActivation"
+    return f"is of type {kind}, which has no integer form here: use NMPDense, QDense, NMPActivation or QActivation"
 
 
 def transformer(attention: str, dense: list[str]) -> str:

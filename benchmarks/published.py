@@ -1,0 +1,124 @@
+"""Model files that others published, built as they are: ``python benchmarks/published.py [NAME ...]``.
+
+Each file is built for xc7z020 with every engine on 2,000 vectors, its own runtime (Keras, qkeras or qonnx) among them,
+or refused; what came of it goes to RESULTS.md. The files are not part of the project: ``--models`` names their folder.
+Work goes to ``benchmarks/work`` (or ``--work``); a second run reuses what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from results_file import table, write_section
+
+from keras_models.data.loaders import find
+
+VECTORS = "2000"
+ENGINES = "integer,hls,icarus,verilator,netlist"
+JETS, DIGITS, IRIS = "jets", "mnist_unit", "iris"
+FORMAT = ["--input-format", "ap_fixed<16,6>"]
+# what a user adds, where the file does not say it: an input format, data, --quantize for float models
+OPTIONS: dict[str, list[str]] = {
+    "hgq_jet_classifier.h5": ["--data", JETS],
+    "iris_float.h5": ["--quantize", "--data", IRIS],
+    "keras_3layer.h5": ["--quantize", "--data", JETS],
+    "keras_3layer_batch_norm.h5": ["--quantize", "--data", JETS],
+    "kws_w3a3_qonnx.onnx": ["--architecture", "folded"],
+    "mlp_cardio.h5": FORMAT,
+    "mlp_har_pruned.h5": FORMAT,
+    "mlperf_tiny_ad03.h5": [*FORMAT, "--architecture", "folded"],
+    "mlperf_tiny_ad08.h5": [*FORMAT, "--architecture", "folded"],
+    "qkeras_3layer.h5": [*FORMAT, "--data", JETS],
+    "qkeras_mnist_dense.h5": ["--data", DIGITS],
+    "three_layer_bn_pytorch.onnx": ["--quantize", "--data", JETS],
+    "three_layer_keras.onnx": ["--quantize", "--data", JETS],
+    "tutorial_keras_2_1.h5": ["--quantize", "--data", JETS],
+}
+
+
+def data_files(work: Path) -> dict[str, Path]:
+    """Data in the form that the models were trained on: jets standardised, digits in 0 to 1, iris as measured."""
+    from sklearn.datasets import load_iris
+
+    def save(name: str, x: Any, y: Any, split: Any) -> Path:
+        path = work / f"{name}.npz"
+        if not path.is_file():
+            np.savez(path, X=np.asarray(x, np.float32), y=y, split=split)
+        return path
+
+    jets, mnist = (np.load(find(name)) for name in ("jsc_hlf_1k", "mnist"))
+    x, y = load_iris(return_X_y=True)
+    turns = np.random.default_rng(0).permutation(len(y)) % 5
+    return {
+        JETS: save(JETS, jets["X_standardised"], jets["y"], jets["split"]),
+        DIGITS: save(DIGITS, mnist["X"] / np.float32(255), mnist["y"], mnist["split"]),
+        IRIS: save(IRIS, x, y, np.where(turns == 0, 2, turns == 1)),
+    }
+
+
+def build(model: Path, work: Path, data: dict[str, Path]) -> list[str]:
+    """The file's row: what was added, and what the build found or why it refused."""
+    asked = [str(data.get(word, word)) for word in OPTIONS.get(model.name, [])]
+    shown = " ".join(w if w.startswith("--") else f"`{w}`" for w in OPTIONS.get(model.name, []))
+    out = work / "published" / model.name
+    done = subprocess.run(
+        [sys.executable, "-m", "flow.build", "--model", str(model), "--part", "xc7z020", "--vectors", VECTORS,
+         "--engines", ENGINES, "--out", str(out), *asked],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        line = next((li for li in done.stderr.splitlines() if li.startswith("error: ")), done.stderr[-200:])
+        return [model.name, shown, line.replace(f"{model}: ", ""), *[""] * 7]
+    report = json.loads((out / "report.json").read_text())
+    checks, used = report["verification"], report["synthesis"]
+    scores = [f"{s['value']:.4f}" if s else "" for s in (report.get("score"), report.get("keras_score"))]
+    return [
+        model.name,
+        shown,
+        f"exact: {', '.join(checks)}",
+        str(sum(c["mismatches"] for c in checks.values())),
+        " / ".join(s for s in scores if s),
+        report["architecture"],
+        f"{used['lut']:,} / {used['lut_placed']:,}",
+        f"{used['bram18']} / {used['dsp']}",
+        f"{report['latency_cycles']} / {report['initiation_interval']}",
+        f"{used['fmax_mhz']}",
+    ]
+
+
+HEADER = ["file", "added", "outcome", "mismatches", "score / its own", "architecture", "LUT cells / sites expected",
+          "BRAM18 / DSP", "latency / interval, cycles", "Fmax est. MHz"]  # fmt: skip
+NOTES = """
+
+2,000 vectors an engine (the file's own runtime under `keras`). Scores on the test part: jets are 1,000 of the LHC jets'
+high-level features, MNIST whole. `models.json` beside the files names the source of each.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="files of the folder (default: all)")
+    parser.add_argument("--models", type=Path, default=Path("../shared/models"), help="folder of model files")
+    parser.add_argument("--work", type=Path, default=Path(__file__).with_name("work"))
+    args = parser.parse_args()
+    files = [args.models / n for n in args.names] or sorted(
+        p for p in args.models.iterdir() if p.suffix in (".h5", ".keras", ".onnx")
+    )
+    args.work.mkdir(parents=True, exist_ok=True)
+    data = data_files(args.work)
+    rows = []
+    for file in files:
+        rows.append(build(file, args.work, data))
+        print(" | ".join(rows[-1]), flush=True)
+    if not args.names:
+        write_section("Published models", "python benchmarks/published.py", table(HEADER, rows) + NOTES)
+
+
+if __name__ == "__main__":
+    main()

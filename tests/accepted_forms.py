@@ -1,0 +1,179 @@
+"""The layers and settings of docs/howto/accepted.md, each compared with Keras; also the program that writes it.
+
+python tests/accepted_forms.py        prints the page's tables
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from functools import partial
+
+import dense_family as family
+import numpy as np
+from dense_family import Norm, bits, dense, folded, relu
+
+with warnings.catch_warnings():  # third-party imports warn about their own dependencies
+    warnings.simplefilter("ignore")
+    import keras
+    from qkeras import QActivation, QBatchNormalization, binary, binary_tanh
+
+from flow.core.errors import FlowError
+from flow.extract import compare_with_keras, extract
+
+layers = keras.layers
+VECTORS = 200
+
+
+def kernel(quantizer, **settings):
+    """A network whose first layer has this kernel quantizer."""
+    return lambda: [bits(), dense(4, kernel_quantizer=quantizer, **settings), relu(), dense()]
+
+
+def quantized(text):
+    """The activation that ``text`` makes."""
+    return [QActivation(text)]
+
+
+def between(make):
+    """A network with these layers between its first dense layer and its second."""
+    return lambda: [bits(5), dense(4), *make(), dense()]
+
+
+def ends(*make):
+    """A network that ends in these layers."""
+    return lambda: [bits(), dense(4), relu(), dense(), *(m() for m in make)]
+
+
+WEIGHTS = (
+    "quantized_bits(4, 0, alpha=1)",
+    'quantized_bits(4, 0, alpha="auto_po2")',
+    'quantized_bits(4, 0, alpha="auto")',
+    "quantized_bits(4, 0, keep_negative=False)",
+    "quantized_bits(3, 5)",
+    "quantized_bits(1)",
+    "quantized_linear(4, 1)",
+    "quantized_po2(4)",
+    "binary(alpha=1)",
+    "binary(alpha=0.3)",
+    "ternary(alpha=1, threshold=0.3)",
+    'ternary(alpha="auto_po2")',
+    "stochastic_binary(alpha=1)",
+    "stochastic_ternary(alpha=1)",
+)
+ACTIVATIONS = (
+    "quantized_relu(6, 2)",
+    "quantized_relu(4, 1, use_sigmoid=1)",
+    "quantized_relu(4, 1, use_stochastic_rounding=True)",
+    "quantized_relu(6, 2, negative_slope=0.25)",
+    "quantized_relu(6, 2, relu_upper_bound=1.5)",
+    "quantized_relu_po2(4)",
+    "quantized_bits(6, 2, alpha=1)",
+    "quantized_bits(6, 2, symmetric=1)",
+    "quantized_po2(3)",
+    "quantized_tanh(6)",
+    "quantized_tanh(4, use_real_tanh=True)",
+    "quantized_sigmoid(5, symmetric=True)",
+    "quantized_sigmoid(4, use_real_sigmoid=True)",
+    "quantized_hswish(4, 2)",
+    "quantized_ulaw(6, 1)",
+    "binary(alpha=1)",
+    "ternary(alpha=1, threshold=0.4)",
+)
+# section -> form -> the layers behind the input
+FORMS = {
+    "Weights": {
+        **{f"`{text}`": kernel(text) for text in WEIGHTS},
+        "no bias": kernel("quantized_bits(4, 0, alpha=1)", use_bias=False),
+        "biases without a quantizer": lambda: [bits(), dense(4, bias_quantizer=None), relu(), dense()],
+        "`Dense` whose weights are no grid": lambda: [bits(), layers.Dense(4), relu(), dense()],
+    },
+    "Activations": {
+        **{f"`{text}`": between(partial(quantized, text)) for text in ACTIVATIONS},
+        "`binary_tanh` in an `Activation`": between(lambda: [layers.Activation(binary_tanh)]),
+        "`Activation(ReLU())`, then a quantizer": between(lambda: [layers.Activation(layers.ReLU()), bits(6, 1)]),
+        "`ReLU(max_value=1.5)` without a quantizer": between(lambda: [layers.ReLU(max_value=1.5)]),
+        "`LeakyReLU(0.25)` without a quantizer": between(lambda: [layers.LeakyReLU(negative_slope=0.25)]),
+        "sigmoid, then a quantizer": between(lambda: [layers.Activation("sigmoid"), bits(4, 0)]),
+        "gelu, then a quantizer": between(lambda: [layers.Activation("gelu"), bits(5, 1)]),
+        "softplus, then a quantizer": between(lambda: [layers.Activation("softplus"), relu(5, 1)]),
+        "sigmoid without a quantizer": between(lambda: [layers.Activation("sigmoid", name="curve")]),
+        "two quantizers in a row": between(lambda: [relu(8, 2), relu(4, 2)]),
+    },
+    "Normalizations": {
+        "`BatchNormalization` before a quantizer": lambda: [bits(), dense(4), Norm(), relu(), dense()],
+        "`BatchNormalization` behind a quantizer": lambda: [bits(), dense(4), relu(4), Norm(), dense()],
+        "`BatchNormalization` of quantized inputs": lambda: [bits(4, 1), Norm(), dense(4), relu(), dense()],
+        "`BatchNormalization` at the end": ends(Norm),
+        "`QBatchNormalization`": lambda: [bits(), dense(4), QBatchNormalization(), relu(), dense()],
+        '`QDenseBatchnorm`, `"ema_stats_folding"`': lambda: [bits(), folded(), relu(10, 6), dense(1)],
+        '`QDenseBatchnorm`, `"batch_stats_folding"`': lambda: [
+            bits(), folded(folding_mode="batch_stats_folding", use_bias=False), relu(4, 2), dense()],
+        "`LayerNormalization`": between(lambda: [layers.LayerNormalization(name="norm"), relu()]),
+        "`Rescaling(0.5)` between layers": between(lambda: [relu(), layers.Rescaling(0.5, name="half")]),
+    },
+    "Inputs, ends, and what does nothing": {
+        "inputs without a quantizer": lambda: [dense(4), relu(), dense()],
+        "softmax at the end": ends(layers.Softmax),
+        "sigmoid at the end": lambda: [bits(), dense(1), layers.Activation("sigmoid")],
+        "tanh at the end": ends(lambda: layers.Activation("tanh")),
+        "signs at the end": ends(lambda: QActivation(binary(alpha=1))),
+        "softmax in the middle": between(lambda: [layers.Softmax(name="middle"), relu()]),
+        "`Dropout`, `GaussianNoise`, `ActivityRegularization`": between(
+            lambda: [layers.Dropout(0.2), relu(), layers.GaussianNoise(0.1), layers.ActivityRegularization(1e-3)]),
+        "`Reshape` and `Flatten`": between(lambda: [relu(), layers.Reshape((2, 2)), layers.Flatten()]),
+        "`Lambda`": between(lambda: [layers.Lambda(lambda x: x, name="code", output_shape=(4,)), relu()]),
+        "`Conv1D`": lambda: [bits(), layers.Reshape((8, 1)), layers.Conv1D(2, 3, name="filters"),
+                           layers.Flatten(), relu(), dense()],
+        "`SimpleRNN`": lambda: [bits(), layers.Reshape((8, 1)), layers.SimpleRNN(2, name="loop"), relu(), dense()],
+    },
+}  # fmt: skip
+
+
+def model_of(section: str, form: str) -> keras.Model:
+    """The model of one form, with statistics, scales and biases as training leaves them."""
+    family.FAMILY["form"] = FORMS[section][form]
+    try:
+        return family.family_model("form")
+    finally:
+        del family.FAMILY["form"]
+
+
+def outcome(section: str, form: str) -> str:
+    """``exact`` with what is said of it, or the refusal; a design that differs from Keras is told as ``WRONG``."""
+    model = model_of(section, form)
+    try:
+        design = extract(model)
+    except FlowError as exc:
+        return f"refused: {unnumbered(str(exc))}"
+    inputs = family.family_inputs(VECTORS)
+    found = compare_with_keras(model, design, inputs)
+    if found.mismatches:
+        return f"WRONG: {found.mismatches} of {VECTORS}"
+    return "; ".join(["exact", *map(plain, design.source["notes"])])
+
+
+def plain(text: str) -> str:
+    """What is said of a form, without what is the same in every row."""
+    text = re.sub(r"^layer \w+: ", "", text)
+    return unnumbered(re.sub(r", equal to what Keras's float32 answers to .* sums of layer \w+", "", text))
+
+
+def unnumbered(text: str) -> str:
+    """Without the numbers that Keras gives to layers."""
+    return re.sub(r"(layer \w+?|sequential)_\d+", r"\1", text)
+
+
+def page() -> str:
+    """The tables of the page, a section each."""
+    parts = []
+    for section, forms in FORMS.items():
+        keras.backend.clear_session()
+        rows = [f"| {form} | {outcome(section, form)} |".replace("\n", " ") for form in forms]
+        parts.append("\n".join([f"## {section}", "", "| form | what becomes of it |", "|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    np.set_printoptions(precision=6)
+    print(page(), end="")
