@@ -187,7 +187,8 @@ class Accelerator:
         scaled = values * np.array([2.0 ** q["frac"] for q in inputs])
         scaled = np.where(overflow == "RELU_WRAP", np.maximum(scaled, 0.0), scaled)
         if (overflow != "SAT").any():  # by whole turns of the format, which no rounding sees
-            scaled = np.where(overflow == "SAT", scaled, np.fmod(scaled, high.astype(np.float64) - low + 1))
+            turned = np.fmod(np.where(overflow == "SAT", 0.0, scaled), high.astype(np.float64) - low + 1)
+            scaled = np.where(overflow == "SAT", scaled, turned)
         scaled = np.clip(scaled, -(2.0**62), 2.0**62)
         floor = np.floor(scaled)
         rest = scaled - floor

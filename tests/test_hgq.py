@@ -1,6 +1,7 @@
 """Models of HGQ 1 and 2, written here by hand as HGQ writes them, against readings in NumPy float64."""
 
 import io
+import itertools
 import json
 import zipfile
 
@@ -72,7 +73,7 @@ def proxy(path, seed, rounding="TRN", overflow="WRAP", kind="FixedPointQuantizer
         steps.append(lambda x: quantized(x, signed, bits, bits - integers, rounding, overflow))
 
     quantizer("in_q", (1, sizes[0]), sizes[0], 1)
-    for number, (fan_in, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (fan_in, units) in enumerate(itertools.pairwise(sizes)):
         kernel = (rng.integers(-9, 10, (fan_in, units)) * 2.0 ** rng.integers(-4, 1, (fan_in, units))).astype("f4")
         bias = (rng.integers(-500_000, 500_000, units) / 2.0**14).astype("f4")  # of up to 20 bits
         add("Dense", f"d{number}", {"kernel": kernel, "bias": bias}, units=units, use_bias=True, activation="linear")
@@ -155,7 +156,7 @@ def trained(path, seed, lane="WRAP", rounding="RND", einsum=False, edit=lambda e
         steps.append(lambda x: quantized(x, k, k + i + f, f, rounding, lane))
         return variables
 
-    for number, (fan_in, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (fan_in, units) in enumerate(itertools.pairwise(sizes)):
         q_type, has_oq = ("kif", "kbi")[number], number == 1
         kind = "QEinsumDense" if einsum else "QDense"
         name = f"q_{'einsum_' if einsum else ''}dense" + (f"_{number}" if number else "")

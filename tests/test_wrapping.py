@@ -7,10 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 
-import strategies
 from flow.core.check import check
 from flow.core.design import Design, Layer, Neuron, from_json, to_json
 from flow.core.errors import DataError, DesignError

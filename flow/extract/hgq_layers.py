@@ -13,6 +13,9 @@ from flow.core.fixed import Fixed, Quantizer
 from flow.core.integers import Ints
 
 
+_MANTISSA_BITS = 24  # of a float32
+
+
 class _Format:
     """Formats of a signal's elements and the float32 constants that quantize it; exact below 2**24 steps."""
 
@@ -20,7 +23,7 @@ class _Format:
         self.rounding, self.overflow = modes
         self.shape = tuple(shape)
         self.signed = self.bits = self.frac = np.zeros(self.shape, np.int64)
-        names = ("scale", "step", "low", "high", "size")
+        names = ("scale", "step", "low", "high", "size", "far")
         self.values = [layer.add_weight(name=f"{name}_{n}", shape=self.shape, trainable=False) for n in names]
 
     def assign(self, arrays: Sequence[Any]) -> None:
@@ -29,12 +32,15 @@ class _Format:
         self.signed, self.bits, self.frac = signed, bits, frac
         high = np.where(bits > 0, (1 << np.maximum(bits - signed, 0)) - 1, 0)
         low = np.where((signed > 0) & (bits > 0), -high - (self.overflow != "SAT_SYM"), 0)
-        sizes = np.ldexp(1.0, frac), np.ldexp(1.0, -frac), low, high, np.ldexp(1.0, bits)
+        far = np.minimum(np.ldexp(1.0, bits - frac + _MANTISSA_BITS), float(np.finfo(np.float32).max))
+        sizes = np.ldexp(1.0, frac), np.ldexp(1.0, -frac), low, high, np.ldexp(1.0, bits), far
         for variable, value in zip(self.values, sizes, strict=True):
             variable.assign(np.asarray(value, np.float32))
 
     def __call__(self, inputs: Any) -> Any:
-        scale, step, low, high, size = self.values
+        scale, step, low, high, size, far = self.values
+        if self.overflow == "WRAP":  # beyond, float32 has only multiples of what wraps to 0; they could overflow
+            inputs = ops.where(ops.abs(inputs) >= far, ops.zeros_like(inputs), inputs)
         value = inputs * scale
         whole = ops.round(value) if self.rounding == "RND_CONV" else ops.floor(value)
         if self.rounding == "RND":
