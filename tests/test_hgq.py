@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from flow.bench.vectors import off_grid
 from flow.core.errors import ModelError
 from flow.core.evaluate import evaluate, quantize_inputs, to_float
 from flow.core.passes.widths import widths
@@ -200,6 +201,14 @@ def trained(path, seed, lane="WRAP", rounding="RND", einsum=False, edit=lambda e
     return reference
 
 
+def test_inputs_of_every_kind_are_read_as_the_integer_design_reads_them(tmp_path):
+    proxy(tmp_path / "p.h5", 9)
+    design, _ = outputs(tmp_path / "p.h5", rows(5, 6))
+    coarse = [q.format.frac for q in design.inputs]
+    outputs(tmp_path / "p.h5", off_grid(design.inputs, 4000, 0))
+    assert min(coarse) < 0 < max(coarse), "some underflow, some overflow"
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_what_hgq_2_trained_is_read_exactly(seed, tmp_path):
     lane, rounding = ("WRAP", "SAT", "SAT_SYM")[seed % 3], ("RND", "TRN", "RND_CONV")[seed // 2]
@@ -241,6 +250,7 @@ def test_what_is_not_read_of_hgq_2_is_refused_in_a_line(edit, reason, tmp_path):
     ("settings", "reason"),
     [
         ({"kind": "HQuantize"}, "does not store its signals' ranges; save the proxy that HGQ's to_proxy_model() makes"),
+        ({"kind": "UnaryLUT"}, "is an activation as a table, which is not read"),
         ({"overflow": "SAT_ZERO"}, "treats overflow by 'SAT_ZERO'"),
         ({"rounding": "RND_INF"}, "rounds by 'RND_INF'"),
     ],

@@ -76,6 +76,8 @@ def _layer(
         return _entry(entry, "HGQQuantizer", settings), _proxy_format(where, arrays)
     if kind == "Dense" and is_proxy:
         return _entry(entry, "HGQDense", {}), arrays
+    if kind == "UnaryLUT":
+        raise ModelError(f"{where} (UnaryLUT) is an activation as a table, which is not read; only a ReLU and none are")
     if not _is_second(entry):
         return entry, arrays
     if not is_numbered:

@@ -12,7 +12,7 @@ from keras import ops
 from flow.core.fixed import Fixed, Quantizer
 from flow.core.integers import Ints
 
-
+_TINY = 2.0**-60
 _MANTISSA_BITS = 24  # of a float32
 
 
@@ -42,6 +42,8 @@ class _Format:
         if self.overflow == "WRAP":  # beyond, float32 has only multiples of what wraps to 0; they could overflow
             inputs = ops.where(ops.abs(inputs) >= far, ops.zeros_like(inputs), inputs)
         value = inputs * scale
+        underflown = ops.logical_and(value == 0, inputs < 0)  # still on its side of 0, where floor sees it
+        value = ops.where(underflown, ops.full_like(value, -_TINY), value)
         whole = ops.round(value) if self.rounding == "RND_CONV" else ops.floor(value)
         if self.rounding == "RND":
             whole = whole + ops.cast(value - whole >= 0.5, "float32")
