@@ -160,8 +160,8 @@ def plain(text: str) -> str:
 
 
 def unnumbered(text: str) -> str:
-    """Without the numbers that Keras gives to layers."""
-    return re.sub(r"(layer \w+?|sequential)_\d+", r"\1", text)
+    """Without the numbers that Keras gives to layers, and what follows them in a text that is cut."""
+    return re.sub(r"<Variable [^)]*", "...", re.sub(r"(layer \w+?)_\d+", r"\1", text))
 
 
 def page() -> str:

@@ -166,7 +166,6 @@ def branch(config):
         (become("hidden", "QDense", kernel_quantizer="open('x')"), "layer hidden: kernel_quantizer"),
         (become("hidden", "QDense", kernel_quantizer={"class_name": "Popen", "config": {}}), "layer hidden"),
         (become("relu", "QActivation", activation="quantized_relu(4,2)); import os"), "layer relu: activation"),
-        (become("norm", "Functional"), "layer norm is a model inside the model"),
         (branch, "layer scores (QDense) joins 2 branches"),
         (lambda c: c.update(input_layers=[["features", 0, 0], ["relu", 0, 0]]), "the model has 2 inputs"),
         (lambda c: layer(c, "features")["config"].update(batch_input_shape=[None, None]), "not fixed"),

@@ -216,7 +216,7 @@ def nan_weights(model):
 def branched():
     first = keras.Input((4,))
     x = qact(IN)(first)
-    return keras.Model(first, keras.layers.Add(name="sum")([dense(3, name="a")(x), dense(3, name="b")(x)]))
+    return keras.Model(first, keras.layers.Maximum(name="most")([dense(3, name="a")(x), dense(3, name="b")(x)]))
 
 
 def two_inputs():
@@ -233,9 +233,10 @@ REFUSED = {
                     r"layer dense_2, neuron 0: its weights are floats .*; quantize the model with --quantize"),
     "own layer": (lambda: chain(qact(IN), Adding(name="mine"), dense(3)), "layer mine is of type Adding"),
     "lambda": (lambda: chain(keras.layers.Lambda(lambda x: x, name="l")), "layer l is a Lambda"),
-    "rescaling": (lambda: chain(keras.layers.Rescaling(0.5, name="r"), dense(3)), "layer r scales floats: do it in"),
-    "branch": (branched, r"layer sum \(Add\) joins 2 branches"),
-    "two inputs": (two_inputs, r"has 2 inputs \(a, b\)"),
+    "rescaling": (lambda: chain(keras.layers.Rescaling(0.5, name="r"), dense(3)),
+                  "layer r sees the inputs, and no quantizer"),
+    "branch": (branched, r"layer most \(Maximum\) takes 2 signals together"),
+    "two inputs": (two_inputs, "no quantizer comes before the first dense layer"),
     "nan": (lambda: nan_weights(chain(qact(IN), dense(3))), "layer hidden, neuron 2: kernel holds nan"),
     "auto": (lambda: ending(kernel="quantized_bits(4,0,alpha='auto')"), r"layer hidden, neuron \d: .*'auto_po2'"),
     "no kernel quantizer": (lambda: ending(kernel=None), "layer hidden has no kernel_quantizer"),

@@ -203,7 +203,7 @@ def test_a_second_driver_or_declaration_is_refuted(net, statement):
 def test_random_mutants_are_refused_unless_they_are_equivalent(tmp_path):
     """What is proved computes the design in Icarus, on every vector; what Icarus sees differ is not proved."""
     judged = {"equal": 0, "different": 0, "refused": 0}
-    for seed in (2, 5, 8, 11, 13, 16, 21, 35, 44, 53):
+    for seed in (2, 8, 13, 21, 44):
         design = finish(random_design(seed, max_layers=2, max_size=4))
         made = hardware(design, clock=(3.5, 10.0)[seed % 2])
         judge, rng = Judge(design, made[2], tmp_path), random.Random(seed)
@@ -218,4 +218,4 @@ def test_random_mutants_are_refused_unless_they_are_equivalent(tmp_path):
             found = findings(made, files)
             judged["refused" if found else "different" if wrong else "equal"] += 1
             assert found or not wrong, (seed, name)
-    assert judged["different"] == 0 and judged["refused"] > 40 and judged["equal"] > 4, judged
+    assert judged["different"] == 0 and judged["refused"] > 20 and judged["equal"] > 2, judged

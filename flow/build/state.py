@@ -20,6 +20,7 @@ from flow.core.passes.group import group
 from flow.core.passes.names import names
 from flow.core.passes.prune import prune
 from flow.core.passes.widths import widths
+from flow.core.ports import ports
 from flow.core.remarks import Remark, note
 from flow.core.untrusted import MAX_JSON, MAX_MODEL, digest, parse_json, read_text, refused
 from flow.emit.rtl.names import LayerNames
@@ -109,6 +110,8 @@ class ModelFile:
             design = extract(self.keras(), input_format=options.input_format, head=head)
         if options.head == "probability" and not design.source.get("probability"):
             raise ModelError(f"{self.path} has no probabilities: build them from the Keras model; leave --head out")
+        if options.head == "argmax" and len(ports(design, "outputs")) > 1:
+            raise ModelError(f"{self.path} has several outputs, and --head argmax is for one; use --head logits")
         return finish(replace(design, head=options.head) if options.head == "argmax" else design)
 
 

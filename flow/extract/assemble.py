@@ -109,6 +109,11 @@ class Assembler:
         self._output = [clamp(Quantizer.saturating(f, "TRN")) for f in formats if f is not None]
         self._relu = False
 
+    def end(self) -> Affine | None:
+        """Give the source its quantizers, for other readers than `add`'s; the scale that they have to fold."""
+        self._close()
+        return self._after
+
     def finish(self) -> tuple[tuple[Quantizer, ...], tuple[Layer, ...]]:
         """Inputs and layers once all steps are in. Raises ModelError where something is left over."""
         if not self.layers:

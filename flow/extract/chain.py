@@ -1,4 +1,4 @@
-"""A Keras model as one path of layers, or a refusal that names the layer where the path forks."""
+"""A Keras model as one path of layers, and what is asked of its tensors, whatever its graph."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.core.errors import ModelError
-from flow.extract.remedies import joins
+from flow.extract.remedies import forks
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Applied:
 
 def layers_of(model: Any) -> list[Applied]:
     """The layers from input to output; nested models are opened. Raises ModelError where there is not one path."""
-    outputs = _tensors(model, "outputs")
-    inputs = _tensors(model, "inputs")
+    outputs = tensors_of(model, "outputs")
+    inputs = tensors_of(model, "inputs")
     for tensors, word in ((inputs, "inputs"), (outputs, "outputs")):
         if len(tensors) != 1:
             names = ", ".join(str(t.name) for t in tensors)
@@ -45,16 +45,17 @@ def layers_of(model: Any) -> list[Applied]:
         path.append(applied)
     flat: list[Applied] = []
     for applied in reversed(path):
-        flat.extend(layers_of(applied.layer) if _is_model(applied.layer) else [applied])
+        flat.extend(layers_of(applied.layer) if is_model(applied.layer) else [applied])
     return flat
 
 
 def input_shape(model: Any) -> tuple[int, ...]:
     """Shape of the model's input without the batch axis."""
-    return _shape(_tensors(model, "inputs")[0], str(model.name))
+    return fixed_shape(tensors_of(model, "inputs")[0], str(model.name))
 
 
-def _tensors(model: Any, which: str) -> list[Any]:
+def tensors_of(model: Any, which: str) -> list[Any]:
+    """The symbolic ``inputs`` or ``outputs`` of a model. Raises ModelError where it has none."""
     try:
         tensors = getattr(model, which)
     except (AttributeError, ValueError):
@@ -72,17 +73,19 @@ def _step_back(tensor: Any) -> tuple[Applied, Any]:
     operation = history.operation
     sources = operation._inbound_nodes[history.node_index].input_tensors
     if len(sources) != 1:
-        raise ModelError(joins(str(operation.name), type(operation).__name__, len(sources)))
+        raise ModelError(forks(str(operation.name), type(operation).__name__, len(sources)))
     name = str(operation.name)
-    return Applied(operation, _shape(sources[0], name), _shape(tensor, name)), sources[0]
+    return Applied(operation, fixed_shape(sources[0], name), fixed_shape(tensor, name)), sources[0]
 
 
-def _shape(tensor: Any, name: str) -> tuple[int, ...]:
+def fixed_shape(tensor: Any, name: str) -> tuple[int, ...]:
+    """A tensor's shape without the batch axis. Raises ModelError, naming the layer, where it is not fixed."""
     shape = tuple(tensor.shape[1:])
     if any(size is None for size in shape):
         raise ModelError(f"layer {name}: shape {shape} is not fixed; give the Input layer a full shape")
     return tuple(int(size) for size in shape)
 
 
-def _is_model(layer: Any) -> bool:
+def is_model(layer: Any) -> bool:
+    """Whether a layer is a model with layers of its own."""
     return hasattr(layer, "layers") and hasattr(layer, "outputs")

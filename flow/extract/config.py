@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,15 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "QActivation": ("activation",),
     "HGQDense": ("units", "use_bias", "activation", "iq", "oq"),
     "HGQQuantizer": ("round_mode", "overflow_mode"),
+    "Add": (),
+    "Subtract": (),
+    "Average": (),
+    "Multiply": (),
+    "Concatenate": ("axis",),
+    "Permute": ("dims",),
+    "RepeatVector": ("n",),
+    "Cropping1D": ("cropping",),
+    "Rescaling": ("scale", "offset"),
     "NMPDense": None,
     "NMPActivation": None,
     "NMPInputQuantizer": None,
@@ -100,21 +110,27 @@ class ModelSpec:
     @property
     def needs_qkeras(self) -> bool:
         """Whether QKeras, and with it TensorFlow, has to be imported."""
-        return any(
-            layer.kind.startswith("Q") or any(isinstance(v, QuantizerSpec) for v in layer.settings.values())
-            for layer in self.layers
-        )
+        return uses_qkeras(self.layers)
+
+
+def uses_qkeras(layers: Iterable[LayerSpec]) -> bool:
+    """Whether one of the layers is QKeras' own or holds one of its quantizers."""
+    return any(
+        layer.kind.startswith("Q") or any(isinstance(v, QuantizerSpec) for v in layer.settings.values())
+        for layer in layers
+    )
 
 
 def model_spec(config: dict[str, Any]) -> ModelSpec:
     """The chain a configuration describes. Raises ModelError with the layer's name and the remedy."""
     name, shape, path = path_of(config)
-    layers = tuple(_layer(data) for data in path)
+    layers = tuple(layer_spec(data) for data in path)
     _check_sizes(shape, layers)
     return ModelSpec(name, shape, layers)
 
 
-def _layer(data: LayerData) -> LayerSpec:
+def layer_spec(data: LayerData) -> LayerSpec:
+    """A stored layer with the settings that inference needs. Raises ModelError for one that is not known."""
     kind, name, config = data.kind, data.name, data.config
     if kind in INACTIVE:
         return LayerSpec("Identity", name, {})

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flow.core.check import check
 from flow.core.design import HEADS, Design, Layer
 from flow.core.errors import ModelError, UsageError
 from flow.core.fixed import Quantizer
-from flow.extract.chain import input_shape, layers_of
+from flow.extract.chain import Applied
 from flow.extract.float32 import require_range
 from flow.extract.formats import parse_format
+from flow.extract.graph import assemble_graph
+from flow.extract.graph_trace import Trace, trace
 from flow.extract.probability import PROBABILITY, probabilities
 from flow.extract.read import steps_of
 from flow.extract.resolve import fold
@@ -32,37 +36,74 @@ def extract(model: Any, name: str | None = None, input_format: str | None = None
     """
     if head not in (*HEADS, PROBABILITY):
         raise UsageError(f"unknown head {head!r}; known: {', '.join((*HEADS, PROBABILITY))}")
-    elements = math.prod(input_shape(model))
-    path = layers_of(model)
+    traced = trace(model)
+    given = Quantizer.saturating(parse_format(input_format)) if input_format else None
+    found = _graph(traced, given, head) if traced.path is None else _path(traced, traced.path, given, head)
+    notes = [*training_only([call.applied for call in traced.calls]), *found.notes]
+    if given is not None:
+        notes.append(f"the model does not quantize its inputs: here they are rounded to {given.format}")
+    source = {"notes": notes, "input_format": input_format, "versions": _versions(), **found.source}
+    source["probability"] = head == PROBABILITY
+    own_name, own_head = identifier(name or str(model.name), set()), "logits" if head == PROBABILITY else head
+    design = check(Design(own_name, found.inputs, found.layers, own_head, source))
+    require_range(design)
+    return design
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Inputs and layers of a design, lines for the user, and what its ``source`` says of how they were read."""
+
+    inputs: tuple[Quantizer, ...]
+    layers: tuple[Layer, ...]
+    notes: list[str]
+    source: dict[str, Any]
+
+
+def _path(traced: Trace, path: list[Applied], given: Quantizer | None, head: str) -> _Found:
+    """A model of one path of layers."""
     steps = [step for applied in path for step in steps_of(applied)]
     if head == PROBABILITY:
         steps.append(probabilities(steps, math.prod(path[-1].output_shape)))
-    given = Quantizer.saturating(parse_format(input_format)) if input_format else None
-    assembler, resolved = fold(steps, elements, given)
+    assembler, resolved = fold(steps, traced.inputs[0].elements, given)
     inputs, layers = assembler.finish()
-    notes = [*training_only(path), *resolved.notes, *assembler.notes]
-    if given is not None:
-        notes.append(f"the model does not quantize its inputs: here they are rounded to {given.format}")
-    source = {
-        "notes": notes,
-        "input_format": input_format,
-        "versions": _versions(),
-        "asked": resolved.asked,
-        "real": resolved.real,
-        "left_out": resolved.left_out,
-        "probability": head == PROBABILITY,
-    }
-    design = check(
-        Design(
-            identifier(name or str(model.name), set()),
-            inputs,
-            _named(layers),
-            "logits" if head == PROBABILITY else head,
-            source,
+    source = {"asked": resolved.asked, "real": resolved.real, "left_out": resolved.left_out}
+    return _Found(inputs, _named(layers), [*resolved.notes, *assembler.notes], source)
+
+
+def _graph(traced: Trace, given: Quantizer | None, head: str) -> _Found:
+    """Any other model; ``source`` names its ``ports`` with their elements, and its ``neurons`` by layer."""
+    if head == PROBABILITY or (head == "argmax" and len(traced.outputs) > 1):
+        why = "one output" if head == "argmax" else "one path of layers"
+        raise ModelError(f"--head {head} is for models of {why}, which this is not; use --head logits")
+    found = assemble_graph(traced, given)
+    layers, notes, chain = _named(found.chain.layers), list(found.notes), found.chain
+    ports = {"inputs": [(e.name, e.elements) for e in traced.inputs], "outputs": traced.named_outputs}
+    for which, entries in ports.items():
+        if len(entries) > 1:
+            notes.append(f"a row of {which} holds those of the model one after the other: {_listed(entries)}")
+    if chain.carried:
+        notes.append(
+            f"{chain.carried} values are needed behind later layers and pass through those between, which costs "
+            "registers and no logic"
         )
-    )
-    require_range(design)
-    return design
+    source = {
+        "asked": [list(pair) for pair in chain.asked],
+        "real": list(found.real),
+        "left_out": found.left_out,
+        "ports": {which: [list(entry) for entry in entries] for which, entries in ports.items()},
+        "neurons": {layer.name: list(own) for layer, own in zip(layers, chain.labels, strict=True)},
+    }
+    return _Found(found.inputs, layers, notes, source)
+
+
+def _listed(entries: Sequence[tuple[str, int]]) -> str:
+    """Names with the columns that they take, such as ``a (columns 0 to 1)``."""
+    parts, first = [], 0
+    for name, count in entries:
+        parts.append(f"{name} (columns {first} to {first + count - 1})" if count > 1 else f"{name} (column {first})")
+        first += count
+    return ", ".join(parts)
 
 
 def _named(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:

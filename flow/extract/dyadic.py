@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -14,12 +15,12 @@ from flow.core.fixed import Ints
 MAX_WEIGHT_BITS = 24  # beyond this a weight is an unquantized float32 in disguise
 
 
-def exact_column(values: NDArray[np.floating]) -> tuple[list[int], int]:
+def exact_column(values: Iterable[float | Fraction | np.floating]) -> tuple[list[int], int]:
     """Mantissas and fraction bits with ``value == m * 2**-frac``, the coarsest grid that holds all values; exact.
 
-    A column of zeros has 0 fraction bits. Values must be finite.
+    A column of zeros has 0 fraction bits. Values must be finite, and of Fractions dyadic.
     """
-    parts = [float(v).as_integer_ratio() for v in values]
+    parts = [(v if isinstance(v, Fraction) else float(v)).as_integer_ratio() for v in values]
     nonzero = [(n, d) for n, d in parts if n]
     if not nonzero:
         return [0] * len(parts), 0

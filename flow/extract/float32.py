@@ -14,14 +14,15 @@ MAX_EXPONENT = 126  # 2**-126 is its smallest normal number; sums stay below 2**
 def float32_exactness(design: Design) -> list[tuple[str, int, int]]:
     """(layer, neuron, bits) of the neurons whose partial sums may exceed what float32 holds exactly.
 
-    Those of layers that were read by what Keras answers to each of their sums are exact, whatever they take here.
+    Those that were read by what Keras answers to each of their sums are exact, whatever they take here.
     """
-    asked = design.source.get("asked") or []
+    asked = design.source.get("asked") or []  # layers by number, or of models that branch neurons: (layer, neuron)
     names = {la.name for i, la in enumerate(design.layers) if i in asked}
+    neurons = {(design.layers[pair[0]].name, pair[1]) for pair in asked if isinstance(pair, list)}
     return [
         (layer, j, bound.bit_length())
         for layer, j, bound, _ in bounds(widths(design))
-        if bound > 1 << FLOAT32_BITS and layer not in names
+        if bound > 1 << FLOAT32_BITS and layer not in names and (layer, j) not in neurons
     ]
 
 

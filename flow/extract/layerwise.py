@@ -7,7 +7,7 @@ exact sum once.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,10 @@ from flow.extract.arrays import predicted, to_numpy
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_fraction
 from flow.extract.folded_batchnorm import folded_constants
+from flow.extract.graph_trace import Trace
 from flow.extract.hgq_steps import LAYERS, layer_of
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
+from flow.extract.mix import KINDS, Mix, read_mix
 from flow.extract.read import BIAS, steps_of
 from flow.extract.readout import parameters
 from flow.extract.remedies import IGNORED
@@ -57,16 +59,53 @@ class Exact:
 
 
 def layerwise_outputs(
-    path: list[Applied], inputs: NDArray[np.float32], real: Collection[str] = (), whole: bool = False
+    traced: Trace, inputs: NDArray[np.float32], real: Collection[str] = (), whole: bool = False
 ) -> Exact:
-    """Logits of the path's layers for inputs of the model's own shape; if ``whole``, with the function at the end.
+    """Logits for rows that hold the model's inputs one after the other; if ``whole``, with the functions at the end.
 
     Scales and offsets of the layers in ``real`` are applied as real numbers, those of others as Keras does in float32.
     """
-    values: Exact | NDArray[np.float32] = inputs.reshape(len(inputs), -1)
-    for applied in path:
-        values = _apply(applied, values, applied.name in real, whole)
-    return _exact(values)
+    places = np.cumsum([entry.elements for entry in traced.inputs])[:-1]
+    values: dict[int, Exact | NDArray[np.float32]] = dict(enumerate(np.split(inputs, places, axis=1)))
+    ends = frozenset() if whole else traced.ends
+    for call in traced.calls:
+        source = values[call.sources[0]]
+        if call.kind in IGNORED:
+            values[call.result] = source
+        elif call.kind in KINDS:
+            values[call.result] = _mixed(read_mix(call), [_exact(values[s]) for s in call.sources])
+        elif call.kind == "Relu":
+            values[call.result] = _rectified(_exact(source))
+        else:
+            values[call.result] = _apply(call.applied, source, call.name in real, call.result in ends)
+    return _joined([_exact(values[value]) for value in traced.outputs])
+
+
+def _joined(parts: Sequence[Exact]) -> Exact:
+    """The columns of all parts, one after the other."""
+    exact = object if any(part.mantissas.dtype == object for part in parts) else np.int64
+    columns = np.concatenate([part.mantissas.astype(exact) for part in parts], axis=1)
+    return Exact(columns, [frac for part in parts for frac in part.fracs])
+
+
+def _mixed(mix: Mix, sources: Sequence[Exact]) -> Exact:
+    """The sums of a `Mix`, exactly."""
+    columns, fracs = [], []
+    for element, offset in enumerate(mix.offset):
+        mantissa, own = exact_fraction(offset)
+        terms = [(np.full(len(sources[0].mantissas), mantissa, object), own)] if mantissa else []
+        for source, place, factors in zip(sources, mix.places, mix.factors, strict=True):
+            if place[element] >= 0:
+                factor, down = exact_fraction(factors[element])
+                terms.append((wide(source.mantissas[:, place[element]]) * factor, source.fracs[place[element]] + down))
+        fracs.append(max((frac for _, frac in terms), default=0))
+        zeros = np.zeros(len(sources[0].mantissas), object)
+        columns.append(sum((wide(shifted_left(t, fracs[-1] - frac)) for t, frac in terms), zeros))
+    return Exact(narrowed(np.stack(columns, axis=1)), fracs)
+
+
+def _rectified(values: Exact) -> Exact:
+    return Exact(np.maximum(values.mantissas, 0), values.fracs)
 
 
 def reach(quantizer: Quantizer) -> float:
@@ -79,14 +118,12 @@ def _exact(values: Exact | NDArray[np.float32]) -> Exact:
 
 
 def _apply(
-    applied: Applied, values: Exact | NDArray[np.float32], real: bool, whole: bool
+    applied: Applied, values: Exact | NDArray[np.float32], real: bool, ends: bool
 ) -> Exact | NDArray[np.float32]:
-    if applied.kind in IGNORED:
-        return values
     steps = steps_of(applied)
     if applied.kind in LAYERS:
         for step in steps:
-            values = _hgq_step(step, values, real, whole)
+            values = _hgq_step(step, values, real, ends)
         return values
     function: Any = lambda x: applied.layer(x, training=False)  # noqa: E731
     if isinstance(steps[0] if steps else None, Dense):
@@ -95,13 +132,12 @@ def _apply(
         steps = steps[1:]
         function = getattr(applied.layer, "activation_quantizer", None) or applied.layer.activation
     while steps and isinstance(steps[0], Elementwise | Affine):
-        values = _elementwise(steps[0], values, real, whole)
+        values = _elementwise(steps[0], values, real, ends)
         steps = steps[1:]
     if not steps or isinstance(steps[0], Softmax):
         return values
     if isinstance(steps[0], Relu):
-        values = _exact(values)
-        return Exact(np.maximum(values.mantissas, 0), values.fracs)
+        return _rectified(_exact(values))
     quant = next(s for s in steps if isinstance(s, Quant))
     limits = np.array([reach(q) for q in quant.quantizers])
     seen = _odd_float32(np.clip(values.floats() if isinstance(values, Exact) else values, -limits, limits))
@@ -109,10 +145,10 @@ def _apply(
     return np.asarray(answers, np.float32).reshape(len(seen), -1)
 
 
-def _hgq_step(step: Step, values: Exact | NDArray[np.float32], real: bool, whole: bool) -> Exact | NDArray[np.float32]:
+def _hgq_step(step: Step, values: Exact | NDArray[np.float32], real: bool, ends: bool) -> Exact | NDArray[np.float32]:
     """A step of a layer of HGQ, whose quantizers may wrap, which no rounding before it allows for."""
     if isinstance(step, Elementwise | Affine):
-        return _elementwise(step, values, real, whole)
+        return _elementwise(step, values, real, ends)
     if isinstance(step, Quant) and not isinstance(values, Exact):
         columns = [q.from_float(values[:, j]) for j, q in enumerate(step.quantizers)]
         return Exact(np.stack(columns, axis=1), [q.format.frac for q in step.quantizers])
@@ -129,11 +165,11 @@ def _hgq_step(step: Step, values: Exact | NDArray[np.float32], real: bool, whole
 
 
 def _elementwise(
-    step: Elementwise | Affine, values: Exact | NDArray[np.float32], real: bool, whole: bool
+    step: Elementwise | Affine, values: Exact | NDArray[np.float32], real: bool, ends: bool
 ) -> Exact | NDArray[np.float32]:
     """A scale in real numbers, or a function as Keras computes it; one at the end that may be left out is."""
     if isinstance(step, Elementwise) and not (real and step.scale is not None):
-        if step.left_out and not whole:
+        if step.left_out and ends:
             return values
         return step.function(_odd_float32(values.floats()) if isinstance(values, Exact) else values)
     return _scaled(step, _exact(values))

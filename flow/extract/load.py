@@ -10,16 +10,19 @@ from typing import Any
 from flow.core.errors import ModelError, reason
 from flow.extract import stored_model
 from flow.extract.config import LayerSpec, ModelSpec, QuantizerSpec, model_spec
+from flow.extract.graph_spec import graph_spec
+from flow.extract.load_graph import build_graph
 from flow.extract.projection import projection
 from flow.extract.quiet import quiet
 from flow.extract.remedies import DENSE
+from flow.extract.stored_graph import is_path
 
 
 def load_model(path: Path | str | stored_model.StoredModel, layer: str | None = None) -> Any:
     """The model in a ``.h5`` or ``.keras`` file of Keras 3 or of the old line (Keras 2, qkeras 0.9), uncompiled.
 
-    Comes back as a Sequential model of the layers on the path from input to output; with ``layer``, of that dense layer
-    and the quantizers next to it. Never runs code from the file.
+    Comes back as a Sequential model of the layers on the path from input to output, a functional one where there is
+    more than a path; with ``layer``, of that dense layer and the quantizers next to it. Never runs code from the file.
     Models without QKeras layers run on JAX, others on TensorFlow, unless KERAS_BACKEND says otherwise. Raises
     ModelError in one line: what is wrong, in which layer or file, and the remedy.
     """
@@ -27,12 +30,14 @@ def load_model(path: Path | str | stored_model.StoredModel, layer: str | None = 
     if layer is not None:
         stored = projection(stored, layer)
     try:
-        spec = model_spec(stored.config)
+        spec = model_spec(stored.config) if is_path(stored.config) else graph_spec(stored.config)
     except ModelError as exc:
         raise ModelError(f"{stored.path}: {exc}") from None
     with quiet():
         choose_backend(spec.needs_qkeras)
-        return _build(spec, stored)
+        if isinstance(spec, ModelSpec):
+            return _build(spec, stored)
+        return build_graph(spec, stored, _layer, _set_weights)
 
 
 def choose_backend(needs_qkeras: bool) -> None:
@@ -48,7 +53,7 @@ def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
     for layer in spec.layers:
         where = f"{stored.path}: layer {layer.name}"
         try:
-            built = _class(layer.kind)(**_settings(layer))
+            built = _layer(layer)
             model.add(built)
             arrays = list(stored.weights.get(layer.name, ()))
             _set_weights(built, layer.kind, arrays)
@@ -62,6 +67,10 @@ def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
             if array.dtype.kind not in "fiu":
                 raise ModelError(f"{where} has weights of type {array.dtype}; save the model in float32")
     return model
+
+
+def _layer(layer: LayerSpec) -> Any:
+    return _class(layer.kind)(**_settings(layer))
 
 
 def _set_weights(built: Any, kind: str, arrays: list[Any]) -> None:

@@ -125,6 +125,8 @@ def _h5_weights(root: Any) -> Weights:
     weights: Weights = {}
     for key in _keys(root):
         budget.group()
+        if not _has(root, key):  # no name of a layer
+            continue
         group = _child(root, key, h5py.Group)
         weights |= {(key, name): budget.array(_walk(group, name)) for name in _names(group)}
     return weights
@@ -194,6 +196,8 @@ def _scope(scope: Any, path: str, budget: _Budget, weights: Weights, depth: int)
     root = _child(scope, place, h5py.Group)
     for key in _keys(root):
         budget.group()
+        if not _has(root, key):
+            continue
         layer = _child(root, key, h5py.Group)
         _scope(layer, f"{path}{key}/", budget, weights, depth + 1)
         inner = [_child(layer, "batchnorm", h5py.Group)] if _has(layer, "batchnorm") else []  # of QDenseBatchnorm

@@ -17,9 +17,10 @@ from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.core.fixed import Fixed
 from flow.core.integers import shifted_left
 from flow.core.passes.widths import widths
-from flow.extract.chain import Applied, input_shape, layers_of
+from flow.extract.chain import Applied
 from flow.extract.design import require_numbers
 from flow.extract.float32 import FLOAT32_BITS, float32_exactness
+from flow.extract.graph_trace import Trace, trace
 from flow.extract.layerwise import Exact, layerwise_outputs, reach
 from flow.extract.probability import quantizer_of
 from flow.extract.quiet import quiet
@@ -37,13 +38,13 @@ def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating])
     start = time.monotonic()
     design = widths(design)
     inexact = float32_exactness(design)
-    shaped = shaped_inputs(model, inputs, design)
+    traced = trace(model)
+    flat = on_grid(traced, inputs, design)
     real = design.source.get("real") or []
     whole = bool(design.source.get("probability"))
-    path = layers_of(model)
-    found = layerwise_outputs(path, shaped, real, whole) if inexact else Exact.of(_predict(model, shaped, whole))
+    found = layerwise_outputs(traced, flat, real, whole) if inexact else Exact.of(_predict(model, traced, flat, whole))
     if whole:
-        quantizer = quantizer_of(final_function(path[-1]) or "sigmoid")
+        quantizer = quantizer_of(final_function(traced.last[0]) or "sigmoid")
         found = Exact(quantizer.from_float(found.floats()), [quantizer.format.frac] * found.mantissas.shape[1])
     integers = evaluate(design, quantize_inputs(design, np.asarray(inputs, np.float32)))
     if design.head == "argmax":
@@ -78,15 +79,29 @@ def keras_outputs(
     its own inputs: they are then put on the design's input grid first. With ``exact`` the layers are evaluated one by
     one with exact sums instead of by ``model.predict``.
     """
-    shaped = shaped_inputs(model, inputs, design)
-    return layerwise_outputs(layers_of(model), shaped).floats() if exact else _predict(model, shaped)
+    traced = trace(model)
+    flat = on_grid(traced, inputs, design)
+    return layerwise_outputs(traced, flat).floats() if exact else _predict(model, traced, flat)
 
 
-def shaped_inputs(model: Any, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
-    """The inputs as the model takes them."""
+def shaped_inputs(traced: Trace, flat: NDArray[np.float32]) -> Any:
+    """Rows that hold the model's inputs one after the other, as ``model.predict`` takes them."""
+    ends = np.cumsum([entry.elements for entry in traced.inputs])[:-1]
+    parts = np.split(flat.reshape(len(flat), -1), ends, axis=1)
+    shaped = [part.reshape(len(flat), *entry.shape) for part, entry in zip(parts, traced.inputs, strict=True)]
+    return shaped[0] if len(shaped) == 1 else shaped
+
+
+def flat_outputs(batches: Any, count: int) -> Floats:
+    """What ``model.predict`` answers to so many rows, its outputs one after the other in each row."""
+    parts = batches if isinstance(batches, list | tuple) else [batches]
+    return np.concatenate([np.asarray(part, np.float64).reshape(count, -1) for part in parts], axis=1)
+
+
+def on_grid(traced: Trace, inputs: NDArray[np.floating], design: Design | None) -> NDArray[np.float32]:
+    """The inputs (vectors x elements) within the range where predictions are exact, on the grid that was stated."""
     inputs = np.asarray(inputs, np.float32)
-    shape = input_shape(model)
-    require_numbers(inputs, int(np.prod(shape)))
+    require_numbers(inputs, sum(entry.elements for entry in traced.inputs))
     inputs = inputs.reshape(len(inputs), -1)
     if design is not None and design.source.get("input_format"):
         inputs = to_float(quantize_inputs(design, inputs), design.input_formats).astype(np.float32)
@@ -94,13 +109,13 @@ def shaped_inputs(model: Any, inputs: NDArray[np.floating], design: Design | Non
         # QKeras computes x + (q - x), which rounds for inputs millions of steps out of range; those saturate anyway.
         limits = np.array([np.inf if q.rounding == "RND" or q.wraps else reach(q) for q in design.inputs], np.float32)
         inputs = np.clip(inputs, -limits, limits)
-    return inputs.reshape(len(inputs), *shape)
+    return inputs
 
 
-def _predict(model: Any, shaped: NDArray[np.float32], whole: bool = False) -> Floats:
-    with quiet(), contextlib.nullcontext(model) if whole else _logits(model, layers_of(model)) as ending:
-        batches: Any = ending.predict(shaped, batch_size=BATCH, verbose=0)
-    outputs = np.asarray(batches, np.float64).reshape(len(shaped), -1)
+def _predict(model: Any, traced: Trace, flat: NDArray[np.float32], whole: bool = False) -> Floats:
+    with quiet(), contextlib.nullcontext(model) if whole else _logits(model, traced) as ending:
+        batches: Any = ending.predict(shaped_inputs(traced, flat), batch_size=BATCH, verbose=0)
+    outputs = flat_outputs(batches, len(flat))
     if not np.isfinite(outputs).all():
         row, column = (int(i) for i in np.argwhere(~np.isfinite(outputs))[0])
         raise ModelError(
@@ -111,24 +126,31 @@ def _predict(model: Any, shaped: NDArray[np.float32], whole: bool = False) -> Fl
 
 
 @contextlib.contextmanager
-def _logits(model: Any, path: list[Applied]) -> Iterator[Any]:
-    """The model without its final softmax; a softmax inside the last layer is switched off for the time being."""
-    if not path:
+def _logits(model: Any, traced: Trace) -> Iterator[Any]:
+    """The model without its final functions: those inside layers are switched off for the time being."""
+    if not traced.calls:
         raise ModelError(f"model {model.name} has no layers")
-    last = path[-1]
-    if final_function(last) is None:
+    ends = {c.result for c in traced.calls if c.result in traced.ends and final_function(c.applied) is not None}
+    if not ends:
         yield model
         return
     import keras
 
-    if last.kind in ("Softmax", "Activation", "QActivation"):
-        yield keras.Model(model.inputs, model.outputs[0]._keras_history.operation.input)
-        return
-    softmax, last.layer.activation = last.layer.activation, keras.activations.linear
-    try:
-        yield keras.Model(model.inputs, model.outputs)
+    alone = {c.result for c in traced.calls if c.result in ends and c.kind in ("Softmax", "Activation", "QActivation")}
+    inside = [c.applied.layer for c in traced.calls if c.result in ends - alone]
+    functions = [layer.activation for layer in inside]
+    for layer in inside:
+        layer.activation = keras.activations.linear
+    try:  # called anew, in one graph: the model's own may be nested
+        first = [keras.Input(entry.shape) for entry in traced.inputs]
+        tensors = dict(enumerate(first))
+        for call in traced.calls:
+            sources = [tensors[s] for s in call.sources]
+            tensors[call.result] = sources[0] if call.result in alone else call.call(sources)
+        yield keras.Model(first, [tensors[value] for value in traced.outputs])
     finally:
-        last.layer.activation = softmax
+        for layer, function in zip(inside, functions, strict=True):
+            layer.activation = function
 
 
 def final_function(applied: Applied) -> str | None:

@@ -21,7 +21,6 @@ _REMEDIES = {
     "Lambda": "is a Lambda, whose code could be anything: remove it or do its work in the preprocessing",
     "TernaryDense": _OWN.format("ternary"),
     "BinaryDense": _OWN.format("binary"),
-    "Rescaling": "scales floats: do it in the preprocessing, or between layers with a BatchNormalization",
     "Normalization": "scales floats: do it in the preprocessing, before the first quantizer",
     "LayerNormalization": "divides by its data: use BatchNormalization, whose scales are constants, or none",
     "QAdaptiveActivation": "adapts to the data it sees: freeze it into a QActivation",
@@ -53,8 +52,16 @@ def transformer(attention: str, dense: list[str]) -> str:
 
 
 def joins(name: str, kind: str, count: int) -> str:
-    """The line that refuses a layer with several inputs."""
+    """The line that refuses a layer with several inputs, in a model of any graph."""
     return (
-        f"layer {name[:64]} ({kind[:64]}) joins {count} branches; only models with one path of layers become hardware, "
-        "so remove the branch"
+        f"layer {name[:64]} ({kind[:64]}) takes {count} signals together, which has no exact form in rows of weights; "
+        "join them with Add, Subtract, Average or Concatenate"
+    )
+
+
+def forks(name: str, kind: str, count: int) -> str:
+    """The line that refuses a layer with several inputs where one path of layers is needed."""
+    return (
+        f"layer {name[:64]} ({kind[:64]}) joins {count} branches, and here one path of layers is needed; remove the "
+        "branch, or train it quantized, with QDense and QActivation: then it is built as it is"
     )

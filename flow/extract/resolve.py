@@ -30,6 +30,7 @@ from flow.extract.wrapping import settled
 
 MOST_LINES = 64  # of one neuron
 MOST_ROUNDED = 8  # of one neuron that float32's rounding alone makes irregular
+GIVEN_TWICE = "the model quantizes its inputs itself; leave the input format out"
 NO_FORMAT = (
     "no quantizer comes before the first dense layer; state the inputs' format with --input-format, such as s16.10 "
     '(16 bits with sign, 10 of them fraction; hls4ml\'s "ap_fixed<16,6>" is the same), or auto: chosen from --data'
@@ -60,13 +61,28 @@ def fold(steps: Sequence[Step], elements: int, given: Quantizer | None) -> tuple
     if given is not None:
         first = next((s for s in steps if not isinstance(s, Relu)), None)
         if isinstance(first, Quant):
-            raise ModelError("the model quantizes its inputs itself; leave the input format out")
+            raise ModelError(GIVEN_TWICE)
         steps = [Quant("inputs", (narrow(given),) * elements), *steps]
     resolved = resolve(settled(steps, elements), elements)
     assembler = Assembler(elements)
     for index, step in enumerate(resolved.steps):
         assembler.add(step, index == len(resolved.steps) - 1)
     return assembler, resolved
+
+
+def fold_part(steps: Sequence[Step], elements: int) -> tuple[Assembler, Resolved, Readout]:
+    """Steps folded that others follow, with at most one dense layer, and how those read what the last layer returns.
+
+    Raises ModelError naming layer and remedy.
+    """
+    resolver = _Resolver(elements)
+    resolved = resolver.run_part(list(steps))
+    assembler = Assembler(elements)
+    for step in resolved.steps:
+        assembler.add(step, False)
+    after = assembler.end()
+    readout = resolver.readout or Readout.identity(assembler.elements)
+    return assembler, resolved, readout if after is None else readout.then(after)
 
 
 class _Resolver:
@@ -84,6 +100,16 @@ class _Resolver:
             dense = steps[start]
             assert isinstance(dense, Dense)
             self._group(dense, steps[start + 1 : end], end == len(steps))
+        return self.done
+
+    def run_part(self, steps: list[Step]) -> Resolved:
+        """Steps that others follow, with at most one dense layer; ``readout`` stays for those."""
+        place = next((i for i, s in enumerate(steps) if isinstance(s, Dense)), len(steps))
+        self._inputs(steps[:place])
+        if place < len(steps):
+            dense = steps[place]
+            assert isinstance(dense, Dense)
+            self._group(dense, steps[place + 1 :], False)
         return self.done
 
     def _inputs(self, chain: list[Step]) -> None:
@@ -127,7 +153,7 @@ class _Resolver:
             dense, self.readout = behind(dense, self.readout), None
         if is_last and chain and isinstance(chain[-1], Elementwise) and chain[-1].left_out:
             self.done.left_out = chain[-1].name
-            self.done.notes.append(_left_out(chain[-1].layer, chain[-1].name, dense.weights.shape[1]))
+            self.done.notes.append(left_out_note(chain[-1].layer, chain[-1].name, dense.weights.shape[1]))
             chain = chain[:-1]
         if self._is_plain([dense, *chain], is_last):
             self.done.steps += [dense, *chain]
@@ -163,10 +189,7 @@ class _Resolver:
         if isinstance(step, Elementwise):
             self.done.real.append(step.layer)
             if step.name != "bias":
-                self.done.notes.append(
-                    f"layer {step.layer}: scale and offset are taken as the real numbers that Keras's float32 "
-                    "constants are; Keras itself rounds every value"
-                )
+                self.done.notes.append(real_note(step.layer))
 
     def _tail(self, tail: Sequence[Step], count: int) -> None:
         """Scales behind the last quantizer: what the next layer has to multiply by."""
@@ -276,7 +299,15 @@ def _check(reading: Reading, parts: Sequence[tuple[int, tuple[Line, ...]]]) -> N
             raise DesignError(f"neuron {j}: its lines are not what was read")
 
 
-def _left_out(layer: str, name: str, count: int) -> str:
+def real_note(layer: str) -> str:
+    """The note about a scale that is not what float32 makes of it."""
+    return (
+        f"layer {layer}: scale and offset are taken as the real numbers that Keras's float32 constants are; Keras "
+        "itself rounds every value"
+    )
+
+
+def left_out_note(layer: str, name: str, count: int) -> str:
     """The note about a function at the end that the design does not compute."""
     text = f"the {name} of layer {layer} is left out: the design ends in its logits"
     if count > 1:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.core.errors import ModelError
-from flow.extract.remedies import ATTENTION, DENSE, joins, refusal, transformer
+from flow.extract.operations import is_by_call
+from flow.extract.remedies import ATTENTION, DENSE, forks, refusal, transformer
+from flow.extract.stored_layout import MODELS, class_of
 
 MAX_ELEMENTS = 1 << 16
-_REBUILD = "rebuild it as a Sequential or functional model and save it again"
+REBUILD = "rebuild it as a Sequential or functional model and save it again"
 
 
 @dataclass(frozen=True)
@@ -30,25 +32,46 @@ class Stored:
     inner: dict[str, Any]
     layers: dict[str, LayerData]
     sources: dict[str, list[str]]
+    entries: dict[str, dict[str, Any]]  # the layers as they are stored, with their connections
 
 
 def stored_layers(config: dict[str, Any]) -> Stored:
     """The layers of a Sequential or functional configuration. Raises ModelError."""
-    kind, inner = _class(config), config.get("config")
-    if kind not in ("Sequential", "Functional", "Model") or not isinstance(inner, dict):
-        raise ModelError(f"the model is of type {kind[:64] or 'unknown'}, whose layers cannot be followed; {_REBUILD}")
+    kind, inner = class_of(config), config.get("config")
+    if kind not in MODELS or not isinstance(inner, dict):
+        raise ModelError(f"the model is of type {kind[:64] or 'unknown'}, whose layers cannot be followed; {REBUILD}")
     stored = inner.get("layers")
     if not isinstance(stored, list) or not stored:
-        raise ModelError(f"the model lists no layers; {_REBUILD}")
+        raise ModelError(f"the model lists no layers; {REBUILD}")
     layers: dict[str, LayerData] = {}
     sources: dict[str, list[str]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for entry in stored:
         data = _data(entry)
         if data.name in layers:
-            raise ModelError(f"two layers are named {data.name[:64]}; {_REBUILD}")
+            raise ModelError(f"two layers are named {data.name[:64]}; {REBUILD}")
         before = list(layers)[-1:] if kind == "Sequential" else _sources(entry)
-        layers[data.name], sources[data.name] = data, before
-    return Stored(kind, inner, layers, sources)
+        layers[data.name], sources[data.name], entries[data.name] = data, before, entry
+    return Stored(kind, inner, layers, sources, entries)
+
+
+def is_path(config: dict[str, Any]) -> bool:
+    """Whether a configuration is of one path of layers, so that `path_of` can say what is wrong where it is not."""
+    stored = stored_layers(config)
+    ends = [stored.inner.get(f"{which}_layers") for which in ("input", "output")]
+    several = any(isinstance(e, dict | list) and len(e) > 1 and not isinstance(next(iter(e)), str) for e in ends)
+    nodes = [entry.get("inbound_nodes") for entry in stored.entries.values()]
+    often = any(isinstance(own, list) and len(own) > 1 for own in nodes)
+    joined = any(len(sources) > 1 for sources in stored.sources.values())
+    opened = any(layer.kind in MODELS for layer in stored.layers.values())
+    return not (several or often or joined or opened or any(map(is_by_call, stored.entries.values())))
+
+
+def refuse_attention(stored: Stored) -> None:
+    """Raise ModelError for a model with attention, whose dense layers can be built one by one."""
+    attention = [la.name for la in stored.layers.values() if la.kind in ATTENTION]
+    if attention:
+        raise ModelError(transformer(attention[0], [la.name for la in stored.layers.values() if la.kind in DENSE]))
 
 
 def path_of(config: dict[str, Any]) -> tuple[str, tuple[int, ...], list[LayerData]]:
@@ -57,9 +80,7 @@ def path_of(config: dict[str, Any]) -> tuple[str, tuple[int, ...], list[LayerDat
     Raises ModelError naming the layer where the model has not one path.
     """
     stored = stored_layers(config)
-    attention = [la.name for la in stored.layers.values() if la.kind in ATTENTION]
-    if attention:
-        raise ModelError(transformer(attention[0], [la.name for la in stored.layers.values() if la.kind in DENSE]))
+    refuse_attention(stored)
     order = list(stored.layers) if stored.kind == "Sequential" else _follow(stored)
     layers = [stored.layers[name] for name in order]
     shape = _input_shape(layers, stored.inner)
@@ -67,15 +88,11 @@ def path_of(config: dict[str, Any]) -> tuple[str, tuple[int, ...], list[LayerDat
     return (name if isinstance(name, str) else "model"), shape, [la for la in layers if la.kind != "InputLayer"]
 
 
-def _class(entry: dict[str, Any]) -> str:
-    return str(entry.get("class_name", "")).rpartition(">")[2]
-
-
 def _data(entry: Any) -> LayerData:
     config = entry.get("config") if isinstance(entry, dict) else None
     if not isinstance(config, dict) or not isinstance(config.get("name"), str):
-        raise ModelError(f"a layer of the model has no name; {_REBUILD}")
-    return LayerData(_class(entry), config["name"], config)
+        raise ModelError(f"a layer of the model has no name; {REBUILD}")
+    return LayerData(class_of(entry), config["name"], config)
 
 
 def _follow(stored: Stored) -> list[str]:
@@ -86,18 +103,18 @@ def _follow(stored: Stored) -> list[str]:
     path = [current]
     while current != start:
         if current not in names:
-            raise ModelError(f"layer {current[:64]} is missing from the model; {_REBUILD}")
+            raise ModelError(f"layer {current[:64]} is missing from the model; {REBUILD}")
         kind, sources = names[current].kind, stored.sources[current]
         if len(sources) != 1:
             if not sources or kind == "InputLayer":
-                raise ModelError(f"layer {current[:64]} is not connected to the model's input; {_REBUILD}")
-            raise ModelError(joins(current, kind, len(sources)))
+                raise ModelError(f"layer {current[:64]} is not connected to the model's input; {REBUILD}")
+            raise ModelError(forks(current, kind, len(sources)))
         current = sources[0]
         if current in path:
             raise ModelError(f"layer {current[:64]} is used more than once; give every use a layer of its own")
         path.append(current)
     if start not in names:
-        raise ModelError(f"layer {start[:64]} is missing from the model; {_REBUILD}")
+        raise ModelError(f"layer {start[:64]} is missing from the model; {REBUILD}")
     return path[::-1]
 
 
@@ -109,7 +126,7 @@ def _single_end(config: dict[str, Any], which: str) -> str:
     if isinstance(ends, dict):
         ends = list(ends.values())
     if not isinstance(ends, list) or not all(isinstance(e, list) and e and isinstance(e[0], str) for e in ends):
-        raise ModelError(f"the model does not name its {which}s; {_REBUILD}")
+        raise ModelError(f"the model does not name its {which}s; {REBUILD}")
     if len(ends) != 1:
         listed = ", ".join(e[0][:32] for e in ends[:8])
         raise ModelError(f"the model has {len(ends)} {which}s ({listed}); build it with one input and one output")

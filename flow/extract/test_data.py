@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from flow.core.design import Design
 from flow.core.errors import DataError, ModelError, reason
+from flow.core.ports import ports
 from flow.core.remarks import Remark, warning
 from flow.core.saturation import saturation_text
 from flow.core.untrusted import read_json, refused
@@ -176,9 +177,16 @@ def fit_test_part(dataset: loaders.Dataset, preparation: Preparation, design: De
 
 
 def _check_task(dataset: loaders.Dataset, preparation: Preparation, design: Design) -> None:
-    """Classes and float targets are never scored as each other."""
+    """Classes and float targets are never scored as each other, nor classes as those of several outputs together."""
     name, applied = dataset.name, preparation.applied
     regression = dataset.task == "regression"
+    outputs = ports(design, "outputs")
+    if not regression and len(outputs) > 1:
+        names = ", ".join(port.name for port in outputs)
+        raise DataError(
+            f"data {name} has classes, and the model has {len(outputs)} outputs ({names:.80}) that they could be of; "
+            "leave --data out, or save a model of the one output that they are of"
+        )
     if regression and design.head == "argmax":
         raise DataError(
             f"data {name} has float targets, which a class index cannot be compared with; drop --head argmax"

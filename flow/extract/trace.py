@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.design import Design
+from flow.core.errors import ModelError
 from flow.extract.assemble import compose
-from flow.extract.chain import Applied, input_shape, layers_of
+from flow.extract.chain import Applied
+from flow.extract.graph_trace import trace
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax
 from flow.extract.quiet import quiet
 from flow.extract.read import steps_of
-from flow.extract.reference import BATCH, final_function, shaped_inputs
+from flow.extract.reference import BATCH, final_function, on_grid
 
 Floats = NDArray[np.float64]
 
@@ -28,11 +30,17 @@ def keras_values(model: Any, design: Design, inputs: NDArray[np.floating]) -> li
     """
     import keras
 
-    path = layers_of(model)
-    shaped = shaped_inputs(model, inputs, design)
+    followed = trace(model)
+    path = followed.path
+    if path is None:
+        raise ModelError(
+            f"model {model.name} is more than one path of layers, so the values inside it are not matched to those of "
+            "Keras; its outputs are, by the keras engine of a build"
+        )
+    shaped = on_grid(followed, inputs, design).reshape(-1, *followed.inputs[0].shape)
     probability = bool(design.source.get("probability"))
     places = _places(path, probability)
-    tensors = [first := keras.Input(input_shape(model))]
+    tensors = [first := keras.Input(followed.inputs[0].shape)]
     for applied in path:  # called anew, in one graph: the model's own may be nested
         tensors.append(applied.layer(tensors[-1]))
     wanted = [tensors[place.number + 1] for place in places if place is not None]

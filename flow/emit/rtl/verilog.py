@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 
 from flow.core.design import Design, layer_output_formats
 from flow.core.fixed import Fixed
 from flow.core.passes.names import verilog_top
+from flow.core.ports import Port, ports
 from flow.emit.layout import comment, instance
 from flow.emit.rtl.argmax import argmax_module
 from flow.emit.rtl.expressions import port_bits
@@ -98,7 +99,7 @@ def top_module(design: Design, top: str, latency: int, notes: Sequence[str], sta
 
 
 def port_lines(design: Design) -> list[str]:
-    """Lines of a comment that give the formats of the packed ports."""
+    """Lines of a comment that give the formats of the packed ports, and where in them the model's own are."""
     outputs = f"index of the largest of {len(design.output_formats)} logits"
     if design.head != "argmax":
         outputs = _formats(design.output_formats)
@@ -106,7 +107,17 @@ def port_lines(design: Design) -> list[str]:
         f"inputs  (sign, bits.fraction): {_formats(design.input_formats)}",
         f"outputs (sign, bits.fraction): {outputs}",
     ]
+    texts += _named(ports(design, "inputs"), "in_data", design.input_formats)
+    if design.head != "argmax":
+        texts += _named(ports(design, "outputs"), "out_data", design.output_formats)
     return [line for text in texts for line in comment(text, 0)]
+
+
+def _named(found: Sequence[Port], signal: str, formats: Sequence[Fixed]) -> list[str]:
+    """A line that says which bits of a packed port are which of the model's own."""
+    ends = [0, *accumulate(f.bits for f in formats)]
+    parts = (f"{signal}[{ends[p.first + p.count] - 1}:{ends[p.first]}] is {p.name}" for p in found)
+    return [", ".join(parts)] if found else []
 
 
 def _formats(formats: Sequence[Fixed]) -> str:
