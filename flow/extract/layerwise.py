@@ -161,7 +161,7 @@ def _hgq_step(step: Step, values: Exact | NDArray[np.float32], real: bool, ends:
             for j, (q, frac) in enumerate(zip(step.quantizers, found.fracs, strict=True))
         ]
         return Exact(np.stack(columns, axis=1), [q.format.frac for q in step.quantizers])
-    return Exact(np.maximum(found.mantissas, 0), found.fracs) if isinstance(step, Relu) else values
+    return _rectified(found) if isinstance(step, Relu) else values
 
 
 def _elementwise(
