@@ -53,7 +53,7 @@ def designs(draw: Any, **limits: int) -> Design:
 def random_design(seed: int, **limits: Any) -> Design:
     """The design of a seed; those of every fifth one have quantizers that wrap."""
     rng = np.random.default_rng(seed)
-    return make_design(lambda low, high: int(rng.integers(low, high + 1)), wraps=seed % 5 == 4, **limits)
+    return make_design(lambda low, high: int(rng.integers(low, high + 1)), **{"wraps": seed % 5 == 4, **limits})
 
 
 def random_choices(design: Design, seed: int) -> HlsChoices:
