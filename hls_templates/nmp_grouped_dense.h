@@ -79,7 +79,7 @@ sum_T dot(const x_T *x, const plain_T *row, unsigned first, const sum_T &start) 
 }
 
 // Drop DROP fraction bits of an exact sum (append zeros where negative) and saturate to low..high.
-// SATURATE_LOW and SATURATE_HIGH are false where the sum cannot reach beyond.
+// SATURATE_LOW and SATURATE_HIGH are false where the sum cannot reach beyond, and where it is to wrap into out_T.
 template <class out_T, int DROP, rounding MODE, bool SATURATE_LOW, bool SATURATE_HIGH, class sum_T>
 out_T quantize(const sum_T &sum, long long low, long long high) {
 #pragma HLS INLINE

@@ -170,7 +170,7 @@ class Accelerator:
         """The integers that enter the accelerator, from model inputs: each in its own format, rounding and range.
 
         Model inputs are read as the model reads them: as float32, what is smaller than its normal numbers as 0.
-        Infinities saturate; ValueError where an input is not a number.
+        Infinities saturate; ValueError where an input is not a number or, where it wraps, infinite.
         """
         with np.errstate(over="ignore"):
             values = np.asarray(values, np.float32).astype(np.float64)
@@ -180,14 +180,25 @@ class Accelerator:
             raise ValueError(f"row {row}, model input {column} is not a number")
         inputs = self.model["inputs"]
         low, high = (np.array([q[key] for q in inputs], np.int64) for key in ("low", "high"))
+        overflow = np.array([q.get("overflow", "SAT") for q in inputs])
+        if np.isinf(values[:, overflow != "SAT"]).any():
+            raise ValueError("an infinite model input has no place in a format that wraps")
         # Exact: float32 values times powers of two of at most 256 stay float64 numbers; no range goes beyond 2**62.
-        scaled = np.clip(values * np.array([2.0 ** q["frac"] for q in inputs]), -(2.0**62), 2.0**62)
+        scaled = values * np.array([2.0 ** q["frac"] for q in inputs])
+        scaled = np.where(overflow == "RELU_WRAP", np.maximum(scaled, 0.0), scaled)
+        if (overflow != "SAT").any():  # by whole turns of the format, which no rounding sees
+            turned = np.fmod(np.where(overflow == "SAT", 0.0, scaled), high.astype(np.float64) - low + 1)
+            scaled = np.where(overflow == "SAT", scaled, turned)
+        scaled = np.clip(scaled, -(2.0**62), 2.0**62)
         floor = np.floor(scaled)
         rest = scaled - floor
         rounding = np.array([q["rounding"] for q in inputs])
         up = (rounding == "RND") & (rest >= 0.5)
         up |= (rounding == "RND_CONV") & ((rest > 0.5) | ((rest == 0.5) & (floor % 2 == 1)))
-        return np.clip(floor.astype(np.int64) + up, low, high)
+        whole = floor.astype(np.int64) + up
+        wrapped = whole & high - low
+        wrapped -= np.where(wrapped > high, high - low + 1, 0)
+        return np.where(overflow == "SAT", np.clip(whole, low, high), wrapped)
 
     def infer(self, mantissas: np.ndarray) -> np.ndarray:
         """Integer outputs (rows x outputs) for integer inputs (rows x inputs), in transfers of ``max_vectors``."""

@@ -2,7 +2,7 @@
 
 Designs have widths 0 to 16 (ternary included), negative fraction bits, one-neuron and all-zero layers, pruned neurons,
 1 to 4 layers (6 on request), a format per input element, all roundings, symmetric, ReLU and one-sided saturation,
-missing output quantizers and both heads. They come out of the ``widths`` and ``group`` passes, checked.
+wrapping, missing output quantizers and both heads. They come out of the ``widths`` and ``group`` passes, checked.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def _quantizer(pick: Pick, relu: bool) -> Quantizer:
     bits = pick(9, 16) if pick(0, 7) == 7 else pick(0, 8)
     fmt = Fixed(bool(pick(0, 1)), bits, pick(-3, 6))
     rounding = ROUNDINGS[pick(0, 2)]
-    kind = pick(0, 3)
+    kind = pick(0, 5)
+    if kind > 3:
+        return Quantizer.wrapping(fmt, rounding, relu=relu and kind == 5)
     if kind == 1:  # symmetric
         return Quantizer(fmt, rounding, -fmt.high if fmt.signed else 0, fmt.high)
     if kind == 2 and bits:  # any range, one not around zero included

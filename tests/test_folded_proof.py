@@ -155,6 +155,8 @@ def test_the_algebra_of_output_units_says_what_trying_every_sum_says(
 def test_modules_are_proved_and_wrong_ones_refuted(tmp_path):
     folding, rtl = mixed()
     blocks = sorted({b for own in prove_folded(folding, rtl.files, rtl.top).values() for b in own})
+    assert all(b.parameters[-1] == ("WRAP", 0) for b in blocks if b.module == "folded_threshold")
+    blocks.append(WRAPPING)
     blocks.append(Block("folded_slices", (("BITS", 2), ("SLICES", 3))))
     assert all(within_reach(b) for b in blocks)
     run_proof(blocks, proof_script(blocks, str(FOLDER)), plan.folder(tmp_path / "right"))
@@ -166,6 +168,8 @@ def test_modules_are_proved_and_wrong_ones_refuted(tmp_path):
         ("folded_threshold", "value >>> shift_q", "value >> shift_q"),
         ("folded_threshold", "(sum_wide << PRE_SHIFT) + bias_wide", "(sum_wide << PRE_SHIFT) + bias_wide + 1'b1"),
         ("folded_threshold", "dropped == 0;", "dropped == 1;"),
+        ("folded_threshold", "low_wide & {VALUE_BITS{turned}}", "low_wide"),
+        ("folded_threshold", "wrap_q2[1] && rounded[VALUE_BITS-1]", "1'b0"),
         ("folded_trits", "5'd25: trits = 6'b11_11_01", "5'd25: trits = 6'b11_01_01"),
         ("folded_control", "last_word ? base :", "last_word ? base + 1'b1 :"),
         ("folded_control", "LAST_STEP = WORDS * FOLDS - 1", "LAST_STEP = WORDS * FOLDS - 2"),
@@ -182,6 +186,10 @@ def test_modules_are_proved_and_wrong_ones_refuted(tmp_path):
             run_proof(own, proof_script(own, str(sources)), sources)
 
 
+WRAPPING = Block("folded_threshold", (
+    ("ALIGN_BITS", 2), ("BIAS_BITS", 3), ("CLIP_HIGH", 1), ("CLIP_LOW", 1), ("HALF_EVEN", 1), ("LIMIT_BITS", 5),
+    ("OUT_BITS", 7), ("PRE_SHIFT", 1), ("SHIFT_BITS", 2), ("SUM_BITS", 6), ("VALUE_BITS", 8), ("WRAP", 1),
+))  # fmt: skip
 WIDE = (
     Block("folded_buffer", (("ADDRESS_BITS", 4), ("BANKS", 3), ("BITS", 4), ("DEPTH", 5), ("SLOTS", 2))),
     Block("folded_pe", (("DSP", 0), ("KIND", 1), ("PRODUCT_STAGE", 0), ("SIMD", 7), ("SUM_BITS", 12), ("TREE_STAGE", 2),

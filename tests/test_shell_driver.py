@@ -16,6 +16,7 @@ from shell_models import RECEIVE, SEND, Board, Faults
 
 from flow.bench.bus_layout import layout_of, pack_outputs, unpack_inputs
 from flow.bench.vectors import off_grid
+from flow.core.errors import DataError
 from flow.core.evaluate import evaluate, quantize_inputs, to_float
 from flow.core.fixed import ROUNDINGS
 from flow.emit.rtl.testbench import describe
@@ -62,7 +63,8 @@ def test_driver_equals_the_golden_model(seed, lanes, bus):
     expected = evaluate(design, mantissas)
     assert np.array_equal(accelerator.infer(mantissas), expected)
     values = np.random.default_rng(seed).normal(0, 40, (100, len(design.inputs)))
-    values[0], values[1] = np.inf, -np.inf
+    saturating = [not q.wraps for q in design.inputs]
+    values[0, saturating], values[1, saturating] = np.inf, -np.inf
     expected = evaluate(design, quantize_inputs(design, values))
     assert np.array_equal(accelerator.quantize(values), quantize_inputs(design, values))
     real = expected[:, 0] if design.head == "argmax" else to_float(expected, design.output_formats)
@@ -82,6 +84,14 @@ def test_floats_of_every_kind_are_read_as_in_the_golden_model(seed):
     values = off_grid(inputs, 400, seed)
     expected = quantize_inputs(replace(design, inputs=inputs), values)
     assert np.array_equal(accelerator.quantize(values), expected)
+    if any(q.wraps for q in inputs):
+        infinite = np.full((1, len(inputs)), np.inf)
+        with pytest.raises(ValueError, match="infinite"):
+            accelerator.quantize(infinite)
+        with pytest.raises(DataError, match="infinite"):
+            quantize_inputs(design, infinite)
+    wide = np.abs(values) > 1e38
+    values[wide] = np.sign(values[wide]) * 1e38
     doubles = values * (1 + 2.0**-30)  # read as float32, as Keras does
     assert np.array_equal(accelerator.quantize(doubles), quantize_inputs(replace(design, inputs=inputs), doubles))
 

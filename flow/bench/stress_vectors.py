@@ -21,6 +21,7 @@ from flow.core.fixed import Fixed, Ints, Quantizer
 CHUNK = 8192  # rows at a time: what is computed of them stays in the cache
 _TABLE_BITS = 27  # of the table of vectors seen: 16 MiB
 _THRESHOLDS = 64  # per neuron, at most
+_TURNS = 8  # of a range that wraps, to either side
 _MOVED = 16  # inputs that are moved to bring a sum to its target
 _POOL = 1024  # rows whose deeper sums are looked at, per chunk
 _SHARES = {
@@ -234,9 +235,17 @@ def _turns(neuron: Neuron) -> Floats:
     turns = [0.0] if neuron.output is None else _steps(neuron.output)
     if neuron.accumulator is not None:
         fmt = neuron.accumulator
+        turns += _wraps(neuron.output, fmt) if neuron.output is not None and neuron.output.wraps else []
         powers = [2.0 ** (k - fmt.frac) for k in range(fmt.bits)]
         turns = [*turns, *powers, *(-p for p in powers if fmt.signed)]
     return np.unique(np.array(turns))
+
+
+def _wraps(output: Quantizer, sums: Fixed) -> list[float]:
+    """Sums at which an output that wraps starts again from its low end: those nearest to 0, and 0 itself."""
+    half, lsb = 0.0 if output.rounding == "TRN" else 0.5, 2.0**-output.format.frac
+    ends = [(k * 2.0**output.format.bits + output.low - half) * lsb for k in range(-_TURNS, _TURNS + 1)]
+    return [0.0, *(e for e in ends if sums.low * 2.0**-sums.frac <= e <= sums.high * 2.0**-sums.frac)]
 
 
 def _steps(output: Quantizer) -> list[float]:

@@ -63,7 +63,8 @@ def off_grid(quantizers: Sequence[Quantizer], count: int, seed: int) -> NDArray[
     """``count`` seeded rows of floats that test reading, rounding and saturation of inputs (count x inputs).
 
     Every element is by chance a tie, a step or a number just beside one, anything in and around the range, a small part
-    of a step, near or below float32's smallest normal number, a zero of either sign, huge or infinite; never NaN.
+    of a step, near or below float32's smallest normal number, a zero of either sign, huge or, where inputs saturate,
+    infinite; never NaN.
     """
     rng, shape = np.random.default_rng(seed), (count, len(quantizers))
     low, high, step = (
@@ -71,6 +72,8 @@ def off_grid(quantizers: Sequence[Quantizer], count: int, seed: int) -> NDArray[
         for column in zip(*((q.low, q.high, 2.0**-q.format.frac) for q in quantizers), strict=True)
     )
     place = rng.uniform(low - 3, high + 3, shape)
+    turns = np.array([q.wraps for q in quantizers]) * (high - low + 1)
+    place = place + rng.integers(-2, 3, shape) * turns if turns.any() else place
     with np.errstate(over="ignore", under="ignore"):
         edge = ((np.floor(2 * place) / 2) * step).astype(np.float32)  # ties and steps
         small = rng.choice((-1, 1), shape) * step * 2.0 ** -rng.uniform(1, 60, shape)
@@ -83,7 +86,9 @@ def off_grid(quantizers: Sequence[Quantizer], count: int, seed: int) -> NDArray[
             rng.choice(np.array(_TINIEST + [-v for v in _TINIEST], np.float32), shape),
             rng.choice(np.array(_HUGE + [-v for v in _HUGE], np.float32), shape),
         )
-    return np.asarray(np.choose(rng.integers(0, len(kinds), shape), kinds), np.float32)
+    values = np.asarray(np.choose(rng.integers(0, len(kinds), shape), kinds), np.float32)
+    finite = np.array([q.wraps for q in quantizers]) & np.isinf(values)
+    return np.where(finite, np.copysign(np.finfo(np.float32).max, values), values)
 
 
 def pack(values: Ints, elements: tuple[Element, ...]) -> Words:

@@ -124,6 +124,9 @@ def _neuron_range(neuron: Neuron) -> tuple[int, int]:
 def to_json(design: Design) -> str:
     """The design as JSON text; sorted, byte-identical for equal designs."""
     data = {"schema": SCHEMA, **asdict(design)}
+    for quantizer in [*data["inputs"], *(n["output"] for layer in data["layers"] for n in layer["neurons"])]:
+        if quantizer and quantizer["overflow"] == "SAT":
+            del quantizer["overflow"]  # the default: files from before there was another stay as they are
     return json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n"
 
 
@@ -171,7 +174,8 @@ def _fixed(data: dict[str, Any]) -> Fixed:
 
 
 def _quantizer(data: dict[str, Any]) -> Quantizer:
-    return Quantizer(_fixed(data["format"]), _text(data["rounding"]), _int(data["low"]), _int(data["high"]))
+    limits = _int(data["low"]), _int(data["high"])
+    return Quantizer(_fixed(data["format"]), _text(data["rounding"]), *limits, _text(data.get("overflow", "SAT")))
 
 
 def _width(value: Any) -> float:

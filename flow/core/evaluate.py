@@ -29,16 +29,18 @@ def as_read(values: NDArray[np.floating]) -> NDArray[np.float32]:
 def quantize_inputs(design: Design, values: NDArray[np.floating], first: int = 0) -> Ints:
     """Float inputs (vectors x inputs), read as a prediction reads them, to the mantissas the hardware receives.
 
-    Infinities saturate. Raises DataError naming the vector, counted from ``first``, and the input that is not a number.
+    Infinities saturate. Raises DataError naming the vector, counted from ``first``, and the input that is not a number
+    or, where it wraps, infinite.
     """
     values = np.asarray(values)
     mantissas = np.zeros((len(values), len(design.inputs)), np.int64)
-    kinds: list[tuple[slice | list[int], tuple[Ints, Ints, Ints, str]]] = []
-    for rounding in {q.rounding for q in design.inputs}:
-        columns = [i for i, q in enumerate(design.inputs) if q.rounding == rounding]
+    kinds: list[tuple[slice | list[int], tuple[Ints, Ints, Ints, str, str]]] = []
+    wrapping = np.array([q.wraps for q in design.inputs])
+    for modes in {(q.rounding, q.overflow) for q in design.inputs}:
+        columns = [i for i, q in enumerate(design.inputs) if (q.rounding, q.overflow) == modes]
         own = [design.inputs[i] for i in columns]
         frac, low, high = ([q.format.frac for q in own], [q.low for q in own], [q.high for q in own])
-        limits = (np.array(frac), np.array(low, np.int64), np.array(high, np.int64), rounding)
+        limits = (np.array(frac), np.array(low, np.int64), np.array(high, np.int64), *modes)
         kinds.append((slice(None) if len(own) == len(design.inputs) else columns, limits))
     for start in range(0, len(values), _ROWS):
         rows = slice(start, start + _ROWS)
@@ -47,6 +49,10 @@ def quantize_inputs(design: Design, values: NDArray[np.floating], first: int = 0
             row, column = (int(i) for i in np.argwhere(np.isnan(found))[0])
             where = f"vector {first + start + row}, input {column}"
             raise DataError(f"{where} is not a number (NaN); give it a value or leave the vector out")
+        if wrapping.any() and (np.isinf(found) & wrapping).any():
+            row, column = (int(i) for i in np.argwhere(np.isinf(found) & wrapping)[0])
+            where = f"vector {first + start + row}, input {column}"
+            raise DataError(f"{where} is infinite, which has no place in a format that wraps; leave the vector out")
         for place, limits in kinds:
             mantissas[rows, place] = from_floats(found[:, place], *limits)
     return mantissas

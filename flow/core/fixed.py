@@ -1,4 +1,4 @@
-"""Fixed-point formats and quantizers: integer rounding and saturation, defined once.
+"""Fixed-point formats and quantizers: integer rounding, saturation and wrapping, defined once.
 
 A format gives every integer mantissa ``m`` the value ``m * 2**-frac``. Widths of zero, negative ``frac`` and
 ``frac`` larger than the width are ordinary. All functions are exact; they take and give int64 arrays, and where these
@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.errors import DesignError
-from flow.core.integers import SAFE_BITS, as_integers, clipped, magnitude, narrowed, shifted_left, wide
+from flow.core.integers import SAFE_BITS, as_integers, clipped, magnitude, narrowed, shifted_left, wide, wrapped
 from flow.core.integers import Ints as Ints
 
 _TINY = 2.0**-60  # a scaled value that every rounding takes for next to nothing
 ROUNDINGS = ("TRN", "RND", "RND_CONV")
+OVERFLOWS = ("SAT", "WRAP", "RELU_WRAP")
 MAX_BITS = SAFE_BITS  # of every format, so that a value and a rounding constant together fit int64
 MAX_FRAC = 256  # fraction bits of every format, either way
 
@@ -73,18 +74,24 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Quantizer:
-    """Round to ``format.frac`` fraction bits by ``rounding``, then saturate mantissas to ``low..high``.
+    """Round to ``format.frac`` fraction bits by ``rounding``, then saturate mantissas to ``low..high`` or wrap them.
 
     ``rounding`` is TRN (floor), RND (half towards plus infinity) or RND_CONV (half to even). ReLU is ``low == 0``; a
-    symmetric quantizer has ``low == -high``.
+    symmetric quantizer has ``low == -high``. With ``overflow`` WRAP a mantissa is taken modulo ``2**format.bits`` into
+    the format, whose range ``low..high`` then is; RELU_WRAP makes negative ones 0 before that.
     """
 
     format: Fixed
     rounding: str
     low: int
     high: int
+    overflow: str = "SAT"
 
     def __post_init__(self) -> None:
+        if self.overflow not in OVERFLOWS:
+            raise DesignError(f"unknown overflow {self.overflow!r}; known: {', '.join(OVERFLOWS)}")
+        if self.wraps and (self.low, self.high) != (self.format.low, self.format.high):
+            raise DesignError(f"a quantizer that wraps has its format's range, not {self.low}..{self.high}")
         if self.rounding not in ROUNDINGS:
             raise DesignError(f"unknown rounding {self.rounding!r}; known: {', '.join(ROUNDINGS)}")
         if not self.format.low <= self.low <= self.high <= self.format.high:
@@ -95,20 +102,59 @@ class Quantizer:
         """A quantizer over the whole range of ``fmt``, or its non-negative part if ``relu``."""
         return cls(fmt, rounding, 0 if relu else fmt.low, fmt.high)
 
+    @classmethod
+    def wrapping(cls, fmt: Fixed, rounding: str = "TRN", relu: bool = False) -> Quantizer:
+        """A quantizer that wraps into ``fmt``, after a ReLU if ``relu``."""
+        return cls(fmt, rounding, fmt.low, fmt.high, "RELU_WRAP" if relu else "WRAP")
+
+    @property
+    def wraps(self) -> bool:
+        """Whether it wraps instead of saturating."""
+        return self.overflow != "SAT"
+
+    def range_over(self, low: int, high: int, frac: int) -> tuple[int, int]:
+        """Smallest and largest mantissa that it makes of the integers ``low..high`` with ``frac`` fraction bits."""
+        ends = [rounded(v, frac - self.format.frac, self.rounding) for v in (low, high)]
+        return bounded_range(self.overflow, self.low, self.high, *ends)
+
     def from_integer(self, mantissa: Ints | Sequence[int], frac: int) -> Ints:
         """Quantize integers of any size that have ``frac`` fraction bits; exact, as int64."""
-        return clipped(rescale(mantissa, frac - self.format.frac, self.rounding), self.low, self.high)
+        return bounded(self.overflow, rescale(mantissa, frac - self.format.frac, self.rounding), self.low, self.high)
 
     def from_float(self, value: NDArray[np.floating]) -> Ints:
-        """Quantize floats exactly as the real number each float stands for; NaN raises ``DesignError``."""
-        return from_floats(value, self.format.frac, self.low, self.high, self.rounding)
+        """Quantize floats exactly as the real number each float stands for; NaN raises ``DesignError``.
+
+        Infinities saturate; where it wraps they raise ``DesignError``, too.
+        """
+        return from_floats(value, self.format.frac, self.low, self.high, self.rounding, self.overflow)
+
+
+def bounded(overflow: str, values: Ints, low: int | Ints, high: int | Ints) -> Ints:
+    """Rounded mantissas within ``low..high``, saturated or wrapped, as int64."""
+    if overflow == "SAT":
+        return clipped(values, low, high)
+    return wrapped(np.maximum(values, 0) if overflow == "RELU_WRAP" else values, low, high)
+
+
+def bounded_range(overflow: str, low: int, high: int, first: int, last: int) -> tuple[int, int]:
+    """Smallest and largest of what ``bounded`` makes of all integers ``first..last``."""
+    if overflow == "RELU_WRAP":
+        first, last = max(first, 0), max(last, 0)
+    size = high - low + 1
+    if overflow != "SAT" and (first - low) // size != (last - low) // size:
+        return low, high  # a place where it wraps lies between, and both ends of the range beside it
+    ends = bounded(overflow, as_integers([first, last]), low, high)
+    return int(ends[0]), int(ends[1])
 
 
 def from_floats(
-    value: NDArray[np.floating], frac: int | Ints, low: int | Ints, high: int | Ints, rounding: str
-) -> Ints:
+    value: NDArray[np.floating], frac: int | Ints, low: int | Ints, high: int | Ints, rounding: str,
+    overflow: str = "SAT",
+) -> Ints:  # fmt: skip
     """`Quantizer.from_float` for fraction bits and ranges that are broadcast against the values."""
     value = np.asarray(value, np.float64)
+    if overflow != "SAT" and np.isinf(value).any():
+        raise DesignError("an infinite value cannot be wrapped")
     if np.isnan(value).any():
         raise DesignError("NaN cannot be quantized")
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -118,6 +164,11 @@ def from_floats(
         whole = np.rint(scaled) if rounding == "RND_CONV" else np.floor(scaled)  # rint takes halves to even numbers
         if rounding == "RND":
             whole += scaled - whole >= 0.5
+    if overflow != "SAT":
+        with np.errstate(invalid="ignore"):  # beyond float64 only multiples of every format's size are left
+            near = np.where(np.isinf(whole), 0.0, np.fmod(np.maximum(whole, 0) if overflow == "RELU_WRAP" else whole,
+                                                          np.asarray(high, np.float64) - low + 1))  # fmt: skip
+        return wrapped(near.astype(np.int64), low, high)
     if max(np.abs(low).max(initial=0), np.abs(high).max(initial=0)) < 1 << 53:  # limits that floats hold exactly
         return np.asarray(np.clip(whole, low, high)).astype(np.int64)
     # Beyond every format, and still exact as a float and as int64; float limits of a wide format would be rounded.

@@ -82,11 +82,21 @@ def ends_in_zeros(values: Ints, count: int) -> NDArray[np.bool_]:
     return np.asarray((values & ((1 << count) - 1)) == 0, bool)
 
 
-def clipped(values: Ints, low: int, high: int) -> Ints:
+def clipped(values: Ints, low: int | Ints, high: int | Ints) -> Ints:
     """The values within ``low..high``, which fit int64, as int64."""
     if values.dtype == object:
         values = np.asarray(np.minimum(np.maximum(values, low), high), object)
     return np.asarray(np.clip(values.astype(np.int64, copy=False), low, high), np.int64)
+
+
+def wrapped(values: Ints, low: int | Ints, high: int | Ints) -> Ints:
+    """The values modulo the size of ``low..high``, a power of two of at most 62 bits, into it; as int64."""
+    mask = np.asarray(high, np.int64) - low
+    if values.dtype == object:
+        kept = np.asarray(values & mask.astype(object), object).astype(np.int64)
+    else:
+        kept = values.astype(np.int64, copy=False) & mask
+    return np.asarray(kept - np.where(kept > high, mask + 1, 0), np.int64)
 
 
 def matmul(left: Ints, right: Ints) -> Ints:

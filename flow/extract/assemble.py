@@ -11,7 +11,7 @@ from flow.core.fixed import Quantizer
 from flow.core.passes.widths import widths
 from flow.extract.dyadic import exact_fraction
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Step
-from flow.extract.merge import clamp, merge
+from flow.extract.merge import behind_relu, clamp, merge
 from flow.extract.needed import needed_bits
 
 
@@ -49,7 +49,7 @@ class Assembler:
             raise ModelError(
                 f"layer {step.layer}: a quantizer follows the scale of layer {self._after.layer}; quantize only once"
             )
-        new = [clamp(q) for q in step.quantizers] if self._relu else list(step.quantizers)
+        new = [behind_relu(q) for q in step.quantizers] if self._relu else list(step.quantizers)
         self._relu = False
         if self._output is None:
             self._output = new

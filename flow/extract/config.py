@@ -65,6 +65,8 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "RepeatVector": ("n",),
     "Cropping1D": ("cropping",),
     "Rescaling": ("scale", "offset"),
+    "HGQDense": ("units", "use_bias", "activation", "iq", "oq"),
+    "HGQQuantizer": ("round_mode", "overflow_mode"),
     "NMPDense": None,
     "NMPActivation": None,
     "NMPInputQuantizer": None,
@@ -200,7 +202,7 @@ def _check_sizes(shape: tuple[int, ...], layers: tuple[LayerSpec, ...]) -> None:
             shape = (math.prod(shape),)
         elif layer.kind == "Reshape":
             shape = _reshaped(layer, shape)
-        elif layer.kind in (*DENSE, "Dense"):
+        elif layer.kind in (*DENSE, "Dense", "HGQDense"):
             units = layer.settings.get("units")
             if isinstance(units, bool) or not isinstance(units, int) or not 0 < units <= MAX_UNITS:
                 raise ModelError(f"layer {layer.name} has {units!r:.40} units; 1 to {MAX_UNITS} are possible")

@@ -23,7 +23,8 @@ from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_fraction
 from flow.extract.folded_batchnorm import folded_constants
 from flow.extract.graph_trace import Trace
-from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax
+from flow.extract.hgq_steps import LAYERS, layer_of
+from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.mix import KINDS, Mix, read_mix
 from flow.extract.read import BIAS, steps_of
 from flow.extract.readout import parameters
@@ -120,6 +121,10 @@ def _apply(
     applied: Applied, values: Exact | NDArray[np.float32], real: bool, ends: bool
 ) -> Exact | NDArray[np.float32]:
     steps = steps_of(applied)
+    if applied.kind in LAYERS:
+        for step in steps:
+            values = _hgq_step(step, values, real, ends)
+        return values
     function: Any = lambda x: applied.layer(x, training=False)  # noqa: E731
     if isinstance(steps[0] if steps else None, Dense):
         values = _exact(values)
@@ -138,6 +143,25 @@ def _apply(
     seen = _odd_float32(np.clip(values.floats() if isinstance(values, Exact) else values, -limits, limits))
     answers = to_numpy(function(seen.reshape(len(seen), *applied.output_shape)))
     return np.asarray(answers, np.float32).reshape(len(seen), -1)
+
+
+def _hgq_step(step: Step, values: Exact | NDArray[np.float32], real: bool, ends: bool) -> Exact | NDArray[np.float32]:
+    """A step of a layer of HGQ, whose quantizers may wrap, which no rounding before it allows for."""
+    if isinstance(step, Elementwise | Affine):
+        return _elementwise(step, values, real, ends)
+    if isinstance(step, Quant) and not isinstance(values, Exact):
+        columns = [q.from_float(values[:, j]) for j, q in enumerate(step.quantizers)]
+        return Exact(np.stack(columns, axis=1), [q.format.frac for q in step.quantizers])
+    found = _exact(values)
+    if isinstance(step, Dense):
+        return Exact(*accumulate(layer_of(step), found.mantissas, tuple(Fixed(True, 1, f) for f in found.fracs)))
+    if isinstance(step, Quant):
+        columns = [
+            q.from_integer(found.mantissas[:, j], frac)
+            for j, (q, frac) in enumerate(zip(step.quantizers, found.fracs, strict=True))
+        ]
+        return Exact(np.stack(columns, axis=1), [q.format.frac for q in step.quantizers])
+    return _rectified(found) if isinstance(step, Relu) else values
 
 
 def _elementwise(

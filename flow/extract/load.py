@@ -103,6 +103,10 @@ def _class(kind: str) -> Any:
         import keras_models
 
         return getattr(keras_models, kind)
+    if kind.startswith("HGQ"):
+        from flow.extract import hgq_layers
+
+        return getattr(hgq_layers, kind)
     if kind.startswith("Q"):
         import qkeras
 
@@ -116,7 +120,7 @@ def _settings(layer: LayerSpec) -> dict[str, Any]:
     settings = {key: _object(value) for key, value in layer.settings.items()}
     if layer.kind == "Reshape":
         settings["target_shape"] = tuple(settings["target_shape"])
-    if layer.kind in (*DENSE, "Dense"):
+    if layer.kind in (*DENSE, "Dense", "HGQDense"):
         settings["kernel_initializer"] = "zeros"  # its values are about to be replaced
     return {"name": _plain_name(layer.name), **settings}
 

@@ -32,6 +32,7 @@ MAX_MEMORY = 6 << 30
 MAX_SECONDS = 15  # of computing; a damaged file can send the HDF5 library round in circles
 _PREPROCESSING = "nmp_preprocessing"  # as training names it, in archives with .json behind
 _PLACES = ("layers", "_layer_checkpoint_dependencies")
+_SIGNALS = ("iq", "kq", "bq", "oq")  # quantizers of HGQ 2's layers
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 
 
@@ -200,6 +201,10 @@ def _scope(scope: Any, path: str, budget: _Budget, weights: Weights, depth: int)
         layer = _child(root, key, h5py.Group)
         _scope(layer, f"{path}{key}/", budget, weights, depth + 1)
         inner = [_child(layer, "batchnorm", h5py.Group)] if _has(layer, "batchnorm") else []  # of QDenseBatchnorm
+        signals = [
+            _child(layer, part, h5py.Group) for part in ("iq", "kq", "bq", "oq") if _has(layer, part)
+        ]  # of HGQ 2
+        inner += [_child(part, "quantizer", h5py.Group) for part in (layer, *signals) if _has(part, "quantizer")]
         found = [array for part in (layer, *inner) for array in _variables(part, budget)]
         weights.update({(path + key, str(i)): array for i, array in enumerate(found)})
 

@@ -18,6 +18,7 @@ from flow.extract.batchnorm import normalization
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_matrix
 from flow.extract.folded_batchnorm import folded_constants
+from flow.extract.hgq_steps import dense_steps, quantizer_steps
 from flow.extract.layer_steps import Dense, Elementwise, Quant, Softmax, Step
 from flow.extract.needed import needed_bits
 from flow.extract.plain_dense import plain_dense
@@ -129,6 +130,8 @@ def _check_predicted(applied: Applied, weights: Any, weight_frac: Any) -> None:
 
 def narrow(quantizer: Quantizer) -> Quantizer:
     """The same quantizer in the narrowest format that holds its range."""
+    if quantizer.wraps:
+        return quantizer
     fmt = Fixed.holding(quantizer.low, quantizer.high, quantizer.format.frac)
     return Quantizer(fmt, quantizer.rounding, quantizer.low, quantizer.high)
 
@@ -225,6 +228,8 @@ _READERS: dict[str, Callable[[Applied], list[Step]]] = {
     "Activation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "ReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
     "LeakyReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
+    "HGQDense": lambda a: dense_steps(a, _units(a)),
+    "HGQQuantizer": quantizer_steps,
     "Softmax": lambda a: [Softmax(a.name)],
     "BatchNormalization": lambda a: [normalization(a)],
     "QBatchNormalization": lambda a: [normalization(a)],

@@ -107,7 +107,7 @@ def on_grid(traced: Trace, inputs: NDArray[np.floating], design: Design | None) 
         inputs = to_float(quantize_inputs(design, inputs), design.input_formats).astype(np.float32)
     if design is not None:
         # QKeras computes x + (q - x), which rounds for inputs millions of steps out of range; those saturate anyway.
-        limits = np.array([np.inf if q.rounding == "RND" else reach(q) for q in design.inputs], np.float32)
+        limits = np.array([np.inf if q.rounding == "RND" or q.wraps else reach(q) for q in design.inputs], np.float32)
         inputs = np.clip(inputs, -limits, limits)
     return inputs
 

@@ -26,6 +26,7 @@ from flow.extract.read import narrow
 from flow.extract.readout import Readout, behind, dense_of, identity, scaled
 from flow.extract.staircase import Line, add_up, lines
 from flow.extract.sums import Reading, Sums, affine, read, sums_of
+from flow.extract.wrapping import settled
 
 MOST_LINES = 64  # of one neuron
 MOST_ROUNDED = 8  # of one neuron that float32's rounding alone makes irregular
@@ -62,7 +63,7 @@ def fold(steps: Sequence[Step], elements: int, given: Quantizer | None) -> tuple
         if isinstance(first, Quant):
             raise ModelError(GIVEN_TWICE)
         steps = [Quant("inputs", (narrow(given),) * elements), *steps]
-    resolved = resolve(steps, elements)
+    resolved = resolve(settled(steps, elements), elements)
     assembler = Assembler(elements)
     for index, step in enumerate(resolved.steps):
         assembler.add(step, index == len(resolved.steps) - 1)
@@ -213,6 +214,9 @@ class _Resolver:
         regular = isinstance(head[-1], Quant) and all(affine(s) for s in head[: relus[0] if relus else -1])
         regular &= not relus or all(isinstance(s, Relu) for s in head[relus[0] : -1])
         names = ", ".join(dict.fromkeys(s.layer for s in head if isinstance(s, Elementwise | Affine)))
+        if any(isinstance(s, Quant) and any(q.wraps for q in s.quantizers) for s in head):
+            self._in_real_numbers(dense, head, regular, names, "what follows wraps")
+            return
         if not all(sums.is_exact):
             self._in_real_numbers(dense, head, regular, names, "float32 does not hold the sums before it")
             return

@@ -23,6 +23,7 @@ from flow.core.untrusted import (
     read_text,
     refused,
 )
+from flow.extract.hgq import as_plain
 from flow.extract.stored_layout import Array, modern, weights_of
 from flow.tools import process
 
@@ -103,4 +104,8 @@ def _collect(path: Path, folder: Path) -> StoredModel:
         weights = weights_of(config, arrays, bool(facts["by_class"]))
     except ModelError as exc:
         raise ModelError(f"{path} {exc}") from None
+    try:
+        config, weights = as_plain(config, weights, bool(facts["by_class"]))
+    except ModelError as exc:
+        raise ModelError(f"{path}: {exc}") from None
     return StoredModel(path, config, weights, facts["format"], facts["keras_version"], facts["preprocessing"])

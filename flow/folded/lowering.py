@@ -17,8 +17,8 @@ import numpy as np
 
 from flow.core.design import Design, Layer, Neuron, layer_output_formats
 from flow.core.errors import DesignError
-from flow.core.fixed import MAX_BITS, Fixed, Ints, bits_for
-from flow.core.integers import added, clipped, ends_in_zeros, matmul, shifted_left
+from flow.core.fixed import MAX_BITS, Fixed, Ints, bits_for, bounded
+from flow.core.integers import added, ends_in_zeros, matmul, shifted_left
 from flow.core.ranges import accumulator_range
 
 Range = tuple[int, int]
@@ -45,7 +45,8 @@ class Unit:
     """One computed neuron; its weights are column ``column`` of the layer's matrix.
 
     The output mantissa is ``clip((s << pre) + bias >> shift, low, high)``; where ``even`` and the dropped bits are all
-    zero, its lowest bit is cleared first. It stands ``align`` bits above the next layer's grid.
+    zero, its lowest bit is cleared first. It stands ``align`` bits above the next layer's grid. With ``overflow`` WRAP
+    the result is wrapped into ``low..high`` instead, with RELU_WRAP after negative ones became 0.
     """
 
     neuron: int
@@ -60,6 +61,7 @@ class Unit:
     low: int
     high: int
     align: int
+    overflow: str = "SAT"
 
     @property
     def value_range(self) -> Range:
@@ -68,7 +70,9 @@ class Unit:
 
     @property
     def clips(self) -> tuple[bool, bool]:
-        """Whether the lower and the upper limit can be reached at all."""
+        """Whether the lower and the upper limit can be reached at all; never where it wraps."""
+        if self.overflow != "SAT":
+            return False, False
         low, high = self.value_range
         return (low >> self.shift) - self.even < self.low, high >> self.shift > self.high
 
@@ -88,7 +92,7 @@ class LoweredLayer:
     @cached_property
     def quantizes(self) -> bool:
         """Whether some neuron rounds or saturates: otherwise its sum, with the bias, is the output."""
-        return any(u.shift or any(u.clips) for u in self.units)
+        return any(u.shift or any(u.clips) or u.overflow != "SAT" for u in self.units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +144,7 @@ def _threshold(unit: Unit, sums: Ints) -> Ints:
     result = value >> unit.shift
     if unit.even:
         result = np.where(ends_in_zeros(value, unit.shift), result & ~1, result)
-    return clipped(result, unit.low, unit.high)
+    return bounded(unit.overflow, result, unit.low, unit.high)
 
 
 def _output_range(neuron: Neuron, formats: Sequence[Fixed], ranges: Sequence[Range]) -> Range:
@@ -149,8 +153,7 @@ def _output_range(neuron: Neuron, formats: Sequence[Fixed], ranges: Sequence[Ran
         assert neuron.accumulator is not None
         up = neuron.accumulator.frac - frac
         return (low << up, high << up) if up >= 0 else (low >> -up, high >> -up)  # finer only where it is 0
-    ends = neuron.output.from_integer([low, high], frac)
-    return int(ends[0]), int(ends[1])
+    return neuron.output.range_over(low, high, frac)
 
 
 def _needed(design: Design, ranges: Sequence[Sequence[Range]]) -> list[list[int]]:
@@ -256,7 +259,7 @@ def _unit(
     limits = (spec.output.low, spec.output.high) if spec.output else (out.low, out.high)
     return Unit(
         neuron, column, _coding(weights), spec.weight_bits, sums, pre, bias, min(shift, width), even, *limits,
-        align=0 if grid is None else grid - out.frac,
+        align=0 if grid is None else grid - out.frac, overflow=spec.output.overflow if spec.output else "SAT",
     )  # fmt: skip
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from flow.core.design import Design, Layer, Neuron
-from flow.core.fixed import Fixed, Ints, Quantizer
+from flow.core.fixed import Fixed, Ints, Quantizer, bounded_range
 from flow.core.integers import as_integers, magnitude, sufficient
-from flow.parallel.graph import Bit, LayerGraph, Node, Term, quantize, shifted
+from flow.parallel.graph import Bit, LayerGraph, Node, Term, dropped, shifted
 
 
 class GraphBuilder:
@@ -69,7 +69,8 @@ class GraphBuilder:
         quantizer, accumulator = self.layer.neurons[neuron].output, self.layer.neurons[neuron].accumulator
         assert quantizer is not None and accumulator is not None
         drop, half_even = quantizer_drop(quantizer, accumulator.frac)
-        probe = Node("quantize", quantizer.low, quantizer.high, (term,), drop=drop, half_even=half_even, neuron=neuron)
+        probe = Node("quantize", quantizer.low, quantizer.high, (term,), drop=drop, half_even=half_even, neuron=neuron,
+                     overflow=quantizer.overflow)  # fmt: skip
         low, high = quantized_range(probe, self.nodes[term.node])
         return self.append(replace(probe, low=low, high=high))
 
@@ -121,10 +122,10 @@ def rounding_constant(quantizer: Quantizer | None, frac: int) -> int:
 
 
 def quantized_range(node: Node, source: Node) -> tuple[int, int]:
-    """Exact range of a quantize node's result over its source's range."""
-    shift = node.terms[0].shift
-    low, high = quantize(node, shifted(as_integers([source.low, source.high]), shift))
-    return int(low), int(high)
+    """Exact range of a quantize node's result over its source's range; the node's own is its quantizer's."""
+    ends = shifted(as_integers([source.low, source.high]), node.terms[0].shift)
+    first, last = (int(v) for v in dropped(node, ends))
+    return bounded_range(node.overflow, node.low, node.high, first, last)
 
 
 def without_dead(graph: LayerGraph) -> LayerGraph:

@@ -68,13 +68,15 @@ def _extends(operand: tuple[int, int, bool, bool]) -> bool:
 
 
 def _quantize_luts(node: Node, graph: LayerGraph) -> int:
-    """Saturation: a LUT per result bit, and the detection of values beyond the ends."""
+    """Saturation: a LUT per result bit, and the detection of values beyond the ends; wrapping costs nothing."""
     source, shift = graph.nodes[node.terms[0].node], node.terms[0].shift
     low, high = (
         v << (shift - node.drop) if shift >= node.drop else v >> (node.drop - shift) for v in (source.low, source.high)
     )
     luts = 0
-    if low < node.low or high > node.high:
+    if node.overflow == "RELU_WRAP" and low < 0:
+        luts += node.bits
+    elif node.overflow == "SAT" and (low < node.low or high > node.high):
         luts += node.bits
         above = bits_for(low, high)[1] - node.bits
         luts += max(-(-(above - 2) // 5), 0)

@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from flow.core.fixed import Ints, bits_for
-from flow.core.integers import SAFE_BITS, as_int64, clipped, ends_in_zeros, magnitude, narrowed, shifted_left, wide
+from flow.core.fixed import Ints, bits_for, bounded
+from flow.core.integers import SAFE_BITS, as_int64, ends_in_zeros, magnitude, narrowed, shifted_left, wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class Node:
 
     ``neuron`` names the neuron a value belongs to, -1 where neurons share it. A ``quantize`` node drops ``drop`` low
     bits of its term (the rounding constant is already in it; negative: appends zeros), clears the result's bit 0 where
-    the dropped bits are all zero if ``half_even``, and saturates to ``low..high``.
+    the dropped bits are all zero if ``half_even``, and saturates to ``low..high``; with ``overflow`` WRAP it keeps as
+    many low bits as ``low..high`` takes, with RELU_WRAP those of negative values are 0.
 
     A ``row`` adds bits: those of ``columns[c]`` weigh ``2**c``, and the total is taken modulo ``2**bits`` into
     ``low..high``. One carry chain does it: columns hold at most three bits, the first with more than one at most five,
@@ -73,6 +74,7 @@ class Node:
     columns: Columns = ()
     partial: bool = False
     table: tuple[int, ...] = ()
+    overflow: str = "SAT"
 
     @property
     def sources(self) -> set[int]:
@@ -183,10 +185,16 @@ def _evaluate_row(node: Node, values: Sequence[Ints] | Mapping[int, Ints], count
 
 def quantize(node: Node, value: Ints) -> Ints:
     """What a ``quantize`` node makes of its shifted term."""
+    rounded = dropped(node, value)
+    if node.overflow == "SAT":
+        return bounded("SAT", rounded, node.low, node.high)
+    half = 1 << node.bits - 1 if node.signed else 0
+    return bounded(node.overflow, rounded, -half, (1 << node.bits) - 1 - half)
+
+
+def dropped(node: Node, value: Ints) -> Ints:
+    """A ``quantize`` node's shifted term without its low bits, not yet saturated or wrapped."""
     if node.drop <= 0:
-        rounded = shifted_left(value, -node.drop)
-    else:
-        rounded = value >> node.drop
-        if node.half_even:
-            rounded = np.where(ends_in_zeros(value, node.drop), rounded & ~1, rounded)
-    return clipped(rounded, node.low, node.high)
+        return shifted_left(value, -node.drop)
+    rounded = value >> node.drop
+    return np.where(ends_in_zeros(value, node.drop), rounded & ~1, rounded) if node.half_even else rounded

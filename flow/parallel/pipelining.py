@@ -28,6 +28,8 @@ def node_delay(node: Node, delays: Delays) -> float:
         return delays.lut + delays.net_beside + delays.adder(len(node.columns) - row_start(node))
     if node.kind == "table" and node.low != node.high:
         return delays.lut + delays.net
+    if node.kind == "quantize" and node.overflow == "WRAP" and not node.half_even:
+        return 0.0
     if node.kind == "quantize" and node.low != node.high:
         return 2 * (delays.lut + delays.net)
     return 0.0

@@ -5,7 +5,7 @@ expanding backwards: what a node contributes is a coefficient for each of its bi
 value, the node is replaced by its form or, if it is a partial row, by its own bits. This holds modulo ``2**bits`` of
 the row; the form whose range over the inputs fits the row's range is then the row's value itself, since residues are
 unique there (``_fitting``). The forms that reach the quantizers are compared with the weights; a quantizer acts on one
-value and is monotone, so its parameters are compared. Neurons made of tables are compared for every combination of
+value, so its parameters are compared. Neurons made of tables are compared for every combination of
 their inputs.
 """
 
@@ -78,7 +78,10 @@ def _prove_quantizer(neuron: Neuron, node: Node, graph: LayerGraph, where: str) 
     drop, half_even = quantizer_drop(quantizer, accumulator.frac)
     if node.kind != "quantize" or (node.drop, node.half_even) != (drop, half_even):
         raise DesignError(f"{where} rounds differently")
-    wanted = Node("quantize", quantizer.low, quantizer.high, node.terms, drop=drop, half_even=half_even)
+    if node.overflow != quantizer.overflow:
+        raise DesignError(f"{where} treats overflow by {node.overflow}, not by {quantizer.overflow}")
+    wanted = Node("quantize", quantizer.low, quantizer.high, node.terms, drop=drop, half_even=half_even,
+                  overflow=quantizer.overflow)  # fmt: skip
     if node.terms[0].negative or (node.low, node.high) != quantized_range(wanted, graph.nodes[node.terms[0].node]):
         raise DesignError(f"{where} saturates differently")
 

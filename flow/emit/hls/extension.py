@@ -76,7 +76,12 @@ class NMPQuantize(HlsLayer):  # type: ignore[misc]
         quantizers = self.get_attr("nmp_elements")
         source = self.get_input_variable().type
         if isinstance(source.precision, UnspecifiedPrecisionType):  # "auto" in a configuration of hls4ml's
-            form, modes = raw_input(quantizers), (RoundingMode.TRN, SaturationMode.SAT)
+            if len({q.overflow for q in quantizers}) > 1 or quantizers[0].overflow == "RELU_WRAP":
+                raise ModelError(
+                    f"layer {self.name} saturates some inputs and wraps others; state the inputs' precision"
+                )
+            overflow = SaturationMode.WRAP if quantizers[0].wraps else SaturationMode.SAT
+            form, modes = raw_input(quantizers), (RoundingMode.TRN, overflow)
             source.precision = FixedPrecisionType(form.bits, form.integer_bits, True, *modes)
         self.set_attr("nmp_input", above(self))
         formats = tuple(q.format for q in quantizers)
@@ -216,7 +221,8 @@ def raw_input(quantizers: Sequence[Quantizer]) -> Container:
     """A saturating type for raw inputs, fine enough that quantizing from it rounds as quantizing the real number.
 
     Cutting off bits below half a step changes no TRN or RND result; a range one step beyond every quantizer's saturates
-    alike. Ties of RND_CONV need the exact input: eight more bits make a wrong tie rare, not impossible.
+    alike, one that wraps at more bits than every quantizer wraps alike. Ties of RND_CONV need the exact input: eight
+    more bits make a wrong tie rare, not impossible.
     """
     used = [q for q in quantizers if q.format.bits] or [quantizers[0]]
     frac = max(q.format.frac + (9 if q.rounding == "RND_CONV" else 1) for q in used)

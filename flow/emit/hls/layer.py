@@ -272,9 +272,13 @@ def _quantize(quantizer: Quantizer, total: Fixed, value: str) -> str:
     # Beyond two bits above the sum the result no longer depends on how much is dropped.
     drop = min(total.frac - fmt.frac, total.bits + 2)
     low, high = (rounded(m, drop, quantizer.rounding) for m in (total.low, total.high))
-    flags = f"{str(low < quantizer.low).lower()}, {str(high > quantizer.high).lower()}"
+    least, most = quantizer.low, quantizer.high
+    checked = [low < least, high > most]
+    if quantizer.wraps:  # the conversion to the output's type keeps the lowest bits
+        least, checked = 0, [quantizer.overflow == "RELU_WRAP" and low < 0, False]
+    flags = ", ".join(str(check).lower() for check in checked)
     types = f"{integer_type(fmt)}, {drop}, nmp::{quantizer.rounding}, {flags}"
-    return f"nmp::quantize<{types}>({value}, {quantizer.low}LL, {quantizer.high}LL)"
+    return f"nmp::quantize<{types}>({value}, {least}LL, {most}LL)"
 
 
 def constant_output(neuron: Neuron) -> int:
@@ -283,6 +287,4 @@ def constant_output(neuron: Neuron) -> int:
     if quantizer is None:
         assert neuron.accumulator is not None
         return neuron.bias << (neuron.accumulator.frac - neuron.bias_frac) if neuron.bias else 0
-    drop = neuron.bias_frac - quantizer.format.frac
-    value = rounded(neuron.bias, drop, quantizer.rounding) if neuron.bias else 0
-    return min(max(value, quantizer.low), quantizer.high)
+    return int(quantizer.from_integer([neuron.bias], neuron.bias_frac)[0])

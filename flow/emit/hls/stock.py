@@ -6,7 +6,8 @@ into the rows of the next layer, and for the last layer it is part of the answer
 
 The libraries' types saturate at the ends of a format only. Any other range low..high is reached in steps, each a stock
 ``BatchNormalization`` that adds a constant into a saturating unsigned type: less low, which cuts at low; plus what is
-left above high - low, which cuts at high; and back.
+left above high - low, which cuts at high; and back. What wraps after a ReLU takes one such step: the sum's own type
+cuts at 0, and one whole turn is added into the type that wraps.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from hls4ml.model.graph import ModelGraph
 
 from flow.core.design import Design, Layer, Neuron, layer_output_formats
+from flow.core.errors import DesignError
 from flow.core.fixed import Fixed, Ints, Quantizer, rounded
 from flow.core.passes.names import hls_top
 from flow.emit.hls.bench import stock_bench, vectors_files
@@ -82,6 +84,7 @@ def stock_model(design: Design) -> StockModel:
     entering = container(design.input_formats, "inputs")
     precisions: dict[str, dict[str, Any]] = {"network_input": _types(result=_plain(entering))}
     order, source = tuple(range(width)), "network_input"
+    _check_wrapping(design)
     for index, layer in enumerate(design.layers):
         parts = _parts(layer, LayerInput.of(design, index))
         names = []
@@ -98,6 +101,17 @@ def stock_model(design: Design) -> StockModel:
         source = _concatenate(names, layer.name, entering, layers, precisions)
         order = tuple(j for part in parts for j in part.neurons)
     return StockModel(layers, precisions, order)
+
+
+def _check_wrapping(design: Design) -> None:
+    """Raise DesignError where a neuron wraps into fewer bits than the libraries' types have."""
+    for layer in design.layers:
+        for j, neuron in enumerate(layer.neurons):
+            if neuron.output and neuron.output.wraps and neuron.output.format.bits == 1:
+                raise DesignError(
+                    f"layer {layer.name}, neuron {j}: it wraps into one bit, and hls4ml's types take two at least; the "
+                    "grouped layers of the build's hls project have it exactly"
+                )
 
 
 @dataclass(frozen=True)
@@ -181,7 +195,9 @@ class _Offset:
 def _saturates(quantizer: Quantizer) -> bool:
     """Whether a type of the HLS libraries has exactly this range."""
     form = Fixed.holding(quantizer.low, quantizer.high, quantizer.format.frac)
-    if form.bits < 2:
+    if quantizer.overflow == "WRAP":
+        return True
+    if form.bits < 2 or quantizer.wraps:
         return False  # hls4ml gives the ac_fixed types of one bit a second one, below the point
     symmetric = form.signed and quantizer.low == -quantizer.high
     return symmetric or (quantizer.low, quantizer.high) == (form.low, form.high)
@@ -190,6 +206,11 @@ def _saturates(quantizer: Quantizer) -> bool:
 def _quantized(quantizer: Quantizer, neurons: Sequence[Neuron]) -> str:
     """The type whose conversion is the quantizer, or its rounding alone where the range needs steps of its own."""
     low, high, frac = quantizer.low, quantizer.high, quantizer.format.frac
+    if quantizer.overflow == "WRAP":
+        return _cast(quantizer.format, quantizer.rounding, "AP_WRAP")
+    if quantizer.wraps:
+        top = max([1, *(rounded(t.high, t.frac - frac, quantizer.rounding) for t in _sums(neurons))])
+        return _cast(Fixed.holding(0, top, frac), quantizer.rounding, "AP_SAT")
     if not _saturates(quantizer) and low == 0:
         return _cast(_inside(quantizer), quantizer.rounding, "AP_SAT")
     if not _saturates(quantizer):
@@ -209,6 +230,8 @@ def _clip_steps(layer: Layer, part: _Part) -> list[tuple[_Offset, str]]:
     if part.constant or quantizer is None or _saturates(quantizer):
         return []
     low, high, frac = quantizer.low, quantizer.high, quantizer.format.frac
+    if quantizer.wraps:
+        return [(_Offset(1 << quantizer.format.bits, frac), _cast(quantizer.format, "TRN", "AP_WRAP"))]
     inside = _inside(quantizer)
     over = inside.high - (high - low)
     steps = [(_Offset(offset, frac), _cast(inside, "TRN", "AP_SAT")) for offset in (-low, over)]

@@ -91,6 +91,10 @@ def quantize_lines(node: Node, name: str, source: Value, low: int, high: int) ->
     lines = statement(f"wire [{width - 1}:0] {name}_r = {rounded};")
     r = Value(f"{name}_r", width, signed)
     choices = []
+    if node.overflow != "SAT":  # the lowest bits are what it is modulo a power of two
+        if node.overflow == "RELU_WRAP" and low < 0:
+            choices.append(f"{_below(r, 0)} ? {number(0, node.bits)} : ")
+        low, high = node.low, node.high
     if low < node.low:
         choices.append(f"{_below(r, node.low)} ? {number(node.low, node.bits)} : ")
     if high > node.high:

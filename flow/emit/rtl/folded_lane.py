@@ -11,6 +11,8 @@ from flow.emit.rtl.folded_memory import rom
 from flow.folded.folding import LayerFold, Memory
 from flow.folded.lowering import Unit
 
+WRAPS = ("SAT", "WRAP", "", "RELU_WRAP")  # by the field ``wrap``: bit 0 wraps, bit 1 makes negative values 0 first
+
 
 @dataclass(frozen=True)
 class Lane:
@@ -34,6 +36,7 @@ class Lane:
     even: int
     clip_low: int
     clip_high: int
+    wraps: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class _Parameters:
     even: bool
     low: int
     high: int
+    overflow: str
 
 
 def build_lane(layer: LayerFold, number: int, module: str) -> tuple[Lane, str]:
@@ -54,14 +58,15 @@ def build_lane(layer: LayerFold, number: int, module: str) -> tuple[Lane, str]:
     units = [u for u in arrivals if u is not None]
     pre = max(u.pre for u in units)
     parameters = _shared(units, pre)
-    keys = sorted({_format(p) for p in parameters.values()})
+    wraps = int(any(u.overflow != "SAT" for u in units))
+    keys = sorted({_format(p, wraps) for p in parameters.values()})
     limit_bits = _signed_bits(v for p in parameters.values() for v in (p.low, p.high))
     ranges = [v << (pre - u.pre) for u in units for v in u.value_range]
     shift_bits = max(max(p.shift for p in parameters.values()).bit_length(), 1)
     align_bits = max(max(p.align for p in parameters.values()).bit_length(), 1)
     bias_bits = _signed_bits(p.bias for p in parameters.values())
     code_bits = len(keys).bit_length()
-    widths = (1, align_bits, shift_bits, limit_bits, limit_bits)
+    widths = (*[2] * wraps, 1, align_bits, shift_bits, limit_bits, limit_bits)
     sum_bits = max(layer.groups[g].sum_bits for g, _ in layer.lanes[number])
     lane = Lane(
         number=number,
@@ -82,14 +87,16 @@ def build_lane(layer: LayerFold, number: int, module: str) -> tuple[Lane, str]:
         even=int(any(p.even for p in parameters.values())),
         clip_low=int(any(u.clips[0] for u in units)),
         clip_high=int(any(u.clips[1] for u in units)),
+        wraps=wraps,
     )
     words, notes = [], {}
     for turn, unit in enumerate(arrivals):
         words.append(0)
         if unit is not None:
             p = parameters[unit.neuron]
-            words[-1] = (p.bias % (1 << bias_bits)) << code_bits | keys.index(_format(p)) + 1
+            words[-1] = (p.bias % (1 << bias_bits)) << code_bits | keys.index(_format(p, wraps)) + 1
             notes[turn] = f"neuron {unit.neuron}: bias {p.bias}, shift {p.shift}, {p.low}..{p.high}"
+            notes[turn] += "" if p.overflow == "SAT" else f", {p.overflow}"
     title = f"Output parameters of layer {layer.layer.name}, unit {number}: {{bias, format}}, format 0 for no neuron"
     memory = parameter_memory(len(words), lane.parameter_bits)
     return lane, rom(module, title, memory, words, notes)
@@ -109,15 +116,17 @@ def _shared(units: Sequence[Unit], pre: int) -> dict[int, _Parameters]:
             u.shift + pre - u.pre,
             u.align,
             u.even,
-            u.low if u.clips[0] else low,
-            u.high if u.clips[1] else high,
+            u.low if u.clips[0] or u.overflow != "SAT" else low,
+            u.high if u.clips[1] or u.overflow != "SAT" else high,
+            u.overflow,
         )
         for u in units
     }
 
 
-def _format(p: _Parameters) -> tuple[int, int, int, int, int]:
-    return int(p.even), p.align, p.shift, p.high, p.low
+def _format(p: _Parameters, wraps: int) -> tuple[int, ...]:
+    """A neuron's fields, the highest first; how it wraps is one only where some neuron of its output unit does."""
+    return (*[WRAPS.index(p.overflow)] * wraps, int(p.even), p.align, p.shift, p.high, p.low)
 
 
 def _fields(values: Sequence[int], widths: Sequence[int]) -> str:

@@ -70,7 +70,8 @@ def neuron_heading(j: int, neuron: Neuron) -> list[str]:
     if output is None:
         leaves = f"output {neuron.accumulator}, the exact sum"
     else:
-        leaves = f"output {output.format}, {output.rounding}, {output.low} to {output.high}; sum {neuron.accumulator}"
+        modes = output.rounding if output.overflow == "SAT" else f"{output.rounding}, {output.overflow}"
+        leaves = f"output {output.format}, {modes}, {output.low} to {output.high}; sum {neuron.accumulator}"
     terms = [(w, f"x{i}") for i, w in enumerate(neuron.weights) if w]
     text = "".join(
         f"{(' - ' if k else '-') if w < 0 else ' + ' if k else ''}{'' if abs(w) == 1 else f'{abs(w)}*'}{name}"

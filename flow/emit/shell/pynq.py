@@ -72,6 +72,7 @@ def accelerator(
         "dma": _DMA,
         "inputs": [
             {"bits": q.format.bits, "frac": q.format.frac, "rounding": q.rounding, "low": q.low, "high": q.high}
+            | ({"overflow": q.overflow} if q.wraps else {})
             for q in design.inputs
         ],
         "outputs": [

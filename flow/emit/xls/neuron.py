@@ -65,10 +65,12 @@ def neuron_text(
         return NeuronText("no bits", ())
     lines: list[str] = []
     total = _with_bias(_sum(neuron, index, shared, formats, ranges, lines), neuron, index, lines)
-    limits = (neuron.output.low, neuron.output.high) if neuron.output else None
+    limits = _limits(neuron.output)
     rounding = neuron.output.rounding if neuron.output else "TRN"
     value = _saturated(_rounded(total, fmt.frac, rounding, index, lines), limits, index, lines)
     cast = f"{'s' if fmt.signed else 'u'}{fmt.bits}"
+    if neuron.output and neuron.output.wraps and not fmt.signed:
+        cast = f"s{fmt.bits} as {cast}"  # the lowest bits, the sign's own among them where there are no others
     lines.append(f"let y{index} = {value.text} as {cast};")
     return NeuronText(_note(neuron, fmt), tuple(lines))
 
@@ -76,8 +78,16 @@ def neuron_text(
 def _note(neuron: Neuron, fmt: Fixed) -> str:
     bias = f", bias {neuron.bias} of {neuron.bias_frac} fraction bits" if neuron.bias else ""
     quantizer: Quantizer | None = neuron.output
-    after = f" to {fmt} by {quantizer.rounding} in {quantizer.low}..{quantizer.high}" if quantizer else ""
+    modes = "" if quantizer is None or not quantizer.wraps else f", {quantizer.overflow}"
+    after = f" to {fmt} by {quantizer.rounding}{modes} in {quantizer.low}..{quantizer.high}" if quantizer else ""
     return f"sum {neuron.accumulator}{bias}{after}"
+
+
+def _limits(quantizer: Quantizer | None) -> tuple[int | None, int | None]:
+    """What has to be compared with; what wraps is left to the last cast, which keeps the lowest bits."""
+    if quantizer is None or quantizer.wraps:
+        return (0 if quantizer is not None and quantizer.overflow == "RELU_WRAP" else None), None
+    return quantizer.low, quantizer.high
 
 
 def _sum(
@@ -141,11 +151,10 @@ def _rounded(value: _Value, frac: int, rounding: str, index: int, lines: list[st
     return result
 
 
-def _saturated(value: _Value, limits: tuple[int, int] | None, index: int, lines: list[str]) -> _Value:
+def _saturated(value: _Value, limits: tuple[int | None, int | None], index: int, lines: list[str]) -> _Value:
     """The value within the quantizer's range; only an end that the value can pass is compared."""
-    if limits is None:
-        return value
-    low, high = limits
+    low, high = (end if own is None else own for own, end in zip(limits, (value.low, value.high), strict=True))
+    high = max(low, high)
     needs_low, needs_high = value.low < low, value.high > high
     if not needs_low and not needs_high:
         return value

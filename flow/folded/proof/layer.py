@@ -74,8 +74,7 @@ def _output_range(neuron: Neuron, formats: Sequence[Fixed], ranges: Sequence[Ran
         assert neuron.accumulator is not None
         up = neuron.accumulator.frac - frac
         return (low << up, high << up) if up >= 0 else (low >> -up, high >> -up)
-    ends = neuron.output.from_integer([low, high], frac)
-    return int(ends[0]), int(ends[1])
+    return neuron.output.range_over(low, high, frac)
 
 
 class _Walk:

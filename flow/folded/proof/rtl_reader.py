@@ -29,7 +29,7 @@ _THRESHOLD = re.compile(
     rf"folded_threshold #\({_PARAMETERS}\) threshold(\d+) \(\s*\.clk\(clk\), \.sum\(sum\2_q\d*\),"
     r" \.bias\(parameter\2\[(\d+):(\d+)\]\),\s*\.low\(fields\2\[(\d+):0\]\), \.high\(fields\2\[(\d+)\+:(\d+)\]\),\s*"
     r"\.shift\(fields\2\[(\d+)\+:(\d+)\]\), \.align\(fields\2\[(\d+)\+:(\d+)\]\),\s*"
-    r"\.even\(fields\2\[(\d+)\]\), \.out_data\(out_data\[(\d+)\+:(\d+)\]\)"
+    r"\.even\(fields\2\[(\d+)\]\),\s*\.wrap\((2'd0|fields\2\[\d+:\d+\])\),\s*\.out_data\(out_data\[(\d+)\+:(\d+)\]\)"
 )
 _SUM = re.compile(r"(?:\{\{\d+\{(\w+)_sum\[(\d+)\]\}\}, )?(\w+)_sum\[(\d+)\+:(\d+)\]\}?")
 
@@ -71,6 +71,7 @@ class Format:
     shift: int
     high: int
     low: int
+    wrap: int = 0
 
 
 @dataclass(frozen=True)
@@ -222,17 +223,20 @@ def _lane(files: Mapping[str, str], module: str, text: str, match: re.Match[str]
     memory, code_bits = read_rom(files, rom[1]), int(match[4])
     limit, shift, align = (parameters[f"{name}_BITS"] for name in ("LIMIT", "SHIFT", "ALIGN"))
     wiring = [limit - 1, limit, limit, 2 * limit, shift, 2 * limit + shift, align, 2 * limit + shift + align]
+    wraps = match[13] != "2'd0"
+    top = 2 * limit + shift + align
     wiring += [number * parameters["OUT_BITS"], parameters["OUT_BITS"]]
     biased = (int(match[3]) + 1, memory.width) == (memory.width, parameters["BIAS_BITS"] + code_bits)
-    if [int(match[k]) for k in range(5, 15)] != wiring or not biased:
+    wrapping = match[13] in ("2'd0", f"fields{number}[{top + 2}:{top + 1}]")
+    if [int(match[k]) for k in (*range(5, 13), 14, 15)] != wiring or not biased or not wrapping:
         raise DesignError(f"{where}: bias and format are not wired field by field")
     formats = {}
     for code, fields in re.findall(rf"\d+'d(\d+): fields{number} = \{{([^;]*)\}};", text):
         values = [(int(v), int(w)) for w, v in re.findall(r"(\d+)'d(\d+)", fields)]
-        if [w for _, w in values] != [1, align, shift, limit, limit]:
+        if [w for _, w in values] != [*[2] * wraps, 1, align, shift, limit, limit]:
             raise DesignError(f"{where}: format {code} has fields of other widths")
-        even, up, drop, high, low = (v for v, _ in values)
-        formats[int(code)] = Format(even, up, drop, signed(high, limit), signed(low, limit))
+        *wrap, even, up, drop, high, low = (v for v, _ in values)
+        formats[int(code)] = Format(even, up, drop, signed(high, limit), signed(low, limit), sum(wrap))
     return ReadLane(choices, formats, code_bits, parameters, memory)
 
 

@@ -73,7 +73,7 @@ class Nodes:
         return self._quantized(node) if node.kind == "quantize" else None
 
     def _quantized(self, node: Node) -> Vector:
-        """Shift, drop bits, clear bit 0 at a tie, saturate."""
+        """Shift, drop bits, clear bit 0 at a tie, saturate or keep the lowest bits."""
         term, space = node.terms[0], self.space
         if term.negative:
             raise Unread("a quantizer of a negative term is not known")
@@ -86,6 +86,10 @@ class Nodes:
         if node.half_even and drop:
             tie = space.bdd.invert(space.any(value[:drop]))
             rounded = (space.bdd.both(rounded[0], space.bdd.invert(tie)), *rounded[1:])
+        if node.overflow == "RELU_WRAP":
+            rounded = space.select(rounded[-1], constant(0, wide), rounded)
+        if node.overflow != "SAT":
+            return rounded[: node.bits]
         low, high = constant(node.low, wide), constant(node.high, wide)
         bounded = space.select(space.less(high, rounded, True), high, rounded)
         return space.select(space.less(rounded, low, True), low, bounded)[: node.bits]
