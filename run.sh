@@ -55,7 +55,7 @@ environment() {
     if [ "$(cat "$VENV/.stamp" 2>/dev/null)" != "$stamp" ]; then
         local python
         python=$(find_python)
-        echo "setting up $VENV with $("$python" --version) (one to a few minutes, 3.6 GB) ..."
+        echo "setting up $VENV with $("$python" --version) (one to a few minutes, 3.8 GB) ..."
         "$python" -m venv "$VENV"
         quietly_install --upgrade pip
         quietly_install -e '.[dev]'

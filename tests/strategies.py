@@ -28,12 +28,12 @@ Pick = Callable[[int, int], int]  # an integer within low..high, both included; 
 WIDTHS = (0.0, 1.0, 1.58, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 16.0)
 
 
-def make_design(pick: Pick, name: str = "random", max_layers: int = 4, max_size: int = 6) -> Design:
-    """A design whose every choice comes from ``pick``."""
-    inputs = tuple(_quantizer(pick, relu=False) for _ in range(pick(1, max_size)))
+def make_design(pick: Pick, name: str = "random", max_layers: int = 4, max_size: int = 6, wraps: bool = True) -> Design:
+    """A design whose every choice comes from ``pick``; its quantizers may wrap if ``wraps``."""
+    inputs = tuple(_quantizer(pick, False, wraps) for _ in range(pick(1, max_size)))
     fan_in, layers = len(inputs), []
     for index in range(pick(1, max_layers)):
-        layers.append(_layer(pick, f"dense_{index}", fan_in, pick(1, max_size)))
+        layers.append(_layer(pick, f"dense_{index}", fan_in, pick(1, max_size), wraps))
         fan_in = len(layers[-1].neurons)
     head = "argmax" if pick(0, 4) == 4 else "logits"
     design = check(Design(name, inputs, tuple(layers), head))
@@ -51,9 +51,9 @@ def designs(draw: Any, **limits: int) -> Design:
 
 
 def random_design(seed: int, **limits: Any) -> Design:
-    """The design of a seed."""
+    """The design of a seed; those of every fifth one have quantizers that wrap."""
     rng = np.random.default_rng(seed)
-    return make_design(lambda low, high: int(rng.integers(low, high + 1)), **limits)
+    return make_design(lambda low, high: int(rng.integers(low, high + 1)), wraps=seed % 5 == 4, **limits)
 
 
 def random_choices(design: Design, seed: int) -> HlsChoices:
@@ -83,11 +83,11 @@ def vectors(design: Design, count: int, seed: int = 0) -> Ints:
     return values
 
 
-def _quantizer(pick: Pick, relu: bool) -> Quantizer:
+def _quantizer(pick: Pick, relu: bool, wraps: bool) -> Quantizer:
     bits = pick(9, 16) if pick(0, 7) == 7 else pick(0, 8)
     fmt = Fixed(bool(pick(0, 1)), bits, pick(-3, 6))
     rounding = ROUNDINGS[pick(0, 2)]
-    kind = pick(0, 5)
+    kind = pick(0, 5 if wraps else 3)
     if kind > 3:
         return Quantizer.wrapping(fmt, rounding, relu=relu and kind == 5)
     if kind == 1:  # symmetric
@@ -98,19 +98,19 @@ def _quantizer(pick: Pick, relu: bool) -> Quantizer:
     return Quantizer.saturating(fmt, rounding, relu=relu and kind == 3)
 
 
-def _layer(pick: Pick, name: str, inputs: int, neurons: int) -> Layer:
+def _layer(pick: Pick, name: str, inputs: int, neurons: int, wraps: bool) -> Layer:
     dead = pick(0, 9) == 9
-    return Layer(name, tuple(_neuron(pick, inputs, dead) for _ in range(neurons)))
+    return Layer(name, tuple(_neuron(pick, inputs, dead, wraps) for _ in range(neurons)))
 
 
-def _neuron(pick: Pick, inputs: int, dead: bool) -> Neuron:
+def _neuron(pick: Pick, inputs: int, dead: bool, wraps: bool) -> Neuron:
     bits = 0.0 if dead else WIDTHS[pick(0, len(WIDTHS) - 1)]
     if bits == 1.0:
         weights = tuple(2 * pick(0, 1) - 1 for _ in range(inputs))
     else:
         limit = 0 if bits == 0 else 1 if bits < 2 else (1 << (int(bits) - 1)) - (pick(0, 3) > 0)
         weights = tuple(pick(-limit, limit) for _ in range(inputs))
-    output = _quantizer(pick, relu=True) if pick(0, 4) else None
+    output = _quantizer(pick, True, wraps) if pick(0, 4) else None
     bias = pick(-40, 40) if pick(0, 1) else 0
     return Neuron(weights, pick(-3, 6), bits, bias, pick(-3, 6), output)
 

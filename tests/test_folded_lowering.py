@@ -146,7 +146,7 @@ def test_block_ram_estimate_matches_synthesis():
 
 def test_intervals_are_kept_and_shorter_ones_cost_more():
     part = catalog.resolve("xc7z020")
-    lowered = lower(folded_design(6, max_size=40))
+    lowered = lower(folded_design(11, max_size=40))
     costs = []
     for interval in (4000, 200, 50):
         folding = smallest(lowered, part, interval)
@@ -173,7 +173,7 @@ def test_a_group_of_few_products_says_why():
 
 
 def test_impossible_wishes_are_told():
-    lowered = lower(folded_design(6, max_size=40))
+    lowered = lower(folded_design(11, max_size=40))
     with pytest.raises(DesignError, match="results per second"):
         interval_for(2e8, 10.0)
     with pytest.raises(DesignError, match=r"layer dense_\d: 0 cycles"):

@@ -14,11 +14,11 @@ class Unmergeable(ModelError):
 
 
 def clamp(quantizer: Quantizer) -> Quantizer:
-    """The quantizer with a ReLU before or after it, which is the same. Raises ModelError where it wraps below 0."""
+    """The quantizer with a ReLU before or after it, which is the same. Raises Unmergeable where it wraps below 0."""
     if quantizer.wraps and quantizer.low >= 0:
         return quantizer
     if quantizer.wraps:
-        raise ModelError(f"a ReLU follows a quantizer that wraps into {quantizer.format}")
+        raise Unmergeable(f"a ReLU follows a quantizer that wraps into {quantizer.format}")
     low, high = max(quantizer.low, 0), max(quantizer.high, 0)
     return Quantizer(Fixed.holding(low, high, quantizer.format.frac), quantizer.rounding, low, high)
 
