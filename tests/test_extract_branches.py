@@ -28,6 +28,7 @@ from flow.emit.rtl.verilog import port_lines
 from flow.extract import compare_with_keras, extract, float32_exactness, keras_outputs, load_model, stored_model
 from flow.extract import graph as graph_module
 from flow.extract.graph_spec import graph_spec
+from flow.extract.hgq_layers import HGQQuantizer
 from flow.extract.stored_graph import is_path
 from flow.extract.test_data import Preparation, fit_test_part
 from keras_models.data import loaders
@@ -182,6 +183,24 @@ def test_a_class_is_of_one_output():
     dataset = loaders.load_dataset("digits")
     with pytest.raises(DataError, match=r"the model has 2 outputs \(scores, level\)"):
         fit_test_part(dataset, Preparation(), design)
+
+
+def test_quantizers_that_wrap_on_several_branches():
+    random = np.random.default_rng(6)
+
+    def wrapping(tensor, *form):
+        layer = HGQQuantizer("TRN", "WRAP")
+        found = layer(tensor)
+        layer.set_weights([np.array([part]) for part in form])
+        return found
+
+    entry = keras.Input((4,))
+    x = wrapping(entry, 1, 6, 3)
+    h = L.Activation("relu")(wrapping(dense(4)(x), 1, 5, 2))
+    again = wrapping(wrapping(dense(4)(x), 1, 5, 3), 0, 4, 1)
+    y = wrapping(L.Add()([x, h]), 1, 5, 1)
+    model = keras.Model(entry, [dense(2)(L.Concatenate()([y, again])), wrapping(h, 1, 3, 1)])
+    compared(with_weights(model, random))
 
 
 def nested() -> keras.Model:

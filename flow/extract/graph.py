@@ -20,7 +20,7 @@ from flow.extract.dyadic import MAX_WEIGHT_BITS, exact_column, power_of_two
 from flow.extract.graph_trace import Call, Trace
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.mix import KINDS, Mix, read_mix
-from flow.extract.places import CARRIED_BITS, Chain, Place, chained, place_of
+from flow.extract.places import CARRIED_BITS, Chain, Place, chained, held, place_of
 from flow.extract.read import BIAS, narrow, steps_of
 from flow.extract.readout import Readout, behind, from_fractions
 from flow.extract.remedies import IGNORED, joins, refusal
@@ -132,7 +132,7 @@ class _Graph:
 
     def _behind(self, base: Sequence[int], dense: Dense, is_layer: bool) -> list[_Column]:
         """New columns: a dense layer on places."""
-        entering = Quant(dense.layer, tuple(self.places[p].span for p in base))
+        entering = Quant(dense.layer, tuple(held(self.places[p].span) for p in base))
         bundle = Bundle(tuple(base), False, (entering, dense), dense.weights.shape[1], is_layer)
         return [(bundle, j) for j in range(bundle.width)]
 

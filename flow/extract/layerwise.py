@@ -66,7 +66,7 @@ def layerwise_outputs(
     Scales and offsets of the layers in ``real`` are applied as real numbers, those of others as Keras does in float32.
     """
     places = np.cumsum([entry.elements for entry in traced.inputs])[:-1]
-    values: dict[int, Exact | NDArray[np.float32]] = dict(enumerate(np.split(inputs, places, axis=1)))
+    values: dict[int, Exact | NDArray[np.float32]] = dict(enumerate(np.split(as_read(inputs), places, axis=1)))
     ends = frozenset() if whole else traced.ends
     for call in traced.calls:
         source = values[call.sources[0]]

@@ -46,6 +46,12 @@ def place_of(neuron: Neuron, sources: Sequence[int], places: Sequence[Place], la
     return Place(level, layer, index, neuron.output or _span(sparse, [places[s].span for s in live]), sparse, live)
 
 
+def held(span: Quantizer) -> Quantizer:
+    """The range of a value that has gone through its quantizer: nothing is left there to wrap."""
+    least = max(span.low, 0) if span.overflow == "RELU_WRAP" else span.low
+    return Quantizer(span.format, span.rounding, least, span.high) if span.wraps else span
+
+
 def _span(neuron: Neuron, spans: Sequence[Quantizer]) -> Quantizer:
     low, high, frac = accumulator_range(neuron, tuple(q.format for q in spans), tuple((q.low, q.high) for q in spans))
     return Quantizer(Fixed.holding(low, high, frac), "TRN", low, high)

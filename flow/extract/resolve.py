@@ -71,12 +71,12 @@ def fold(steps: Sequence[Step], elements: int, given: Quantizer | None) -> tuple
 
 
 def fold_part(steps: Sequence[Step], elements: int) -> tuple[Assembler, Resolved, Readout]:
-    """Steps folded that others follow, with at most one dense layer, and how those read what the last layer returns.
+    """Steps folded that others follow, and how those read what the last layer returns.
 
     Raises ModelError naming layer and remedy.
     """
     resolver = _Resolver(elements)
-    resolved = resolver.run_part(list(steps))
+    resolved = resolver.run(settled(steps, elements), is_part=True)
     assembler = Assembler(elements)
     for step in resolved.steps:
         assembler.add(step, False)
@@ -91,25 +91,16 @@ class _Resolver:
         self.done = Resolved()
         self.readout: Readout | None = None
 
-    def run(self, steps: list[Step]) -> Resolved:
+    def run(self, steps: list[Step], is_part: bool = False) -> Resolved:
+        """All steps; where others follow (``is_part``), ``readout`` stays for those, and no dense layer is needed."""
         places = [i for i, s in enumerate(steps) if isinstance(s, Dense)]
-        if not places:
+        if not places and not is_part:
             raise ModelError("the model has no dense layer; add NMPDense or QDense layers")
-        self._inputs(steps[: places[0]])
-        for start, end in zip(places, [*places[1:], len(steps)], strict=True):
+        self._inputs(steps[: places[0]] if places else steps)
+        for start, end in zip(places, [*places[1:], len(steps)][: len(places)], strict=True):
             dense = steps[start]
             assert isinstance(dense, Dense)
-            self._group(dense, steps[start + 1 : end], end == len(steps))
-        return self.done
-
-    def run_part(self, steps: list[Step]) -> Resolved:
-        """Steps that others follow, with at most one dense layer; ``readout`` stays for those."""
-        place = next((i for i, s in enumerate(steps) if isinstance(s, Dense)), len(steps))
-        self._inputs(steps[:place])
-        if place < len(steps):
-            dense = steps[place]
-            assert isinstance(dense, Dense)
-            self._group(dense, steps[place + 1 :], False)
+            self._group(dense, steps[start + 1 : end], end == len(steps) and not is_part)
         return self.done
 
     def _inputs(self, chain: list[Step]) -> None:
