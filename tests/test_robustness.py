@@ -11,7 +11,7 @@ from flow.files import plan
 from flow.verify import simulate
 
 
-@pytest.mark.parametrize(("architecture", "seeds"), [("parallel", range(2000, 2004)), ("folded", range(2000, 2002))])
+@pytest.mark.parametrize(("architecture", "seeds"), [("parallel", range(2000, 2003)), ("folded", range(2000, 2002))])
 def test_every_engine_agrees_on_every_design(architecture, seeds, tmp_path):
     cases = [batch.make_case(seed, architecture, 40) for seed in seeds]
     assert batch.judge(cases, tmp_path, netlist_vectors=16) == dict.fromkeys(
@@ -21,7 +21,7 @@ def test_every_engine_agrees_on_every_design(architecture, seeds, tmp_path):
 
 @pytest.mark.parametrize("architecture", ["parallel", "folded"])
 def test_a_wrong_number_is_told_with_its_design(architecture, tmp_path):
-    cases = [batch.make_case(seed, architecture, 24) for seed in range(2000, 2004)]
+    cases = [batch.make_case(seed, architecture, 24) for seed in range(2000, 2003)]
     victim = next(c for c in cases[1:] if (c.expected != c.expected[0]).any())
     made = batch.make_batch([(c.design, c.hardware.rtl) for c in cases])
     plan.mirror(dict(made.files), tmp_path / "rtl")
@@ -33,7 +33,7 @@ def test_a_wrong_number_is_told_with_its_design(architecture, tmp_path):
 
 
 def test_designs_out_of_step_are_told(tmp_path):
-    cases = [batch.make_case(seed, "parallel", 24) for seed in range(2000, 2004)]
+    cases = [batch.make_case(seed, "parallel", 24) for seed in range(2000, 2003)]
     rtls = [(c.design, c.hardware.rtl) for c in cases]
     rtls[1] = (rtls[1][0], replace(rtls[1][1], latency_cycles=rtls[1][1].latency_cycles + 1))
     made = batch.make_batch(rtls)
