@@ -185,15 +185,16 @@ def test_a_class_is_of_one_output():
         fit_test_part(dataset, Preparation(), design)
 
 
+def wrapping(tensor, *form):
+    """A quantizer that wraps: sign, width and fraction bits."""
+    layer = HGQQuantizer("TRN", "WRAP")
+    found = layer(tensor)
+    layer.set_weights([np.array([part]) for part in form])
+    return found
+
+
 def test_quantizers_that_wrap_on_several_branches():
     random = np.random.default_rng(6)
-
-    def wrapping(tensor, *form):
-        layer = HGQQuantizer("TRN", "WRAP")
-        found = layer(tensor)
-        layer.set_weights([np.array([part]) for part in form])
-        return found
-
     entry = keras.Input((4,))
     x = wrapping(entry, 1, 6, 3)
     h = L.Activation("relu")(wrapping(dense(4)(x), 1, 5, 2))
@@ -201,6 +202,16 @@ def test_quantizers_that_wrap_on_several_branches():
     y = wrapping(L.Add()([x, h]), 1, 5, 1)
     model = keras.Model(entry, [dense(2)(L.Concatenate()([y, again])), wrapping(h, 1, 3, 1)])
     compared(with_weights(model, random))
+
+
+def test_what_a_relu_leaves_may_wrap_to_negative_numbers():
+    """A function of sums of such values is asked about negative ones, too."""
+    entry = keras.Input((4,))
+    wrapped = wrapping(L.Activation("relu")(dense(4)(wrapping(entry, 1, 6, 3))), 1, 4, 3)
+    curve = qkeras.QActivation(qkeras.quantized_tanh(5, use_real_tanh=True))(dense(3)(wrapped))
+    model = with_weights(keras.Model(entry, [curve, wrapped]), np.random.default_rng(0))
+    design = compared(model)
+    assert "RELU_WRAP" in {n.output.overflow for layer in design.layers for n in layer.neurons if n.output}
 
 
 def nested() -> keras.Model:

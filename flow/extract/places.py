@@ -47,9 +47,11 @@ def place_of(neuron: Neuron, sources: Sequence[int], places: Sequence[Place], la
 
 
 def held(span: Quantizer) -> Quantizer:
-    """The range of a value that has gone through its quantizer: nothing is left there to wrap."""
-    least = max(span.low, 0) if span.overflow == "RELU_WRAP" else span.low
-    return Quantizer(span.format, span.rounding, least, span.high) if span.wraps else span
+    """The range of a value that has gone through its quantizer: nothing is left there to wrap.
+
+    A ReLU before it makes no difference: what it leaves may still wrap to negative numbers.
+    """
+    return replace(span, overflow="SAT")
 
 
 def _span(neuron: Neuron, spans: Sequence[Quantizer]) -> Quantizer:
