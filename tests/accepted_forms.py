@@ -131,12 +131,8 @@ FORMS = {
 
 
 def model_of(section: str, form: str) -> keras.Model:
-    """The model of one form, with statistics, scales and biases as training leaves them."""
-    family.FAMILY["form"] = FORMS[section][form]
-    try:
-        return family.family_model("form")
-    finally:
-        del family.FAMILY["form"]
+    """The model of one form."""
+    return family.trained_model(FORMS[section][form])
 
 
 def outcome(section: str, form: str) -> str:

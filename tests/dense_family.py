@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -78,9 +80,14 @@ FORMATS = {"norm at the inputs": "s8.4", "wide sums": "s24.16"}
 
 
 def family_model(name: str, seed: int = 0) -> keras.Model:
-    """Model ``name`` with statistics, scales and biases as training leaves them."""
+    """Model ``name``, as `trained_model` makes it."""
+    return trained_model(FAMILY[name], seed)
+
+
+def trained_model(layers: Callable[[], list[Any]], seed: int = 0) -> keras.Model:
+    """A model of these layers behind the inputs, with statistics, scales and biases as training leaves them."""
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.Input((INPUTS,)), *FAMILY[name]()])
+    model = keras.Sequential([keras.Input((INPUTS,)), *layers()])
     random = np.random.default_rng(seed)
     for layer in model.layers:
         norm = getattr(layer, "batchnorm", layer if hasattr(layer, "moving_mean") else None)

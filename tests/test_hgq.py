@@ -53,6 +53,18 @@ def rows(elements, seed):
 # ---- HGQ 1: proxies
 
 
+def one_by_one(steps):
+    """The steps of a model in float64, as one function."""
+
+    def reference(x):
+        x = x.astype(np.float64)
+        for step in steps:
+            x = step(x)
+        return x
+
+    return reference
+
+
 def proxy(path, seed, rounding="TRN", overflow="WRAP", kind="FixedPointQuantizer"):
     """A proxy of two dense layers, with a quantizer before and behind every ReLU; and what computes it in float64."""
     rng, sizes = np.random.default_rng(seed), (5, 7, 4)
@@ -96,13 +108,7 @@ def proxy(path, seed, rounding="TRN", overflow="WRAP", kind="FixedPointQuantizer
             for key, values in weights.items():
                 group.create_dataset(f"{name}/{key}:0", data=values)
 
-    def reference(x):
-        x = x.astype(np.float64)
-        for step in steps:
-            x = step(x)
-        return x
-
-    return reference
+    return one_by_one(steps)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -192,13 +198,7 @@ def trained(path, seed, lane="WRAP", rounding="RND", einsum=False, edit=lambda e
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
         archive.writestr("model.weights.h5", stored.getvalue())
 
-    def reference(x):
-        x = x.astype(np.float64)
-        for step in steps:
-            x = step(x)
-        return x
-
-    return reference
+    return one_by_one(steps)
 
 
 def test_inputs_of_every_kind_are_read_as_the_integer_design_reads_them(tmp_path):
