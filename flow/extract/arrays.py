@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.core.errors import ModelError, reason
+
 
 def to_numpy(value: Any) -> NDArray[Any]:
     """The values of a Keras variable, a tensor of either backend, an array or a number."""
@@ -20,6 +22,16 @@ def backend_name() -> str:
     import keras
 
     return str(keras.backend.backend())
+
+
+def failing(name: str, kind: str, exc: Exception) -> ModelError:
+    """The refusal of a layer that fails when it is asked, in whatever way its backend does."""
+    backend = backend_name()
+    other = {"jax": "tensorflow", "tensorflow": "jax"}.get(backend, "tensorflow")
+    return ModelError(
+        f"layer {name} ({kind}) fails when asked on Keras's backend {backend} ({reason(exc, 120)}); "
+        f"correct its settings, or try KERAS_BACKEND={other}"
+    )
 
 
 def predicted(function: Callable[[Any], Any], values: Any) -> NDArray[np.float32]:

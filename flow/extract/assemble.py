@@ -13,6 +13,7 @@ from flow.extract.dyadic import exact_fraction
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Step
 from flow.extract.merge import behind_relu, clamp, merge
 from flow.extract.needed import needed_bits
+from flow.extract.readout import neurons_of
 
 
 class Assembler:
@@ -82,7 +83,8 @@ class Assembler:
         self._close()
         if step.weights.shape[0] != self.elements:
             raise ModelError(f"layer {step.layer}: {step.weights.shape[0]} inputs expected, {self.elements} arrive")
-        self.layers.append(Layer(step.layer, _neurons(step, self._after)))
+        neurons, after = neurons_of(step), self._after
+        self.layers.append(Layer(step.layer, neurons if after is None else tuple(_behind(n, after) for n in neurons)))
         self.elements = step.weights.shape[1]
         self._after = None
 
@@ -132,15 +134,6 @@ def compose(first: Affine, second: Affine) -> Affine:
         for s, e, o1, o2 in zip(second.sign, second.exponent, first.offset, second.offset, strict=True)
     )
     return Affine(second.layer, first.sign * second.sign, first.exponent + second.exponent, offsets)
-
-
-def _neurons(step: Dense, before: Affine | None) -> tuple[Neuron, ...]:
-    neurons = []
-    for j in range(step.weights.shape[1]):
-        weights, frac = [int(w) for w in step.weights[:, j]], int(step.weight_frac[j])
-        neuron = Neuron(tuple(weights), frac, float(step.weight_bits[j]), int(step.bias[j]), int(step.bias_frac[j]))
-        neurons.append(_behind(neuron, before) if before is not None else neuron)
-    return tuple(neurons)
 
 
 def _behind(neuron: Neuron, affine: Affine) -> Neuron:

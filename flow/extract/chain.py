@@ -1,4 +1,4 @@
-"""A Keras model as one path of layers, and what is asked of its tensors, whatever its graph."""
+"""A layer of a Keras model at its place, and what is asked of the model's tensors, whatever its graph."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.core.errors import ModelError
-from flow.extract.remedies import forks
 
 
 @dataclass(frozen=True)
 class Applied:
-    """A layer at one place of the path, with the shapes (without the batch axis) around it."""
+    """A layer at one place of a model, with the shapes (without the batch axis) around it."""
 
     layer: Any
     input_shape: tuple[int, ...]
@@ -28,32 +27,6 @@ class Applied:
         return type(self.layer).__name__
 
 
-def layers_of(model: Any) -> list[Applied]:
-    """The layers from input to output; nested models are opened. Raises ModelError where there is not one path."""
-    outputs = tensors_of(model, "outputs")
-    inputs = tensors_of(model, "inputs")
-    for tensors, word in ((inputs, "inputs"), (outputs, "outputs")):
-        if len(tensors) != 1:
-            names = ", ".join(str(t.name) for t in tensors)
-            raise ModelError(
-                f"model {model.name} has {len(tensors)} {word} ({names}); build a model with one input and one output"
-            )
-    path: list[Applied] = []
-    tensor = outputs[0]
-    while tensor is not inputs[0]:
-        applied, tensor = _step_back(tensor)
-        path.append(applied)
-    flat: list[Applied] = []
-    for applied in reversed(path):
-        flat.extend(layers_of(applied.layer) if is_model(applied.layer) else [applied])
-    return flat
-
-
-def input_shape(model: Any) -> tuple[int, ...]:
-    """Shape of the model's input without the batch axis."""
-    return fixed_shape(tensors_of(model, "inputs")[0], str(model.name))
-
-
 def tensors_of(model: Any, which: str) -> list[Any]:
     """The symbolic ``inputs`` or ``outputs`` of a model. Raises ModelError where it has none."""
     try:
@@ -66,16 +39,6 @@ def tensors_of(model: Any, which: str) -> list[Any]:
             "Sequential or functional model with an Input layer and save it again"
         )
     return list(tensors) if isinstance(tensors, list | tuple) else [tensors]
-
-
-def _step_back(tensor: Any) -> tuple[Applied, Any]:
-    history = tensor._keras_history
-    operation = history.operation
-    sources = operation._inbound_nodes[history.node_index].input_tensors
-    if len(sources) != 1:
-        raise ModelError(forks(str(operation.name), type(operation).__name__, len(sources)))
-    name = str(operation.name)
-    return Applied(operation, fixed_shape(sources[0], name), fixed_shape(tensor, name)), sources[0]
 
 
 def fixed_shape(tensor: Any, name: str) -> tuple[int, ...]:

@@ -13,8 +13,8 @@ from flow.core.errors import ModelError
 from flow.extract.arrays import to_numpy
 from flow.extract.chain import Applied, fixed_shape, is_model, tensors_of
 from flow.extract.remedies import IGNORED
+from flow.extract.stored_calls import MAX_CALLS
 
-MAX_CALLS = 4096
 # Layers and operations that move, add and scale values; Flatten and Reshape, which leave them in their order, aside.
 MOVING = frozenset(
     "Add Subtract Average Negative Multiply Divide TrueDivide Rescaling Concatenate Stack GetItem Permute Transpose "

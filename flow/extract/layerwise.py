@@ -23,11 +23,11 @@ from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_fraction
 from flow.extract.folded_batchnorm import folded_constants
 from flow.extract.graph_trace import Trace
-from flow.extract.hgq_steps import LAYERS, layer_of
+from flow.extract.hgq_steps import LAYERS
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.mix import KINDS, Mix, read_mix
 from flow.extract.read import BIAS, steps_of
-from flow.extract.readout import parameters
+from flow.extract.readout import neurons_of, parameters
 from flow.extract.remedies import IGNORED
 
 Floats = NDArray[np.float64]
@@ -104,6 +104,10 @@ def _mixed(mix: Mix, sources: Sequence[Exact]) -> Exact:
     return Exact(narrowed(np.stack(columns, axis=1)), fracs)
 
 
+def _accumulated(layer: Layer, values: Exact) -> Exact:
+    return Exact(*accumulate(layer, values.mantissas, tuple(Fixed(True, 1, f) for f in values.fracs)))
+
+
 def _rectified(values: Exact) -> Exact:
     return Exact(np.maximum(values.mantissas, 0), values.fracs)
 
@@ -127,8 +131,7 @@ def _apply(
         return values
     function: Any = lambda x: applied.layer(x, training=False)  # noqa: E731
     if isinstance(steps[0] if steps else None, Dense):
-        values = _exact(values)
-        values = Exact(*accumulate(_layer(applied), values.mantissas, tuple(Fixed(True, 1, f) for f in values.fracs)))
+        values = _accumulated(_layer(applied), _exact(values))
         steps = steps[1:]
         function = getattr(applied.layer, "activation_quantizer", None) or applied.layer.activation
     while steps and isinstance(steps[0], Elementwise | Affine):
@@ -149,19 +152,17 @@ def _hgq_step(step: Step, values: Exact | NDArray[np.float32], real: bool, ends:
     """A step of a layer of HGQ, whose quantizers may wrap, which no rounding before it allows for."""
     if isinstance(step, Elementwise | Affine):
         return _elementwise(step, values, real, ends)
-    if isinstance(step, Quant) and not isinstance(values, Exact):
-        columns = [q.from_float(values[:, j]) for j, q in enumerate(step.quantizers)]
-        return Exact(np.stack(columns, axis=1), [q.format.frac for q in step.quantizers])
-    found = _exact(values)
-    if isinstance(step, Dense):
-        return Exact(*accumulate(layer_of(step), found.mantissas, tuple(Fixed(True, 1, f) for f in found.fracs)))
     if isinstance(step, Quant):
         columns = [
-            q.from_integer(found.mantissas[:, j], frac)
-            for j, (q, frac) in enumerate(zip(step.quantizers, found.fracs, strict=True))
+            q.from_integer(values.mantissas[:, j], values.fracs[j])
+            if isinstance(values, Exact)
+            else q.from_float(values[:, j])
+            for j, q in enumerate(step.quantizers)
         ]
         return Exact(np.stack(columns, axis=1), [q.format.frac for q in step.quantizers])
-    return _rectified(found) if isinstance(step, Relu) else values
+    if isinstance(step, Dense):
+        return _accumulated(Layer(step.layer, neurons_of(step)), _exact(values))
+    return _rectified(_exact(values)) if isinstance(step, Relu) else values
 
 
 def _elementwise(

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flow.core.errors import ModelError, reason
+from flow.core.errors import ModelError
 from flow.extract import stored_model
 from flow.extract.config import LayerSpec, ModelSpec, QuantizerSpec, model_spec
 from flow.extract.graph_spec import graph_spec
-from flow.extract.load_graph import build_graph
+from flow.extract.load_graph import build_graph, check_types, fitting
 from flow.extract.projection import projection
 from flow.extract.quiet import quiet
 from flow.extract.remedies import DENSE
@@ -52,20 +52,12 @@ def _build(spec: ModelSpec, stored: stored_model.StoredModel) -> Any:
     model = keras.Sequential([keras.Input(spec.input_shape, name=_free_name(spec))], name=_plain_name(spec.name))
     for layer in spec.layers:
         where = f"{stored.path}: layer {layer.name}"
-        try:
+        arrays = list(stored.weights.get(layer.name, ()))
+        with fitting(where, layer.kind):
             built = _layer(layer)
             model.add(built)
-            arrays = list(stored.weights.get(layer.name, ()))
             _set_weights(built, layer.kind, arrays)
-        except ImportError:  # reported where the build began
-            raise
-        except Exception as exc:  # whatever a library says about settings or weights that do not fit
-            raise ModelError(
-                f"{where} ({layer.kind}) does not fit what is stored ({reason(exc, 160)}); save it again"
-            ) from None
-        for array in arrays:
-            if array.dtype.kind not in "fiu":
-                raise ModelError(f"{where} has weights of type {array.dtype}; save the model in float32")
+        check_types(where, arrays)
     return model
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flow.core.errors import ModelError, reason
@@ -32,14 +33,10 @@ def build_graph(
         weights += _kernel(call, values)
         if weights > MAX_KERNEL:
             raise ModelError(f"{where} brings the model above {MAX_KERNEL} weights; make it smaller")
-        try:
+        with fitting(where, call.layer.kind):
             value = _called(call, values, layers, make)
             if value.shape[0] is not None or math.prod(value.shape[1:]) > MAX_ELEMENTS:
                 raise ValueError(f"its output of shape {value.shape} is no batch of at most {MAX_ELEMENTS} elements")
-        except Exception as exc:  # whatever a library says about settings that do not fit
-            raise ModelError(
-                f"{where} ({call.layer.kind}) does not fit what is stored ({reason(exc, 160)}); save it again"
-            ) from None
         values.append(value)
     outputs = [values[value] for value in spec.outputs]
     name = spec.name.replace("/", "_")[:200] or "model"
@@ -80,13 +77,26 @@ def _called(call: CallSpec, values: list[Any], layers: dict[str, Any], make: Cal
 
 
 def _set_weights(layer: Any, stored: StoredModel, key: str, fill: Callable[[Any, str, list[Any]], None]) -> None:
-    arrays = list(stored.weights.get(key, ()))
+    arrays, kind = list(stored.weights.get(key, ())), type(layer).__name__
     where = f"{stored.path}: layer {layer.name}"
+    check_types(where, arrays)
+    with fitting(where, kind):
+        fill(layer, kind, arrays)
+
+
+@contextlib.contextmanager
+def fitting(where: str, kind: str) -> Iterator[None]:
+    """Raise ModelError for whatever a library says about settings or weights that do not fit."""
+    try:
+        yield
+    except ImportError:  # reported where the build began
+        raise
+    except Exception as exc:
+        raise ModelError(f"{where} ({kind}) does not fit what is stored ({reason(exc, 160)}); save it again") from None
+
+
+def check_types(where: str, arrays: Iterable[Any]) -> None:
+    """Raise ModelError unless a layer's arrays are of numbers."""
     for array in arrays:
         if array.dtype.kind not in "fiu":
             raise ModelError(f"{where} has weights of type {array.dtype}; save the model in float32")
-    try:
-        fill(layer, type(layer).__name__, arrays)
-    except Exception as exc:  # whatever a library says about weights that do not fit
-        kind = type(layer).__name__
-        raise ModelError(f"{where} ({kind}) does not fit what is stored ({reason(exc, 160)}); save it again") from None

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.core.errors import ModelError, reason
+from flow.core.errors import ModelError
+from flow.extract.arrays import failing
 from flow.extract.dyadic import exact_fraction
 from flow.extract.graph_trace import MOVING, Call
 from flow.extract.quiet import quiet
@@ -83,8 +84,7 @@ def _answer(call: Call, values: list[NDArray[np.float32]]) -> NDArray[np.float64
         with quiet(), np.errstate(all="ignore"):
             answers = np.asarray(call.compute(values), np.float64)
     except Exception as exc:  # whatever a backend says about its own operation
-        said = reason(exc, 120)
-        raise ModelError(f"layer {call.name} ({call.kind}) fails when asked ({said}); correct its settings") from None
+        raise failing(call.name, call.kind, exc) from None
     return answers.reshape(len(values[0]), -1)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from flow.extract.stored_layout import class_of
+
 _KERAS_3 = {
     "Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Divide": "divide", "TrueDivide": "true_divide",
     "Negative": "negative", "Concatenate": "concatenate", "GetItem": "getitem", "Relu": "relu",
@@ -23,12 +25,12 @@ _ARGUMENTS = {
 }  # fmt: skip
 JOINING = ("Add", "Subtract", "Average", "Multiply", "Concatenate")  # layers that read several values at once
 # Layers that read several values, or move and scale them.
-_BY_CALL = frozenset("Add Subtract Average Multiply Concatenate Permute RepeatVector Cropping1D Rescaling".split())
+_BY_CALL = frozenset((*JOINING, "Permute", "RepeatVector", "Cropping1D", "Rescaling"))
 
 
 def is_by_call(entry: dict[str, Any]) -> bool:
     """Whether a stored entry is an operation, or a layer that only models of any graph know."""
-    kind = str(entry.get("class_name")).rpartition(">")[2]
+    kind = class_of(entry)
     return kind in _BY_CALL or kind in ("TFOpLambda", "SlicingOpLambda") or operation_of(entry) is not None
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
 from flow.core.evaluate import as_read
@@ -17,25 +18,33 @@ from flow.extract.layer_steps import Dense, Step
 from flow.extract.needed import needed_bits
 from flow.extract.remedies import FLOAT_REMEDY
 
+Grid = tuple[Ints, Ints]
 MAX_BITS = 16  # of a mantissa: floats that happen to be short have more
 
 
 def plain_dense(applied: Applied, units: int) -> list[Step]:
     """The steps of a Dense layer with so many units. Raises ModelError where its weights are floats."""
+    return dense_steps(applied, units, _on_grid)
+
+
+def dense_steps(applied: Applied, units: int, on_grid: Callable[[str, str, NDArray[np.float64]], Grid]) -> list[Step]:
+    """The steps of a layer that multiplies by its kernel and adds its bias as they are.
+
+    ``on_grid(layer, "weights" or "biases", values)`` gives mantissas and the fraction bits of every column.
+    """
     layer, name = applied.layer, applied.name
-    weights, frac = _on_grid(name, "weights", layer.kernel)
+    weights, frac = on_grid(name, "weights", as_read(to_numpy(layer.kernel)).astype(np.float64))
     bias, bias_frac = np.zeros(units, np.int64), np.zeros(units, np.int64)
     if layer.use_bias:
-        row, bias_frac = _on_grid(name, "biases", to_numpy(layer.bias)[None, :])
+        row, bias_frac = on_grid(name, "biases", as_read(to_numpy(layer.bias)).astype(np.float64)[None, :])
         bias = row[0]
     bits = np.array([needed_bits(column, 0.0) for column in weights.T], np.float64)
     return [Dense(name, weights, frac, bits, bias, bias_frac), *activation_steps(name, layer.activation, units)]
 
 
-def _on_grid(name: str, what: str, values: Any) -> tuple[Ints, Ints]:
+def _on_grid(name: str, what: str, values: NDArray[np.float64]) -> Grid:
     """Mantissas (inputs x units) and fraction bits of every column."""
-    found = as_read(to_numpy(values)).astype(np.float64)
-    columns = [exact_column(column) for column in found.T]
+    columns = [exact_column(column) for column in values.T]
     for j, (mantissas, _) in enumerate(columns):
         bits = max((abs(m).bit_length() for m in mantissas), default=0)
         if bits > MAX_BITS:

@@ -13,12 +13,12 @@ from flow.core.errors import DesignError, FlowError, ModelError, reason
 from flow.core.evaluate import as_read
 from flow.core.fixed import Fixed, Quantizer
 from flow.extract.activations import activation_steps
-from flow.extract.arrays import backend_name, predicted, to_numpy
+from flow.extract.arrays import failing, predicted, to_numpy
 from flow.extract.batchnorm import normalization
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_matrix
 from flow.extract.folded_batchnorm import folded_constants
-from flow.extract.hgq_steps import dense_steps, quantizer_steps
+from flow.extract.hgq_steps import hgq_dense, quantizer_steps
 from flow.extract.layer_steps import Dense, Elementwise, Quant, Softmax, Step
 from flow.extract.needed import needed_bits
 from flow.extract.plain_dense import plain_dense
@@ -47,12 +47,7 @@ def steps_of(applied: Applied) -> list[Step]:
     except FlowError:
         raise
     except Exception as exc:  # a quantizer that fails on its own settings, in whatever way its backend does
-        backend = backend_name()
-        other = {"jax": "tensorflow", "tensorflow": "jax"}.get(backend, "tensorflow")
-        raise ModelError(
-            f"layer {applied.name} ({kind}) fails when asked on Keras's backend {backend} ({reason(exc, 120)}); "
-            f"correct its settings, or try KERAS_BACKEND={other}"
-        ) from None
+        raise failing(applied.name, kind, exc) from None
 
 
 def _check_finite(applied: Applied) -> None:
@@ -228,7 +223,7 @@ _READERS: dict[str, Callable[[Applied], list[Step]]] = {
     "Activation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "ReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
     "LeakyReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
-    "HGQDense": lambda a: dense_steps(a, _units(a)),
+    "HGQDense": lambda a: hgq_dense(a, _units(a)),
     "HGQQuantizer": quantizer_steps,
     "Softmax": lambda a: [Softmax(a.name)],
     "BatchNormalization": lambda a: [normalization(a)],

@@ -118,6 +118,13 @@ def dense_of(layer: str, neurons: Sequence[Neuron]) -> Dense:
     )
 
 
+def neurons_of(dense: Dense) -> tuple[Neuron, ...]:
+    """The neurons of a dense layer; the inverse of `dense_of`."""
+    columns = (dense.weights.T, dense.weight_frac, dense.weight_bits, dense.bias, dense.bias_frac)
+    parts = zip(*(column.tolist() for column in columns), strict=True)
+    return tuple(Neuron(tuple(weights), frac, bits, bias, bias_frac) for weights, frac, bits, bias, bias_frac in parts)
+
+
 def _neuron(layer: str, index: int, column: Sequence[Fraction], bias: Fraction, label: float) -> Neuron:
     parts = [exact_fraction(f) for f in column]
     frac = max((p for m, p in parts if m), default=0)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flow.core.design import Neuron
 from flow.core.fixed import Fixed, Quantizer, rounded
 from flow.core.ranges import accumulator_range
 from flow.extract.layer_steps import Dense, Quant, Relu, Softmax, Step
 from flow.extract.merge import behind_relu
-from flow.extract.readout import identity
+from flow.extract.readout import identity, neurons_of
 
 Span = tuple[int, int, int]  # smallest and largest mantissa, fraction bits
 
@@ -96,12 +95,10 @@ def _sums(dense: Dense, spans: list[Span | None]) -> list[Span | None]:
     """What a dense layer's sums can be, None for those of an element that could be anything."""
     found: list[Span | None] = []
     known = [s or (0, 0, 0) for s in spans]
-    for j in range(dense.weights.shape[1]):
-        weights = tuple(int(w) for w in dense.weights[:, j])
-        if any(w and s is None for w, s in zip(weights, spans, strict=True)):
+    for neuron in neurons_of(dense):
+        if any(w and s is None for w, s in zip(neuron.weights, spans, strict=True)):
             found.append(None)
             continue
-        neuron = Neuron(weights, int(dense.weight_frac[j]), 0.0, int(dense.bias[j]), int(dense.bias_frac[j]))
         formats = tuple(Fixed(True, 1, frac) for _, _, frac in known)
         found.append(accumulator_range(neuron, formats, tuple((low, high) for low, high, _ in known)))
     return found

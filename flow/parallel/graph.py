@@ -185,11 +185,11 @@ def _evaluate_row(node: Node, values: Sequence[Ints] | Mapping[int, Ints], count
 
 def quantize(node: Node, value: Ints) -> Ints:
     """What a ``quantize`` node makes of its shifted term."""
-    rounded = dropped(node, value)
-    if node.overflow == "SAT":
-        return bounded("SAT", rounded, node.low, node.high)
-    half = 1 << node.bits - 1 if node.signed else 0
-    return bounded(node.overflow, rounded, -half, (1 << node.bits) - 1 - half)
+    low, high = node.low, node.high
+    if node.overflow != "SAT":  # into all that its bits hold, of which low..high is what can come
+        low = -(1 << node.bits - 1) if node.signed else 0
+        high = low + (1 << node.bits) - 1
+    return bounded(node.overflow, dropped(node, value), low, high)
 
 
 def dropped(node: Node, value: Ints) -> Ints:
