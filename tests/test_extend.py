@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from benchmarks.house import FOLDERS, ROOT
+from flow.extract.mix import KINDS
+from flow.extract.read import _READERS
 
 PAGE = (ROOT / "docs" / "extend.md").read_text()
 
@@ -124,7 +126,7 @@ def network(*inside):
 for activation in (never_heard_of(), quantized_floor()):
     quantizer = same(network(None, qkeras.QActivation(activation))).layers[0].neurons[0].output
     print(quantizer.rounding, quantizer.low, quantizer.high)
-same(network(keras.layers.Rescaling(0.5, 1.0)))
+same(network(keras.layers.Normalization(axis=None, mean=0.5, variance=4.0)))
 model = keras.Sequential([keras.Input((6,)), NMPInputQuantizer(), NMPDense(5, "relu", weights="even"), NMPDense(3)])
 model.layers[0].adapt(np.random.default_rng(1).normal(size=(64, 6)).astype("float32"))
 model.compile("adam", "mse")
@@ -138,4 +140,5 @@ assert max(weights) <= 126
 
 
 def test_quantizers_and_a_layer(copy):
+    assert '"Normalization": _normalization' in PAGE and "Normalization" not in KINDS | _READERS.keys()
     assert run(copy, MODELS).splitlines()[-2:] == ["TRN 0 15"] * 2
