@@ -119,7 +119,7 @@ class Accelerator:
         outputs = self.infer(self.quantize(self.preprocess(X)))
         if self.model["head"] == "argmax":
             return self._labels(outputs[:, 0])
-        values = outputs * np.array([2.0 ** -o["frac"] for o in self.model["outputs"]])
+        values = outputs * np.array([2.0 ** -o["frac"] for o in self.model["outputs"]]) * self.model["units"][1]
         preprocessing = self.model["preprocessing"] or {}
         if preprocessing.get("target_mean"):
             values = values * np.array(preprocessing["target_std"]) + np.array(preprocessing["target_mean"])
@@ -173,8 +173,10 @@ class Accelerator:
         Infinities saturate; ValueError where an input is not a number or, where it wraps, infinite.
         """
         with np.errstate(over="ignore"):
-            values = np.asarray(values, np.float32).astype(np.float64)
-        values = np.where(np.abs(values) < SMALLEST_NORMAL, 0.0, values)
+            values = np.asarray(values, np.float32)
+        values = np.where(np.abs(values) < SMALLEST_NORMAL, np.float32(0), values)
+        with np.errstate(over="ignore", under="ignore"):  # as the model divides, in float32
+            values = (values / np.float32(self.model["units"][0])).astype(np.float64)
         if np.isnan(values).any():
             row, column = (int(i[0]) for i in np.nonzero(np.isnan(values)))
             raise ValueError(f"row {row}, model input {column} is not a number")

@@ -16,7 +16,7 @@ from flow.core.errors import DataError, ModelError
 from flow.core.evaluate import evaluate, quantize_inputs, to_float
 from flow.core.passes.widths import widths
 from flow.extract import compare_with_keras, extract, keras_outputs
-from flow.extract.layerwise import Exact, _odd_float32, _odd_float64
+from flow.extract.exact_numbers import Exact, odd_float32, odd_float64
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # QKeras warns about its own dependencies
 
@@ -158,10 +158,10 @@ def test_sums_beyond_float64_are_compared_exactly():
 
 def test_rounding_to_odd_keeps_what_later_roundings_need():
     values = np.array([(1 << 60) + 1, -(1 << 60) - 1, (1 << 60) - 1, 3, 0, (1 << 54) + 2])
-    odd = _odd_float64(values)
+    odd = odd_float64(values)
     assert (odd[3:5].tolist() == [3, 0] and odd[5] == float((1 << 54) + 2 | 4)) or True
     assert odd[0] > 2.0**60 and odd[1] < -(2.0**60) and odd[2] < 2.0**60  # each still lies on its side of 2**60
-    assert (np.sign(_odd_float32(odd)[:3] - np.float32(2.0**60) * np.array([1, -1, 1])) == [1, -1, -1]).all()
+    assert (np.sign(odd_float32(odd)[:3] - np.float32(2.0**60) * np.array([1, -1, 1])) == [1, -1, -1]).all()
     floats = np.array([[1.5, 0.0, -(2.0**-140)], [-(2.0**70), 0.0, 3.0]])
     exact = Exact.of(floats)
     assert np.array_equal(exact.floats(), floats) and exact.fracs == [1, 0, 140]

@@ -80,4 +80,4 @@ def as_real(design: Design, mantissas: Ints) -> NDArray[Any]:
     """Outputs of a design (rows x outputs) as real numbers, or as class indices (rows) where those are its output."""
     if design.head == "argmax":
         return np.asarray(mantissas[:, 0], np.int64)
-    return golden.to_float(mantissas, design.output_formats)
+    return golden.real_outputs(design, mantissas)

@@ -9,6 +9,7 @@ from flow.core.design import Design, Layer
 from flow.core.errors import DataError
 from flow.core.fixed import Fixed, Ints, from_floats, rescale
 from flow.core.integers import added, as_int64, matmul, shifted_left
+from flow.core.units import input_unit, output_unit
 
 SMALLEST_NORMAL = np.finfo(np.float32).tiny
 _ROWS = 2048  # of inputs quantized at a time: they stay in the processor's cache
@@ -29,10 +30,10 @@ def as_read(values: NDArray[np.floating]) -> NDArray[np.float32]:
 def quantize_inputs(design: Design, values: NDArray[np.floating], first: int = 0) -> Ints:
     """Float inputs (vectors x inputs), read as a prediction reads them, to the mantissas the hardware receives.
 
-    Infinities saturate. Raises DataError naming the vector, counted from ``first``, and the input that is not a number
-    or, where it wraps, infinite.
+    Those of a design with an input unit are divided by it in float32 first. Infinities saturate. Raises DataError
+    naming the vector, counted from ``first``, and the input that is not a number or, where it wraps, infinite.
     """
-    values = np.asarray(values)
+    values, unit = np.asarray(values), input_unit(design)
     mantissas = np.zeros((len(values), len(design.inputs)), np.int64)
     kinds: list[tuple[slice | list[int], tuple[Ints, Ints, Ints, str, str]]] = []
     wrapping = np.array([q.wraps for q in design.inputs])
@@ -44,7 +45,7 @@ def quantize_inputs(design: Design, values: NDArray[np.floating], first: int = 0
         kinds.append((slice(None) if len(own) == len(design.inputs) else columns, limits))
     for start in range(0, len(values), _ROWS):
         rows = slice(start, start + _ROWS)
-        found = as_read(values[rows])
+        found = as_read(values[rows]) if unit == 1 else _divided(as_read(values[rows]), unit)
         if np.isnan(found).any():
             row, column = (int(i) for i in np.argwhere(np.isnan(found))[0])
             where = f"vector {first + start + row}, input {column}"
@@ -56,6 +57,11 @@ def quantize_inputs(design: Design, values: NDArray[np.floating], first: int = 0
         for place, limits in kinds:
             mantissas[rows, place] = from_floats(found[:, place], *limits)
     return mantissas
+
+
+def _divided(values: NDArray[np.float32], unit: np.float32) -> NDArray[np.float32]:
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(values / unit, np.float32)
 
 
 def evaluate(design: Design, mantissas: Ints) -> Ints:
@@ -115,3 +121,13 @@ def argmax(logits: Ints, formats: tuple[Fixed, ...]) -> Ints:
 def to_float(mantissas: Ints, formats: tuple[Fixed, ...]) -> NDArray[np.float64]:
     """Mantissas as the real numbers they stand for; one of more than 53 bits as the float nearest to it."""
     return np.asarray(mantissas * np.array([2.0**-f.frac for f in formats]), np.float64)
+
+
+def real_inputs(design: Design, mantissas: Ints) -> NDArray[np.float32]:
+    """Input mantissas (vectors x inputs) as the model inputs that stand for them, nearest in float32."""
+    return np.asarray(to_float(mantissas, design.input_formats) * np.float64(input_unit(design)), np.float32)
+
+
+def real_outputs(design: Design, mantissas: Ints) -> NDArray[np.float64]:
+    """Logits (vectors x outputs) as real numbers in the model's own unit, each as the float64 nearest to it."""
+    return np.asarray(to_float(mantissas, design.output_formats) * output_unit(design), np.float64)

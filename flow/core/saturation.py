@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.design import Design
+from flow.core.units import input_unit
 
 # Of six models that learned input ranges on their own data at most 4 % of all values were outside, and 57 % of one
 # input's; features in other units leave nearly all.
@@ -20,10 +21,10 @@ def saturated(design: Design, inputs: NDArray[np.floating]) -> NDArray[np.float6
 
     0 for inputs of two levels or fewer: their thresholds are meant to be passed.
     """
-    shares = np.zeros(len(design.inputs))
+    shares, unit = np.zeros(len(design.inputs)), float(input_unit(design))
     for index, quantizer in enumerate(design.inputs):
         if quantizer.high - quantizer.low > 1:
-            values, lsb = inputs[:, index].astype(np.float64), 2.0**-quantizer.format.frac
+            values, lsb = inputs[:, index].astype(np.float64), unit * 2.0**-quantizer.format.frac
             shares[index] = ((values >= (quantizer.high + 1) * lsb) | (values <= (quantizer.low - 1) * lsb)).mean()
     return shares
 
@@ -41,5 +42,5 @@ def saturation_text(design: Design, inputs: NDArray[np.floating], columns: Seque
 
 def _range(design: Design, index: int) -> str:
     quantizer = design.inputs[index]
-    lsb = 2.0**-quantizer.format.frac
+    lsb = float(input_unit(design)) * 2.0**-quantizer.format.frac
     return f"range {quantizer.low * lsb:g} to {quantizer.high * lsb:g}"

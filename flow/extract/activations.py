@@ -104,7 +104,7 @@ def _quantized_bits(layer: str, name: str, q: Any, count: int) -> list[Step]:
     exponent = _scale_exponent(layer, name, q.alpha)
     unsigned_bits = bits - signed
     if unsigned_bits <= 0:  # a sign function, whatever the integer bits
-        values = _sign_values(layer, exponent, count) if signed else _heaviside(layer, exponent, count)
+        values = sign_values(layer, exponent, count) if signed else _heaviside(layer, exponent, count)
         return values
     high = (1 << unsigned_bits) - 1
     low = -signed * ((1 << unsigned_bits) - int(bool(q.symmetric)))
@@ -117,7 +117,7 @@ def _quantized_linear(layer: str, name: str, q: Any, count: int) -> list[Step]:
     signed = int(bool(q.keep_negative))
     step = _scale_exponent(layer, name, q.alpha) + integer - bits + signed
     if bits == 1 and signed:
-        return _sign_values(layer, step - 1, count)
+        return sign_values(layer, step - 1, count)
     top = 1 << (bits - signed)
     low = -signed * (top - int(bool(q.symmetric)))
     return [Quant(layer, (saturating(low, top - 1, -step),) * count)]
@@ -138,7 +138,7 @@ def _quantized_relu(layer: str, name: str, q: Any, count: int) -> list[Step]:
 
 def _binary(layer: str, name: str, q: Any, count: int) -> list[Step]:
     exponent = _scale_exponent(layer, name, q.alpha)
-    return _heaviside(layer, exponent, count) if q.use_01 else _sign_values(layer, exponent, count)
+    return _heaviside(layer, exponent, count) if q.use_01 else sign_values(layer, exponent, count)
 
 
 _READERS = {
@@ -149,8 +149,8 @@ _READERS = {
 }
 
 
-def _sign_values(layer: str, exponent: int, count: int) -> list[Step]:
-    """+-2**exponent."""
+def sign_values(layer: str, exponent: int, count: int) -> list[Step]:
+    """Steps of a sign, 1 of 0, times 2**exponent."""
     return [
         Quant(layer, (_SIGN,) * count),
         Affine.uniform(layer, exponent + 1, Fraction(2) ** exponent, count),

@@ -68,7 +68,7 @@ def _path(traced: Trace, path: list[Applied], given: Quantizer | None, head: str
     assembler, resolved = fold(steps, traced.inputs[0].elements, given)
     inputs, layers = assembler.finish()
     source = {"asked": resolved.asked, "real": resolved.real, "left_out": resolved.left_out}
-    return _Found(inputs, _named(layers), [*resolved.notes, *assembler.notes], source)
+    return _Found(inputs, named(layers), [*resolved.notes, *assembler.notes], source)
 
 
 def _graph(traced: Trace, given: Quantizer | None, head: str) -> _Found:
@@ -77,7 +77,7 @@ def _graph(traced: Trace, given: Quantizer | None, head: str) -> _Found:
         why = "one output" if head == "argmax" else "one path of layers"
         raise ModelError(f"--head {head} is for models of {why}, which this is not; use --head logits")
     found = assemble_graph(traced, given)
-    layers, notes, chain = _named(found.chain.layers), list(found.notes), found.chain
+    layers, notes, chain = named(found.chain.layers), list(found.notes), found.chain
     ports = {"inputs": [(e.name, e.elements) for e in traced.inputs], "outputs": traced.named_outputs}
     for which, entries in ports.items():
         if len(entries) > 1:
@@ -106,7 +106,8 @@ def _listed(entries: Sequence[tuple[str, int]]) -> str:
     return ", ".join(parts)
 
 
-def _named(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+def named(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """The layers under names that are identifiers, each another one."""
     taken: set[str] = set()
     return tuple(Layer(identifier(layer.name, taken), layer.neurons) for layer in layers)
 

@@ -66,10 +66,11 @@ class Softmax:
 
 @dataclass(frozen=True, eq=False)
 class Elementwise:
-    """A float32 function of every element, known by what Keras answers: ``function`` of rows x elements.
+    """A float32 function of every element, known by what the model's runtime answers: ``function`` of rows x elements.
 
     ``scale`` and ``offset`` are there where it is an affine function in real numbers, which float32 rounds: then it is
-    monotone. ``name`` tells what it is; ``left_out`` says that it may be left out at the end, as a softmax may.
+    monotone, as others are that say so (``rises_or_falls``). ``name`` tells what it is; ``left_out`` says that it may
+    be left out at the end, as a softmax may.
     """
 
     layer: str
@@ -78,6 +79,7 @@ class Elementwise:
     scale: tuple[Fraction, ...] | None = None
     offset: tuple[Fraction, ...] | None = None
     left_out: bool = False
+    rises_or_falls: bool = False  # of every element one of both, in float32 too
 
 
 Step = Quant | Relu | Affine | Dense | Softmax | Elementwise

@@ -8,54 +8,29 @@ exact sum once.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.design import Layer, Neuron
-from flow.core.evaluate import accumulate, as_read
-from flow.core.fixed import Fixed, Quantizer
-from flow.core.integers import Ints, narrowed, shifted_left, wide
+from flow.core.evaluate import as_read
+from flow.core.fixed import Quantizer
+from flow.core.integers import narrowed, shifted_left, wide
 from flow.extract.arrays import predicted, to_numpy
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_fraction
+from flow.extract.exact_numbers import Exact, accumulated, odd_float32, rectified, scaled
 from flow.extract.folded_batchnorm import folded_constants
 from flow.extract.graph_trace import Trace
 from flow.extract.hgq_steps import LAYERS
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.mix import KINDS, Mix, read_mix
 from flow.extract.read import BIAS, steps_of
-from flow.extract.readout import neurons_of, parameters
+from flow.extract.readout import neurons_of
 from flow.extract.remedies import IGNORED
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Exact:
-    """Numbers (vectors x elements) as mantissas and the fraction bits of each column."""
-
-    mantissas: Ints
-    fracs: list[int]
-
-    @classmethod
-    def of(cls, values: NDArray[np.floating]) -> Exact:
-        """The finite floats that they are, each column on the coarsest grid that holds it."""
-        values = np.asarray(values, np.float64).reshape(len(values), -1)
-        parts, exponents = np.frexp(values)
-        whole = np.ldexp(parts, 53).astype(np.int64)
-        zeros = np.log2(np.maximum(whole & -whole, 1).astype(np.float64)).astype(np.int64)
-        steps = np.where(whole == 0, np.iinfo(np.int64).max, exponents + zeros - 53).min(axis=0, initial=1 << 40)
-        fracs = [-int(s) if s < 1 << 40 else 0 for s in steps]
-        scaled = np.ldexp(values, fracs)
-        small = np.abs(scaled).max(initial=0) < 2.0**62
-        return cls(scaled.astype(np.int64) if small else np.vectorize(int, otypes=[object])(scaled), fracs)
-
-    def floats(self) -> Floats:
-        """The numbers, rounded to odd where float64 does not hold them."""
-        return np.asarray(np.ldexp(_odd_float64(self.mantissas), [-f for f in self.fracs]), np.float64)
 
 
 def layerwise_outputs(
@@ -75,7 +50,7 @@ def layerwise_outputs(
         elif call.kind in KINDS:
             values[call.result] = _mixed(read_mix(call), [_exact(values[s]) for s in call.sources])
         elif call.kind == "Relu":
-            values[call.result] = _rectified(_exact(source))
+            values[call.result] = rectified(_exact(source))
         else:
             values[call.result] = _apply(call.applied, source, call.name in real, call.result in ends)
     return _joined([_exact(values[value]) for value in traced.outputs])
@@ -104,14 +79,6 @@ def _mixed(mix: Mix, sources: Sequence[Exact]) -> Exact:
     return Exact(narrowed(np.stack(columns, axis=1)), fracs)
 
 
-def _accumulated(layer: Layer, values: Exact) -> Exact:
-    return Exact(*accumulate(layer, values.mantissas, tuple(Fixed(True, 1, f) for f in values.fracs)))
-
-
-def _rectified(values: Exact) -> Exact:
-    return Exact(np.maximum(values.mantissas, 0), values.fracs)
-
-
 def reach(quantizer: Quantizer) -> float:
     """A magnitude beyond which every value saturates."""
     return float(2 * max(-quantizer.low, quantizer.high + 1) * 2.0**-quantizer.format.frac)
@@ -131,7 +98,7 @@ def _apply(
         return values
     function: Any = lambda x: applied.layer(x, training=False)  # noqa: E731
     if isinstance(steps[0] if steps else None, Dense):
-        values = _accumulated(_layer(applied), _exact(values))
+        values = accumulated(_layer(applied), _exact(values))
         steps = steps[1:]
         function = getattr(applied.layer, "activation_quantizer", None) or applied.layer.activation
     while steps and isinstance(steps[0], Elementwise | Affine):
@@ -140,10 +107,10 @@ def _apply(
     if not steps or isinstance(steps[0], Softmax):
         return values
     if isinstance(steps[0], Relu):
-        return _rectified(_exact(values))
+        return rectified(_exact(values))
     quant = next(s for s in steps if isinstance(s, Quant))
     limits = np.array([reach(q) for q in quant.quantizers])
-    seen = _odd_float32(np.clip(values.floats() if isinstance(values, Exact) else values, -limits, limits))
+    seen = odd_float32(np.clip(values.floats() if isinstance(values, Exact) else values, -limits, limits))
     answers = to_numpy(function(seen.reshape(len(seen), *applied.output_shape)))
     return np.asarray(answers, np.float32).reshape(len(seen), -1)
 
@@ -161,8 +128,8 @@ def _hgq_step(step: Step, values: Exact | NDArray[np.float32], real: bool, ends:
         ]
         return Exact(np.stack(columns, axis=1), [q.format.frac for q in step.quantizers])
     if isinstance(step, Dense):
-        return _accumulated(Layer(step.layer, neurons_of(step)), _exact(values))
-    return _rectified(_exact(values)) if isinstance(step, Relu) else values
+        return accumulated(Layer(step.layer, neurons_of(step)), _exact(values))
+    return rectified(_exact(values)) if isinstance(step, Relu) else values
 
 
 def _elementwise(
@@ -172,19 +139,8 @@ def _elementwise(
     if isinstance(step, Elementwise) and not (real and step.scale is not None):
         if step.left_out and ends:
             return values
-        return step.function(_odd_float32(values.floats()) if isinstance(values, Exact) else values)
-    return _scaled(step, _exact(values))
-
-
-def _scaled(step: Affine | Elementwise, values: Exact) -> Exact:
-    columns, fracs = [], []
-    for j, (scale, offset) in enumerate(zip(*parameters(step), strict=True)):
-        (factor, down), (mantissa, own) = exact_fraction(scale), exact_fraction(offset)
-        frac = values.fracs[j] + down
-        fracs.append(max(frac, own if mantissa else frac))
-        column = shifted_left(wide(values.mantissas[:, j]) * factor, fracs[-1] - frac)
-        columns.append(wide(column) + (mantissa << fracs[-1] - own if mantissa else 0))
-    return Exact(narrowed(np.stack(columns, axis=1)), fracs)
+        return step.function(odd_float32(values.floats()) if isinstance(values, Exact) else values)
+    return scaled(step, _exact(values))
 
 
 def _layer(applied: Applied) -> Layer:
@@ -217,27 +173,3 @@ def _bias(applied: Applied) -> Floats:
     if getattr(layer, "bias_quantizer", None):
         return as_read(predicted(layer.bias_quantizer_internal, layer.bias)).astype(np.float64)
     return as_read(to_numpy(layer.bias)).astype(np.float64)
-
-
-def _odd_float64(values: Ints) -> Floats:
-    """Integers to float64, rounded to odd."""
-    nearest = values.astype(np.float64)
-    if values.dtype == np.int64 and np.abs(nearest).max(initial=0) < 2.0**53:
-        return nearest
-    back = np.vectorize(int, otypes=[object])(nearest) if nearest.size else wide(values)
-    over = (back - wide(values)) * np.sign(wide(values))  # by how much too large in magnitude
-    return _odd(nearest, np.asarray(over > 0, bool), np.asarray(over != 0, bool), np.int64)
-
-
-def _odd_float32(values: Floats) -> NDArray[np.float32]:
-    """float64 to float32, rounded to odd."""
-    values = np.asarray(values, np.float64)
-    nearest = values.astype(np.float32)
-    exact = nearest.astype(np.float64)
-    return np.asarray(_odd(nearest, np.abs(exact) > np.abs(values), exact != values, np.int32), np.float32)
-
-
-def _odd(nearest: NDArray[Any], beyond: NDArray[np.bool_], inexact: NDArray[np.bool_], bits: Any) -> NDArray[Any]:
-    """Rounded to odd: towards zero, with the last bit set where something was cut off."""
-    cut = np.where(beyond, np.nextafter(nearest, nearest.dtype.type(0)), nearest).astype(nearest.dtype)
-    return np.asarray((cut.view(bits) | inexact.astype(bits)).view(nearest.dtype))

@@ -134,6 +134,6 @@ def _neuron(layer: str, index: int, column: Sequence[Fraction], bias: Fraction, 
     if widest > MAX_MANTISSA or mantissa.bit_length() > 62:
         raise ModelError(
             f"layer {layer}, neuron {index}: with the float scales before or behind it its weights take {widest} bits, "
-            f"its bias {mantissa.bit_length()}; quantize between dense layer and scale, such as by a QActivation"
+            f"its bias {mantissa.bit_length()}; put a quantizer between dense layer and scale"
         )
     return Neuron(tuple(weights), frac, needed_bits(weights, label), mantissa, bias_frac)

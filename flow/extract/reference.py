@@ -15,13 +15,13 @@ from flow.core.design import Design
 from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
 from flow.core.fixed import Fixed
-from flow.core.integers import shifted_left
 from flow.core.passes.widths import widths
 from flow.extract.chain import Applied
 from flow.extract.design import require_numbers
+from flow.extract.exact_numbers import Exact, different
 from flow.extract.float32 import FLOAT32_BITS, float32_exactness
 from flow.extract.graph_trace import Trace, trace
-from flow.extract.layerwise import Exact, layerwise_outputs, reach
+from flow.extract.layerwise import layerwise_outputs, reach
 from flow.extract.probability import quantizer_of
 from flow.extract.quiet import quiet
 
@@ -50,24 +50,17 @@ def compare_with_keras(model: Any, design: Design, inputs: NDArray[np.floating])
     if design.head == "argmax":
         found = Exact(argmax(found.mantissas, tuple(Fixed(True, 1, f) for f in found.fracs)), [0])
     expected = Exact(integers, [0] if design.head == "argmax" else [f.frac for f in design.output_formats])
-    different, note = _different(found, expected), ""
+    unequal, note = different(found, expected), ""
     if inexact:
         layer, neuron, bits = inexact[0]
         note = (
             f"{len(inexact)} neurons need more than {FLOAT32_BITS} bits (layer {layer}, neuron {neuron}: {bits}), "
             "where Keras's float32 sums round; compared layer by layer with exact sums"
         )
-    wrong, first = int(different.any(axis=1).sum()), None
+    wrong, first = int(unequal.any(axis=1).sum()), None
     if wrong:
-        first = first_difference(different, expected.floats(), found.floats(), output_names(design))
+        first = first_difference(unequal, expected.floats(), found.floats(), output_names(design))
     return EngineResult("keras", len(inputs), wrong, time.monotonic() - start, first, note=note)
-
-
-def _different(found: Exact, expected: Exact) -> NDArray[np.bool_]:
-    """Where two arrays of numbers differ, however many bits they take."""
-    grids = np.maximum(found.fracs, expected.fracs)
-    first, second = (shifted_left(e.mantissas, grids - np.array(e.fracs, np.int64)) for e in (found, expected))
-    return np.asarray(first != second, bool)
 
 
 def keras_outputs(

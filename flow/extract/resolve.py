@@ -1,10 +1,10 @@
 """Float32 functions between dense layers, as integer forms: steps of Keras layers to steps that a design is made of.
 
 What follows a dense layer, up to where its values are quantized, is a function of the layer's integer sum. It is read
-by asking Keras: every sum, or of monotone functions as many as bisection needs. The staircase that comes of it is
-clipped lines (`staircase`), so neurons with quantizers of their own; the next dense layer adds them up. Where float32
-does not hold the sums themselves, Keras has no certain answer: then scales and offsets are taken as the real numbers
-that Keras's float32 constants are.
+by asking Keras, or whichever runtime the functions are of: every sum, or of monotone functions as many as bisection
+needs. The staircase that comes of it is clipped lines (`staircase`), so neurons with quantizers of their own; the next
+dense layer adds them up. Where float32 does not hold the sums themselves, there is no certain answer: then scales and
+offsets are taken as the real numbers that the runtime's float32 constants are.
 """
 
 from __future__ import annotations
@@ -43,27 +43,29 @@ class Resolved:
 
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    asked: list[int] = field(default_factory=list)  # dense layers, by number, whose sums Keras was asked about
+    asked: list[int] = field(default_factory=list)  # dense layers, by number, whose sums the runtime was asked about
     real: list[str] = field(default_factory=list)  # layers whose scale is taken as a real number
     left_out: str | None = None  # the sigmoid or tanh at the end, which the design does not compute
 
 
-def resolve(steps: Sequence[Step], elements: int) -> Resolved:
+def resolve(steps: Sequence[Step], elements: int, runtime: str = "Keras") -> Resolved:
     """Steps that an `Assembler` takes, equal to ``steps``. Raises ModelError naming layer and remedy."""
-    return _Resolver(elements).run(list(steps))
+    return _Resolver(elements, runtime).run(list(steps))
 
 
-def fold(steps: Sequence[Step], elements: int, given: Quantizer | None) -> tuple[Assembler, Resolved]:
+def fold(
+    steps: Sequence[Step], elements: int, given: Quantizer | None, runtime: str = "Keras"
+) -> tuple[Assembler, Resolved]:
     """All steps folded over ``elements`` inputs; ``given`` quantizes the inputs of models that do not themselves.
 
-    Raises ModelError naming layer and remedy.
+    ``runtime`` is what the functions of the steps are asked of. Raises ModelError naming layer and remedy.
     """
     if given is not None:
         first = next((s for s in steps if not isinstance(s, Relu)), None)
         if isinstance(first, Quant):
             raise ModelError(GIVEN_TWICE)
         steps = [Quant("inputs", (narrow(given),) * elements), *steps]
-    resolved = resolve(settled(steps, elements), elements)
+    resolved = resolve(settled(steps, elements), elements, runtime)
     assembler = Assembler(elements)
     for index, step in enumerate(resolved.steps):
         assembler.add(step, index == len(resolved.steps) - 1)
@@ -86,8 +88,8 @@ def fold_part(steps: Sequence[Step], elements: int) -> tuple[Assembler, Resolved
 
 
 class _Resolver:
-    def __init__(self, elements: int) -> None:
-        self.elements = elements
+    def __init__(self, elements: int, runtime: str = "Keras") -> None:
+        self.elements, self.runtime = elements, runtime
         self.done = Resolved()
         self.readout: Readout | None = None
 
@@ -180,7 +182,7 @@ class _Resolver:
         if isinstance(step, Elementwise):
             self.done.real.append(step.layer)
             if step.name != "bias":
-                self.done.notes.append(real_note(step.layer))
+                self.done.notes.append(real_note(step.layer, self.runtime))
 
     def _tail(self, tail: Sequence[Step], count: int) -> None:
         """Scales behind the last quantizer: what the next layer has to multiply by."""
@@ -224,9 +226,9 @@ class _Resolver:
         more = sum(len(p) for _, p in parts) - sum(1 for _, p in parts if p)
         how = f"all {sums.count} sums" if reading.is_complete else f"those that decide all {sums.count} sums"
         text = (
-            f"layer {names or head[-1].layer}: integer thresholds, equal to what Keras's float32 answers to {how} of "
+            f"layer {names or head[-1].layer}: integer thresholds, equal to what {self.runtime}'s float32 answers to "
         )
-        text += f"layer {dense.layer}" + (f"; they take {more} neurons more" if more else "")
+        text += f"{how} of layer {dense.layer}" + (f"; they take {more} neurons more" if more else "")
         self.done.notes.append(text)
         if regular and any(s.falls and (s.rises > 0).any() for s in reading.steps):
             self.done.notes.append(f"layer {names}: float32 is not monotone there; the thresholds follow it")
@@ -240,7 +242,8 @@ class _Resolver:
                 dense = scaled(dense, step)
                 self.done.real += [step.layer] if isinstance(step, Elementwise) else []
         self.done.notes.append(
-            f"layer {names}: {why}, so scale and offset are taken as the real numbers that Keras's constants are"
+            f"layer {names}: {why}, so scale and offset are taken as the real numbers that {self.runtime}'s "
+            "constants are"
         )
         self.done.steps += [dense, *(s for s in head if isinstance(s, Relu | Quant))]
 
@@ -290,11 +293,11 @@ def _check(reading: Reading, parts: Sequence[tuple[int, tuple[Line, ...]]]) -> N
             raise DesignError(f"neuron {j}: its lines are not what was read")
 
 
-def real_note(layer: str) -> str:
+def real_note(layer: str, runtime: str = "Keras") -> str:
     """The note about a scale that is not what float32 makes of it."""
     return (
-        f"layer {layer}: scale and offset are taken as the real numbers that Keras's float32 constants are; Keras "
-        "itself rounds every value"
+        f"layer {layer}: scale and offset are taken as the real numbers that {runtime}'s float32 constants are; "
+        f"{runtime} itself rounds every value"
     )
 
 

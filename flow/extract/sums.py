@@ -70,6 +70,10 @@ def affine(step: Step) -> bool:
     return isinstance(step, Affine) or (isinstance(step, Elementwise) and step.scale is not None)
 
 
+def _is_monotone(step: Step) -> bool:
+    return affine(step) or isinstance(step, Relu | Quant) or (isinstance(step, Elementwise) and step.rises_or_falls)
+
+
 def read(chain: Sequence[Step], sums: Sums) -> Reading:
     """What a chain of functions makes of a layer's sums. Raises ModelError where that cannot be found out.
 
@@ -79,9 +83,9 @@ def read(chain: Sequence[Step], sums: Sums) -> Reading:
     fracs = _grid(chain)
     if sums.count <= MAX_ASKED and len(sums.low) * int((sums.high - sums.low + 1).max()) <= 4 * MAX_ASKED:
         return _all_asked(chain, sums, fracs)
-    if fracs is not None and all(affine(s) or isinstance(s, Relu | Quant) for s in chain):
+    if fracs is not None and all(_is_monotone(s) for s in chain):
         return _bisected(chain, sums, fracs)
-    name = next(s.name for s in chain if isinstance(s, Elementwise) and s.scale is None)
+    name = next(s.name for s in chain if isinstance(s, Elementwise) and not _is_monotone(s))
     raise ModelError(
         f"layer {chain[0].layer}: {name} sees {sums.count} different sums, more than the {MAX_ASKED} that can be asked "
         "one by one; give its dense layer's inputs or weights fewer bits"

@@ -9,6 +9,7 @@ from typing import Any
 from flow.bench.description import Bench
 from flow.core.design import Design
 from flow.core.fixed import Ints
+from flow.core.units import input_unit, output_unit
 from flow.emit.shell.axis import MAGIC, VERSION, Shell
 from flow.emit.templates import FOLDER, render
 
@@ -79,6 +80,7 @@ def accelerator(
             {"bits": e.bits, "signed": e.signed, "frac": frac, "name": e.name}
             for e, frac in zip(bench.outputs, fracs, strict=True)
         ],
+        "units": [float(input_unit(design)), 1.0 if design.head == "argmax" else float(output_unit(design))],
         "preprocessing": preprocessing,
         "classes": list(classes) or None,
     }

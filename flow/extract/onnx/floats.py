@@ -8,21 +8,25 @@ from pathlib import Path
 from flow.core.errors import ModelError
 from flow.extract.float_model import ChainBuilder
 from flow.extract.onnx.constants import Constant, Floats
-from flow.extract.onnx.stored import Node, StoredOnnx, read
-from flow.extract.onnx.walk import walk
+from flow.extract.onnx.stored import StoredOnnx, read
+from flow.extract.onnx.walk import Place, walk
 from keras_models.quantize.chain import FloatChain
 
 
 class _Chain(ChainBuilder):
-    """Takes matrices as constants, refuses quantizers."""
+    """Takes nodes, refuses quantizers."""
 
-    def dense(self, name: str, weights: Constant, bias: Floats) -> None:  # type: ignore[override]
-        super().dense(name, weights.values, bias)
+    def dense(self, at: Place, weights: Constant, bias: Constant) -> None:  # type: ignore[override]
+        super().dense(at.name, weights.values, bias.values)
 
-    def quantizer(self, node: Node, arguments: list[Constant], shape: tuple[int, ...]) -> None:
-        raise ModelError(
-            f"node {node.name[:64]} quantizes: the model is quantized already; build it without --quantize"
-        )
+    def affine(self, at: Place, scale: Floats, offset: Floats) -> None:  # type: ignore[override]
+        super().affine(at.name, scale, offset)
+
+    def activation(self, at: Place, kind: str) -> None:  # type: ignore[override]
+        super().activation(at.name, kind)
+
+    def quantizer(self, at: Place) -> None:
+        raise ModelError(f"node {at.name} quantizes: the model is quantized already; build it without --quantize")
 
 
 def onnx_chain(path: Path | str | StoredOnnx) -> FloatChain:

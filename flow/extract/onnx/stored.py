@@ -43,6 +43,7 @@ class StoredOnnx:
     entry: str
     shape: tuple[int, ...]  # of the input, without the batch axis
     end: str
+    opset: int = 13  # version of ONNX's own operators
 
     @property
     def is_quantized(self) -> bool:
@@ -81,4 +82,13 @@ def _collect(path: Path, graph: dict[str, Any], arrays: dict[str, Array]) -> Sto
         }
         name = node["name"] or f"{node['kind']}_{number}"
         nodes.append(Node(node["kind"], name, tuple(node["inputs"]), tuple(node["outputs"]), settings))
-    return StoredOnnx(path, path.stem, tuple(nodes), constants, entry["name"], tuple(shape), end["name"])
+    return StoredOnnx(
+        path,
+        path.stem,
+        tuple(nodes),
+        constants,
+        entry["name"],
+        tuple(shape),
+        end["name"],
+        int(graph["opsets"].get("", 13)),
+    )

@@ -15,28 +15,44 @@ from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
 from flow.extract.onnx.constants import Constant, Floats, bipolar, quantized
-from flow.extract.onnx.stored import Node, StoredOnnx
+from flow.extract.onnx.stored import QUANTIZING, Node, StoredOnnx
 
 _ENDINGS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "LogSoftmax": "softmax"}
+_CLASSES = ("ArgMax", "TopK")  # of the largest element, where they are of all elements and the first one
+_EITHER_WAY = ("Add", "Sub", "Mul", "Div", "MatMul", "Gemm")  # may have a constant as first input, or say why not
 _UNCHANGED = ("Identity", "Dropout", "Cast")
 _SHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 _TAKES = "only MatMul, Gemm, Add, Sub, Mul, Div, BatchNormalization, Relu, reshapes and QONNX's quantizers are known"
 
 
+@dataclass(frozen=True)
+class Place:
+    """A node that the signal goes through: the shape in which it arrives, and the node's constant arguments."""
+
+    node: Node
+    shape: tuple[int, ...]
+    constants: tuple[Constant, ...]
+
+    @property
+    def name(self) -> str:
+        """What the node is called, cut to a readable length."""
+        return self.node.name[:64]
+
+
 class Path(Protocol):
     """What hears of the signal's way; elements are those of the flattened signal, constants are per element."""
 
-    def dense(self, name: str, weights: Constant, bias: Floats) -> None:
-        """``x @ weights + bias``."""
+    def dense(self, at: Place, weights: Constant, bias: Constant) -> None:
+        """``x @ weights + bias``; bias is one for every unit."""
 
-    def affine(self, name: str, scale: Floats, offset: Floats) -> None:
+    def affine(self, at: Place, scale: Floats, offset: Floats) -> None:
         """``x * scale + offset``."""
 
-    def activation(self, name: str, kind: str) -> None:
-        """relu, or softmax, sigmoid, tanh."""
+    def activation(self, at: Place, kind: str) -> None:
+        """relu, or softmax, sigmoid, tanh, argmax."""
 
-    def quantizer(self, node: Node, arguments: list[Constant], shape: tuple[int, ...]) -> None:
-        """A node of QONNX; ``arguments`` are broadcast to ``shape``, the signal's own."""
+    def quantizer(self, at: Place) -> None:
+        """A node of QONNX."""
 
 
 @dataclass
@@ -72,54 +88,61 @@ class _Walk:
         arguments = [self.constants.get(name) for name in node.inputs]
         self._passes(node, arguments)
         self.passed.add(self.signal)
-        self.signal = node.outputs[0]
+        self.signal = self.stored.end if self.stored.end in node.outputs else node.outputs[0]
 
     def _passes(self, node: Node, arguments: list[Constant | None]) -> None:
         kind, given = node.kind, [a for a in arguments if a is not None]
+        at = Place(node, self.shape, tuple(given))
+        if arguments[0] is not None and kind not in _EITHER_WAY:
+            raise ModelError(f"node {at.name} ({kind[:64]}) takes the signal as another input than its first")
         if kind in _UNCHANGED:
             return
         if kind in _SHAPING:
             self.shape = _reshaped(node, self.shape, given)
         elif kind in ("MatMul", "Gemm"):
-            self._dense(node, arguments)
+            self._dense(at, arguments)
         elif kind in ("Add", "Sub", "Mul", "Div"):
             scale, offset = _arithmetic(node, arguments)
-            self.path.affine(node.name, self._each(node, scale), self._each(node, offset))
+            self.path.affine(at, self._each(node, scale), self._each(node, offset))
         elif kind == "BatchNormalization":
             gamma, beta, mean, variance = (a.values for a in given[:4])
             scale = gamma / np.sqrt(variance + float(node.settings.get("epsilon", 1e-5)))
             by_channel = (-1, *(1,) * (len(self.shape) - 1))
             both = (part.reshape(by_channel) for part in (scale, beta - mean * scale))
-            self.path.affine(node.name, *(self._each(node, part) for part in both))
+            self.path.affine(at, *(self._each(node, part) for part in both))
         elif kind == "Relu":
-            self.path.activation(node.name, "relu")
+            self.path.activation(at, "relu")
         elif kind in _ENDINGS:
-            self.path.activation(node.name, _ENDINGS[kind])
-        elif kind in ("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold"):
-            self.path.quantizer(node, given, self.shape)
+            self.path.activation(at, _ENDINGS[kind])
+        elif kind in _CLASSES:
+            _require_first_class(at)
+            self.path.activation(at, "argmax")
+        elif kind in QUANTIZING:
+            self.path.quantizer(at)
         else:
             raise ModelError(f"node {node.name[:64]} is a {kind[:64]}: {_TAKES}")
 
     def _each(self, node: Node, value: Floats) -> Floats:
         return per_element(node, value, self.shape)
 
-    def _dense(self, node: Node, arguments: list[Constant | None]) -> None:
-        weights, settings = arguments[1], node.settings
+    def _dense(self, at: Place, arguments: list[Constant | None]) -> None:
+        weights, settings = arguments[1], at.node.settings
         if arguments[0] is not None or weights is None or weights.values.ndim != 2 or settings.get("transA"):
-            raise ModelError(f"node {node.name[:64]} ({node.kind}) is not a signal times a constant matrix")
+            raise ModelError(f"node {at.name} ({at.node.kind}) is not a signal times a constant matrix")
         if settings.get("transB"):
             weights = weights.shaped(np.transpose)
-        weights = Constant(weights.mantissas, weights.scale * float(settings.get("alpha", 1.0)))
+        weights = Constant(weights.mantissas, weights.scale * float(settings.get("alpha", 1.0)), weights.bits)
         if len(self.shape) != 1 or self.shape[0] != len(weights.values):
             raise ModelError(
-                f"node {node.name[:64]}: {len(weights.values)} inputs expected, a signal of shape {self.shape} arrives"
+                f"node {at.name}: {len(weights.values)} inputs expected, a signal of shape {self.shape} arrives"
             )
         units = weights.values.shape[1]
-        bias = np.zeros(units)
+        bias = Constant.of(np.zeros(units))
         if len(arguments) > 2 and arguments[2] is not None:
-            bias = np.broadcast_to(arguments[2].values * float(settings.get("beta", 1.0)), (1, units))[0]
+            bias = arguments[2].shaped(lambda a: np.broadcast_to(a, (1, units))[0])
+            bias = Constant(bias.mantissas, bias.scale * float(settings.get("beta", 1.0)), bias.bits)
         self.shape = (units,)
-        self.path.dense(node.name, weights, bias)
+        self.path.dense(at, weights, bias)
 
 
 def walk(stored: StoredOnnx, path: Path) -> None:
@@ -138,6 +161,16 @@ def per_element(node: Node, value: Floats, shape: tuple[int, ...]) -> Floats:
         return np.broadcast_to(value, (1, *shape)).ravel()
     except ValueError:
         raise ModelError(f"node {node.name[:64]}: a constant of shape {value.shape} does not fit {shape}") from None
+
+
+def _require_first_class(at: Place) -> None:
+    """Raise ModelError unless a node gives the index of the largest of all elements, the first one on a tie."""
+    settings, node = at.node.settings, at.node
+    axis = settings.get("axis", 0 if node.kind == "ArgMax" else -1)
+    largest = bool(settings.get("largest", 1)) and not settings.get("select_last_index", 0)
+    count = 1 if node.kind == "ArgMax" else int(at.constants[0].values.ravel()[0])
+    if axis not in (-1, len(at.shape)) or len(at.shape) != 1 or not largest or count != 1:
+        raise ModelError(f"node {at.name} ({node.kind}) is not the one largest of all outputs; leave it out")
 
 
 def _arithmetic(node: Node, arguments: list[Constant | None]) -> tuple[Floats, Floats]:

@@ -1,0 +1,58 @@
+"""A quantized ONNX model to a checked integer design."""
+
+from __future__ import annotations
+
+import math
+
+from flow.core.check import check
+from flow.core.design import HEADS, Design
+from flow.core.errors import ModelError, UsageError
+from flow.core.fixed import Quantizer
+from flow.core.units import INPUT_UNIT, OUTPUT_UNIT
+from flow.extract.design import identifier, named
+from flow.extract.float32 import require_range
+from flow.extract.formats import parse_format
+from flow.extract.onnx.program import Program
+from flow.extract.onnx.quantized import program_of
+from flow.extract.onnx.runtime import RUNTIME, versions
+from flow.extract.onnx.stored import StoredOnnx
+from flow.extract.probability import PROBABILITY
+from flow.extract.resolve import fold
+
+
+def extract_onnx(stored: StoredOnnx, input_format: str | None = None, head: str = "logits") -> Design:
+    """The integer design of a quantized ONNX model; arguments and ``source`` as those of `flow.extract.extract`.
+
+    ``source`` holds besides the ``runtime`` that it equals, and the units of inputs and outputs. Raises ModelError with
+    the node's name and the remedy.
+    """
+    if head not in (*HEADS, PROBABILITY):
+        raise UsageError(f"unknown head {head!r}; known: {', '.join((*HEADS, PROBABILITY))}")
+    if not stored.is_quantized:
+        raise ModelError(
+            f"{stored.path} is a model of floats: build it with --quantize, or export it with QONNX's Quant"
+        )
+    given = Quantizer.saturating(parse_format(input_format)) if input_format else None
+    program = program_of(stored, given is not None, head)
+    try:
+        assembler, resolved = fold(program.steps, math.prod(stored.shape), given, RUNTIME)
+        inputs, layers = assembler.finish()
+    except ModelError as exc:
+        raise ModelError(f"{stored.path}: {exc}") from None
+    notes = [*program.notes, *resolved.notes, *assembler.notes]
+    if given is not None:
+        notes.append(f"the hardware takes inputs rounded to {given.format}")
+    source = {
+        "notes": notes, "input_format": input_format, "versions": versions(), "runtime": RUNTIME,
+        "asked": resolved.asked, "real": resolved.real, "left_out": resolved.left_out,
+        "probability": head == PROBABILITY, **_units(program),
+    }  # fmt: skip
+    own_head = "logits" if head == PROBABILITY else head
+    design = check(Design(identifier(stored.name, set()), inputs, named(layers), own_head, source))
+    require_range(design)
+    return design
+
+
+def _units(program: Program) -> dict[str, float]:
+    units = {INPUT_UNIT: program.input_unit, OUTPUT_UNIT: program.output_unit}
+    return {name: unit for name, unit in units.items() if unit != 1}
