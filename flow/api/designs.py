@@ -38,8 +38,8 @@ def design_of(model: Any, input_format: str | None = None) -> Design:
         if file.is_design:
             return finish(file.given)
         with missing_packages_told():
-            model = file.keras()
-    elif not looks_like_keras(model):
+            return finish(file.extracted(input_format))
+    if not looks_like_keras(model):
         raise ModelError(f"{type(model).__name__} is no model: give a Keras model, a file's name or a design")
     from flow.extract import extract
 

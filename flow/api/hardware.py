@@ -85,7 +85,7 @@ class Hardware:
     def trace(self, X: ArrayLike, prepared: bool = False) -> Trace:
         """Every layer's values for ``X``, as `predict` takes it, beside those of the Keras model where there is one."""
         inputs = self._prepared(self._rows(X, prepared), prepared)
-        if self._model.is_design:
+        if self._model.is_design or self._model.is_onnx:
             return traced(self.design, inputs, None)
         self._model.require_unchanged()
         with missing_packages_told():

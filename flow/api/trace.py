@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.design import Design, layer_output_formats
-from flow.core.evaluate import evaluate_layer, quantize_inputs, to_float
+from flow.core.evaluate import evaluate_layer, quantize_inputs, real_inputs, to_float
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def traced(design: Design, inputs: NDArray[Any], model: Any | None) -> Trace:
 
         found = keras_values(model, design, inputs)
     mantissas = quantize_inputs(design, inputs)
-    values = [to_float(mantissas, design.input_formats)]
+    values = [np.asarray(real_inputs(design, mantissas), np.float64)]
     for index, layer in enumerate(design.layers):
         mantissas = evaluate_layer(layer, mantissas, design.formats_into(index))
         values.append(to_float(mantissas, layer_output_formats(layer)))

@@ -42,7 +42,7 @@ def _configured(context: typer.Context, path: Path | None) -> Path | None:
 
 @app.command()
 def main(
-    model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a design.json of an earlier build.")],
+    model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, .onnx, or an earlier build's design.json.")],
     weights: Annotated[
         Path | None, typer.Option(help="Weights of a model that is an architecture alone (JSON of model.to_json()).")
     ] = None,

@@ -20,6 +20,7 @@ from flow.emit.hls.schedule import HlsChoices
 from flow.emit.hls.schedule import choices as hls_choices
 from flow.emit.shell import pynq
 from flow.extract.formats import AUTO, parse_format
+from flow.extract.onnx.stored import SUFFIX as ONNX
 from flow.parts import catalog
 from flow.parts.catalog import Part
 from flow.tool_reports.open_json import UNFINISHED
@@ -178,8 +179,12 @@ class Options:
             raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
         if self.quantize and self.model.suffix == ".json":
             raise UsageError("--quantize is for float models; a design.json is built as it is")
+        if self.input_format == AUTO and self.model.suffix == ONNX and not self.quantize:
+            raise UsageError("--input-format auto is for Keras models; state a format, or leave it out")
         if self.layer is None:
             return
+        if self.model.suffix == ONNX:
+            raise UsageError("--layer is for Keras models; leave it out for an ONNX model")
         if self.model.suffix == ".json" and self.weights is None:
             raise UsageError("--layer is for Keras models; a design.json is built as it is")
         if self.quantize:

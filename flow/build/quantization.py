@@ -39,6 +39,7 @@ class QuantizedFile(ModelFile):
 
     def __init__(self, options: Options, dataset: Dataset | None, preparation: Preparation) -> None:
         super().__init__(options.model)
+        self.is_onnx = False  # from here on it is a Keras model
         self.dataset, self.preparation = dataset, preparation
         self.chain = float_chain(self.path)
         given = None if options.input_format == AUTO else options.input_format  # formats are chosen from data anyway

@@ -16,8 +16,9 @@ from flow.build.options import Options
 from flow.build.quantization import QuantizedFile
 from flow.build.state import Build, ModelFile, Score, Vectors
 from flow.core.design import Design, from_json, to_json
+from flow.core.engines import model_kind
 from flow.core.errors import ModelError
-from flow.core.evaluate import argmax, evaluate, quantize_inputs, to_float
+from flow.core.evaluate import argmax, evaluate, quantize_inputs, real_outputs
 from flow.core.remarks import note, warning
 from flow.core.untrusted import MAX_JSON, read_text
 from flow.extract.formats import AUTO
@@ -145,7 +146,7 @@ def _score(build: Build) -> None:
     design, head = build.design, build.design.head
     if build.test.task == "classification" and head == "logits" and rows.shape[1] > 1:
         rows, head = argmax(rows, design.output_formats), "argmax"  # exact, as floats of more than 53 bits are not
-    outputs = rows.astype(np.float64) if head == "argmax" else to_float(rows, design.output_formats)
+    outputs = rows.astype(np.float64) if head == "argmax" else real_outputs(design, rows)
     if build.test.task == "regression":  # what the design leaves out at the end is left to the host
         outputs = applied_after(design.source.get("left_out"), outputs)
     if design.source.get("probability") and head == "logits":
@@ -153,11 +154,11 @@ def _score(build: Build) -> None:
     score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
     own = build.keras_score
     if own is None:
-        build.skipped["keras_score"] = "a design.json has no Keras model that could be scored beside it"
+        build.skipped["keras_score"] = "a design.json has no model that could be scored beside it"
     elif own.value != score.value:
         build.say(
             warning(
-                f"the integer design has {score.metric} {score.value:.9g}, the Keras model {own.value:.9g} on the same "
-                f"{len(rows)} rows: the hardware does not do what the model does on this data"
+                f"the integer design has {score.metric} {score.value:.9g}, the {model_kind(design.source)} model "
+                f"{own.value:.9g} on the same {len(rows)} rows: the hardware does not do what the model does on this data"
             )
         )

@@ -25,6 +25,7 @@ from flow.core.remarks import Remark, note
 from flow.core.untrusted import MAX_JSON, MAX_MODEL, digest, parse_json, read_text, refused
 from flow.emit.rtl.names import LayerNames
 from flow.extract import stored_model
+from flow.extract.onnx import stored as onnx_file
 from flow.extract.test_data import Preparation, TestPart, parse_preprocessing, stored_preprocessing
 from flow.files import plan
 from flow.files.steps import Steps
@@ -47,6 +48,7 @@ class ModelFile:
     def __init__(self, path: Path, layer: str | None = None, weights: Path | None = None) -> None:
         self.path, self.layer, self.weights = path, layer, weights
         self.is_design = path.suffix == ".json" and weights is None
+        self.is_onnx = path.suffix == onnx_file.SUFFIX
         self._content = self._digests()
         self.digest = " ".join([*self._content, *([layer] if layer else [])])
         self._loaded: Any = None
@@ -56,7 +58,7 @@ class ModelFile:
         found = []
         for file in (self.path,) if self.weights is None else (self.path, self.weights):
             stored_model.refuse_folder(file)
-            with refused(ModelError, str(file), "give a .h5, .keras or design.json file"):
+            with refused(ModelError, str(file), "give a .h5, .keras, .onnx or design.json file"):
                 found.append(digest(file, MAX_JSON if self.is_design else MAX_MODEL))
         return found
 
@@ -69,6 +71,11 @@ class ModelFile:
     def stored(self) -> stored_model.StoredModel:
         """What the Keras file holds, read apart without Keras."""
         return stored_model.read(self.path, self.weights)
+
+    @cached_property
+    def onnx(self) -> onnx_file.StoredOnnx:
+        """What the ONNX file holds, read apart."""
+        return onnx_file.read(self.path)
 
     @cached_property
     def given(self) -> Design:
@@ -84,7 +91,7 @@ class ModelFile:
 
     def preprocessing(self) -> Preprocessing | None:
         """What training, or the build that wrote a ``design.json``, stored; None where nothing, or for one layer."""
-        if self.layer is not None:  # its inputs are signals inside the model
+        if self.layer is not None or self.is_onnx:  # inputs are signals inside the model; ONNX stores none
             return None
         if not self.is_design:
             return stored_preprocessing(self.stored)
@@ -99,15 +106,20 @@ class ModelFile:
             self._loaded = load_model(self.stored, self.layer)
         return self._loaded
 
+    def extracted(self, input_format: str | None = None, head: str = "logits") -> Design:
+        """The design of the model, no pass run yet; arguments as `flow.extract.extract` takes them."""
+        if self.is_onnx:
+            from flow.extract.onnx.design import extract_onnx  # needs more than the default installation
+
+            return extract_onnx(self.onnx, input_format, head)
+        from flow.extract import extract  # imports Keras
+
+        return extract(self.keras(), input_format=input_format, head=head)
+
     def design(self, options: Options) -> Design:
         """The finished design: extracted, all passes run and checked."""
-        if self.is_design:
-            design = self.given
-        else:
-            from flow.extract import extract  # imports Keras
-
-            head = options.head if options.head == "probability" else "logits"
-            design = extract(self.keras(), input_format=options.input_format, head=head)
+        head = options.head if options.head == "probability" else "logits"
+        design = self.given if self.is_design else self.extracted(options.input_format, head)
         if options.head == "probability" and not design.source.get("probability"):
             raise ModelError(f"{self.path} has no probabilities: build them from the Keras model; leave --head out")
         if options.head == "argmax" and len(ports(design, "outputs")) > 1:

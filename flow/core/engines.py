@@ -6,9 +6,9 @@ Its module ``flow.build.engines.<name>`` holds an ``ENGINE``; a new engine is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from flow.core.errors import UsageError
 
@@ -31,6 +31,8 @@ class Listed:
 
 ENGINES = (
     Listed("keras", "Keras against integers", "the Keras model, in floating point"),
+    Listed("qonnx", "ONNX model against integers", "the ONNX model, node by node in onnxruntime and qonnx",
+           within="keras"),
     Listed("integer", "adder graphs against integers", "adder graphs, run as integers", "default"),
     Listed("hls", "hls4ml project, g++", "HLS C++ of the hls4ml project, compiled by g++", "default"),
     Listed("icarus", "Icarus, cocotb", "Verilog in Icarus, cocotb bench", "default"),
@@ -50,6 +52,15 @@ BY_NAME = {engine.name: engine for engine in ENGINES}
 DEFAULT = tuple(engine.name for engine in ENGINES if engine.choice == "default")
 SELECTABLE = tuple(engine.name for engine in ENGINES if engine.choice != "never")
 NAMED = tuple(name for name in SELECTABLE if name not in DEFAULT)
+
+
+_MODELS = {"qonnx": "ONNX"}
+
+
+def model_kind(source: Any) -> str:
+    """What a design's model is called, by the ``runtime`` of its ``source``: ONNX, else Keras."""
+    runtime = source.get("runtime") if isinstance(source, Mapping) else None
+    return _MODELS.get(str(runtime), "Keras")
 
 
 def chosen(text: str, option: str = "--engines") -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from flow.core.engines import in_order
+from flow.core.engines import in_order, model_kind
 from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
 from flow.report.wording import TITLES
@@ -150,7 +150,7 @@ def _scores(console: Console, report: dict[str, Any]) -> None:
     console.print(f"{score['metric']} of the integer design on {score['rows']} test rows of {score['data']}: "
                   f"[bold]{score['value']:.4f}[/]")  # fmt: skip
     value = "none, the build started from a design.json" if own is None else f"[bold]{own['value']:.4f}[/]"
-    console.print(f"{score['metric']} of the Keras model on the same rows: {value}")
+    console.print(f"{score['metric']} of the {model_kind(report.get('source'))} model on the same rows: {value}")
     console.print(f"inputs of both: {_PREPARED[report['preprocessing']]}")
 
 

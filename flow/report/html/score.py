@@ -1,10 +1,11 @@
-"""The scores on a build's page: of the integer design, of the Keras model on the same rows, and those of training."""
+"""The scores on a build's page: of the integer design, of the model itself on the same rows, and those of training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from flow.core.engines import model_kind
 from flow.report.wording import DASH, finite, number, table
 
 PREPARED = {
@@ -20,13 +21,13 @@ def metric_name(metric: Any) -> str:
 
 
 def score_tile(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The key figure of the design's score with the Keras model's beside it; ``bad`` where they differ."""
+    """The key figure of the design's score with the model's own beside it; ``bad`` where they differ."""
     scored, own = table(report, "score"), table(report, "keras_score")
     if not scored:
         return []
     beside = f"integer design, {number(scored.get('rows'))} test rows of {scored.get('data')}"
     if own:
-        beside += f"; Keras model {own.get('value', 0):.4f}"
+        beside += f"; {model_kind(report.get('source'))} model {own.get('value', 0):.4f}"
     differs = bool(own) and own.get("value") != scored.get("value")
     return [(metric_name(scored.get("metric")), f"{scored.get('value', 0):.4f}", beside, "bad" if differs else "")]
 
@@ -36,8 +37,9 @@ def score(report: Mapping[str, Any]) -> dict[str, Any] | None:
     mine, own, trained = (table(report, key) for key in ("score", "keras_score", "training"))
     if not mine and not trained:
         return None
+    model = f"{model_kind(report.get('source'))} model"
     rows = [(f"{what} of this build, test part", metric_name(found.get("metric")), _score(found.get("value")))
-            for what, found in (("integer design", mine), ("Keras model", own)) if found]  # fmt: skip
+            for what, found in (("integer design", mine), (model, own)) if found]  # fmt: skip
     rows += [(f"model in training, {what}", metric_name(trained.get("metric")), _score(trained.get(key)))
              for key, what in (("test", "test part"), ("val", "validation part")) if key in trained]  # fmt: skip
     return {
