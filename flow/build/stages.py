@@ -159,6 +159,7 @@ def _score(build: Build) -> None:
         build.say(
             warning(
                 f"the integer design has {score.metric} {score.value:.9g}, the {model_kind(design.source)} model "
-                f"{own.value:.9g} on the same {len(rows)} rows: the hardware does not do what the model does on this data"
+                f"{own.value:.9g} on the same {len(rows)} rows: the hardware does not do what the model does on this "
+                "data"
             )
         )

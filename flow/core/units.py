@@ -20,7 +20,7 @@ INPUT_UNIT, OUTPUT_UNIT = "input_unit", "output_unit"
 def input_unit(design: Design) -> np.float32:
     """What the host divides inputs by. Raises DesignError where the design holds no positive float32."""
     unit = np.float32(_unit(design, INPUT_UNIT))
-    if unit != design.source.get(INPUT_UNIT, 1):
+    if float(unit) != design.source.get(INPUT_UNIT, 1):
         raise DesignError(f"its {INPUT_UNIT} is no float32; rebuild the design from the model")
     return unit
 

@@ -139,9 +139,9 @@ class _Execution:
         numbers, count = self.exact, len(item.bare.weights)
         bare, full = (accumulated(Layer("sums", neurons_of(d)), numbers) for d in (item.bare, item.dense))
         asked, sums = item.function(self.values), bare.floats() * item.scale + item.added
-        weights = np.ldexp(item.bare.weights.astype(np.float64), -item.bare.weight_frac) * item.scale
-        largest = np.abs(numbers.floats()) @ np.abs(weights) + np.abs(item.added)
-        self.room = _ROUNDED * (count + 4) * largest
+        factors = np.ldexp(item.bare.weights.astype(np.float64), -item.bare.weight_frac) * item.scale
+        largest = np.abs(numbers.floats()) @ np.abs(factors) + np.abs(self.values) @ np.abs(item.weights)
+        self.room = _ROUNDED * (count + 4) * (largest + np.abs(item.added))
         wrong = np.abs(asked - sums) > self.room
         if wrong.any() and not self.problem:
             row, neuron = (int(i) for i in np.argwhere(wrong)[0])

@@ -25,13 +25,14 @@ class Summed:
     """A dense layer: sums of whole numbers, or of numbers on a grid, by ``dense``, times a ``scale`` for each unit.
 
     ``bare`` is the layer without biases, which ``dense`` has where they are short; the runtime's ``function`` is its
-    sums, scaled, and ``added`` on top.
+    sums, scaled, and ``added`` on top, from real ``weights``.
     """
 
     dense: Dense
     bare: Dense
     scale: Floats
     added: Floats
+    weights: Floats
     function: Function
 
 

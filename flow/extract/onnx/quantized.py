@@ -78,7 +78,9 @@ class _Builder:
         dense = Dense(at.name, mantissas, frac, bits, zeros, zeros)
         constant = (offset @ (mantissas * scale)).astype(np.float32).astype(np.float64)
         self.steps.append(dense)
-        self.executed.append(Summed(dense, dense, rest, constant + bias.values, self._function_of(at)))
+        self.executed.append(
+            Summed(dense, dense, rest, constant + bias.values, mantissas * scale, self._function_of(at))
+        )
         self.made, self.is_whole = None, True
         factors = rest.astype(np.float32)
         self._affine(at.name, _SCALE, lambda x: x * factors, rest, np.zeros_like(rest))

@@ -59,10 +59,13 @@ def read(path: Path | str) -> StoredOnnx:
     with refused(ModelError, str(path), "give the .onnx file that was exported"), opened(path, MAX_MODEL):
         pass  # the reader's process opens it again
     with read_apart(_READER, path) as folder, refused(ModelError, str(path), "export the model again"):
-        return _collect(path, read_json(folder / "graph.json", MAX_OWN_JSON), read_arrays(folder / "arrays.npz").values)
+        return collected(
+            path, read_json(folder / "graph.json", MAX_OWN_JSON), read_arrays(folder / "arrays.npz").values
+        )
 
 
-def _collect(path: Path, graph: dict[str, Any], arrays: dict[str, Array]) -> StoredOnnx:
+def collected(path: Path, graph: dict[str, Any], arrays: dict[str, Array]) -> StoredOnnx:
+    """What the reader found in a file, checked. Raises ModelError in one line."""
     for which in ("inputs", "outputs"):
         if len(graph[which]) != 1:
             names = ", ".join(v["name"][:32] for v in graph[which][:8])

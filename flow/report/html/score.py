@@ -43,7 +43,7 @@ def score(report: Mapping[str, Any]) -> dict[str, Any] | None:
     rows += [(f"model in training, {what}", metric_name(trained.get("metric")), _score(trained.get(key)))
              for key, what in (("test", "test part"), ("val", "validation part")) if key in trained]  # fmt: skip
     return {
-        "rows": rows, "verdict": _verdict(mine, trained), "labels": _labels(report),
+        "rows": rows, "model": model, "verdict": _verdict(mine, trained), "labels": _labels(report),
         "prepared": PREPARED.get(str(report.get("preprocessing")), "") if mine else "",
     }  # fmt: skip
 
