@@ -1,4 +1,4 @@
-"""Rows per second of ``Hardware.predict`` on the digits demo: ``python -m benchmarks.predict [--model demo/digits.h5]``.
+"""Rows per second of ``Hardware.predict`` on the digits demo: ``python -m benchmarks.predict``.
 
 Builds the model without its engines, asks every engine of ``predict`` for the same rows several times, and writes the
 best and the median to RESULTS.md. The first call, which compiles the Verilog, is timed apart.
@@ -12,17 +12,17 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from benchmarks.results_file import table, write_section
 
 import flow
+from benchmarks.results_file import table, write_section
 from flow.api.hardware import ENGINES
 
 REPEATS = 5
 HEADER = ["engine", "given", "rows", "first call, s", "rows/s, median", "rows/s, best"]
 NOTE = """
-Floats in, floats out, in the data's own units (64 features, preprocessing included) or as model inputs ("prepared"). Engine
-`verilator` runs the emitted Verilog, every row through the simulated hardware; its first call compiles that model where the
-build has none. One process, other processes of the machine as they were.
+Floats in, floats out, in the data's own units (64 features, preprocessing included) or as model inputs ("prepared").
+Engine `verilator` runs the emitted Verilog, every row through the simulated hardware; its first call compiles that
+model where the build has none. One process, other processes of the machine as they were.
 """
 
 
