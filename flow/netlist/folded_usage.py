@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from flow.emit.rtl.names import SHARED, layer_instance
-from flow.netlist.read import lut_sites, netlist_module
+from flow.netlist.read import netlist_module
+from flow.netlist.slices import expected_sites
 from flow.netlist.usage import Owner, Tracer
 
 INPUT, OUTPUT, SEQUENCE = "input words", "output units", "sequence"
@@ -40,9 +41,8 @@ def _by_part(module: Mapping[str, Any], layers: Mapping[str, Sequence[str]]) -> 
     names = list(layers)
     found: dict[str, dict[int, int]] = {layer: defaultdict(int) for layer in names}
     other = 0
-    for name, cell in cells.items():
-        sites = lut_sites(cell["type"])
-        owner = tracer.owner(name) if sites else None
+    for name, sites in expected_sites(module).by_cell.items():
+        owner = tracer.owner(name)
         if owner is None:
             other += sites
         else:

@@ -33,14 +33,14 @@ def synthesize(made: Made) -> None:
         found = read_netlist(out / "synth" / "netlist.json", bench.top, build.options.part.family.routed)
         return {**asdict(Synthesis(found.resources, found.longest_path, _usage(made)))}
 
-    key = digest_of("synthesis 9", made.rtl_digest, script, yosys.version())
+    key = digest_of("synthesis 10", made.rtl_digest, script, yosys.version())
     kept: Mapping[str, Any] = build.steps.run("synthesis", key, work, ("synth",))
     resources, path = Resources(**kept["resources"]), TimingPath(**kept["path"])
     build.facts.synthesis = Synthesis(resources, path, kept["usage"])
 
 
 def _usage(made: Made) -> dict[str, Any]:
-    """The netlist's LUTs by neuron or, folded, by group. XLS merges layers: nothing can be said of its logic."""
+    """The netlist's LUT sites by neuron or, folded, by group. XLS merges layers: nothing can be said of its logic."""
     build, bench, out = made.build, made.bench, made.build.options.out
     netlist = out / "synth" / "netlist.json"
     if build.options.rtl_engine != "own":
