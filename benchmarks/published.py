@@ -1,7 +1,8 @@
 """Model files that others published, built as they are: ``python benchmarks/published.py [NAME ...]``.
 
 Each file is built for xc7z020 with every engine that its size allows on up to 2,000 vectors, its own runtime (Keras,
-qkeras or qonnx) among them, or refused; what came of it goes to RESULTS.md. The files are not part of the project: ``--models`` names their folder.
+qkeras or qonnx) among them, or refused; what came of it goes to RESULTS.md. The files are not part of the project:
+``--models`` names their folder.
 Work goes to ``benchmarks/work`` (or ``--work``); a second run reuses what is there.
 """
 
@@ -96,7 +97,8 @@ HEADER = ["file", "added", "outcome", "mismatches", "score / its own", "architec
 NOTES = """
 
 Up to 2,000 vectors an engine, fewer where one would take long (the file's own runtime under `keras`). Scores on the
-test part: jets are 1,000 of the LHC jets' high-level features, MNIST whole. `models.json` beside the files names the source of each.
+test part: jets are 1,000 of the LHC jets' high-level features, MNIST whole. `models.json` beside the files names the
+source of each.
 """
 
 
