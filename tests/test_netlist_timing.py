@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flow.netlist.read import read_netlist
+from flow.netlist.sta import in_words
 from flow.parts.family import XC7
 
 ROUTED = XC7.routed
@@ -111,3 +112,13 @@ def test_a_carry_chain_of_eight_bits_is_two_of_four(tmp_path):
     one = path_ns(tmp_path, register(8, 2), chain("CARRY8", 8, "0", 100), register(107, 9))
     assert one == near(NET + ROUTED.lut + ROUTED.carry_entry - ROUTED.lut + ROUTED.carry_per_4_bits)
     assert two == near(one - ROUTED.carry_per_4_bits + ROUTED.carry_exit)
+
+
+def test_the_longest_path_is_told_by_what_its_cells_belong_to(tmp_path):
+    slow = [cell("LUT1", I0=2, O=3), cell("LUT1", I0=3, O=4), cell("LUT1", I0=4, O=5)]
+    path = read(tmp_path, register(8, 2), *slow, register(5, 9), cell("LUT1", I0=2, O=6), register(6, 7)).longest_path
+    assert path.through == ("c0", "c1", "c2", "c3", "c4") and path.levels == 3
+    owners = {"c1": "a shared sums", "c2": "a neuron 3", "c3": "a neuron 3", "c4": "a neuron 3"}
+    named = in_words(path, owners.get)
+    assert named.through == ["a shared sums", "a neuron 3"] and named.endpoint == "a neuron 3"
+    assert in_words(path, {}.get).endpoint == path.endpoint

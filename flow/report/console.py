@@ -224,4 +224,6 @@ def _resources(report: dict[str, Any]) -> Table:
     clock = f"{synthesis['fmax_mhz']} MHz"
     label = "Fmax (routed)" if "route" in synthesis else "Fmax (estimate)"
     table.add_row(label, clock, f"{1000 / report['clock_period_ns']:.0f} asked", "")
+    if synthesis["critical_path"].get("through"):
+        table.add_row("bound by", synthesis["critical_path"]["endpoint"], "", "")
     return table

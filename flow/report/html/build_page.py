@@ -168,6 +168,7 @@ def timing(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "slack": None if delay is None else f"{abs(period - delay):.2f} ns",
         "met": None if delay is None else delay <= period,
         "source": synthesis.get("fmax_source"), "levels": path.get("levels"), "endpoint": path.get("endpoint"),
+        "through": ", ".join(str(t["where"] if isinstance(t, Mapping) else t) for t in path.get("through") or ()),
     }  # fmt: skip
 
 
