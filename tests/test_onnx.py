@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_models import MODELS, Graph, biased, brevitas
+from onnx_models import ACCEPTED, FORMS, Graph, biased, brevitas, outcome, read
 
 import flow
 from flow.bench.vectors import make_vectors, off_grid
@@ -28,14 +28,11 @@ from flow.extract.onnx.compare import compare_with_onnx, onnx_ends_in, onnx_pred
 from flow.extract.onnx.design import extract_onnx
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "models"
+PAGE = Path(__file__).parents[1] / "docs" / "howto" / "onnx.md"
 ROWS = 300
-
-
-def read(graph: Graph, folder: Path) -> stored.StoredOnnx:
-    """As a build reads it, but in this process."""
-    path = graph.save(folder)
-    found, arrays = reader.read(path)
-    return stored.collected(path, json.loads(json.dumps(found)), arrays)
+EXECUTED = [
+    make for form, make in ACCEPTED.items() if "`Quant` with" in form or "`Gemm`" in form or "`Flatten`" in form
+]
 
 
 def vectors(design, count=ROWS):
@@ -44,18 +41,17 @@ def vectors(design, count=ROWS):
     return np.concatenate([exact, off_grid(design.inputs, count, 0) * input_unit(design)])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ACCEPTED)
 def test_designs_equal_the_runtime(name: str, tmp_path: Path) -> None:
-    model = read(MODELS[name](), tmp_path)
+    model = read(ACCEPTED[name](), tmp_path)
     design = finish(extract_onnx(model))
     found = compare_with_onnx(model, design, vectors(design))
     assert (found.engine, found.vectors, found.mismatches, found.problems) == ("qonnx", 2 * ROWS, 0, ())
     same = re.search(r"give the same on (\d+) of", found.note)
     assert same is None or int(same[1]) > 0.9 * found.vectors  # the others meet a tie, which float32 sums round away
-    assert not any("Keras" in note for note in design.source["notes"])
 
 
-@pytest.mark.parametrize("make", [brevitas, MODELS["bias of the sums"], MODELS["thresholds"], MODELS["reshaped"]])
+@pytest.mark.parametrize("make", [brevitas, *EXECUTED])
 def test_nodes_one_by_one_are_what_qonnx_executes(make, tmp_path: Path) -> None:
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
@@ -167,62 +163,14 @@ def test_endings_are_left_out(kind: str, tmp_path: Path) -> None:
             extract_onnx(model, head="probability")
 
 
-def _turned() -> Graph:
-    graph = Graph().quant()
-    graph.signal = graph.node("MatMul", graph.signal, graph.signal)
-    return graph
-
-
-REFUSED = {
-    "floats": (lambda: Graph().then("MatMul", np.ones((8, 2)) / 3), "a model of floats: build it with --quantize"),
-    "no format": (lambda: Graph().dense(3), "no quantizer comes before the first dense layer; state the inputs'"),
-    "scaled inputs": (lambda: Graph().then("Mul", 0.3).dense(3), "MatMul_3 multiplies floats; put a Quant node before"),
-    "zero point of inputs": (lambda: Graph().quant(0.3, zero=1.0).dense(3), "Quant_0 sees the inputs before any quant"),
-    "float weights": (
-        lambda: Graph().quant().then("MatMul", np.full((8, 2), 1 / 3)),
-        "node MatMul_1, neuron 0: its weights are floats .of 24 bits.; export it with a Quant node for them",
-    ),
-    "moving weights": (_turned, "MatMul_1 .MatMul. joins or takes up branches"),
-    "scales within a neuron": (
-        lambda: Graph().quant().dense(3, np.linspace(0.1, 0.2, 8)[None, :]),
-        "MatMul_3, neuron 0: its weights have different scales; quantize them per tensor or per output channel",
-    ),
-    "scales of activations": (
-        lambda: Graph().quant().dense(3).quant(np.array([[0.1, 0.2, 0.3]])).dense(2),
-        "MatMul_7: its inputs have different scales behind their quantizer; quantize them per tensor",
-    ),
-    "convolution": (lambda: Graph(shape=(1, 1, 8)).quant().then("Conv", np.ones((1, 1, 3))), "Conv_1 is a Conv: only"),
-    "wide": (lambda: Graph().quant(0.3, 25).dense(3), "Quant_0: 25 bits; activations of 1 to 24 are possible"),
-    "wider": (lambda: Graph().quant().dense(3, bits=33), "Quant_1: 33 bits; 1 to 32 are possible"),
-    "half a bit": (lambda: Graph().quant(0.3, 2.5).dense(3), "Quant_0: its bit width is not one whole number"),
-    "rounding": (lambda: Graph().quant(mode="ODD").dense(3), "rounding mode ODD is not known; use ROUND, FLOOR"),
-    "negative scale": (lambda: Graph().quant(-0.3).dense(3), "its scale is not positive"),
-    "two dense layers": (lambda: Graph().quant().dense(3).dense(2), "MatMul_6 multiplies floats; put a Quant node"),
-    "softmax inside": (
-        lambda: Graph().quant().dense(3).then("Softmax").quant(0.1).dense(2), "a Softmax is only possible at the end",
-    ),
-    "ends in floats": (lambda: Graph().quant().dense(3).norm().then("Relu"), "ends in floats that no quantizer makes"),
-    "truncated with a zero point": (
-        lambda: Graph().quant().dense(3).quant(0.2).then("Trunc", 0.2, 1.0, 4, 3, rounding_mode="FLOOR").dense(2),
-        "Trunc_5 truncates with a zero point",
-    ),
-    "sums beyond float32": (
-        lambda: Graph().quant(0.3, 23).dense(3).quant(0.2).dense(2),
-        "float32 does not hold the sums before it; give its dense layer fewer bits of inputs or weights",
-    ),
-    "second largest": (
-        lambda: Graph().quant().dense(3).then("ArgMax", axis=1, select_last_index=1), "not the one largest of all",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_has_no_integer_form_is_refused_in_a_line(name: str, tmp_path: Path) -> None:
-    make, words = REFUSED[name]
-    with pytest.raises(ModelError, match=words) as refusal:
-        extract_onnx(read(make(), tmp_path))
-    text = str(refusal.value)
-    assert text.startswith(str(tmp_path)) and "\n" not in text and "Keras" not in text
+@pytest.mark.parametrize("section", FORMS)
+def test_forms_become_what_the_page_says(section: str, tmp_path: Path) -> None:
+    text = PAGE.read_text().split(f"## {section}\n")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| (?!form |---)(.*?) \| (.*) \|$", text, re.MULTILINE))
+    found = {form: outcome(make, tmp_path) for form, make in FORMS[section].items()}
+    assert found == rows
+    assert all(line.startswith("exact" if section == "What is exact" else "refused: ") for line in found.values())
+    assert not any("Keras" in line or "\n" in line for line in found.values())
 
 
 def test_shapes_that_are_not_fixed_are_refused(tmp_path: Path) -> None:
@@ -237,12 +185,10 @@ def test_without_the_extra_a_line_names_it(tmp_path: Path, monkeypatch) -> None:
         ModelFile(path).extracted()
 
 
-def test_options_for_keras_models_alone_are_refused(tmp_path: Path) -> None:
+def test_layers_of_onnx_models_are_not_built_by_themselves(tmp_path: Path) -> None:
     path = brevitas().save(tmp_path)
-    for options, words in (({"layer": "all"}, "--layer is for Keras models"),
-                           ({"input_format": "auto", "data": "digits"}, "auto is for Keras models")):  # fmt: skip
-        with pytest.raises(UsageError, match=words):
-            Options.of(path, **options)
+    with pytest.raises(UsageError, match="--layer is for Keras models"):
+        Options.of(path, layer="all")
 
 
 def test_a_build_says_which_runtime_it_was(tmp_path: Path) -> None:

@@ -179,8 +179,6 @@ class Options:
             raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
         if self.quantize and self.model.suffix == ".json":
             raise UsageError("--quantize is for float models; a design.json is built as it is")
-        if self.input_format == AUTO and self.model.suffix == ONNX and not self.quantize:
-            raise UsageError("--input-format auto is for Keras models; state a format, or leave it out")
         if self.layer is None:
             return
         if self.model.suffix == ONNX:

@@ -77,7 +77,7 @@ def _choose_format(model: ModelFile, dataset: Dataset, preparation: Preparation)
 
     if model.is_design:
         raise ModelError(f"{model.path} is a design, whose inputs have formats; leave --input-format out")
-    return choose_format(model.keras(), dataset, preparation)
+    return choose_format(model.predictions, model.ends_in(), dataset, preparation)
 
 
 def perform(build: Build) -> None:

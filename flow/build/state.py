@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flow.build.architecture import Hardware
 from flow.build.facts import Facts
 from flow.build.options import Options
@@ -115,6 +118,26 @@ class ModelFile:
         from flow.extract import extract  # imports Keras
 
         return extract(self.keras(), input_format=input_format, head=head)
+
+    def predictions(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What the model itself makes of float inputs (vectors x elements), in its own runtime."""
+        if self.is_onnx:
+            from flow.extract.onnx.compare import onnx_predictions
+
+            return onnx_predictions(self.onnx, inputs)
+        from flow.extract import predictions
+
+        return predictions(self.keras(), inputs)
+
+    def ends_in(self) -> str | None:
+        """The softmax, sigmoid or tanh that the model ends in."""
+        if self.is_onnx:
+            from flow.extract.onnx.compare import onnx_ends_in
+
+            return onnx_ends_in(self.onnx)
+        from flow.extract import ends_in
+
+        return ends_in(self.keras())
 
     def design(self, options: Options) -> Design:
         """The finished design: extracted, all passes run and checked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,6 @@ from flow.core.errors import DataError
 from flow.core.evaluate import as_read
 from flow.core.fixed import Fixed, Quantizer, bits_for
 from flow.extract.labels import known_classes
-from flow.extract.predictions import ends_in, predictions
 from flow.extract.test_data import Preparation, score
 from keras_models.data.labels import class_indices
 from keras_models.data.loaders import Dataset
@@ -30,20 +30,26 @@ class Choice:
     text: str
 
 
-def choose_format(model: Any, dataset: Dataset, preparation: Preparation) -> Choice:
-    """The format of fewest bits that costs the model next to nothing on the data's validation part.
+def choose_format(
+    predict: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    ending: str | None,
+    dataset: Dataset,
+    preparation: Preparation,
+) -> Choice:
+    """The format of fewest bits that costs a model next to nothing on the data's validation part.
 
-    The range is that of the training part's inputs. Without validation rows the training part serves for both.
+    ``predict`` is the model, ``ending`` the function that it ends in. The range is that of the training part's inputs.
+    Without validation rows the training part serves for both.
     """
     part = "val" if len(dataset.part("val")[0]) else "train"
     seen, (inputs, y) = _inputs(dataset, preparation, "train")[0], _inputs(dataset, preparation, part)
     inputs, y = inputs[:_ROWS], y[:_ROWS]
     if not len(seen) or not len(inputs):
         raise DataError(f"data {dataset.name} has no training rows to choose an input format from; state one")
-    head = "probability" if ends_in(model) == "sigmoid" else "logits"
+    head = "probability" if ending == "sigmoid" else "logits"
 
     def own_score(values: NDArray[np.float32]) -> dict[str, Any]:
-        outputs = predictions(model, values)
+        outputs = predict(values)
         if dataset.task == "regression":
             targets = y if preparation.applied is None else preparation.applied.apply_targets(y)
         else:

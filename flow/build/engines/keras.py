@@ -6,7 +6,7 @@ Of an ONNX model it is called ``qonnx``, and the model's own runtime takes Keras
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,35 +15,34 @@ from numpy.typing import NDArray
 
 from flow.bench.vectors import off_grid
 from flow.build.engines.engine import ModelEngine
-from flow.build.state import Build, Score
+from flow.build.state import Build, ModelFile, Score
 from flow.core.compare import EngineResult
-from flow.core.design import to_json
+from flow.core.design import Design, to_json
 from flow.core.evaluate import real_inputs
 from flow.core.units import input_unit
-from flow.extract.test_data import TestPart
 from flow.files.steps import digest_of
 
-# An engine's name, its comparison of inputs, and the model's own score of a test part.
-_Ways = tuple[str, Callable[[NDArray[np.float32]], EngineResult], Callable[[TestPart], dict[str, Any]]]
 _OFF_GRID_VECTORS = 256  # of floats, which check how inputs are read
 
 
 def _run(build: Build) -> Sequence[EngineResult]:
-    """Beside the comparison, the Keras model's own score of its own predictions of the test part."""
+    """Beside the comparison, the model's own score of its own predictions of the test part."""
     model, design, vectors, test = build.model, build.design, build.vectors, build.test
     if model.is_design:
         build.skipped["keras"] = "the build started from a design.json, there is no model to compare it with"
         return ()
-    name, compare, own_score = _of_onnx(build) if model.is_onnx else _of_keras(build)
+    name = "qonnx" if model.is_onnx else "keras"
     exact = real_inputs(design, vectors.inputs[: vectors.referee])
-    beside = off_grid(design.inputs, _OFF_GRID_VECTORS, build.options.seed) * input_unit(design)
+    with np.errstate(over="ignore", under="ignore"):
+        beside = off_grid(design.inputs, _OFF_GRID_VECTORS, build.options.seed) * input_unit(design)
     inputs = np.concatenate([exact, beside, *([] if test is None else [test.inputs])])
     scored = "" if test is None else f"{test.task} {hashlib.sha256(test.targets.tobytes()).hexdigest()}"
     key = digest_of(f"{name} 5", model.digest, to_json(design), inputs.tobytes(), scored)
 
     def work() -> dict[str, Any]:
-        compared = compare(inputs)
-        return {"compared": asdict(compared), "score": None if test is None else own_score(test)}
+        head = "probability" if test is not None and model.ends_in() == "sigmoid" else "logits"
+        own = None if test is None else test.score(model.predictions(test.inputs), head)
+        return {"compared": asdict(_compared(model, design, inputs)), "score": own}
 
     result: Mapping[str, Any] = build.steps.run(name, key, work)
     if test is not None:
@@ -51,35 +50,15 @@ def _run(build: Build) -> Sequence[EngineResult]:
     return (EngineResult.of(result["compared"]),)
 
 
-def _of_keras(build: Build) -> _Ways:
-    def compare(inputs: NDArray[np.float32]) -> EngineResult:
-        from flow.extract import compare_with_keras  # imports Keras
+def _compared(model: ModelFile, design: Design, inputs: NDArray[np.float32]) -> EngineResult:
+    """The comparison by the model's own runtime, which is imported for it."""
+    if model.is_onnx:
+        from flow.extract.onnx.compare import compare_with_onnx
 
-        return compare_with_keras(build.model.keras(), build.design, inputs)
+        return compare_with_onnx(model.onnx, design, inputs)
+    from flow.extract import compare_with_keras
 
-    def score(test: TestPart) -> dict[str, Any]:
-        from flow.extract import ends_in, predictions
-
-        model = build.model.keras()
-        head = "probability" if ends_in(model) == "sigmoid" else "logits"
-        return test.score(predictions(model, test.inputs), head)
-
-    return "keras", compare, score
-
-
-def _of_onnx(build: Build) -> _Ways:
-    def compare(inputs: NDArray[np.float32]) -> EngineResult:
-        from flow.extract.onnx.compare import compare_with_onnx  # needs more than the default installation
-
-        return compare_with_onnx(build.model.onnx, build.design, inputs)
-
-    def score(test: TestPart) -> dict[str, Any]:
-        from flow.extract.onnx.compare import onnx_ends_in, onnx_predictions
-
-        head = "probability" if onnx_ends_in(build.model.onnx) == "sigmoid" else "logits"
-        return test.score(onnx_predictions(build.model.onnx, test.inputs), head)
-
-    return "qonnx", compare, score
+    return compare_with_keras(model.keras(), design, inputs)
 
 
 ENGINE = ModelEngine(name="keras", run=_run, wanted=lambda options: True)
