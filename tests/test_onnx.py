@@ -19,7 +19,7 @@ from flow.bench.vectors import make_vectors, off_grid
 from flow.build.options import Options
 from flow.build.state import ModelFile, finish
 from flow.core.design import from_json, to_json
-from flow.core.errors import DesignError, ModelError, UsageError
+from flow.core.errors import DesignError, FlowError, ModelError, UsageError
 from flow.core.evaluate import evaluate, quantize_inputs, real_inputs, real_outputs
 from flow.core.saturation import saturated
 from flow.core.units import input_unit, output_unit
@@ -222,3 +222,27 @@ def test_the_keyword_spotter_of_mlperf_tiny_is_exact() -> None:
     assert [len(layer.neurons) for layer in design.layers] == [256, 256, 256, 12]
     found = compare_with_onnx(file.onnx, design, vectors(design, 60))
     assert (found.mismatches, found.problems) == (0, ())
+
+
+DAMAGE = {
+    "nan": lambda a: np.full_like(a, np.nan), "infinite": lambda a: np.full_like(a, np.inf), "zero": np.zeros_like,
+    "negative": lambda a: -a, "huge": lambda a: np.full_like(a, 3e38), "tiny": lambda a: np.full_like(a, 1e-42),
+    "empty": lambda a: a.reshape(-1)[:0], "longer": lambda a: np.concatenate([a.reshape(-1)] * 3),
+    "of another rank": lambda a: a[None, None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_constants_are_refused_or_change_nothing(damage: str, tmp_path: Path) -> None:
+    """Whatever a constant becomes, the model is refused in a line, or its design equals what the runtime does then."""
+    model, refused = read(brevitas(), tmp_path), 0
+    for name, array in model.constants.items():
+        other = replace(model, constants={**model.constants, name: np.asarray(DAMAGE[damage](array), np.float32)})
+        try:
+            design = finish(extract_onnx(other))
+        except FlowError as exc:
+            assert "\n" not in str(exc)
+            refused += 1
+            continue
+        assert not compare_with_onnx(other, design, vectors(design, 10)).mismatches, name
+    assert refused or damage in ("negative", "of another rank")

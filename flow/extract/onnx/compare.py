@@ -87,8 +87,9 @@ class _Compared:
 
 def _compared(program: Program, design: Design, flat: NDArray[np.float32], whole: bool) -> _Compared:
     executed = _Execution(flat)
-    for item in program.executed:
-        executed.add(item)
+    with np.errstate(all="ignore"):
+        for item in program.executed:
+            executed.add(item)
     if whole:
         quantizer = quantizer_of(program.ending or "")
         found = Exact(quantizer.from_float(executed.values), [quantizer.format.frac] * executed.values.shape[1])

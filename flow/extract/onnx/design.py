@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from flow.core.check import check
 from flow.core.design import HEADS, Design
 from flow.core.errors import ModelError, UsageError
@@ -35,7 +37,8 @@ def extract_onnx(stored: StoredOnnx, input_format: str | None = None, head: str 
     given = Quantizer.saturating(parse_format(input_format)) if input_format else None
     program = program_of(stored, given is not None, head)
     try:
-        assembler, resolved = fold(program.steps, math.prod(stored.shape), given, RUNTIME)
+        with np.errstate(all="ignore"):  # answers that are not finite are refused
+            assembler, resolved = fold(program.steps, math.prod(stored.shape), given, RUNTIME)
         inputs, layers = assembler.finish()
     except ModelError as exc:
         raise ModelError(f"{stored.path}: {exc}") from None

@@ -23,6 +23,8 @@ Fractions = tuple[Fraction, ...]
 def weights_of(at: Place, weights: Constant) -> tuple[Ints, Floats, list[float]]:
     """Integers (inputs x units), a scale and a width for each unit. Raises ModelError where weights are floats."""
     mantissas, scale = weights.mantissas, weights.scale
+    if not np.isfinite(weights.values).all():
+        raise ModelError(f"node {at.name}: its weights are no finite numbers; export the model again")
     if weights.bits is not None:
         uneven = np.flatnonzero(np.ptp(scale, axis=0))
         if len(uneven):

@@ -30,15 +30,17 @@ from flow.extract.onnx.walk import Place, per_element, walk
 from flow.extract.probability import PROBABILITY, probabilities
 
 _LARGE = 2.0**60  # times a scale it leaves nothing of the offset
+_SMALLEST = 2.0**-100  # scale of a sum: its smallest products are far from what float32 takes for 0
 _SCALE = "scale"  # of sums or of a quantizer's whole numbers: inside what is executed for them
 
 
 def program_of(stored: StoredOnnx, is_given: bool = False, head: str = "logits") -> Program:
     """What a quantized model does; ``is_given`` where the format of its inputs is stated. Raises ModelError."""
     try:
-        builder = _Builder(Runtime(stored), math.prod(stored.shape), is_given)
-        walk(stored, builder)
-        return builder.program(head)
+        with np.errstate(all="ignore"):  # what is not finite is refused, or what the model does
+            builder = _Builder(Runtime(stored), math.prod(stored.shape), is_given)
+            walk(stored, builder)
+            return builder.program(head)
     except ModelError as exc:
         raise ModelError(str(exc) if str(stored.path) in str(exc) else f"{stored.path}: {exc}") from None
 
@@ -70,6 +72,8 @@ class _Builder:
         if unit < 0:
             unit, mantissas = -unit, -mantissas
         products = (np.float32(unit) * scale.astype(np.float32)).astype(np.float64)
+        if not ((products > _SMALLEST) & (products < 1 / _SMALLEST)).all():
+            raise ModelError(f"node {at.name}: scales of {products.min():g} to {products.max():g} are beyond float32's")
         exponents = [power_of_two(float(p)) for p in products]
         frac = np.array([0 if e is None else -e for e in exponents], np.int64)
         rest = np.array([p if e is None else 1.0 for p, e in zip(products, exponents, strict=True)])
@@ -99,16 +103,14 @@ class _Builder:
         function = self._function_of(at)
         if at.node.kind == "Div":
             divisor = per_element(at.node, at.constants[0].values, at.shape)
-            if not divisor.all():
-                raise ModelError(f"node {at.name} divides by 0; export the model again")
+            if not divisor.all() or not np.isfinite(divisor).all():
+                raise ModelError(f"node {at.name} divides by 0 or no finite number; export the model again")
             factors = [1 / Fraction(float(d)) for d in divisor]
             self._affine(at.name, at.node.kind, function, factors, np.zeros_like(divisor))
             return
         count = scale.size
         rows = np.array([0.0, _LARGE, -_LARGE], np.float32)[:, None] * np.ones(count, np.float32)
         zero, high, low = function(rows).astype(np.float64)
-        if not np.isfinite([zero, high, low]).all():
-            raise ModelError(f"node {at.name}: its scale or offset is no finite number; export the model again")
         self._affine(at.name, at.node.kind, function, (high - low) / (2 * _LARGE), zero)
 
     def activation(self, at: Place, kind: str) -> None:
@@ -153,7 +155,7 @@ class _Builder:
 
     def _function_of(self, at: Place) -> Function:
         """A node as a function, taken down as the next that the signal goes through."""
-        self.nodes.append(self.runtime.function(at.node, at.shape))
+        self.nodes.append(self.runtime.function(at.node, at.signal, at.shape))
         return self.nodes[-1]
 
     def _go_on(self) -> None:
@@ -172,6 +174,8 @@ class _Builder:
         self.is_whole = False
 
     def _affine(self, name: str, kind: str, function: Function, scale: Floats | list[Fraction], offset: Floats) -> None:
+        if not (np.isfinite(offset).all() and all(isinstance(s, Fraction) or np.isfinite(s) for s in scale)):
+            raise ModelError(f"node {name}: its scale or offset is no finite number; export the model again")
         factors = tuple(s if isinstance(s, Fraction) else Fraction(float(s)) for s in scale)
         offsets = tuple(Fraction(float(o)) for o in offset)
         if all(f == 1 for f in factors) and not any(offsets):
@@ -182,6 +186,8 @@ class _Builder:
 
     def _added(self, name: str, value: Constant, function: Function) -> None:
         """A bias: inside the dense layer before it where it is short there, else a function behind it."""
+        if not np.isfinite(value.values).all():
+            raise ModelError(f"node {name}: its bias is no finite number; export the model again")
         dense, last = self.steps[-1] if self.steps else None, self.executed[-1] if self.executed else None
         if isinstance(dense, Dense) and isinstance(last, Summed) and all(p.name == _SCALE for p in self.pending):
             inside = with_bias(dense, last.scale, value)

@@ -61,8 +61,7 @@ def quantizer(at: Place) -> Made:
         return _truncated(at)
     scale = per_element(at.node, at.constants[0].values, at.shape)
     zeros = np.zeros_like(scale)
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
-        raise ModelError(f"node {at.name}: its scale is not positive; export the model again")
+    _require_scale(at, scale)
     if at.node.kind == "BipolarQuant":
         return Made(scale, zeros, -1, 1, is_sign=True)
     levels = levels_of(at.node, list(at.constants))
@@ -74,6 +73,11 @@ def quantizer(at: Place) -> Made:
     return Made(scale, zeros, low, high, rounding, levels.is_bipolar and not levels.zero)
 
 
+def _require_scale(at: Place, scale: Floats) -> None:
+    if not (np.isfinite(scale) & (scale > np.finfo(np.float32).tiny)).all():
+        raise ModelError(f"node {at.name}: its scale is not positive; export the model again")
+
+
 def _truncated(at: Place) -> Made:
     """Of five inputs, its first version, which keeps the scale and saturates nothing; of six the second."""
     values = [constant.values for constant in at.constants]
@@ -83,8 +87,7 @@ def _truncated(at: Place) -> Made:
         if not 1 <= whole(at.node, "bit width", width) <= MAX_BITS:
             raise ModelError(f"node {at.name}: {width.ravel()[0]:g} bits; 1 to {MAX_BITS} are possible")
     scale = per_element(at.node, values[0] if len(values) == 4 else values[3], at.shape)
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
-        raise ModelError(f"node {at.name}: its scale is not positive; export the model again")
+    _require_scale(at, scale)
     return Made(scale, np.zeros_like(scale), -_UNBOUNDED, _UNBOUNDED - 1)
 
 

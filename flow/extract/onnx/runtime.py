@@ -26,31 +26,38 @@ Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Runtime:
-    """Executes the nodes of one graph; constants of its own are computed once, by the same runtimes."""
+    """Executes nodes of one graph, those that make its constants among them."""
 
     def __init__(self, stored: StoredOnnx) -> None:
-        self.stored = stored
         self.opset = min(max(stored.opset, _OLDEST), _NEWEST)
-        self.constants: dict[str, Array] = dict(stored.constants)
-        for node in stored.nodes:
-            given = [self.constants.get(name) for name in node.inputs if name]
-            if node.kind == "Constant":
-                self.constants[node.outputs[0]] = np.asarray(
-                    node.settings.get("value", next(iter(node.settings.values()), 0))
-                )
-            elif given and all(array is not None for array in given):
-                self.constants[node.outputs[0]] = self._runner(node)([a for a in given if a is not None])
+        self._constants: dict[str, Array] = dict(stored.constants)
+        self._makers = {name: node for node in stored.nodes for name in node.outputs}
 
-    def function(self, node: Node, shape: tuple[int, ...]) -> Function:
-        """What a node makes of the signal, a function of rows x elements of ``shape``. Raises ModelError."""
-        run, names = self._runner(node), [name for name in node.inputs if name]
+    def function(self, node: Node, signal: str, shape: tuple[int, ...]) -> Function:
+        """What a node makes of ``signal``, a function of rows x elements of ``shape``. Raises ModelError.
+
+        Its other inputs are constants that the walk along the graph has folded already: so they are few and finite.
+        """
+        run = self._runner(node)
+        given = {name: self._constant(name) for name in node.inputs if name and name != signal}
 
         def function(values: NDArray[np.float32]) -> NDArray[np.float32]:
             rows = np.ascontiguousarray(values, np.float32).reshape(len(values), *shape)
-            found = run([self.constants.get(name, rows) for name in names])
+            found = run([given.get(name, rows) for name in node.inputs if name])
             return np.asarray(found, np.float32).reshape(len(values), -1)
 
         return function
+
+    def _constant(self, name: str) -> Array:
+        """A constant, computed where a node makes it of others."""
+        if name not in self._constants:
+            node = self._makers[name]
+            if node.kind == "Constant":
+                value = np.asarray(node.settings.get("value", next(iter(node.settings.values()), 0)))
+            else:
+                value = self._runner(node)([self._constant(other) for other in node.inputs if other])
+            self._constants[name] = value
+        return self._constants[name]
 
     def _runner(self, node: Node) -> Callable[[Sequence[Array]], Array]:
         make = _custom if node.kind in QUANTIZING else _standard

@@ -20,6 +20,7 @@ from flow.extract.onnx.stored import QUANTIZING, Node, StoredOnnx
 _ENDINGS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "LogSoftmax": "softmax"}
 _CLASSES = ("ArgMax", "TopK")  # of the largest element, where they are of all elements and the first one
 _EITHER_WAY = ("Add", "Sub", "Mul", "Div", "MatMul", "Gemm")  # may have a constant as first input, or say why not
+_MOST = 1 << 26  # elements of a constant, as of all that a file may hold
 _UNCHANGED = ("Identity", "Dropout", "Cast")
 _SHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 _TAKES = "only MatMul, Gemm, Add, Sub, Mul, Div, BatchNormalization, Relu, reshapes and QONNX's quantizers are known"
@@ -27,9 +28,10 @@ _TAKES = "only MatMul, Gemm, Add, Sub, Mul, Div, BatchNormalization, Relu, resha
 
 @dataclass(frozen=True)
 class Place:
-    """A node that the signal goes through: the shape in which it arrives, and the node's constant arguments."""
+    """A node that the signal goes through: its name and shape as it arrives, and the node's constant arguments."""
 
     node: Node
+    signal: str
     shape: tuple[int, ...]
     constants: tuple[Constant, ...]
 
@@ -92,7 +94,7 @@ class _Walk:
 
     def _passes(self, node: Node, arguments: list[Constant | None]) -> None:
         kind, given = node.kind, [a for a in arguments if a is not None]
-        at = Place(node, self.shape, tuple(given))
+        at = Place(node, self.signal, self.shape, tuple(given))
         if arguments[0] is not None and kind not in _EITHER_WAY:
             raise ModelError(f"node {at.name} ({kind[:64]}) takes the signal as another input than its first")
         if kind in _UNCHANGED:
@@ -151,7 +153,7 @@ def walk(stored: StoredOnnx, path: Path) -> None:
         _Walk(stored, path).run()
     except ModelError as exc:
         raise ModelError(str(exc) if str(stored.path) in str(exc) else f"{stored.path}: {exc}") from None
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as exc:
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as exc:
         raise ModelError(f"{stored.path}: a node does not fit its inputs ({str(exc)[:100]}); export it again") from None
 
 
@@ -239,6 +241,8 @@ def _transposed(node: Node, given: list[Constant]) -> Constant:
 
 def _combined(node: Node, given: list[Constant]) -> Constant:
     first, second = (a.values.astype(np.float32) for a in given)
+    if math.prod(np.broadcast_shapes(first.shape, second.shape)) > _MOST:
+        raise ModelError(f"node {node.name[:64]} makes a constant of more than {_MOST} elements; simplify the model")
     operation = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}[node.kind]
     return Constant.of(operation(first, second))
 
