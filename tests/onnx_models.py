@@ -182,6 +182,7 @@ REFUSED = {
     "floats at the end": lambda: Graph().quant().dense(3).norm().then("Relu"),
     "`Trunc` with a zero point": lambda: Graph().quant().dense(3).quant(0.2).then(
         "Trunc", 0.2, 1.0, 4, 3, rounding_mode="FLOOR").dense(2),
+    "`Cast` to whole numbers": lambda: Graph().quant().then("Cast", to=6).dense(3),
     "the last of several largest": lambda: Graph().quant().dense(3).then("ArgMax", axis=1, select_last_index=1),
 }  # fmt: skip
 FORMS = {"What is exact": ACCEPTED, "What is refused": REFUSED}

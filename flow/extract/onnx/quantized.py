@@ -59,6 +59,7 @@ class _Builder:
         self.made: Made | None = None  # by the last quantizer, where that is what the signal comes from
         self.is_whole = True  # the steps end in numbers on a grid: inputs, sums or a quantizer's
         self.ending: tuple[Place, str, Function] | None = None
+        self.classes: Place | None = None  # where the place of the largest output is taken
         self.input_unit = 1.0
         self.notes: list[str] = []
         self.nodes: list[Function] = []
@@ -114,12 +115,17 @@ class _Builder:
         self._affine(at.name, at.node.kind, function, (high - low) / (2 * _LARGE), zero)
 
     def activation(self, at: Place, kind: str) -> None:
+        if kind == "argmax":  # of a softmax it is that of the logits
+            if self.ending is None or self.ending[1] != "softmax":
+                self._go_on()
+            self.classes = at
+            return
         self._go_on()
         function = self._function_of(at)
         if kind != "relu":
+            if kind == "softmax" and (len(at.shape) != 1 or at.node.settings.get("axis", -1) not in (-1, 1)):
+                raise ModelError(f"node {at.name} is no {at.node.kind} of all outputs; flatten them before it")
             self.ending = at, kind, function
-            if kind == "argmax":
-                self.nodes.pop()
             return
         commutes = all(min(p.scale or (0,)) > 0 and not any(p.offset or (1,)) for p in self.pending)
         self.executed.append(Called(at.name, function, is_relu=commutes))
@@ -160,12 +166,12 @@ class _Builder:
 
     def _go_on(self) -> None:
         """Another node follows: what could have been left out at the end is a function inside."""
-        if self.ending is None:
-            return
-        (at, kind, function), self.ending = self.ending, None
-        if kind in ("softmax", "argmax"):
-            raise ModelError(f"node {at.name}: a {at.node.kind} is only possible at the end; remove it")
-        self._function(at, kind, function)
+        softmax = self.ending[0] if self.ending is not None and self.ending[1] == "softmax" else None
+        if last := self.classes or softmax:
+            raise ModelError(f"node {last.name}: a {last.node.kind} is only possible at the end; remove it")
+        if self.ending is not None:
+            (at, kind, function), self.ending = self.ending, None
+            self._function(at, kind, function)
 
     def _function(self, at: Place, kind: str, function: Function) -> None:
         self._flush()
@@ -246,23 +252,17 @@ class _Builder:
         if unit != 1:
             self.notes.append(f"outputs are in units of {unit:.9g}: what leaves the chip times that is the model's")
         if self.ending is not None:
-            self._end(*self.ending)
+            at, kind, own = self.ending
+            left_out = Elementwise(at.name, kind, own, left_out=True)
+            self.steps.append(Softmax(at.name) if kind == "softmax" else left_out)
+        if self.classes is not None:
+            self.notes.append(
+                f"the {self.classes.node.kind} of node {self.classes.name} is left out: the design ends in its logits; "
+                "--head argmax gives the class"
+            )
         if head == PROBABILITY:
             probabilities(self.steps, self._count())  # refuses
-        kind = None if self.ending is None or self.ending[1] == "argmax" else self.ending[1]
-        return self._made(outputs, unit, kind)
-
-    def _end(self, at: Place, kind: str, function: Function) -> None:
-        """What a design leaves out at its end."""
-        if kind == "argmax":
-            self.notes.append(
-                f"the {at.node.kind} of node {at.name} is left out: the design ends in its logits; --head argmax gives "
-                "the class"
-            )
-        else:
-            is_softmax = kind == "softmax"
-            left_out = Elementwise(at.name, kind, function, left_out=True)
-            self.steps.append(Softmax(at.name) if is_softmax else left_out)
+        return self._made(outputs, unit, None if self.ending is None else self.ending[1])
 
     def _count(self) -> int:
         dense = next((s for s in reversed(self.steps) if isinstance(s, Dense)), None)

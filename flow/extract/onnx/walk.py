@@ -21,6 +21,7 @@ _ENDINGS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "Tanh": "tanh", "LogSoft
 _CLASSES = ("ArgMax", "TopK")  # of the largest element, where they are of all elements and the first one
 _EITHER_WAY = ("Add", "Sub", "Mul", "Div", "MatMul", "Gemm")  # may have a constant as first input, or say why not
 _MOST = 1 << 26  # elements of a constant, as of all that a file may hold
+_FLOAT = 1  # onnx.TensorProto.FLOAT
 _UNCHANGED = ("Identity", "Dropout", "Cast")
 _SHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 _TAKES = "only MatMul, Gemm, Add, Sub, Mul, Div, BatchNormalization, Relu, reshapes and QONNX's quantizers are known"
@@ -90,7 +91,7 @@ class _Walk:
         arguments = [self.constants.get(name) for name in node.inputs]
         self._passes(node, arguments)
         self.passed.add(self.signal)
-        self.signal = self.stored.end if self.stored.end in node.outputs else node.outputs[0]
+        self.signal = node.outputs[1 if node.kind == "TopK" else 0]  # of TopK the places, not the values
 
     def _passes(self, node: Node, arguments: list[Constant | None]) -> None:
         kind, given = node.kind, [a for a in arguments if a is not None]
@@ -98,8 +99,8 @@ class _Walk:
         if arguments[0] is not None and kind not in _EITHER_WAY:
             raise ModelError(f"node {at.name} ({kind[:64]}) takes the signal as another input than its first")
         if kind in _UNCHANGED:
-            return
-        if kind in _SHAPING:
+            _require_float(node)
+        elif kind in _SHAPING:
             self.shape = _reshaped(node, self.shape, given)
         elif kind in ("MatMul", "Gemm"):
             self._dense(at, arguments)
@@ -107,6 +108,8 @@ class _Walk:
             scale, offset = _arithmetic(node, arguments)
             self.path.affine(at, self._each(node, scale), self._each(node, offset))
         elif kind == "BatchNormalization":
+            if node.settings.get("training_mode", 0):
+                raise ModelError(f"node {at.name} normalizes by the data it sees; export the model in evaluation mode")
             gamma, beta, mean, variance = (a.values for a in given[:4])
             scale = gamma / np.sqrt(variance + float(node.settings.get("epsilon", 1e-5)))
             by_channel = (-1, *(1,) * (len(self.shape) - 1))
@@ -163,6 +166,12 @@ def per_element(node: Node, value: Floats, shape: tuple[int, ...]) -> Floats:
         return np.broadcast_to(value, (1, *shape)).ravel()
     except ValueError:
         raise ModelError(f"node {node.name[:64]}: a constant of shape {value.shape} does not fit {shape}") from None
+
+
+def _require_float(node: Node) -> None:
+    """Raise ModelError for a cast to another type than float32."""
+    if node.kind == "Cast" and node.settings.get("to") != _FLOAT:
+        raise ModelError(f"node {node.name[:64]} casts to another type than float32, which changes numbers; remove it")
 
 
 def _require_first_class(at: Place) -> None:
@@ -239,6 +248,11 @@ def _transposed(node: Node, given: list[Constant]) -> Constant:
     return given[0].shaped(lambda a: np.transpose(a, perm))
 
 
+def _cast(node: Node, given: list[Constant]) -> Constant:
+    _require_float(node)
+    return given[0]
+
+
 def _combined(node: Node, given: list[Constant]) -> Constant:
     first, second = (a.values.astype(np.float32) for a in given)
     if math.prod(np.broadcast_shapes(first.shape, second.shape)) > _MOST:
@@ -255,5 +269,6 @@ _FOLDED: dict[str, Callable[[Node, list[Constant]], Constant]] = {
     "Transpose": _transposed,
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze"), _shape_of_constant),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _combined),
-    **dict.fromkeys(("Identity", "Cast"), lambda node, given: given[0]),
+    "Identity": lambda node, given: given[0],
+    "Cast": _cast,
 }
