@@ -17,7 +17,7 @@ from shell_models import RECEIVE, SEND, Board, Faults
 from flow.bench.bus_layout import layout_of, pack_outputs, unpack_inputs
 from flow.bench.vectors import off_grid
 from flow.core.errors import DataError
-from flow.core.evaluate import evaluate, quantize_inputs, to_float
+from flow.core.evaluate import evaluate, quantize_inputs, real_outputs, to_float
 from flow.core.fixed import ROUNDINGS
 from flow.emit.rtl.testbench import describe
 from flow.emit.rtl.verilog import emit_parallel
@@ -103,6 +103,22 @@ def test_classes_of_logits_on_grids_far_apart(fracs):
     accelerator.model = {**accelerator.model, "head": "logits", "preprocessing": None, "outputs": outputs}
     accelerator.infer = lambda mantissas: np.array([[1, 1 << 20], [0, 1], [-1, -(1 << 19)], [1 << 38, 1 << 38]])
     assert accelerator.classify(np.zeros((4, len(design.inputs)))).tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_units_of_inputs_and_outputs_are_the_designs(seed):
+    design, _, board = set_up(seed)
+    assert board.model["units"] == [1, 1]
+    units = float(np.float32(0.3367)), 0.0222
+    scaled = replace(design, source={"input_unit": units[0], "output_unit": units[1]})
+    told = accelerator(scaled, board.model["shell"], board.model["bench"], None)["units"]
+    assert told == [units[0], 1.0 if design.head == "argmax" else units[1]]
+    board.model["units"] = told
+    values = off_grid(design.inputs, 200, seed) * np.float32(0.3)
+    mantissas = quantize_inputs(scaled, values)
+    assert np.array_equal(board.quantize(values), mantissas) and mantissas.any()
+    if design.head == "logits":
+        assert np.array_equal(board.predict(values), real_outputs(scaled, evaluate(design, mantissas)))
 
 
 def test_ties_are_rounded_as_in_the_golden_model():

@@ -26,7 +26,7 @@ Backend = Literal["Vitis", "Vivado", "VivadoAccelerator", "Catapult", "Quartus",
 
 @app.command()
 def main(
-    model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, or a build's design.json.")],
+    model: Annotated[Path, typer.Option(help="Trained model: .h5, .keras, .onnx, or a build's design.json.")],
     backend: Annotated[Backend, typer.Option(case_sensitive=False, help="hls4ml back end.")] = "Catapult",
     part: Annotated[str | None, typer.Option(help="Device, by the back end's own name; its default if absent.")] = None,
     clock_period_ns: Annotated[float, typer.Option(min=0.1, max=1000.0, help="Clock period, ns.")] = 5.0,
