@@ -20,10 +20,11 @@ import numpy as np
 from flow.core.design import Design
 from flow.core.fixed import Ints, bits_for
 from flow.core.integers import sufficient
+from flow.parallel.atom_heap import pack_atoms
 from flow.parallel.bit_heap import HeapBit, Packing, pack
 from flow.parallel.builder import GraphBuilder, aligned_bias, aligned_weights, rounding_constant, without_dead
 from flow.parallel.cost import graph_luts, node_luts
-from flow.parallel.graph import ONE, Bit, Columns, LayerGraph, Node, Term
+from flow.parallel.graph import ONE, Bit, Columns, LayerGraph, Node, Term, plain_addition
 from flow.parallel.lut_networks import Network, network
 from flow.parallel.pattern_growth import Digits, Settings
 from flow.parallel.subexpressions import Use, share, signed_digits
@@ -185,7 +186,7 @@ def _graph(design: Design, index: int, sums: _Sums, settings: Settings, tables: 
     layer, ranges = design.layers[index], design.ranges_into(index)
     highs = [(1 << _bits(ranges[i])) - 1 if ranges[i][0] < 0 else ranges[i][1] for i in sums.inputs]
     rows = share(sums.digits.copy(), highs, sums.shifts, settings)
-    builder = _RowBuilder(design, index, sums, rows)
+    builder = _RowBuilder(design, index, sums, rows, settings.atoms)
     row_of = {j: r for r, j in enumerate(sums.neurons)}
     outputs = []
     for j, neuron in enumerate(layer.neurons):
@@ -200,9 +201,9 @@ def _graph(design: Design, index: int, sums: _Sums, settings: Settings, tables: 
 class _RowBuilder(GraphBuilder):
     """Turns rows of uses into nodes; shared rows are made when first used."""
 
-    def __init__(self, design: Design, index: int, sums: _Sums, rows: list[list[Use]]) -> None:
+    def __init__(self, design: Design, index: int, sums: _Sums, rows: list[list[Use]], atoms: bool) -> None:
         super().__init__(design, index)
-        self.sums, self.rows = sums, rows
+        self.sums, self.rows, self.atoms = sums, rows, atoms
         self.made: dict[int, int] = {}
         self.levels: list[int] = [0] * len(self.nodes)
 
@@ -277,8 +278,10 @@ class _RowBuilder(GraphBuilder):
             if c < width:
                 level = 0 if bit.constant else self.levels[bit.node]
                 heap[c].append(HeapBit(level, bit.constant or not bit.inverted, -1, k, bit))
-        columns = self._rows(pack(heap), neuron)
-        return self.append(Node("row", low, high, neuron=neuron, columns=columns), form, total)
+        packing = pack_atoms(heap) if self.atoms else pack(heap)
+        columns = self._rows(packing, neuron)
+        node = Node("row", low, high, neuron=neuron, columns=columns, atoms=_needed(packing.last_atoms, columns))
+        return self.append(node, form, total)
 
     def _rows(self, packing: Packing, neuron: int) -> Columns:
         """Make a heap's rows; gives the columns of the last one."""
@@ -291,7 +294,9 @@ class _RowBuilder(GraphBuilder):
 
         for row in packing.rows:
             high = min(sum(len(column) << c for c, column in enumerate(row.columns)), (1 << row.width) - 1)
-            node = Node("row", 0, high, neuron=neuron, columns=placed(row.columns), partial=True)
+            columns = placed(row.columns)
+            atoms = _needed(row.atoms, columns)
+            node = Node("row", 0, high, neuron=neuron, columns=columns, partial=True, atoms=atoms)
             nodes.append(self.append(node))
         return placed(packing.last)
 
@@ -300,6 +305,11 @@ class _RowBuilder(GraphBuilder):
         chain = any(len(column) > 1 for column in node.columns)
         self.levels.append(max((self.levels[i] for i in node.sources), default=0) + chain)
         return super().append(node, form, constant)
+
+
+def _needed(atoms: tuple[int, ...], columns: Columns) -> tuple[int, ...]:
+    """The atoms of a row, none where a plain addition does."""
+    return () if plain_addition(columns) else atoms
 
 
 def _complement(source: Node, negative: bool) -> int:

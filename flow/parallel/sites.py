@@ -1,0 +1,75 @@
+"""What a graph will occupy once it lies in slices of a 7-series part: LUT sites, by how each value leaves its row.
+
+A slice has one way out beside a LUT's O6 for its O5, for the sum and for the carry beside it, and a register that the
+sum may enter instead (UG474, figure 2-3). So a row that adds three bits per column, whose LUTs' O5 go to the column
+above, takes two sites per column unless its sum goes into registers alone; of a chain of atoms only the carry at the
+upper end leaves beside a sum.
+"""
+
+from __future__ import annotations
+
+from flow.parallel.bit_heap import FIRST_PLACES
+from flow.parallel.cost import node_luts
+from flow.parallel.graph import LayerGraph, Node, plain_addition, row_start
+from flow.parallel.pipelining import Schedule
+from flow.parts.family import XC7
+
+
+def graph_sites(graph: LayerGraph, plan: Schedule) -> int:
+    """Expected LUT sites of a layer, pipelined by ``plan``; registers not included."""
+    leaving = _leaving(graph, plan)
+    return sum(_node_sites(node, graph, leaving[i]) for i, node in enumerate(graph.nodes))
+
+
+def _leaving(graph: LayerGraph, plan: Schedule) -> list[int]:
+    """By node the bits that something reads before a register, bit by bit as a number."""
+    found = [0] * len(graph.nodes)
+    for i in range(len(graph.nodes) - 1, -1, -1):
+        node = graph.nodes[i]
+        wired = row_start(node) if node.kind == "row" else 0
+        for c, column in enumerate(node.columns):
+            for bit in column:
+                passed = c < wired and not bit.inverted  # wiring: it leaves there as it leaves here
+                if bit.node >= 0 and plan.stages[bit.node] == plan.stages[i] and (not passed or found[i] >> c & 1):
+                    found[bit.node] |= 1 << bit.index
+        for term in node.terms:
+            if plan.stages[term.node] == plan.stages[i]:
+                found[term.node] |= (1 << graph.nodes[term.node].bits) - 1
+    return found
+
+
+def _node_sites(node: Node, graph: LayerGraph, leaving: int) -> int:
+    """Sites of one node, of which the bits of ``leaving`` are read before a register."""
+    if node.low == node.high:
+        return 0
+    if node.kind == "row" and row_start(node) < len(node.columns):
+        return _row_sites(node, leaving)
+    chain = node.kind == "sum" and len(node.terms) + bool(node.constant) > 1
+    return node_luts(node, graph) + chain
+
+
+def _row_sites(node: Node, leaving: int) -> int:
+    start = row_start(node)
+    columns = node.columns[start : 1 + max(c for c, column in enumerate(node.columns) if column)]
+    result, leaving = node.bits - start, leaving >> start
+    if node.atoms:
+        width = min(len(node.atoms), result)
+        # synthesis takes the last carry from the position above where that lies in the same carry primitive
+        return width + (result > width and (width % XC7.carry_bits > 0 or _both(leaving, width - 1)))
+    if plain_addition(node.columns):
+        return min(len(columns) + 1, result)
+    width, beside = min(len(columns), result), set[int]()
+    for c, column in enumerate(columns[: result - 1]):
+        if len(column) > 1 and leaving >> c & 1:
+            beside.add(c)
+    if len(columns[0]) == FIRST_PLACES and not any(bit.constant for bit in columns[0]):
+        beside.add(0)  # one bit enters where DI would, which takes O5
+    else:
+        beside.discard(0)  # nothing enters below, so O6 is the sum, which leaves without the chain
+    above = result > width  # the carry of three bits passes through a LUT of its own, that of the chain leaves beside it
+    return width + len(beside) + above + (result > width + 1)
+
+
+def _both(leaving: int, column: int) -> bool:
+    """Whether the sum of a column and the carry above it both leave."""
+    return leaving >> column & 3 == 3
