@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from flow.parallel.atoms import ALONE, FIVE, FOUR, SIX, Atoms
-from flow.parallel.bit_heap import Heap, HeapBit, Packing, Row
+from flow.parallel.bit_heap import PLACES, Heap, HeapBit, Packing, Row
 
 _PRICES = (
     (1.7, 1.5, 1.3, 1.15, 1.0), (1.9, 1.75, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1.0), (1.5, 1.25, 1.0), (1.3, 1.0), (1.0,),
@@ -47,34 +47,42 @@ class Chain(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Chains in order, the last one, which adds what they leave, if that is needed, and the sites of all."""
+    """Chains in order, the atoms of the last one, which adds all that they leave, and the sites of all.
+
+    Without atoms what is left needs no addition, or is added by a row of three bits per column.
+    """
 
     chains: tuple[Chain, ...]
-    last: Chain | None
+    last: Atoms
     sites: int
 
 
-def pack_atoms(heap: Sequence[Sequence[HeapBit]]) -> Packing:
-    """Chains of atoms that add ``heap`` (bits per column) modulo ``2**len(heap)``: the cheapest found."""
+def pack_atoms(heap: Sequence[Sequence[HeapBit]], registered: bool = False) -> Packing:
+    """Chains of atoms that add ``heap`` (bits per column) modulo ``2**len(heap)``: the cheapest found.
+
+    If ``registered``, the sum goes into registers alone, so that the last row may add three bits per column.
+    """
     counts, free = tuple(len(column) for column in heap), tuple(sum(b.free for b in column) for column in heap)
-    return _Packer(heap).run(plan(counts, free))
+    return _Packer(heap).run(plan(counts, free, registered))
 
 
 def estimate_atoms(heights: Sequence[int]) -> int:
     """Sites for a heap of so many bits per column, all given and not inverted."""
     counts = tuple(heights)
-    return plan(counts, counts).sites
+    return plan(counts, counts, False).sites
 
 
 @lru_cache(maxsize=1 << 16)
-def plan(counts: Counts, free: Counts) -> Plan:
+def plan(counts: Counts, free: Counts, registered: bool) -> Plan:
     """The cheapest plan found for a heap of so many bits per column, of which ``free`` need no inversion."""
-    return min((_Planner(counts, free).run(prices) for prices in _PRICES), key=lambda p: (p.sites, len(p.chains)))
+    plans = (_Planner(counts, free, registered).run(prices) for prices in _PRICES)
+    return min(plans, key=lambda p: (p.sites, len(p.chains)))
 
 
 class _Planner:
-    def __init__(self, counts: Counts, free: Counts) -> None:
+    def __init__(self, counts: Counts, free: Counts, registered: bool) -> None:
         self.counts, self.free, self.width = list(counts), list(free), len(counts)
+        self.registered = registered
         self.chains: list[Chain] = []
         self.sites = 0
 
@@ -83,8 +91,7 @@ class _Planner:
             chain = next((c for price in (*prices, _LEAST_PRICE) if (c := self._best(price))), None)
             assert chain is not None
             self._take(chain)
-        sites, chain = last
-        return Plan(tuple(self.chains), chain if chain.parts else None, self.sites + sites)
+        return Plan(tuple(self.chains), last[1], self.sites + last[0])
 
     def _take(self, chain: Chain) -> None:
         """Take a chain's bits, those that need an inversion first, and give its results back."""
@@ -102,18 +109,25 @@ class _Planner:
         self.sites += len(bits) + (width > len(bits)) * _CARRY_SITE
         self.chains.append(chain)
 
-    def _last(self) -> tuple[int, Chain] | None:
-        """The cheapest chain that adds all that is left, with its sites; None where none can."""
+    def _last(self) -> tuple[int, Atoms] | None:
+        """The fewest sites for a row that adds all that is left, with its atoms; None where there is none."""
         start = next((c for c, count in enumerate(self.counts) if count > 1), self.width)
         if start == self.width:
-            return 0, Chain(start, 0, ())
+            return 0, ()
         top = max(c for c, count in enumerate(self.counts) if count)
         rest = self._rests(top)
         found = []
         for carry in range(1 + bool(self.free[start])):
             for cost, parts in self._wholes(start, carry, rest):
-                found.append((cost, Chain(start, carry, parts)))
-        return min(found, default=None)
+                found.append((cost, Chain(start, carry, parts).atoms))
+        if self.registered and self._three_each(start, top):
+            found.append((top + 1 - start + min(self.width - 1 - top, 2), ()))
+        return min(found, default=None, key=lambda f: f[0])
+
+    def _three_each(self, start: int, top: int) -> bool:
+        """Whether a row of three bits per column, and one more in the lowest, adds what is left."""
+        more = self.counts[start] - PLACES
+        return max(self.counts[start + 1 : top + 1], default=0) <= PLACES and more <= min(1, self.free[start])
 
     def _rests(self, top: int) -> list[tuple[int, tuple[Counts, ...]] | None]:
         """From each column on, with a carry into it, the fewest sites that add all, and how; None where nothing can."""
@@ -192,7 +206,7 @@ class _Packer:
             self._add(chain)
         last = tuple(tuple(sorted(column)) for column in self.heap)
         levels = max((b.level for column in last for b in column), default=0)
-        return Packing(tuple(self.rows), last, found.sites, levels, found.last.atoms if found.last else ())
+        return Packing(tuple(self.rows), last, found.sites, levels, found.last)
 
     def _add(self, chain: Chain) -> None:
         columns = [self._take(c, count) for c, count in enumerate(chain.columns, chain.start)]

@@ -20,11 +20,17 @@ from flow.core.errors import DesignError
 from flow.parallel.graph import ZERO, Bit, Node, row_start
 
 Atoms = tuple[int, ...]
-SIX, FIVE, FOUR = (6, 0), (5, 0), (4, 1)  # lower, upper
+SIX: Atoms = (6, 0)  # lower, upper
+FIVE: Atoms = (5, 0)
+FOUR: Atoms = (4, 1)
 PAIRS = (SIX, FIVE, FOUR)
 ALONE = 2  # bits of a column by itself
 PLACES = 3  # of every column: an atom has the six of both
-_LOWER = {SIX: (0, 1, 2, 3, 4, 5), FIVE: (0, 1, 2, 3, 5), FOUR: (0, 1, 2, 5)}  # places of an atom's lower column
+_LOWER: dict[Atoms, Atoms] = {
+    SIX: (0, 1, 2, 3, 4, 5),
+    FIVE: (0, 1, 2, 3, 5),
+    FOUR: (0, 1, 2, 5),
+}  # places of an atom's lower column
 _UPPER = 4  # and the one of its upper column
 
 

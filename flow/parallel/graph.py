@@ -58,8 +58,8 @@ class Node:
     A ``row`` adds bits: those of ``columns[c]`` weigh ``2**c``, and the total is taken modulo ``2**bits`` into
     ``low..high``. One carry chain does it: columns hold at most three bits, the first with more than one at most five,
     of which two, not inverted, enter at the end of the chain (``row_start``). A ``partial`` row holds bits that mean
-    something only together with the other bits of the heap that a later row completes. A row with ``atoms`` adds as many
-    bits as these take, a digit per column of the chain (``flow.parallel.atoms``). A ``table`` gives
+    something only together with the other bits of the heap that a later row completes. A row with ``atoms`` adds as
+    many bits as these take, a digit per column of the chain (``flow.parallel.atoms``). A ``table`` gives
     ``table[index]``, where the single bit of ``columns[i]`` is bit ``i`` of the index.
     """
 

@@ -26,7 +26,7 @@ from flow.proof.text.syntax import Module
 
 ATOMS = "nmp_atoms"  # a row of a bit heap on a chain of atoms
 _PLACES = 3  # per column
-_ATOMS = {(6, 0): 6, (5, 0): 5, (4, 1): 4}  # digits of an atom's lower and upper column
+_ATOMS = ([6, 0], [5, 0], [4, 1])  # digits of an atom's lower and upper column
 _LEFT_OUT = {6: (), 5: (4,), 4: (3,)}
 _UPPER = 4  # the place of an atom 14 that weighs like its upper column
 _STRAIGHT = 5  # the place of an atom 06 that is never inverted
@@ -51,8 +51,8 @@ class Shape(NamedTuple):
                 found[_PLACES * i : _PLACES * i + 2] = [1 << i] * 2
                 i += 1
                 continue
-            kind = _ATOMS.get(tuple(digits[i : i + 2]))  # type: ignore[call-overload]
-            if kind is None:
+            kind = digits[i]
+            if digits[i : i + 2] not in _ATOMS:
                 raise Fault(f"column {i} of {self.digits:x} is no atom")
             for place in range(2 * _PLACES):
                 if place not in _LEFT_OUT[kind]:

@@ -99,7 +99,7 @@ def _differs(text: str, module: Module, width: int, result: int) -> str:
 
 
 def output_differs(machine: Machine, result: int, form: Form, bits: Vector) -> str:
-    """Nothing where ``y`` holds the lowest ``result`` bits of a sum, given as a form and as functions; else where not."""
+    """Nothing where ``y`` holds the lowest ``result`` bits of a sum, a form and its functions; else where not."""
     output, sums, bdd = machine.elaboration.net("y", "output"), machine.sums, machine.space.bdd
     if output.width != result:
         return f"has a result of another width than {result} bits"
