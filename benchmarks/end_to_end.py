@@ -57,7 +57,7 @@ def measure(name: str, work: Path) -> tuple[list[str], list[str]]:
         value,
         f"{training['mean_weight_bits']:.2f}",
         f"{synthesis['lut']:,}",
-        f"{synthesis['lut_placed']:,}",
+        f"{synthesis['lut_paired']:,}",
         f"{synthesis['ff']:,}",
         str(report["latency_cycles"]),
         f"{synthesis['fmax_mhz']}",
@@ -93,7 +93,7 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     rows, proved = zip(*(measure(name, options.work) for name in options.names), strict=True)
-    header = ["set", "score (test, integer design)", "weight bits", "LUT cells", "LUT sites expected", "FF", "cycles",
+    header = ["set", "score (test, integer design)", "weight bits", "LUT sites", "paired", "FF", "cycles",
               "Fmax est. MHz", "vectors", "mismatches", "native vectors/s", "training s", "build s"]  # fmt: skip
     write_section(
         "End to end on xc7z020",

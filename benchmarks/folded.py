@@ -129,7 +129,7 @@ def _built(design: Design, interval: int, rtl: Rtl, folder: Path) -> dict[str, A
         raise SystemExit("the build made other Verilog than the solver's point")
     found = report["synthesis"]
     return {
-        **{k: found[k] for k in ("lut", "ff", "bram18", "dsp", "carry4", "lut_as_memory", "lut_placed")},
+        **{k: found[k] for k in ("lut", "ff", "bram18", "dsp", "carry4", "lut_as_memory", "lut_cells")},
         "path_ns": found["critical_path"]["delay_ns"],
         "seconds": report["seconds"]["synthesis"],
         "engines": report["verification"],

@@ -83,7 +83,7 @@ def row(name: str, period: float, report: dict[str, Any]) -> tuple[float, list[s
     error = estimate / routed - 1
     seeds = len(synthesis["route"]["attempts"])
     path = synthesis["critical_path"]
-    sites = f"{synthesis['lut']:,} / {synthesis['lut_placed']:,} / {synthesis['route']['lut_sites']['design']:,}"
+    sites = f"{synthesis['lut_cells']:,} / {synthesis['lut']:,} / {synthesis['route']['lut_sites']['design']:,}"
     cells = [name, f"{period:g}", str(report["latency_cycles"]), sites, f"{synthesis['ff']:,}",
              f"{planned:.0f}", f"{estimate:.0f}", f"{routed:.0f}", f"{100 * error:+.1f} %", str(seeds),
              f"{path['start']} to {path['endpoint']}"]  # fmt: skip
@@ -98,10 +98,10 @@ network was routed after the fit and took no part in it."""
 PLANNED = """The pipeliner plans with longer nets (0.62 ns each), so that a period asked for is met, and near 10 ns is
 cautious: it also counts the whole carry chain of every row in a stage, although only the last one's top bits wait for
 it."""
-SITES = """LUT cells are `synthesis.lut` (a LUT6_2 counts one); sites are LUTs of slices, with both their outputs, that
-hold logic of the design. A LUT6_2 beside a carry chain keeps to one site only where the sum goes straight into the
+SITES = """LUT cells are `synthesis.lut_cells` (a LUT6_2 counts one); sites are LUTs of slices, with both their outputs,
+that hold logic of the design. A LUT6_2 beside a carry chain keeps to one site only where the sum goes straight into the
 register beside it: a slice has one output (AMUX) for both the sum and O5, and what enters a chain from elsewhere passes
-through a LUT. The expected figure (`synthesis.lut_placed`) counts that; nextpnr never keeps such a pair together,
+through a LUT. The expected figure (`synthesis.lut`) counts that; nextpnr never keeps such a pair together,
 registered or not, since it leads a chain's DI input through the same LUT's O5."""
 
 FOLDED = {
@@ -131,7 +131,7 @@ def folded_row(name: str, out: Path) -> list[str]:
         plan.write_file(store, json.dumps(figures))
     estimate, fmax = 1000 / figures["estimate_ns"], figures["fmax_mhz"]
     path, seconds = figures["path"], sum(a["seconds"] for a in figures["attempts"])
-    return [title, str(folding.interval), f"{figures['lut']:,} / {figures['lut_placed']:,} / "
+    return [title, str(folding.interval), f"{figures['lut_cells']:,} / {figures['lut']:,} / "
             f"{figures['lut_sites']['design']:,}", f"{figures['ff']:,}", str(figures["bram18"]), f"{estimate:.0f}",
             f"{fmax:.0f}", f"{100 * (estimate / fmax - 1):+.1f} %", f"{fmax * 1e6 / folding.interval:,.0f}",
             f"{path['logic_ns']:.1f} + {path['routing_ns']:.1f}", f"{seconds:.0f}"]  # fmt: skip

@@ -54,7 +54,7 @@ def test_page_is_complete_and_self_contained():
         "Precision",
         "Groups",
         "Resources",
-        "Where the LUTs go",
+        "Where the LUT sites go",
         "Latency",
         "Verification",
         "Score",

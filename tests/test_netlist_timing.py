@@ -1,10 +1,11 @@
-"""Static timing of netlists, by hand-made ones: what memories and multipliers add to a path; and their LUT sites."""
+"""Static timing of netlists, by hand-made ones: what memories and multipliers add to a path."""
 
 import json
 
 import pytest
 
 from flow.netlist.read import read_netlist
+from flow.netlist.sta import in_words
 from flow.parts.family import XC7
 
 ROUTED = XC7.routed
@@ -16,7 +17,12 @@ REGISTERED, PLAIN = "0" * 31 + "1", "0" * 32
 def cell(kind, parameters=None, **wires):
     directions = {port: "output" if port in OUTPUTS else "input" for port in wires}
     connections = {port: bits if isinstance(bits, list) else [bits] for port, bits in wires.items()}
-    return {"type": kind, "parameters": parameters or {}, "port_directions": directions, "connections": connections}
+    return {
+        "type": kind,
+        "parameters": parameters or {"INIT": "10"},
+        "port_directions": directions,
+        "connections": connections,
+    }
 
 
 def register(source, target):
@@ -24,7 +30,7 @@ def register(source, target):
 
 
 def read(tmp_path, *cells):
-    module = {"cells": {f"c{i}": c for i, c in enumerate(cells)}, "netnames": {}}
+    module = {"cells": {f"c{i}": c for i, c in enumerate(cells)}, "netnames": {}, "ports": {}}
     (tmp_path / "netlist.json").write_text(json.dumps({"modules": {"top": module}}))
     return read_netlist(tmp_path / "netlist.json", "top")
 
@@ -108,28 +114,11 @@ def test_a_carry_chain_of_eight_bits_is_two_of_four(tmp_path):
     assert two == near(one - ROUTED.carry_per_4_bits + ROUTED.carry_exit)
 
 
-def row(users_of_sums, first=None):
-    """A chain of two columns: a double LUT each, the lower one's O5 going to the upper column."""
-    low = cell("LUT6_2", {"INIT": "0" * 63 + "1"}, I0=2, I1=3, O6=10, O5=12)
-    high = cell("LUT6_2", {"INIT": "0" * 63 + "1"}, I0=4, I1=12, O6=11)
-    chain = cell("CARRY4", S=[first or 10, 11, "0", "0"], DI=["0", 12, "0", "0"], CI="0", CYINIT="0",
-                 O=[20, 21, 22, 23], CO=[30, 31, 32, 33])  # fmt: skip
-    for c, outputs in ((low, ("O5", "O6")), (high, ("O6",))):
-        c["port_directions"].update(dict.fromkeys(outputs, "output"))
-    return [low, high, chain, *users_of_sums]
-
-
-@pytest.mark.parametrize(("users", "first", "placed"), [
-    ([register(20, 40), register(21, 41)], None, 2),  # registered sums lie beside their chain
-    ([cell("LUT1", I0=20, O=40), register(21, 41)], None, 4),  # the sum blocks the way out of the lower LUT's O5
-    ([register(20, 40), register(21, 41), register(20, 42)], None, 3),  # a second register lies elsewhere
-    ([register(20, 40), register(21, 41), register(31, 42)], None, 2),  # the upper LUT has no second output
-    ([register(20, 40), register(21, 41), register(30, 42)], None, 3),  # a carry leaves where O5 should
-    ([register(20, 40), register(21, 41)], 5, 3),  # a signal that is no LUT's passes through one
-    ([register(20, 40), register(21, 41)], "1", 3),
-    ([register(20, 40), register(22, 41)], None, 3),  # a third column without a LUT
-])  # fmt: skip
-def test_luts_that_cannot_share_a_site_take_two(tmp_path, users, first, placed):
-    resources = read(tmp_path, *row(users, first)).resources
-    assert resources.lut == 2 + sum(u["type"] == "LUT1" for u in users)
-    assert resources.lut_placed == placed
+def test_the_longest_path_is_told_by_what_its_cells_belong_to(tmp_path):
+    slow = [cell("LUT1", I0=2, O=3), cell("LUT1", I0=3, O=4), cell("LUT1", I0=4, O=5)]
+    path = read(tmp_path, register(8, 2), *slow, register(5, 9), cell("LUT1", I0=2, O=6), register(6, 7)).longest_path
+    assert path.through == ("c0", "c1", "c2", "c3", "c4") and path.levels == 3
+    owners = {"c1": "a shared sums", "c2": "a neuron 3", "c3": "a neuron 3", "c4": "a neuron 3"}
+    named = in_words(path, owners.get)
+    assert named.through == ["a shared sums", "a neuron 3"] and named.endpoint == "a neuron 3"
+    assert in_words(path, {}.get).endpoint == path.endpoint

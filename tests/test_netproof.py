@@ -217,6 +217,39 @@ def test_memories_are_compared_with_their_contents_and_ports(tmp_path):
         assert proof.refuted or proof.undecided, (old, new)
 
 
+LUT_MEMORY = """
+module top (input clk, we, input [TOP:0] at, from, input [1:0] data, output reg [1:0] y);
+    (* ram_style = "distributed" *) reg [1:0] memory [0:SIZE-1];
+    integer i;
+    initial for (i = 0; i < SIZE; i = i + 1) memory[i] = 0;
+    always @(posedge clk) begin
+        if (we) memory[at] <= data;
+        y <= BEYOND ? 2'd0 : memory[from];
+    end
+endmodule
+"""
+
+
+@pytest.mark.parametrize("size", [72, 160])
+def test_a_memory_that_fills_no_power_of_two_is_equal_within_its_words(tmp_path, size):
+    verilog = LUT_MEMORY.replace("SIZE", str(size)).replace("TOP", str((size - 1).bit_length() - 1))
+    files = {"top.v": verilog.replace("BEYOND", "1'b0")}
+    sources, netlist, work = synthesized(tmp_path, files, "top")
+    text = read_text(sources, "top", work)
+    proof = compare(text, read_gates(netlist, "top", work), work)
+    assert not proof.refuted and not proof.undecided, "addresses that choose a memory in LUTs that is not there"
+    for least in (size - 1, size):
+        other = verilog.replace("BEYOND", f"from >= 8'd{least}")
+        _, netlist, _ = synthesized(tmp_path, {"top.v": other}, "top")
+        found = compare(text, read_gates(netlist, "top", work), work)
+        if least < size:
+            assert {f.names[0] for f in found.refuted} == {"y[0]", "y[1]"} and not found.undecided
+            assert all(f"from = {least}" in f.why for f in found.refuted), "the one word within the memory that differs"
+        else:
+            assert {f.why for f in found.undecided} == {"depends on a word beyond a memory's last"}
+            assert not found.refuted and len(found.undecided) == 2
+
+
 def test_what_is_not_understood_is_undecided_and_named(tmp_path):
     text = "module top (input clk, input signed [15:0] a, b, output reg [31:0] y, output reg z);\n"
     text += "always @(posedge clk) begin y <= a * b; z <= a[0]; end\nendmodule\n"

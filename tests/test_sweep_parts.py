@@ -59,7 +59,7 @@ def test_arguments_say_what_was_drawn():
 
 
 def test_energy_counts_switching_elements_of_a_result():
-    report = {"synthesis": {"lut": 100, "lut_placed": 120, "ff": 50, "dsp": 2, "bram18": 1, "fmax_mhz": 1,
+    report = {"synthesis": {"lut": 120, "lut_cells": 100, "ff": 50, "dsp": 2, "bram18": 1, "fmax_mhz": 1,
                             "fits": True},
               "verification": {}, "latency_cycles": 7, "initiation_interval": 4, "clock_period_ns": 5.0,
               "architecture": "folded", "score": {"value": 0.5, "metric": "accuracy"}}  # fmt: skip

@@ -21,13 +21,19 @@ def cell(kind: str, inputs: list[int], outputs: list[int], src: str = "") -> dic
     carry = kind == "CARRY4"
     ports = {"S" if carry else "D" if kind == "FDRE" else "I0": inputs, "Q" if kind == "FDRE" else "O": outputs}
     directions = {p: "output" if p in "QO" else "input" for p in ports}
-    return {"type": kind, "connections": ports, "port_directions": directions, "attributes": {"src": src}}
+    return {
+        "type": kind,
+        "parameters": {"INIT": "10"},
+        "connections": ports,
+        "port_directions": directions,
+        "attributes": {"src": src},
+    }
 
 
 def usage(tmp_path, cells: dict, nets: dict | None = None) -> dict:
     names = {name: {"bits": bits} for name, bits in (nets or {}).items()}
     path = tmp_path / "netlist.json"
-    path.write_text(json.dumps({"modules": {"top": {"cells": cells, "netnames": names}}}))
+    path.write_text(json.dumps({"modules": {"top": {"cells": cells, "netnames": names, "ports": {}}}}))
     return lut_usage(path, "top", LAYERS, NAMES)
 
 

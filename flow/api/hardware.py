@@ -61,7 +61,7 @@ class Hardware:
 
     def __repr__(self) -> str:
         synthesis, report = self.report.synthesis, self.report
-        luts = f"{synthesis['lut']:,} LUT cells, " if synthesis else ""
+        luts = f"{synthesis['lut']:,} LUT sites, " if synthesis else ""
         return f"<Hardware {report.design} on {report.part}: {luts}{report.latency_cycles} cycles; {self.folder}>"
 
     def predict(self, X: ArrayLike, engine: str = "integer", prepared: bool = False) -> NDArray[Any]:

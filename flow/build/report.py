@@ -96,7 +96,8 @@ class SynthesisReport:
     ff: int
     dsp: int
     bram18: int
-    lut_placed: int
+    lut_cells: int
+    lut_paired: int
     lut_as_memory: int
     carry4: int
     inverters: int

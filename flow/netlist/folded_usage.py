@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flow.emit.rtl.names import SHARED, layer_instance
-from flow.netlist.read import lut_sites, netlist_module
+from flow.netlist.read import netlist_module
+from flow.netlist.slices import expected_sites
 from flow.netlist.usage import Owner, Tracer
 
 INPUT, OUTPUT, SEQUENCE = "input words", "output units", "sequence"
@@ -33,16 +34,35 @@ def folded_usage(netlist: Path, top: str, layers: Mapping[str, Sequence[str]]) -
         return _by_part(module, layers)
 
 
-def _by_part(module: Mapping[str, Any], layers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def part_namer(netlist: Path, top: str, layers: Mapping[str, Sequence[str]]) -> Callable[[str], str | None]:
+    """Names a cell of a folded netlist by layer and part, or None; arguments and errors as for `folded_usage`."""
+    with netlist_module(netlist, top) as module:
+        tracer, parts = _tracer(module, layers)
+    names = list(layers)
+
+    def name(cell: str) -> str | None:
+        owner = tracer.owner(cell) if cell in tracer.cells else None
+        if owner is None:
+            return None
+        layer = names[owner[0]]
+        return layer if owner[1] == SHARED else f"{layer} {parts[layer][owner[1]]}"
+
+    return name
+
+
+def _tracer(module: Mapping[str, Any], layers: Mapping[str, Sequence[str]]) -> tuple[Tracer, dict[str, list[str]]]:
     cells = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
     parts = {layer: [*groups, INPUT, OUTPUT, SEQUENCE] for layer, groups in layers.items()}
-    tracer = Tracer(cells, _named_nets(module["netnames"], layers, parts), ())
+    return Tracer(cells, _named_nets(module["netnames"], layers, parts), ()), parts
+
+
+def _by_part(module: Mapping[str, Any], layers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    tracer, parts = _tracer(module, layers)
     names = list(layers)
     found: dict[str, dict[int, int]] = {layer: defaultdict(int) for layer in names}
     other = 0
-    for name, cell in cells.items():
-        sites = lut_sites(cell["type"])
-        owner = tracer.owner(name) if sites else None
+    for name, sites in expected_sites(module).by_cell.items():
+        owner = tracer.owner(name)
         if owner is None:
             other += sites
         else:

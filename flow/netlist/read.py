@@ -12,26 +12,23 @@ from typing import Any
 
 from flow.core.errors import ReportError
 from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
-from flow.netlist.slices import placed_luts
+from flow.netlist.slices import expected_sites, is_lut, luts_of_memory
 from flow.netlist.sta import TimingPath, longest_path
 from flow.parts.family import XC7, Delays
-
-_LUTS_OF_MEMORY = {
-    "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1, "RAM32X1S": 1, "RAM64X1S": 1, "RAM32X1D": 2, "RAM64X1D": 2,
-    "RAM128X1S": 2, "RAM128X1D": 4, "RAM256X1S": 4, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a netlist occupies. ``lut`` counts 6-input LUT sites, memories and shift registers in LUTs included.
+    """What a netlist occupies. ``lut`` counts expected 6-input LUT sites (``flow.netlist.slices``), ``lut_cells`` the
+    cells that lie in them, ``lut_paired`` the sites if a packer pairs whatever may share one.
 
-    ``lut_placed`` is what remains of that in slices (``flow.netlist.slices``), an estimate; ``carry4`` counts carry
-    chains in units of four bits.
+    All three include memories and shift registers in LUTs, ``lut_as_memory``. ``carry4`` counts carry chains in units
+    of four bits.
     """
 
     lut: int
-    lut_placed: int
+    lut_cells: int
+    lut_paired: int
     lut_as_memory: int
     ff: int
     dsp: int
@@ -52,7 +49,7 @@ def read_netlist(path: Path, top: str, delays: Delays = XC7.routed) -> Netlist:
     """Read ``netlist.json``. Raises ReportError where it is not a Yosys netlist holding ``top``."""
     with netlist_module(path, top) as module:
         cells = {name: cell for name, cell in module["cells"].items() if cell["type"] != "$scopeinfo"}
-        return Netlist(_resources(cells), longest_path(cells, module["netnames"], delays))
+        return Netlist(_resources(module), longest_path(cells, module["netnames"], delays))
 
 
 @contextmanager
@@ -62,21 +59,18 @@ def netlist_module(path: Path, top: str) -> Iterator[dict[str, Any]]:
         yield read_json(path, MAX_OWN_JSON)["modules"][top]
 
 
-def lut_sites(kind: str) -> int:
-    """6-input LUT sites a cell of this type takes, 0 for what is no LUT."""
-    return 1 if re.fullmatch(r"LUT[1-6]|LUT6_2", kind) else _LUTS_OF_MEMORY.get(kind, 0)
-
-
-def _resources(cells: dict[str, Any]) -> Resources:
-    count: Counter[str] = Counter(cell["type"] for cell in cells.values())
-    logic = sum(n for kind, n in count.items() if re.fullmatch(r"LUT[1-6]|LUT6_2", kind))
-    memory = sum(_LUTS_OF_MEMORY.get(kind, 0) * n for kind, n in count.items())
-    unknown = [k for k in count if k.startswith("RAM") and k not in _LUTS_OF_MEMORY and not k.startswith("RAMB")]
+def _resources(module: dict[str, Any]) -> Resources:
+    count: Counter[str] = Counter(cell["type"] for cell in module["cells"].values())
+    logic = sum(n for kind, n in count.items() if is_lut(kind) and kind != "INV")
+    memory = sum(luts_of_memory(kind) * n for kind, n in count.items())
+    unknown = [k for k in count if k.startswith("RAM") and not luts_of_memory(k) and not k.startswith("RAMB")]
     if unknown:
         raise ReportError(f"unknown memory primitive {unknown[0]} in the netlist")
+    sites = expected_sites(module)
     return Resources(
-        lut=logic + memory,
-        lut_placed=placed_luts(cells, logic + memory),
+        lut=sites.total,
+        lut_cells=logic + memory,
+        lut_paired=sites.paired,
         lut_as_memory=memory,
         ff=sum(n for kind, n in count.items() if re.fullmatch(r"FD[RSCP]E(_1)?|LD[CP]E", kind)),
         dsp=sum(n for kind, n in count.items() if kind.startswith("DSP48")),

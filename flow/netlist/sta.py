@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flow.netlist.truth_tables import Bit, reduced, truth_table
@@ -29,18 +30,30 @@ Source = tuple[int, float]  # a net and the delay from it
 
 @dataclass(frozen=True)
 class TimingPath:
-    """The longest register-to-register path by the delay model."""
+    """The longest register-to-register path by the delay model.
+
+    ``through`` are its cells from the register it starts at, or what `in_words` calls them; ``endpoint`` is the net or
+    the part of the design where it ends.
+    """
 
     delay_ns: float
     levels: int
     endpoint: str
+    through: Sequence[str] = ()
+
+
+def in_words(path: TimingPath, name: Callable[[str], str | None]) -> TimingPath:
+    """A path by the parts that its cells belong to, in order, as ``name`` knows them."""
+    parts = [part for cell in path.through if (part := name(cell)) is not None]
+    through = [part for i, part in enumerate(parts) if i == 0 or part != parts[i - 1]]
+    return replace(path, endpoint=through[-1] if through else path.endpoint, through=through)
 
 
 def longest_path(cells: dict[str, Any], netnames: dict[str, Any], delays: Delays) -> TimingPath:
     """Longest path by summing cell delays and a mean net delay per connection that leaves a slice."""
     arrival = _Arrival(cells, delays)
-    worst, worst_bit = (0.0, 0), -1
-    for cell in cells.values():
+    worst, worst_bit, end = (0.0, 0), -1, ""
+    for name, cell in cells.items():
         if not _SEQUENTIAL.fullmatch(cell["type"]):
             continue
         for port, bits in cell["connections"].items():
@@ -53,10 +66,11 @@ def longest_path(cells: dict[str, Any], netnames: dict[str, Any], delays: Delays
                 if isinstance(bit, int):
                     at, levels = arrival.into(bit, cell, port)
                     if (at + setup, levels) > worst:
-                        worst, worst_bit = (at + setup, levels), bit
+                        worst, worst_bit, end = (at + setup, levels), bit, name
     if worst_bit < 0:
         return TimingPath(0.0, 0, "no register is fed by logic")
-    return TimingPath(worst[0] + delays.register + delays.detour, worst[1], _net_name(netnames, worst_bit))
+    delay_ns = worst[0] + delays.register + delays.detour
+    return TimingPath(delay_ns, worst[1], _net_name(netnames, worst_bit), (*arrival.cells_to(worst_bit), end))
 
 
 def _used(cell: dict[str, Any], *parameters: str) -> bool:
@@ -142,6 +156,17 @@ class _Arrival:
             self.known[current] = best
             stack.pop()
         return self.known[bit]
+
+    def cells_to(self, bit: int) -> list[str]:
+        """The cells of the path that a net is last to follow, in order."""
+        found = list[str]()
+        while bit in self.driver:
+            found.append(self.driver[bit][0])
+            sources = self._fed_by(bit)[1]
+            if not sources:
+                break
+            bit, _ = max(sources, key=lambda s: self.known[s[0]][0] + s[1])
+        return found[::-1]
 
     def _fed_by(self, bit: int) -> tuple[float, list[Source]]:
         """When a net follows the clock, and the nets it depends on within the cycle, with the delay from each."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from flow.emit.rtl.names import SHARED, LayerNames
-from flow.netlist.read import lut_sites, netlist_module
+from flow.netlist.read import netlist_module
+from flow.netlist.slices import expected_sites
 
 Owner = tuple[int, int]  # layer index, neuron index or SHARED
 
@@ -33,7 +34,7 @@ def lut_usage(
     """
     with netlist_module(netlist, top) as module:
         tracer = _tracer(module, layers, names)
-        return _by_layer(tracer, tracer.cells, list(layers))
+        return _by_layer(tracer, expected_sites(module).by_cell, list(layers))
 
 
 def cell_namer(
@@ -62,12 +63,11 @@ def _tracer(module: Mapping[str, Any], layers: Mapping[str, Sequence[int]], name
     return Tracer(cells, known, names)
 
 
-def _by_layer(tracer: Tracer, cells: Mapping[str, Any], layers: Sequence[str]) -> dict[str, Any]:
+def _by_layer(tracer: Tracer, sites_of: Mapping[str, int], layers: Sequence[str]) -> dict[str, Any]:
     found: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     other = 0
-    for name, cell in cells.items():
-        sites = lut_sites(cell["type"])
-        owner = tracer.owner(name) if sites else None
+    for name, sites in sites_of.items():
+        owner = tracer.owner(name)
         if owner is None:
             other += sites
         else:

@@ -15,7 +15,7 @@ from rich.text import Text
 from flow.core.engines import in_order
 from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
-from flow.report.wording import TITLES
+from flow.report.wording import RESOURCES, TITLES
 from keras_models.untrusted import one_line
 
 _VENDOR_ROWS = {  # short enough for a narrow terminal
@@ -213,15 +213,17 @@ def _resources(report: dict[str, Any]) -> Table:
     table.add_column("")
     for name in ("used", "available", "share"):
         table.add_column(name, justify="right")
-    # a cell is not always a place on the chip: what the cells will occupy stands beside them
-    kinds = {"lut": "LUT cells", "lut_placed": "LUT sites, expected", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
-    for key, label in kinds.items():
-        available = synthesis["available"][key.removesuffix("_placed")]
+    for key, label in RESOURCES.items():
+        available = synthesis["available"][key]
         share = synthesis[key] / available if available else 0.0
         table.add_row(label, f"{synthesis[key]:,}", f"{available:,}",
                       f"[red]{share:.1%}[/]" if share > 1 else f"{share:.1%}")  # fmt: skip
+    if "route" in synthesis:
+        table.add_row("LUT sites, placed", f"{synthesis['route']['lut_sites']['design']:,}", "", "")
     table.add_row("latency", f"{report['latency_cycles']} cycles", "", "")
     clock = f"{synthesis['fmax_mhz']} MHz"
     label = "Fmax (routed)" if "route" in synthesis else "Fmax (estimate)"
     table.add_row(label, clock, f"{1000 / report['clock_period_ns']:.0f} asked", "")
+    if synthesis["critical_path"].get("through"):
+        table.add_row("bound by", synthesis["critical_path"]["endpoint"], "", "")
     return table

@@ -10,6 +10,7 @@ from flow.core.engines import ENGINES
 
 DASH = "\u2013"
 MINUS = "\u2212"
+RESOURCES = {"lut": "LUT sites", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}  # of a report's synthesis, by its keys
 STEPS = 10  # steps of the colour ramp
 TITLES = {  # of a build's steps
     "model": "model to integer design",

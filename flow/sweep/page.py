@@ -27,7 +27,7 @@ def front_page(name: str, settings: Settings, entries: Sequence[Entry], front: S
         "metric": metric_name(done[0]["metric"]) if done else "score",
         "tiles": _tiles(entries, front, settings),
         "plot": _plot(done, front, settings) if done else None,
-        "head": ["trial", "validation", "test", "LUT cells", "LUT sites", "FF", "BRAM18", "cycles", "interval",
+        "head": ["trial", "validation", "test", "LUT sites", "LUT cells", "FF", "BRAM18", "cycles", "interval",
                  "hidden", "bit set", "beta or budget", "architecture", "weight bits", "engines", "verified"],
         "rows": [_cells(e) for e in front],
         "failed": [(e["trial"], e["error"] or "ended") for e in entries if e["state"] == "failed"],
@@ -48,13 +48,12 @@ def _tiles(entries: Sequence[Entry], front: Sequence[Entry], settings: Settings)
 
 
 def _luts(e: Entry) -> str:
-    sites = "" if e["lut_placed"] is None else f" ({number(e['lut_placed'])} sites)"
-    return f"{number(e['lut'])} LUT cells{sites}"
+    return f"{number(e['lut'])} LUT sites"
 
 
 def _cells(e: Entry) -> dict[str, Any]:
     strength = e["lut_budget"] if e["lut_budget"] is not None else e["beta"]
-    texts = [f"{e['val']:.4f}", f"{e['test']:.4f}", number(e["lut"]), number(e["lut_placed"]),
+    texts = [f"{e['val']:.4f}", f"{e['test']:.4f}", number(e["lut"]), number(e["lut_cells"]),
              number(e["ff"]), number(e["bram18"]), number(e["latency_cycles"]),
              number(e["initiation_interval"]), e["hidden"], e["bit_set"],
              number(strength), e["architecture"], number(e["weight_bits"]), e["engines"],

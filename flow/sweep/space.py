@@ -12,7 +12,7 @@ from flow.build.architecture import ARCHITECTURES
 from flow.core.errors import UsageError
 
 OBJECTIVES = {
-    "lut": "LUT cells",
+    "lut": "LUT sites",
     "latency": "latency, ns",
     "energy": "energy estimate, element-cycles per result",
 }
@@ -120,13 +120,13 @@ def figures(training: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str,
     are clocked, times the clock cycles of one result. At equal activity dynamic energy is proportional to it.
     """
     synthesis = report["synthesis"]
-    elements = synthesis["lut"] + synthesis["ff"] + sum(synthesis[k] * bits for k, bits in _PORT_BITS.items())
+    elements = synthesis["lut_cells"] + synthesis["ff"] + sum(synthesis[k] * bits for k, bits in _PORT_BITS.items())
     return {
         "val": training["val"],
         "test": report["score"]["value"],
         "metric": report["score"]["metric"],
         "weight_bits": round(training["mean_weight_bits"], 4),
-        **{key: synthesis[key] for key in ("lut", "lut_placed", "ff", "dsp", "bram18", "fmax_mhz", "fits")},
+        **{key: synthesis[key] for key in ("lut", "lut_cells", "ff", "dsp", "bram18", "fmax_mhz", "fits")},
         "architecture": report["architecture"],
         "latency_cycles": report["latency_cycles"],
         "initiation_interval": report["initiation_interval"],

@@ -17,6 +17,7 @@ from flow.core.errors import FlowError
 from flow.core.untrusted import Unusable, opened
 from flow.sweep.space import Settings, draw, pareto
 from flow.sweep.trial import attempts
+from flow.tool_reports.open_json import in_sites
 
 DATABASE = "study.db"
 _MAX_DATABASE = 1 << 32
@@ -140,6 +141,8 @@ class Study:
             same = attributes.get("same_as")
             state = {"RUNNING": "running", "COMPLETE": "done", "FAIL": "failed"}[trial.state.name]
             result = attributes.get("result", {})
+            if "figures" in result:
+                result = {**result, "figures": in_sites(result["figures"])}
             found.append(Row(
                 trial.number, state if same is None else "repeat", attributes["parameters"], result,
                 attributes.get("error", ""), same, result.get("attempts", attempts(self.folder, trial.number)),

@@ -97,8 +97,7 @@ def trial_line(row: Row, objective: str) -> str:
         return f"#{row.number} failed{again}: {row.error}"
     figures, seconds = row.result["figures"], row.result["seconds"]
     cached = f", {' and '.join(row.result['cached'])} from the cache" if row.result["cached"] else ""
-    sites = f" ({figures['lut_placed']:,} sites)" if "lut_placed" in figures else ""  # sweeps of earlier versions
-    cost = f"{figures['lut']:,} LUT cells{sites}"
+    cost = f"{figures['lut']:,} LUT sites"
     cost += "" if objective == "lut" else f", {objective} {figures[objective]:,g}"
     score = f"{figures['metric']} {figures['val']:.4f}"
     return f"#{row.number} {score}, {cost}, {sum(seconds.values()):.0f} s{cached}{again}: {what}"
@@ -109,14 +108,14 @@ def front_table(front: Sequence[Row], objective: str, verified: Mapping[int, str
     table = Table(title=f"front: validation score against {OBJECTIVES[objective]}", title_justify="left", box=None,
                   header_style="bold")  # fmt: skip
     metric = front[0].result["figures"]["metric"] if front else "score"
-    names = ["trial", metric, "test", "LUT cells", "sites", "FF", "cycles", "hidden", "bits"]
+    names = ["trial", metric, "test", "LUT sites", "cells", "FF", "cycles", "hidden", "bits"]
     names += [objective] if objective != "lut" else []
     for name in names + (["verified"] if verified else []):
         table.add_column(name, justify="left" if name in ("hidden", "verified") else "right")
     for row in front:
         f = row.result["figures"]
         cells = [str(row.number), f"{f['val']:.4f}", f"{f['test']:.4f}", f"{f['lut']:,}",
-                 f"{f['lut_placed']:,}" if "lut_placed" in f else "", f"{f['ff']:,}",
+                 f"{f['lut_cells']:,}", f"{f['ff']:,}",
                  str(f["latency_cycles"]), row.parameters["hidden"], f"{f['weight_bits']:.2f}"]  # fmt: skip
         cells += [f"{f[objective]:,g}"] if objective != "lut" else []
         table.add_row(*cells, *([verified.get(row.number, "")] if verified else []))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from flow.core.errors import PartError, ReportError
@@ -34,12 +35,20 @@ def matches_nextpnr(data: dict[str, Any]) -> bool:
     return isinstance(data.get("fmax"), dict) and isinstance(data.get("utilization"), dict)
 
 
+def in_sites(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of a build by today's names: in earlier ones ``lut`` counted cells and ``lut_placed`` LUT sites."""
+    if "lut_placed" not in figures:
+        return dict(figures)
+    return {**{k: v for k, v in figures.items() if k != "lut_placed"}, "lut": figures["lut_placed"],
+            "lut_cells": figures.get("lut")}  # fmt: skip
+
+
 def parse_build(data: dict[str, Any]) -> Report:
     """A build's outcome; a failed build has its part, its status and its error only."""
     synthesis = data.get("synthesis") or {}
     if not isinstance(synthesis, dict):
         raise ReportError("'synthesis' is not an object")
-    part = _word(data, "part")
+    synthesis, part = in_sites(synthesis), _word(data, "part")
     fmax = _number(synthesis, "fmax_mhz")
     latency, interval = _whole(data, "latency_cycles"), _whole(data, "initiation_interval")
     used = {name: _whole(synthesis, name) for name in ("lut", "ff", "dsp", "bram18", "uram")}

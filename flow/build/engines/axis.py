@@ -74,7 +74,7 @@ def _resources(build: Build, shell: Shell, bench: Bench, key: str) -> None:
         found = read_netlist(folder / "netlist.json", shell.top).resources
         return {"lut": found.lut, "lut_as_memory": found.lut_as_memory, "ff": found.ff, "bram18": found.bram18}
 
-    key = digest_of("shell synthesis 1", key, script, yosys.version())
+    key = digest_of("shell synthesis 2", key, script, yosys.version())
     assert build.facts.shell is not None
     build.facts.shell.synthesis = build.steps.run("shell_synthesis", key, work)
 

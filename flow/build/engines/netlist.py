@@ -68,7 +68,7 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
 def _cells(build: Build) -> int:
     assert build.facts.synthesis is not None
     resources = build.facts.synthesis.resources
-    return max(resources.lut + resources.ff, 1)
+    return max(resources.lut_cells + resources.ff, 1)
 
 
 ENGINE = HardwareEngine(name="netlist", run=_run, require=lambda build: icarus.find(), after="synthesis")

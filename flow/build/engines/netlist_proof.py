@@ -33,7 +33,7 @@ def prove_synthesis(build: Build, bench: Bench, rtl_digest: str) -> None:
     out, netlist = build.options.out, build.options.out / "synth" / "netlist.json"
     assert build.facts.synthesis is not None
     resources = build.facts.synthesis.resources
-    cells = resources.lut + resources.ff
+    cells = resources.lut_cells + resources.ff
     if cells > _MOST_CELLS:
         build.facts.undecided.append(f"netlist: none of its {cells:,} cells is compared, more than {_MOST_CELLS:,}")
         _note(build, dict.fromkeys(_layers(build), "undecided"))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from flow.proof.netlist.aig import FALSE, Aig, Literal, Word
+from flow.proof.netlist.aig import FALSE, TRUE, Aig, Literal, Word
 from flow.proof.netlist.memory import Array
 from flow.proof.netlist.registers import Samples
 from flow.proof.netlist.side import Bit, Cell, Side
@@ -45,7 +45,8 @@ class _Written:
 class Matcher:
     """Relates the written memories of the text to ``arrays``; what must be equal for that is added to ``cones``.
 
-    The bits of memories in ``refused`` get no array.
+    ``beyond`` gets, by the node of a variable for what an array shows, when it is read beyond the memory's words. The
+    bits of memories in ``refused`` get no array.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class Matcher:
         arrays: Sequence[Array],
         same_clock: Callable[[Bit, Bit | None], bool],
         cones: list[Cone],
+        beyond: dict[int, Literal],
         refused: Collection[Bit],
     ) -> None:
         self.graph, self.samples, self.same_clock = graph, samples, same_clock
-        self.cones, self.refused = cones, refused
+        self.cones, self.beyond, self.refused = cones, beyond, refused
         self.depths = sorted({len(a.address) for a in arrays})
         self.known: dict[_Key, list[Array]] = defaultdict(list)
         for array in arrays:
@@ -77,7 +79,9 @@ class Matcher:
             written = _Written(f"{name}[{bit}]", values, defined, enables[bit], ports["WR_ADDR"], data[bit])
             found.append(self._blocks(written, number(p["SIZE"]), clock) if usable else None)
         return [
-            self._read(f"{name}[{bit}]", blocks, address) if blocks else side.unexplained("a written memory")
+            self._read(f"{name}[{bit}]", blocks, address, number(p["SIZE"]))
+            if blocks
+            else side.unexplained("a written memory")
             for address in addresses
             for bit, blocks in enumerate(found)
         ]
@@ -127,14 +131,25 @@ class Matcher:
             text, netlist = graph.both(enable, text), graph.both(enable, netlist)
             self.cones.append(Cone(names, text, netlist, guess=written.name))
 
-    def _read(self, name: str, blocks: list[Array], address: Word) -> Literal:
+    def _read(self, name: str, blocks: list[Array], address: Word, size: int) -> Literal:
+        """What a read port shows. Beyond the memory's words the Verilog leaves that undefined, so that any value is
+        right there: it is what the synthesizer's selection shows, which looks at no address bit that it need not."""
         bits = len(blocks[0].address)
         low = [*address, *[FALSE] * bits][:bits]
         shown = [self._shown(name, array, low) for array in blocks]
-        value = shown[0]
-        for block, literal in enumerate(shown[1:], 1):
-            value = self.graph.choose(self._at(address[bits:], block), literal, value)
-        return value
+        beyond = _at_least(self.graph, address, size)
+        for node in self.graph.cone(shown):
+            self.beyond[node] = self.graph.either(beyond, self.beyond.get(node, FALSE))
+        return self._selected(shown, address[bits:])
+
+    def _selected(self, shown: list[Literal], select: Word) -> Literal:
+        if len(shown) == 1:
+            return shown[0]
+        half = 1 << len(select) - 1
+        if len(shown) <= half:
+            return self._selected(shown, select[:-1])
+        upper, lower = (self._selected(part, select[:-1]) for part in (shown[half:], shown[:half]))
+        return self.graph.choose(select[-1], upper, lower)
 
     def _shown(self, name: str, array: Array, address: Word) -> Literal:
         """What an array shows: the netlist's reading at the same address, which is to be proved the same."""
@@ -146,3 +161,13 @@ class Matcher:
                         self.cones.append(Cone((f"{name} read address[{i}]",), text, netlist, guess=name))
                 return literal
         return array.read(self.graph, address)
+
+
+def _at_least(graph: Aig, word: Word, least: int) -> Literal:
+    """Whether an unsigned ``word`` is ``least`` or more."""
+    if least >> len(word):
+        return FALSE
+    found = TRUE
+    for i, bit in enumerate(word):
+        found = graph.both(bit, found) if least >> i & 1 else graph.either(bit, found)
+    return found

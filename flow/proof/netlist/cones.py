@@ -76,6 +76,7 @@ class Text:
     ) -> None:
         self.graph, self.gate, self.samples, self.refused = graph, gate, gate.samples, refused
         self.cones: list[Cone] = []
+        self.beyond: dict[int, Literal] = {}  # by the variable of a memory's word: read beyond the memory
         self._ports = module["ports"]
         self._clocks, self._gate_clocks = _one_bit_inputs(module["ports"]), _one_bit_inputs(gate.side.ports)
         self._states = {r.state >> 1: r for r in gate.registers.values()}
@@ -204,7 +205,9 @@ class Text:
         bits, contents = number(p["ABITS"]), columns(p["INIT"], number(p["SIZE"]), number(p["WIDTH"]))
         addresses = [ports["RD_ADDR"][r * bits : (r + 1) * bits] for r in range(number(p["RD_PORTS"]))]
         if number(p["WR_PORTS"]):
-            matcher = Matcher(self.graph, self.samples, self.gate.arrays, self._same_clock, self.cones, self.refused)
+            matcher = Matcher(
+                self.graph, self.samples, self.gate.arrays, self._same_clock, self.cones, self.beyond, self.refused
+            )
             return {"RD_DATA": matcher.read(side, cell, ports, contents, addresses)}
         pairs = list(zip(*contents, strict=True))
         return {"RD_DATA": [self._constant(value, known, a) for a in addresses for value, known in pairs]}

@@ -14,6 +14,7 @@ from flow.proof.netlist.cones import Text, related, starts
 from flow.proof.netlist.decide import Decider
 from flow.proof.netlist.registers import Gate, Samples
 from flow.proof.netlist.side import Bit
+from flow.proof.netlist.words import any_of
 
 _MOST_UNDEFINED = 4  # bits that the text leaves undefined in one cone
 _MOST_VALUES = 16  # words of a counterexample that are reported
@@ -55,6 +56,9 @@ class Comparison:
         asked = [i for i, m in miters.items() if not self.samples.of(m)]
         verdicts = dict(zip(asked, self.decider.false([miters[i] for i in asked]), strict=True))
         failed = [i for i in miters if not verdicts.get(i)]
+        within = self._within(side, {i: miters[i] for i in failed if i not in loose})
+        loose |= {i: "a word beyond a memory's last" for i, m in within.items() if m == FALSE}
+        miters |= within
         for i in failed:
             if i in loose:
                 wrong[i] = Found(cones[i].names, f"depends on {loose[i]}", refuted=False)
@@ -88,6 +92,20 @@ class Comparison:
         why |= dict.fromkeys(self.graph.free, "a value that the Verilog leaves undefined")
         reached = self.graph.reached(why)
         return {i: next(why[n] for n in self.graph.cone([m]) if n in why) for i, m in miters.items() if reached[m >> 1]}
+
+    def _within(self, side: Text, miters: Mapping[int, Literal]) -> dict[int, Literal]:
+        """Of miters that read memories whose addresses reach beyond their words, true within them alone.
+
+        FALSE where that is proved to be never: the Verilog leaves open what lies beyond.
+        """
+        found = {}
+        for i, miter in miters.items():
+            beyond = any_of(self.graph, [side.beyond[n] for n in self.graph.cone([miter]) if n in side.beyond])
+            if beyond != FALSE:
+                found[i] = self.graph.both(miter, beyond ^ 1)
+        asked = [i for i, m in found.items() if not self.samples.of(m)]
+        equal = self.decider.false([found[i] for i in asked])
+        return found | {i: FALSE for i, yes in zip(asked, equal, strict=True) if yes}
 
     def _assignments(self, miters: Sequence[Literal]) -> list[dict[int, int] | None]:
         """Values for which a miter is true: from the samples, otherwise by search."""

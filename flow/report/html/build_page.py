@@ -13,9 +13,21 @@ from flow.report.html.lut_strip import luts
 from flow.report.html.score import score, score_tile
 from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
-from flow.report.wording import DASH, TITLES, bits, finite, number, percent, ratio, seconds, step, table, width
+from flow.report.wording import (
+    DASH,
+    RESOURCES,
+    TITLES,
+    bits,
+    finite,
+    number,
+    percent,
+    ratio,
+    seconds,
+    step,
+    table,
+    width,
+)
 
-RESOURCES = {"lut": "LUT cells", "lut_placed": "LUT sites, expected", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
 VERDICTS = {
     "ok": ("ok", "verified", "Every engine agrees on every vector."),
     "mismatch": (
@@ -67,10 +79,10 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     synthesis = table(report, "synthesis")
     found = score_tile(report)
     if "lut" in synthesis:
-        sites, available = synthesis.get("lut_placed"), table(synthesis, "available").get("lut")
-        share = ratio(synthesis["lut"] if sites is None else sites, available)
-        expected = "" if sites is None else f"{number(sites)} sites expected, "
-        found.append(("LUT cells", number(synthesis["lut"]), f"{expected}{percent(share)} of the part",
+        share = ratio(synthesis["lut"], table(synthesis, "available").get("lut"))
+        placed = table(table(synthesis, "route"), "lut_sites").get("design")
+        beside = "expected" if placed is None else f"expected, {number(placed)} placed"
+        found.append(("LUT sites", number(synthesis["lut"]), f"{beside}, {percent(share)} of the part",
                       "bad" if share > 1 else ""))  # fmt: skip
     cycles, period = report.get("latency_cycles"), report.get("clock_period_ns")
     if cycles is not None and period:
@@ -131,7 +143,7 @@ def resources(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     available, rows = table(synthesis, "available"), []
     for key, label in RESOURCES.items():
         if key in synthesis:
-            there = available.get(key.removesuffix("_placed"))
+            there = available.get(key)
             share = ratio(synthesis[key], there)
             rows.append({
                 "name": label, "used": number(synthesis[key]), "available": number(there),
@@ -156,6 +168,7 @@ def timing(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "slack": None if delay is None else f"{abs(period - delay):.2f} ns",
         "met": None if delay is None else delay <= period,
         "source": synthesis.get("fmax_source"), "levels": path.get("levels"), "endpoint": path.get("endpoint"),
+        "through": ", ".join(str(t["where"] if isinstance(t, Mapping) else t) for t in path.get("through") or ()),
     }  # fmt: skip
 
 

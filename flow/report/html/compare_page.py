@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flow.report.html.build_page import RESOURCES, VERDICTS, groups, verification, widest
+from flow.report.html.build_page import VERDICTS, groups, verification, widest
 from flow.report.html.score import metric_name
-from flow.report.wording import DASH, MINUS, bits, finite, number, ratio, table, width
+from flow.report.wording import DASH, MINUS, RESOURCES, bits, finite, number, ratio, table, width
 
 Report = Mapping[str, Any]
 _LESS, _MORE, _NEITHER = -1, 1, 0  # which direction is the better one
@@ -50,8 +50,8 @@ def _figures(reports: Sequence[Report]) -> list[dict[str, Any]]:
     better = {"accuracy": _MORE, "mse": _LESS}.get(str(scores[0].get("metric")), _NEITHER)
     label = " / ".join(dict.fromkeys(metric_name(s["metric"]) for s in scores if s))
     rows = [_row(f"score ({label})", [s.get("value") for s in scores], better, same)] if label else []
-    rows.append(_row("LUT cells", [table(r, "synthesis").get("lut") for r in reports], _LESS))
-    rows.append(_row("LUT sites, expected", [table(r, "synthesis").get("lut_placed") for r in reports], _LESS))
+    rows.append(_row("LUT sites, expected", [table(r, "synthesis").get("lut") for r in reports], _LESS))
+    rows.append(_row("LUT cells", [table(r, "synthesis").get("lut_cells") for r in reports], _LESS))
     rows.append(_row("latency, cycles", [r.get("latency_cycles") for r in reports], _LESS))
     rows.append(_row("latency, ns at the clock asked", [_latency(r) for r in reports], _LESS))
     rows.append(_row("initiation interval", [r.get("initiation_interval") for r in reports], _LESS))
@@ -130,7 +130,7 @@ def _layers(reports: Sequence[Report], most: float) -> list[dict[str, Any]]:
                 _row("neurons", [la and la["neurons"] for la in both], _NEITHER),
                 _row("bits per weight", [la and la["mean_weight_bits"] for la in both], _LESS),
                 _row("weights not zero", [la and la["weights"] - la["zero_weights"] for la in both], _LESS),
-                _row("LUTs", [la and (la.get("luts") or {}).get("total") for la in both], _LESS),
+                _row("LUT sites", [la and (la.get("luts") or {}).get("total") for la in both], _LESS),
             ],
         })  # fmt: skip
     return rows

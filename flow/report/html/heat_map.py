@@ -15,7 +15,7 @@ METRICS = {
     "zeros": "zero weights, %",
     "sum": "accumulator bits",
     "output": "output bits",
-    "luts": "LUTs",
+    "luts": "LUT sites",
 }
 
 
@@ -93,7 +93,7 @@ def _labels(layer: Mapping[str, Any]) -> list[str]:
             f"output {number(format_bits(output))} bits ({output}, {rounding})" if output else "output is the sum"
         )
         if "luts" in neurons:
-            said.append(f"{number(neurons['luts'][j])} LUTs of its own")
+            said.append(f"{number(neurons['luts'][j])} LUT sites of its own")
         labels.append("; ".join(said))
     return labels
 
@@ -112,7 +112,7 @@ def _table(layer: Mapping[str, Any]) -> dict[str, Any]:
          neurons["accumulator"][j], neurons["output"][j] or "the sum", *_luts(neurons, j)]
         for j in range(len(neurons["weight_bits"]))
     ]  # fmt: skip
-    return {"head": [*head, *(["LUTs"] if "luts" in neurons else [])], "rows": rows}
+    return {"head": [*head, *(["LUT sites"] if "luts" in neurons else [])], "rows": rows}
 
 
 def _luts(neurons: Mapping[str, Any], index: int) -> list[str]:

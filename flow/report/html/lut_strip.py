@@ -1,4 +1,4 @@
-"""Where the LUTs go: a strip of all neurons by size, layers in numbers, and the most expensive neurons.
+"""Where the LUT sites go: a strip of all neurons by size, layers in numbers, and the most expensive neurons.
 
 In a folded design elements serve many neurons: there the parts of the layers stand in place of neurons.
 """
@@ -16,7 +16,7 @@ _SHARED = "shared by parts"
 
 
 def luts(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """View of the LUTs by origin; None where synthesis did not tell."""
+    """View of the LUT sites by origin; None where synthesis did not tell."""
     layers = [layer for layer in report.get("layers", []) if layer.get("luts")]
     total = (report.get("synthesis") or {}).get("lut", 0)
     if not layers or not total:
@@ -42,14 +42,14 @@ def _strip(layers: list[Mapping[str, Any]], total: int) -> list[dict[str, Any]]:
         for count, what, kind in _pieces(layer):
             size = count / total * _STRIP
             boxes.append({"x": f"{left:.2f}", "width": f"{max(size - 0.6, 0.2):.2f}", "kind": kind,
-                          "title": f"{layer['name']}, {what}: {number(count)} LUTs"})  # fmt: skip
+                          "title": f"{layer['name']}, {what}: {number(count)} LUT sites"})  # fmt: skip
             left += size
         found.append({"name": layer["name"], "share": width(ratio(left - start, _STRIP)), "boxes": boxes})
     return found
 
 
 def _pieces(layer: Mapping[str, Any]) -> list[tuple[int, str, str]]:
-    """What a layer's LUTs are: (LUTs, whose, ``own`` or ``shared``), the largest first."""
+    """What a layer's LUT sites are: (LUT sites, whose, ``own`` or ``shared``), the largest first."""
     found, shared = layer["luts"], layer["luts"]["shared"]
     if "parts" in found:
         pieces = [(n, str(part), "own") for part, n in found["parts"].items()]
@@ -91,7 +91,7 @@ def _row(layer: Mapping[str, Any], total: int) -> dict[str, str]:
 
 
 def _top(layers: list[Mapping[str, Any]], total: int) -> list[dict[str, str]]:
-    """The neurons with most LUTs of their own."""
+    """The neurons with most LUT sites of their own."""
     found = [(n, i, j) for i, layer in enumerate(layers) for j, n in enumerate(_own(layer)) if n]
     found.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
     most = found[0][0] if found else 1

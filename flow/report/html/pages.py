@@ -20,7 +20,7 @@ from flow.core.errors import ReportError, reason
 from flow.core.untrusted import DAMAGE, is_folder, read_json, refused
 from flow.report.html.build_page import view
 from flow.report.html.compare_page import compare_view
-from flow.tool_reports.open_json import UNFINISHED
+from flow.tool_reports.open_json import UNFINISHED, in_sites
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 _DAMAGED = (*DAMAGE, jinja2.UndefinedError)
@@ -75,6 +75,8 @@ def read(path: Path) -> dict[str, Any]:
         report = read_json(file, finite=False)
     if not isinstance(report, dict) or "status" not in report:
         raise ReportError(f"{file}: not a report of a build; name a build's folder or its report.json")
+    if isinstance(report.get("synthesis"), dict):
+        report["synthesis"] = in_sites(report["synthesis"])
     return report
 
 
