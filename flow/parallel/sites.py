@@ -115,9 +115,7 @@ def _row_sites(node: Node, leaving: int) -> int:
     columns = node.columns[start : 1 + max(c for c, column in enumerate(node.columns) if column)]
     result, leaving = node.bits - start, leaving >> start
     if node.atoms:
-        width = min(len(node.atoms), result)
-        # synthesis takes the last carry from the position above where that lies in the same carry primitive
-        return width + (result > width and (width % XC7.carry_bits > 0 or _both(leaving, width - 1)))
+        return min(len(node.atoms) + 1, result)  # the last carry leaves beside a sum, or passes a LUT of its own
     if plain_addition(node.columns):
         return min(len(columns) + 1, result)
     width, beside = min(len(columns), result), set[int]()
@@ -132,8 +130,3 @@ def _row_sites(node: Node, leaving: int) -> int:
         result > width
     )  # the carry of three bits passes through a LUT of its own, that of the chain leaves beside it
     return width + len(beside) + above + (result > width + 1)
-
-
-def _both(leaving: int, column: int) -> bool:
-    """Whether the sum of a column and the carry above it both leave."""
-    return leaving >> column & 3 == 3
