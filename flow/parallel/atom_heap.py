@@ -1,10 +1,10 @@
 """Adds up a heap of bits with chains of atoms: which bits go into which chain, for fewest LUT sites.
 
 A chain of ``w`` columns takes as many sites, and one more where its carry leaves it beside the highest sum. It is worth
-the bits that disappear in it less what its sites are to be worth, a price per site; of all starts and all sequences of
-atoms the one that is worth most is taken, again and again, while there are chains worth the price, then at a lower one.
-Several lists of prices are tried. What is left is added by one last chain as soon as one can. Only the numbers of bits
-per column, and of those that need no inversion, count, so plans are kept.
+the bits that disappear in it less what its sites are to be worth, a price per site. Of all starts and all sequences of
+atoms the one that is worth most is taken, again and again, while there are chains worth the price, then at a lower one,
+and where none is, a full adder. Several lists of prices are tried. What is left is added by one last chain as soon as
+one can. Only the numbers of bits per column, and of those that need no inversion, count, so plans are kept.
 """
 
 from __future__ import annotations
@@ -13,14 +13,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from flow.parallel.atoms import ALONE, FIVE, FOUR, SIX, Atoms
+from flow.parallel.atoms import ALONE, FIVE, FOUR, FULL_ADDER, SIX, Atoms
 from flow.parallel.bit_heap import PLACES, Heap, HeapBit, Packing, Row
 
-_PRICES = (
-    (1.7, 1.5, 1.3, 1.15, 1.0), (1.9, 1.75, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1.0), (1.5, 1.25, 1.0), (1.3, 1.0), (1.0,),
-    (1.6, 1.4, 1.0), (1.2, 1.0), (0.9,), (1.5, 0.8), (1.7, 1.4, 0.7),
-)  # fmt: skip
-_LEAST_PRICE = 0.0  # at which every heap of more than two bits in a column has a chain
+_PRICES = ((1.7, 1.5, 1.3, 1.15, 1.0), (1.5, 0.8), (1.2,), (1.7, 1.4, 0.7))
 _WORTH = 1e-9
 _BITS = ((6, 0), (5, 0), (4, 1), (4, 0), (3, 1), (3, 0))  # of an atom's columns, lower first
 _CARRY_SITE = 1  # of a carry that leaves beside a sum
@@ -29,11 +25,15 @@ Counts = tuple[int, ...]  # bits per column
 
 
 class Chain(NamedTuple):
-    """A chain from column ``start`` on; ``parts`` are the bits that each atom or single column takes of its columns."""
+    """A chain from column ``start`` on; ``parts`` are the bits that each atom or single column takes of its columns.
+
+    If ``full`` it is no chain but a full adder.
+    """
 
     start: int
     carry: int  # bits that enter below
     parts: tuple[Counts, ...]
+    full: bool = False
 
     @property
     def columns(self) -> list[int]:
@@ -43,7 +43,7 @@ class Chain(NamedTuple):
     @property
     def atoms(self) -> Atoms:
         """The chain's digits."""
-        return tuple(digit for part in self.parts for digit in _digits(part))
+        return FULL_ADDER if self.full else tuple(digit for part in self.parts for digit in _digits(part))
 
 
 class Plan(NamedTuple):
@@ -88,10 +88,12 @@ class _Planner:
 
     def run(self, prices: Sequence[float]) -> Plan:
         while (last := self._last()) is None:
-            chain = next((c for price in (*prices, _LEAST_PRICE) if (c := self._best(price))), None)
-            assert chain is not None
-            self._take(chain)
+            self._take(next((chain for price in prices if (chain := self._best(price))), self._full_adder()))
         return Plan(tuple(self.chains), last[1], self.sites + last[0])
+
+    def _full_adder(self) -> Chain:
+        """A full adder for the lowest column of more than two bits."""
+        return Chain(next(c for c, count in enumerate(self.counts) if count > ALONE), 0, (FULL_ADDER,), True)
 
     def _take(self, chain: Chain) -> None:
         """Take a chain's bits, those that need an inversion first, and give its results back."""
@@ -106,7 +108,7 @@ class _Planner:
         for c in range(chain.start, chain.start + width):
             self.counts[c] += 1
             self.free[c] += 1
-        self.sites += len(bits) + (width > len(bits)) * _CARRY_SITE
+        self.sites += 1 if chain.full else len(bits) + (width > len(bits)) * _CARRY_SITE
         self.chains.append(chain)
 
     def _last(self) -> tuple[int, Atoms] | None:
@@ -168,6 +170,8 @@ class _Planner:
                 continue
             for carry in range(1 + bool(self.free[c])):
                 value, parts = self._grown(c, carry, price, values)
+                if not carry and 1 - price > best and self.counts[c] > ALONE and c + 1 < self.width:
+                    best, chain = 1 - price, Chain(c, 0, (FULL_ADDER,), True)
                 if parts and value + carry > best + _WORTH:
                     best, chain = value + carry, Chain(c, carry, parts)
         return chain

@@ -9,7 +9,8 @@ carry. A column by itself takes two bits (2). The notation (upper, lower) and th
 universal parallel matrix summation with a flexible compression goal for Xilinx FPGAs", FPL 2017, arXiv 1806.08095;
 FloPoCo builds the same (``XilinxGPC``).
 
-A chain is written as a digit per column, lowest first: the bits that its LUT takes.
+A chain is written as a digit per column, lowest first: the bits that its LUT takes. A full adder (3) is a LUT by
+itself, whose sum and carry both leave, as no chain lies beside it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ FIVE: Atoms = (5, 0)
 FOUR: Atoms = (4, 1)
 PAIRS = (SIX, FIVE, FOUR)
 ALONE = 2  # bits of a column by itself
+FULL_ADDER: Atoms = (3,)
 PLACES = 3  # of every column: an atom has the six of both
 _LOWER: dict[Atoms, Atoms] = {
     SIX: (0, 1, 2, 3, 4, 5),
@@ -36,6 +38,8 @@ _UPPER = 4  # and the one of its upper column
 
 def taken(atoms: Atoms) -> list[tuple[int, Atoms]]:
     """The parts of a chain, with their first columns. Raises DesignError for digits that are none."""
+    if atoms == FULL_ADDER:
+        return [(0, atoms)]
     found, column = [], 0
     while column < len(atoms):
         size = 1 if atoms[column] <= ALONE else 2
@@ -58,7 +62,7 @@ def places(node: Node) -> tuple[Bit, list[Bit]]:
     if len(columns) > len(node.atoms):
         raise DesignError(f"a chain of {len(node.atoms)} columns is to add {len(columns)}")
     columns += [()] * (len(node.atoms) - len(columns))
-    carry, columns[0] = _carry(columns[0], node.atoms[0])
+    carry, columns[0] = _carry(columns[0], node.atoms[0]) if node.atoms != FULL_ADDER else (ZERO, columns[0])
     found = [ZERO] * (PLACES * len(node.atoms))
     for c, part in taken(node.atoms):
         for i, digit in enumerate(part):
@@ -67,7 +71,7 @@ def places(node: Node) -> tuple[Bit, list[Bit]]:
         lower = sorted(columns[c], key=_inverted, reverse=True)
         if len(lower) == SIX[0] and _inverted(lower[-1]):
             raise DesignError(f"column {c} of a chain of atoms has six bits that are all inverted")
-        for place, bit in zip(_LOWER.get(part, (0, 1)), lower, strict=False):
+        for place, bit in zip(_LOWER.get(part, (0, 1, 2)), lower, strict=False):
             found[PLACES * c + place] = bit
         for bit in columns[c + 1] if part == FOUR else ():
             found[PLACES * c + _UPPER] = bit

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 from flow.core.errors import DesignError
+from flow.parallel.atoms import FULL_ADDER
 from flow.parallel.bit_heap import FIRST_PLACES
 from flow.parallel.cost import node_luts
 from flow.parallel.graph import LayerGraph, Node, plain_addition, row_start
@@ -115,6 +116,8 @@ def _row_sites(node: Node, leaving: int) -> int:
     columns = node.columns[start : 1 + max(c for c, column in enumerate(node.columns) if column)]
     result, leaving = node.bits - start, leaving >> start
     if node.atoms:
+        if node.atoms == FULL_ADDER:
+            return 1
         return min(len(node.atoms) + 1, result)  # the last carry leaves beside a sum, or passes a LUT of its own
     if plain_addition(node.columns):
         return min(len(columns) + 1, result)

@@ -11,14 +11,14 @@ from flow.core.errors import DesignError
 from flow.emit.layout import instance, statement
 from flow.emit.rtl.expressions import Value, literal, part
 from flow.emit.templates import render, static
-from flow.parallel.atoms import PLACES, places
+from flow.parallel.atoms import FULL_ADDER, PLACES, places
 from flow.parallel.graph import ZERO, Bit, LayerGraph, Node, plain_addition, row_start
 from flow.parts.family import Family
 
 LANES = 3
 _ROW, _SUM = "nmp_row", "nmp_sum"  # with and without the two single bits at the end of the chain
-_ATOMS = "nmp_atoms"
-ROW_FILE, SUM_FILE, ATOMS_FILE = f"{_ROW}.v", f"{_SUM}.v", f"{_ATOMS}.v"
+_ATOMS, _FULL_ADDER = "nmp_atoms", "nmp_full_adder"
+ROW_FILE, SUM_FILE, ATOMS_FILE, FULL_ADDER_FILE = f"{_ROW}.v", f"{_SUM}.v", f"{_ATOMS}.v", f"{_FULL_ADDER}.v"
 Lane = list[Bit]
 
 
@@ -39,7 +39,8 @@ def modules(graphs: Sequence[LayerGraph], family: Family) -> dict[str, str]:
     """The modules that the graphs' rows are made of, by file."""
     nodes = [node for graph in graphs for node in graph.nodes]
     found = row_modules(family) if any(has_chain(node) for node in nodes) else {}
-    return {**found, **(atoms_module(family) if any(node.atoms for node in nodes) else {})}
+    used = {FULL_ADDER_FILE if node.atoms == FULL_ADDER else ATOMS_FILE for node in nodes if node.atoms}
+    return found | {file: text for file, text in atoms_modules(family).items() if file in used}
 
 
 def row_modules(family: Family) -> dict[str, str]:
@@ -48,9 +49,12 @@ def row_modules(family: Family) -> dict[str, str]:
     return {ROW_FILE: row, SUM_FILE: static(SUM_FILE)}
 
 
-def atoms_module(family: Family) -> dict[str, str]:
-    """The module of a chain of atoms by file, in the same way."""
-    return {ATOMS_FILE: render("nmp_atoms.v.j2", carry=family.carry_bits, parts=family.title)}
+def atoms_modules(family: Family) -> dict[str, str]:
+    """The modules of a chain of atoms and of a full adder by file, in the same way."""
+    return {
+        file: render(f"{file}.j2", carry=family.carry_bits, parts=family.title)
+        for file in (ATOMS_FILE, FULL_ADDER_FILE)
+    }
 
 
 def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
@@ -78,11 +82,15 @@ def _chain(node: Node, start: int, name: str, head: str, values: Mapping[int, Va
     """Add the columns from ``start`` on into ``name``, declared by ``head``, on a chain of atoms."""
     bits, width = node.bits - start, len(node.atoms)
     carry, held = places(node)
+    mask = sum((bit.inverted and not bit.constant) << i for i, bit in enumerate(held))
+    if node.atoms == FULL_ADDER:
+        parameters = [f".N(3'b{mask:03b})"] if mask else []
+        ports = [f".x({_vector(held, values, False)})", f".y({name})"]
+        return [f"{head};", *instance(_FULL_ADDER, f"{name}_row", parameters, ports)]
     given = min(bits, width + 1)
     digits = "".join(f"{digit:x}" for digit in reversed(node.atoms))
     parameters = [f".W({width})", *([f".Y({given})"] if given <= width else []), *([".C(1)"] if carry != ZERO else [])]
     parameters.append(f".K({4 * width}'h{digits})")
-    mask = sum((bit.inverted and not bit.constant) << i for i, bit in enumerate(held))
     parameters += [f".N({PLACES * width}'o{mask:0{width}o})"] if mask else []
     ports = [f".c({_vector([carry], values)})", f".x({_vector(held, values, False)})"]
     result = f"{name}[{given - 1}:0]" if given < bits else name

@@ -1,4 +1,5 @@
-"""``nmp_atoms`` as a function, and the proof that its own text computes it: for a shape, with any masks, in both forms.
+"""``nmp_atoms`` as a function, and the proof that its own text computes it: for a shape, with any masks, in both forms;
+and the same of ``nmp_full_adder``.
 
 The meaning is written down here a second time, from the module's description; nothing of the emission is used.
 """
@@ -24,7 +25,7 @@ from flow.proof.text.space import Space, Vector, constant
 from flow.proof.text.sums import Form
 from flow.proof.text.syntax import Module
 
-ATOMS = "nmp_atoms"  # a row of a bit heap on a chain of atoms
+ATOMS, FULL_ADDER = "nmp_atoms", "nmp_full_adder"  # a row of a bit heap on a chain of atoms, and three bits' sum
 _PLACES = 3  # per column
 _ATOMS = ([6, 0], [5, 0], [4, 1])  # digits of an atom's lower and upper column
 _LEFT_OUT = {6: (), 5: (4,), 4: (3,)}
@@ -117,7 +118,7 @@ def _shape(parameters: dict[str, Value]) -> Shape:
 
 def _form(context: Context, weights: list[int], inputs: dict[str, Vector], mask: Vector) -> Form:
     """What a chain adds up to, by its definition."""
-    total = context.sums.of(inputs["c"])
+    total = context.sums.of(inputs.get("c", ()))
     for bit, weight in zip(masked(context, inputs["x"], mask), weights, strict=True):
         total = total.plus(context.sums.of((bit,)), weight)
     return total
@@ -128,7 +129,7 @@ def prove_atoms(text: str, shape: Shape) -> str:
     """Nothing where the module of a text adds the bits of a shape, else what is wrong."""
     for macros in READINGS:
         try:
-            wrong = _differs(_module(text, macros), shape)
+            wrong = _differs(_module(text, ATOMS, macros), shape)
         except (Unread, Fault) as exc:
             wrong = str(exc)
         if wrong:
@@ -136,11 +137,50 @@ def prove_atoms(text: str, shape: Shape) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class FullAdder:
+    """``nmp_full_adder``: the sum of the three bits of ``x ^ N``; ``prove`` as for a chain."""
+
+    prove: Callable[[], str]
+    latency: int = 0
+
+    def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
+        """Direction and width of every port."""
+        known_parameters(parameters, "N")
+        return {"x": ("input", _PLACES), "y": ("output", 2)}
+
+    def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
+        """The sum."""
+        if wrong := self.prove():
+            raise Fault(f"is an {FULL_ADDER}, which {wrong}")
+        mask = parameter_vector(parameters, "N", _PLACES)
+        return {"y": context.sums.vector(_form(context, [1] * _PLACES, inputs, mask), 2)}
+
+
 @lru_cache(maxsize=64)
-def _module(text: str, macros: tuple[str, ...]) -> Module:
+def prove_full_adder(text: str) -> str:
+    """Nothing where the module of a text adds three bits, else what is wrong."""
+    for macros in READINGS:
+        try:
+            module, space = _module(text, FULL_ADDER, macros), Space()
+            inputs, mask = {"x": space.atom("x", _PLACES)}, space.atom("N", _PLACES)
+            if any(Machine(space, module, inputs, PRIMITIVES).elaboration.scope.find("N")):  # type: ignore[arg-type]
+                raise Fault("inverts bits where N is not given")
+            machine = Machine(space, module, inputs, PRIMITIVES, {"N": mask})
+            form = _form(machine, [1] * _PLACES, inputs, mask)
+            wrong = output_differs(machine, 2, form, machine.sums.bits(form, 2))
+        except (Unread, Fault) as exc:
+            wrong = str(exc)
+        if wrong:
+            return f"{'as synthesized' if macros else 'as simulated'}, {wrong}"
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _module(text: str, name: str, macros: tuple[str, ...]) -> Module:
     modules = parse(preprocess(text, macros))
-    if [m.name for m in modules] != [ATOMS]:
-        raise Unread(f"is not made of a module {ATOMS}")
+    if [m.name for m in modules] != [name]:
+        raise Unread(f"is not made of a module {name}")
     return modules[0]
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from flow.core.design import Design, layer_output_formats
 from flow.parallel.graph import LayerGraph
 from flow.proof.text.argmax import prove_argmax
-from flow.proof.text.atoms import ATOMS, Atoms, prove_atoms
+from flow.proof.text.atoms import ATOMS, FULL_ADDER, Atoms, FullAdder, prove_atoms, prove_full_adder
 from flow.proof.text.cells import ROW, SUM, Row
 from flow.proof.text.findings import Fault, Finding, Unread
 from flow.proof.text.layer import prove_layer
@@ -57,14 +57,18 @@ def prove_text(
 
 def _cells(files: Mapping[str, str]) -> dict[str, Cell]:
     """What layers may consist of: the modules of rows that the files have, proved for each use from their texts."""
-    row, atoms = ("\n".join(text for text in files.values() if any(_declares(text, name) for name in names))
-                  for names in ((ROW, SUM), (ATOMS,)))  # fmt: skip
+    row, atoms, adder = (
+        "\n".join(text for text in files.values() if any(_declares(text, name) for name in names))
+        for names in ((ROW, SUM), (ATOMS,), (FULL_ADDER,))
+    )
     found: dict[str, Cell] = {}
     if row:
         for name in (ROW, SUM):
             found[name] = Row(name, lambda module, width, result: prove_row(row, width, result, module))
     if atoms:
         found[ATOMS] = Atoms(partial(prove_atoms, atoms))
+    if adder:
+        found[FULL_ADDER] = FullAdder(partial(prove_full_adder, adder))
     return found
 
 
@@ -100,7 +104,7 @@ def _modules(files: Mapping[str, str]) -> tuple[dict[str, Module], dict[str, Fau
     found: dict[str, Module] = {}
     unread: dict[str, Fault | Unread] = {}
     for file, text in files.items():
-        if any(_declares(text, name) for name in (ROW, SUM, ATOMS)):
+        if any(_declares(text, name) for name in (ROW, SUM, ATOMS, FULL_ADDER)):
             continue
         try:
             for module in _read(text):
