@@ -251,5 +251,5 @@ def test_auto_counts_the_luts_of_rows(share, architecture, monkeypatch):
     design = widths(layer(np.random.default_rng(2).choice([-1, 1], (16, 8))))
     part, graphs = resolve("xc7z020"), build_graphs(design)
     assert {node.kind for node in graphs[0].nodes} == {"input", "row"}
-    monkeypatch.setattr(choice, "PARALLEL_SHARE", share * graph_luts(graphs[0]) / part.lut)
+    monkeypatch.setattr(choice, "PARALLEL_SHARE", share * Target(10.0, part.family).sites(graphs[0]) / part.lut)
     assert choice.choose(design, part, 10.0).architecture == architecture

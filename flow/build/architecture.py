@@ -18,7 +18,6 @@ from flow.folded.folding import Folding
 from flow.folded.lowering import evaluate_lowered, lower
 from flow.folded.proof.layer import Block, prove_folded
 from flow.folded.search import fastest, interval_for, smallest
-from flow.parallel.cost import graph_luts
 from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph, evaluate_graph
 from flow.parallel.sites import Target
@@ -27,8 +26,7 @@ from flow.parts.catalog import Part
 ARCHITECTURES = get_args(choices.Architecture)
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
-# Of the part's LUTs that the parallel architecture may take when `auto` decides: placed, rows take up to twice theirs.
-PARALLEL_SHARE = 0.4
+PARALLEL_SHARE = 0.7  # of the part's LUT sites that `auto` takes for parallel hardware: beyond, routing gets hard
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,8 @@ def _parallel_graphs(
     if weights > MAX_PARALLEL_WEIGHTS:
         return None, f"{weights} weights are too many to give each its own adder"
     graphs = build_graphs(design, target)
-    luts = sum(graph_luts(graph) for graph in graphs)
-    share = f"about {luts} of {part.lut} LUTs in parallel"
+    luts = sum(target.sites(graph) for graph in graphs)
+    share = f"about {luts:.0f} of {part.lut} LUT sites in parallel"
     if luts <= PARALLEL_SHARE * part.lut:
         return graphs, share
     return None, share
