@@ -1,10 +1,11 @@
-"""Adder graphs of constant matrices: LUTs of this project's Verilog against alkaid's own, through the same script.
+"""Adder graphs of constant matrices: LUT sites of this project's Verilog against alkaid's own, through the same script.
 
     python -m benchmarks.adder_graphs [--only NAME ...] [--designs DESIGN.json ...] [--place] [--out table.md]
 
-Both are combinational but for the output registers of ours, which take no LUTs. A LUT6_2 counts as one LUT. The layers
-are random (seed 0), their inputs unsigned; designs are given as ``design.json`` files of builds and compared whole,
-with biases and quantizers.
+Both are combinational but for the output registers of ours, which take no LUTs. Alkaid's are the better of its
+two ways, with and without ternary fusion. Sites are those of the build's report, in brackets with every legal pair. The
+layers are random (seed 0), their inputs unsigned; designs are given as ``design.json`` files of builds and compared
+whole, with biases and quantizers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import re
 import resource
 import tempfile
 import time
@@ -33,12 +33,14 @@ from flow.core.passes.widths import widths
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
 from flow.netlist import place_and_route
-from flow.parallel.cost import graph_luts
+from flow.netlist.slices import expected_sites
 from flow.parallel.generators import build_graphs
+from flow.parallel.sites import Target
 from flow.parts import catalog
 from flow.tools import nextpnr, yosys
 
 RELAXED_NS = 1e6  # one register stage
+TARGET = Target(RELAXED_NS)
 TIMEOUT_S = 7200.0
 NO_SELF_CHECK = "scratchpad -set abc9.verify 0\n"  # it changes no count, and takes minutes on combinational designs
 
@@ -72,9 +74,10 @@ LAYERS: dict[str, tuple[Callable[[np.random.Generator], Ints], int]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one generator made: LUTs, carry blocks, seconds to generate and to synthesize."""
+    """What one generator made: expected LUT sites, those with legal pairs, carry blocks; seconds of making it."""
 
     luts: int
+    paired: int
     carries: int
     generate_s: float
     synthesis_s: float
@@ -95,23 +98,27 @@ def _neuron(weights: Ints) -> Neuron:
 
 
 def ours(design: Design, folder: Path, place: bool) -> tuple[Outcome, int, str]:
-    """Our Verilog: outcome, LUTs the cost model expected, engines chosen."""
+    """Our Verilog: outcome, sites the cost model expected, generators chosen."""
     start = time.monotonic()
-    graphs = build_graphs(design)
+    graphs = build_graphs(design, TARGET)
     rtl = emit_parallel(design, graphs, RELAXED_NS)
     seconds = time.monotonic() - start
     plan.fresh_folder(folder)
     plan.write(rtl.files, folder)
     outcome = synthesize(folder, list(rtl.files), rtl.top, seconds, place)
-    return outcome, sum(graph_luts(g) for g in graphs), ", ".join(dict.fromkeys(g.generator for g in graphs))
+    return outcome, round(sum(TARGET.sites(g) for g in graphs)), ", ".join(dict.fromkeys(g.generator for g in graphs))
 
 
 def alkaids(design: Design, folder: Path, place: bool) -> Outcome:
-    """Alkaid's own Verilog of the same integer design, combinational."""
+    """Alkaid's own Verilog of the same integer design, combinational: of its two ways the one of fewer sites."""
+    return min((_alkaids(design, folder, place, fuse) for fuse in (False, True)), key=lambda found: found.luts)
+
+
+def _alkaids(design: Design, folder: Path, place: bool, fuse: bool) -> Outcome:
     from alkaid.codegen.rtl import RTLModel
 
     start = time.monotonic()
-    model = RTLModel(traced(design), folder, "dut", ternary_fuse=False, print_latency=False)
+    model = RTLModel(traced(design), folder, "dut", ternary_fuse=fuse, print_latency=False)
     plan.fresh_folder(folder)
     model.write()
     seconds = time.monotonic() - start
@@ -162,9 +169,9 @@ def synthesize(folder: Path, sources: list[str], top: str, generate_s: float, pl
     seconds = time.monotonic() - start
     module = json.loads((folder / "netlist.json").read_text())["modules"][top]
     count = Counter(cell["type"] for cell in module["cells"].values())
-    luts = sum(n for kind, n in count.items() if re.fullmatch(r"LUT[1-6]|LUT6_2|SRL\w+", kind))
+    found = expected_sites(module)
     sites = placed_luts(folder, top) if place else None
-    return Outcome(luts, count["CARRY4"], generate_s, seconds, memory, sites)
+    return Outcome(found.total, found.paired, count["CARRY4"], generate_s, seconds, memory, sites)
 
 
 def _yosys_memory_mb(folder: Path, script: str) -> float:
@@ -186,7 +193,8 @@ def row(name: str, design: Design, folder: Path, place: bool) -> str:
     mine, expected, engines = ours(design, folder / "ours", place)
     peer = alkaids(design, folder / "alkaid", place)
     return (
-        f"| {name} | {peer.luts:,} | {mine.luts:,} | {mine.luts / max(peer.luts, 1):.2f} | {expected:,} | "
+        f"| {name} | {peer.luts:,} ({peer.paired:,}) | {mine.luts:,} ({mine.paired:,}) | "
+        f"{mine.luts / max(peer.luts, 1):.2f} ({mine.paired / max(peer.paired, 1):.2f}) | {expected:,} | "
         f"{peer.carries:,} / {mine.carries:,} | {peer.generate_s:.1f} / {mine.generate_s:.1f} | "
         f"{peer.synthesis_s:.0f} / {mine.synthesis_s:.0f} | "
         f"{peer.memory_mb:.0f} / {mine.memory_mb:.0f} | {_placed(peer, mine)} | {engines} |"
@@ -199,12 +207,13 @@ def _placed(peer: Outcome, mine: Outcome) -> str:
 
 TITLE = "Adder graphs, against alkaid"
 COMMAND = "python -m benchmarks.adder_graphs --write --designs kth_mesh.json unsw_nb15.json digits.json mnist.json"
-NOTES = """Pairs are alkaid / ours. Alkaid's Verilog is its own, combinational, without ternary fusion; ours has output
-registers. Both through the build's Yosys script (pyosys, xc7); LUT1 to LUT6 and LUT6_2 count one each. Trained models
+NOTES = """Pairs are alkaid / ours. Alkaid's Verilog is its own, combinational, the better of with and without ternary
+fusion; ours has output registers. Both through the build's Yosys script (pyosys, xc7); sites by the build's rule, in
+brackets with every legal pair of functions in one site. Trained models
 are compared whole, with biases, rounding and saturation. Every one of our graphs is proved equal to the integer design
 before it is emitted."""
 HEADER = (
-    "| layer | alkaid LUT | ours LUT | ratio | expected LUT | CARRY4 | generate s | Yosys s | Yosys MB | "
+    "| layer | alkaid sites | ours | ratio | expected of the graph | CARRY4 | generate s | Yosys s | Yosys MB | "
     "LUT sites placed | built as |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
 

@@ -88,8 +88,8 @@ def synthesized(record: dict[str, Any]) -> dict[str, float]:
     from flow.emit.rtl.verilog import emit_parallel
     from flow.files import plan
     from flow.netlist.read import read_netlist
-    from flow.parallel.cost import graph_luts
     from flow.parallel.generators import build_graphs
+    from flow.parallel.sites import Target
     from flow.tools import yosys
 
     design = from_json(record["design"])
@@ -100,7 +100,8 @@ def synthesized(record: dict[str, Any]) -> dict[str, float]:
         plan.write(rtl.files, folder)
         yosys.synthesize(folder, yosys.synthesis_script(list(rtl.files), rtl.top, "xc7", dsp=False), 3600.0)
         luts = read_netlist(folder / "netlist.json", rtl.top).resources.lut
-    return {"luts": luts, "graph": sum(graph_luts(g) for g in graphs), "layers": [graph_luts(g) for g in graphs]}
+    sites = [Target().sites(graph) for graph in graphs]
+    return {"luts": luts, "graph": sum(sites), "layers": sites}
 
 
 def measure(chosen: list[str], work: Path) -> None:

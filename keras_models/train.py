@@ -257,8 +257,8 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     if checkpoint is not None:
         checkpoint.remove()
     print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
-          + (f", {report['counted_luts']:.0f} LUT cells" if report["counted_luts"] else
-             f", about {report['estimated_luts']:.0f} LUT cells" if report["estimated_luts"] else "")
+          + (f", {report['counted_luts']:.0f} LUT sites" if report["counted_luts"] else
+             f", about {report['estimated_luts']:.0f} LUTs by the estimate" if report["estimated_luts"] else "")
           + f", {report['seconds']:.0f} s: {one_line(str(options.out))}")  # fmt: skip
     return report
 

@@ -41,6 +41,15 @@ def _pins(cell: dict) -> list[str]:
     return [p for p, bits in cell["connections"].items() if re.fullmatch(r"I\d", p) and isinstance(bits[0], int)]
 
 
+def _entries(cell: dict) -> list[int]:
+    """The entries of a LUT that its inputs can choose, some of which may be constants; O5 sees the lower half only."""
+    size = int(cell["type"][3])
+    fixed = {i: int(bit) for i in range(size) if (bit := cell["connections"][f"I{i}"][0]) in ("0", "1")}
+    if cell["type"] == "LUT6_2":
+        fixed.pop(5, None)
+    return [entry for entry in range(1 << size) if all(entry >> i & 1 == bit for i, bit in fixed.items())]
+
+
 def _words(cell: dict) -> list[str]:
     rows = {p: v for p, v in cell["parameters"].items() if re.fullmatch(r"INIT_[0-9A-F]{2}", p)}
     return [p for p, v in rows.items() if number(v)]
@@ -51,7 +60,7 @@ def _plant(kind: str, cell: dict, cells: list, module: dict, source: random.Rand
     if kind in ("init bit", "contents"):
         name = "INIT" if kind == "init bit" else source.choice(_words(cell))
         bits = parameters[name]
-        at = source.randrange(len(bits)) if kind == "init bit" else bits.rindex("1")
+        at = len(bits) - 1 - source.choice(_entries(cell)) if kind == "init bit" else bits.rindex("1")
         parameters[name] = bits[:at] + str(1 - int(bits[at])) + bits[at + 1 :]
         return f"{name} bit {len(bits) - 1 - at}"
     if kind == "two pins":

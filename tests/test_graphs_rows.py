@@ -21,12 +21,13 @@ from flow.emit.rtl.testbench import describe
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
 from flow.parallel.bit_heap import FIRST_PLACES, PLACES, HeapBit, pack
-from flow.parallel.bit_rows import lowbit_graph
+from flow.parallel.bit_rows import atom_graph, lowbit_graph
 from flow.parallel.cost import graph_luts
 from flow.parallel.generators import alkaid_graph, build_graph, build_graphs
 from flow.parallel.graph import evaluate_graph, row_start
 from flow.parallel.pattern_growth import Settings
 from flow.parallel.proof import prove
+from flow.parallel.sites import Target
 from flow.parallel.subexpressions import share, signed_digits
 from flow.parts.catalog import resolve
 from flow.parts.family import XC7, XCU, XCUP
@@ -112,11 +113,19 @@ def test_low_bit_layers_are_much_smaller_than_alkaids(choices, ratio):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_cheaper_graph_is_taken(seed):
-    design = random_design(seed)
+def test_the_cheaper_graph_is_taken_and_never_one_of_more_sites_than_that_of_fewest_luts(seed):
+    design, target = random_design(seed), Target((4.0, 10.0, 1e6)[seed % 3])
     for index in range(len(design.layers)):
-        costs = [graph_luts(generator(design, index)) for generator in (lowbit_graph, alkaid_graph)]
-        assert graph_luts(build_graph(design, index)) == min(costs)
+        fewest = min((generator(design, index) for generator in (lowbit_graph, alkaid_graph)), key=graph_luts)
+        taken, atoms = build_graph(design, index, target), atom_graph(design, index, target)
+        assert target.sites(taken) <= target.sites(fewest) and target.cost(taken) <= target.cost(fewest)
+        assert taken in (fewest, atoms)
+
+
+def test_parts_without_a_known_carry_chain_get_the_graph_of_fewest_luts():
+    design = layer(np.random.default_rng(1).choice([-1, 1], (16, 8)))
+    assert build_graph(design, 0, Target(10.0, GENERIC)) == lowbit_graph(design, 0)
+    assert build_graph(design, 0, Target(10.0, XC7)) != lowbit_graph(design, 0)
 
 
 def test_graphs_are_the_same_every_time():
@@ -242,5 +251,5 @@ def test_auto_counts_the_luts_of_rows(share, architecture, monkeypatch):
     design = widths(layer(np.random.default_rng(2).choice([-1, 1], (16, 8))))
     part, graphs = resolve("xc7z020"), build_graphs(design)
     assert {node.kind for node in graphs[0].nodes} == {"input", "row"}
-    monkeypatch.setattr(choice, "PARALLEL_SHARE", share * graph_luts(graphs[0]) / part.lut)
+    monkeypatch.setattr(choice, "PARALLEL_SHARE", share * Target(10.0, part.family).sites(graphs[0]) / part.lut)
     assert choice.choose(design, part, 10.0).architecture == architecture

@@ -23,7 +23,7 @@ from flow.parts.family import XC7, XCUP
 from flow.tools import verilator
 
 # Rules that may be waived, in the file where it is; each waiver has its reason beside it.
-WAIVERS = {"UNUSEDSIGNAL"}
+WAIVERS = {"UNUSEDPARAM", "UNUSEDSIGNAL"}
 
 
 def warnings(folder, files, top):

@@ -52,7 +52,8 @@ def net():
     )
     table = Neuron((0, 0, 3, 0, -5, 0, 0, 0, 0), 1, 4.0, 3, 1, acts[1])
     last = tuple(Neuron(tuple(int(w) for w in rng.integers(-3, 4, 7)), 0, 3.0, j, 0) for j in range(5))
-    return hardware(finish(Design("net", inputs, (Layer("first", (*hidden, table)), Layer("last", last)), "argmax")))
+    design = finish(Design("net", inputs, (Layer("first", (*hidden, table)), Layer("last", last)), "argmax"))
+    return hardware(design, tuple(lowbit_graph(design, i) for i in range(2)))
 
 
 def test_random_designs_are_proved():

@@ -22,7 +22,7 @@ from keras_models.layers.counts import luts_by_layer
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate of a build's figures; ``lut`` are LUT cells, ``layers`` those of each layer.
+    """An estimate of a build's figures; ``lut`` are LUT sites, ``layers`` those of each layer.
 
     Of parallel hardware by the formula that steers training (`keras_models.layers.counts`), of folded hardware by the
     search that a build makes too.

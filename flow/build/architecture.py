@@ -18,16 +18,15 @@ from flow.folded.folding import Folding
 from flow.folded.lowering import evaluate_lowered, lower
 from flow.folded.proof.layer import Block, prove_folded
 from flow.folded.search import fastest, interval_for, smallest
-from flow.parallel.cost import graph_luts
 from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph, evaluate_graph
+from flow.parallel.sites import Target
 from flow.parts.catalog import Part
 
 ARCHITECTURES = get_args(choices.Architecture)
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
-# Of the part's LUTs that the parallel architecture may take when `auto` decides: placed, rows take up to twice theirs.
-PARALLEL_SHARE = 0.4
+PARALLEL_SHARE = 0.7  # of the part's LUT sites that `auto` takes for parallel hardware: beyond, routing gets hard
 
 
 @dataclass(frozen=True)
@@ -77,25 +76,28 @@ def choose(
         check_wishes(architecture, interval, None)
     why = "asked for"
     if architecture == "auto":
-        graphs, why = _parallel_graphs(design, part, interval)
+        graphs, why = _parallel_graphs(design, part, interval, Target(clock_period_ns, part.family))
         architecture = "parallel" if graphs is not None else "folded"
         if graphs is not None:
             return _parallel(design, graphs, part, clock_period_ns, why)
     if architecture == "parallel":
-        return _parallel(design, build_graphs(design), part, clock_period_ns, why)
+        graphs = build_graphs(design, Target(clock_period_ns, part.family))
+        return _parallel(design, graphs, part, clock_period_ns, why)
     return _folded(design, part, clock_period_ns, interval, why)
 
 
-def _parallel_graphs(design: Design, part: Part, interval: int | None) -> tuple[tuple[LayerGraph, ...] | None, str]:
+def _parallel_graphs(
+    design: Design, part: Part, interval: int | None, target: Target
+) -> tuple[tuple[LayerGraph, ...] | None, str]:
     """The adder graphs where the parallel architecture is the choice, and the reason for the choice."""
     if interval is not None and interval > 1:
         return None, f"an interval of {interval} cycles was asked for"
     weights = sum(int((layer.matrix != 0).sum()) for layer in design.layers)
     if weights > MAX_PARALLEL_WEIGHTS:
         return None, f"{weights} weights are too many to give each its own adder"
-    graphs = build_graphs(design)
-    luts = sum(graph_luts(graph) for graph in graphs)
-    share = f"about {luts} of {part.lut} LUTs in parallel"
+    graphs = build_graphs(design, target)
+    luts = sum(target.sites(graph) for graph in graphs)
+    share = f"about {luts:.0f} of {part.lut} LUT sites in parallel"
     if luts <= PARALLEL_SHARE * part.lut:
         return graphs, share
     return None, share

@@ -1,4 +1,4 @@
-"""LUTs of a Keras model's parallel hardware, counted while it trains: quickly from adder graphs, or by synthesis.
+"""LUT sites of a Keras model's parallel hardware, counted while it trains: quickly from adder graphs, or by synthesis.
 
 ``keras_models`` finds these two functions by name when a run has a LUT budget; nothing of it is imported here.
 """
@@ -16,19 +16,20 @@ from flow.core.errors import FlowError
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
 from flow.netlist.read import read_netlist
-from flow.parallel.cost import graph_luts
 from flow.parallel.generators import build_graphs
+from flow.parallel.sites import Target
 from flow.parts.catalog import resolve
 from flow.tools import yosys
 
 PART = "xc7z020"
 PERIOD_NS = 10.0
+_TARGET = Target(PERIOD_NS, resolve(PART).family)
 _TIMEOUT_S = 3600.0
 
 
 def adder_luts(model: Any) -> float:
-    """LUTs that the model's adder graphs let expect; raises ValueError for a model without an integer form."""
-    return _counted(model, lambda design: sum(graph_luts(graph) for graph in build_graphs(design)))
+    """LUT sites that the model's adder graphs let expect; raises ValueError for a model without an integer form."""
+    return _counted(model, lambda design: sum(_TARGET.sites(graph) for graph in build_graphs(design, _TARGET)))
 
 
 def synthesized_luts(model: Any) -> float:
@@ -36,7 +37,7 @@ def synthesized_luts(model: Any) -> float:
     return _counted(model, _synthesized)
 
 
-def _counted(model: Any, count: Callable[[Design], int]) -> float:
+def _counted(model: Any, count: Callable[[Design], float]) -> float:
     from flow.extract import extract
 
     try:
@@ -46,7 +47,7 @@ def _counted(model: Any, count: Callable[[Design], int]) -> float:
 
 
 def _synthesized(design: Design) -> int:
-    rtl = emit_parallel(design, build_graphs(design), PERIOD_NS)
+    rtl = emit_parallel(design, build_graphs(design, _TARGET), PERIOD_NS)
     script = yosys.synthesis_script(list(rtl.files), rtl.top, resolve(PART).yosys_family, dsp=False)
     with tempfile.TemporaryDirectory() as place:
         plan.write(rtl.files, Path(place))

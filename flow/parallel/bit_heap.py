@@ -36,21 +36,29 @@ Heap = list[list[HeapBit]]
 
 @dataclass(frozen=True)
 class Row:
-    """One carry chain: ``columns`` from column ``start`` on; its lowest ``width`` result bits are used."""
+    """One carry chain: ``columns`` from column ``start`` on; its lowest ``width`` result bits are used.
+
+    ``atoms`` says of a chain of atoms what it is made of (``flow.parallel.atoms``); otherwise columns are added as is.
+    """
 
     start: int
     columns: tuple[tuple[HeapBit, ...], ...]
     width: int
+    atoms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Packing:
-    """The rows that add a heap, and its last row over all result columns; LUTs and the number of levels."""
+    """The rows that add a heap, and its last row over all result columns, with that row's atoms if it has any.
+
+    ``luts`` is what it costs, for rows of atoms in sites, and ``levels`` how many rows lie before the last one.
+    """
 
     rows: tuple[Row, ...]
     last: tuple[tuple[HeapBit, ...], ...]
     luts: int
     levels: int
+    last_atoms: tuple[int, ...] = ()
 
 
 def pack(heap: Sequence[Sequence[HeapBit]]) -> Packing:

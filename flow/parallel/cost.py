@@ -38,6 +38,8 @@ def node_luts(node: Node, graph: LayerGraph) -> int:
 def _row_luts(node: Node) -> int:
     """One LUT per column of the chain; above the highest bit only the carry is left."""
     start = row_start(node)
+    if node.atoms:
+        return min(len(node.atoms), node.bits - start)
     return max((c for c, column in enumerate(node.columns) if column), default=-1) + 1 - min(start, len(node.columns))
 
 

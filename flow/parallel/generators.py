@@ -1,6 +1,7 @@
-"""A layer's constant matrix as shared additions: the cheaper of two generators, each result proved.
+"""A layer's constant matrix as shared additions: the cheapest of three generators, each result proved.
 
-One is alkaid's adder graph of two-input additions, the other ``flow.parallel.bit_rows``'s rows of bits.
+One is alkaid's adder graph of two-input additions, the others are ``flow.parallel.bit_rows``'s: rows of three bits per
+column, which take fewest LUTs, and chains of atoms, which take fewest sites where sums go on without a register.
 """
 
 from __future__ import annotations
@@ -10,28 +11,42 @@ import numpy as np
 from flow.core.design import Design, Neuron
 from flow.core.errors import DesignError
 from flow.core.integers import magnitude
-from flow.parallel.bit_rows import lowbit_graph
+from flow.parallel.bit_rows import atom_graph, lowbit_graph
 from flow.parallel.builder import GraphBuilder, aligned_bias, form_dtype, rounding_constant, without_dead
 from flow.parallel.cost import graph_luts
 from flow.parallel.graph import LayerGraph, Term
 from flow.parallel.proof import prove
+from flow.parallel.sites import Target
 
+_USUAL = Target()
 _EXACT_FLOAT32 = 1 << 24
 _ALKAID_WEIGHTS = 15_000  # non-zero ones; beyond, alkaid takes minutes, and its graphs are twice as large
 
 
-def build_graphs(design: Design) -> tuple[LayerGraph, ...]:
-    """A proven graph for every layer of a design (widths pass done)."""
-    return tuple(build_graph(design, index) for index in range(len(design.layers)))
+def build_graphs(design: Design, target: Target = _USUAL) -> tuple[LayerGraph, ...]:
+    """A proven graph for every layer of a design (widths pass done), made for a clock and a family of parts."""
+    return tuple(build_graph(design, index, target) for index in range(len(design.layers)))
 
 
-def build_graph(design: Design, index: int) -> LayerGraph:
-    """The cheapest graph of layer ``index`` by ``flow.parallel.cost``; proved before returned."""
+def build_graph(design: Design, index: int, target: Target = _USUAL) -> LayerGraph:
+    """The cheapest graph of layer ``index``; proved before returned.
+
+    That is one of fewest LUTs, or one that costs less on ``target`` and takes no more sites there.
+    """
     graph = lowbit_graph(design, index)
     if _alkaid_holds(design, index):
         graph = min(graph, alkaid_graph(design, index), key=graph_luts)
+    if target.family.carry_bits:
+        graph = _on_target(graph, atom_graph(design, index, target), target)
     prove(design, index, graph)
     return graph
+
+
+def _on_target(first: LayerGraph, other: LayerGraph, target: Target) -> LayerGraph:
+    """The other graph where it costs less and takes no more sites."""
+    if target.sites(other) > target.sites(first):
+        return first
+    return min(first, other, key=target.cost)
 
 
 def _alkaid_holds(design: Design, index: int) -> bool:

@@ -58,7 +58,8 @@ class Node:
     A ``row`` adds bits: those of ``columns[c]`` weigh ``2**c``, and the total is taken modulo ``2**bits`` into
     ``low..high``. One carry chain does it: columns hold at most three bits, the first with more than one at most five,
     of which two, not inverted, enter at the end of the chain (``row_start``). A ``partial`` row holds bits that mean
-    something only together with the other bits of the heap that a later row completes. A ``table`` gives
+    something only together with the other bits of the heap that a later row completes. A row with ``atoms`` adds as
+    many bits as these take, a digit per column of the chain (``flow.parallel.atoms``). A ``table`` gives
     ``table[index]``, where the single bit of ``columns[i]`` is bit ``i`` of the index.
     """
 
@@ -75,6 +76,7 @@ class Node:
     partial: bool = False
     table: tuple[int, ...] = ()
     overflow: str = "SAT"
+    atoms: tuple[int, ...] = ()
 
     @property
     def sources(self) -> set[int]:
@@ -170,6 +172,14 @@ def _bit(bit: Bit, values: Sequence[Ints] | Mapping[int, Ints]) -> Ints | np.int
 def row_start(node: Node) -> int:
     """The first column of a row that holds more than one bit: where its carry chain starts."""
     return next((c for c, column in enumerate(node.columns) if len(column) > 1), len(node.columns))
+
+
+def plain_addition(columns: Columns) -> bool:
+    """Whether two operands, the first one with no bit inverted, hold all bits of a row's columns from its start on."""
+    start = next((c for c, column in enumerate(columns) if len(column) > 1), len(columns))
+    return not any(
+        len(column) > 2 or sum(b.inverted and not b.constant for b in column) > 1 for column in columns[start:]
+    )
 
 
 def _evaluate_row(node: Node, values: Sequence[Ints] | Mapping[int, Ints], count: int) -> Ints:

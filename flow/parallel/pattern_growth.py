@@ -23,7 +23,8 @@ class Settings:
     """How hard to search: pairs grown and patterns tried per round, largest pattern, how much worse than the best is
     still taken.
 
-    ``luts_per_bit`` is what a bit in a heap costs: one half, and a little for places left empty.
+    ``luts_per_bit`` is what a bit in a heap costs: one half, and a little for places left empty. ``atoms``: heaps are
+    added by chains of atoms, which count in sites.
     """
 
     pairs: int = 128
@@ -31,6 +32,7 @@ class Settings:
     size: int = 3
     accept: float = 0.85
     luts_per_bit: float = 0.52
+    atoms: bool = False
 
 
 class Growth:

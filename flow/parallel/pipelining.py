@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flow.core.errors import DesignError
-from flow.parallel.graph import LayerGraph, Node, row_start
+from flow.parallel.atoms import FULL_ADDER
+from flow.parallel.graph import LayerGraph, Node, plain_addition, row_start
 from flow.parts.family import Delays
 
 
@@ -25,6 +26,10 @@ def node_delay(node: Node, delays: Delays) -> float:
     if node.kind == "sum" and node.terms and node.terms[0].negative:
         return delays.adder(node.bits)
     if node.kind == "row" and row_start(node) < len(node.columns):
+        if node.atoms == FULL_ADDER:
+            return delays.lut + delays.net
+        if node.atoms or plain_addition(node.columns):
+            return delays.adder(node.bits - row_start(node))
         return delays.lut + delays.net_beside + delays.adder(len(node.columns) - row_start(node))
     if node.kind == "table" and node.low != node.high:
         return delays.lut + delays.net

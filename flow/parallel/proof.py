@@ -20,6 +20,7 @@ import numpy as np
 from flow.core.design import Design, Neuron
 from flow.core.errors import DesignError
 from flow.core.fixed import Ints
+from flow.parallel.atoms import places
 from flow.parallel.builder import (
     aligned_bias,
     aligned_weights,
@@ -169,6 +170,7 @@ class _Forms:
         """Expand a row's bits backwards into values; the constant is the one that fits the row's range."""
         form, constant = np.zeros(self.inputs, self.exact), 0
         modulus = 1 << node.bits
+        self._check_atoms(i, node)
         bits: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         constant += _add_columns(node, 1, bits)
         while bits:
@@ -180,12 +182,22 @@ class _Forms:
                 form, constant = form + weight * known[0], constant + weight * known[1]
             elif source.partial:
                 largest = sum(len(column) << c for c, column in enumerate(source.columns))
+                self._check_atoms(last, source)
                 if largest >> source.bits and (weight << source.bits) % modulus:
                     raise DesignError(f"layer {self.layer}: node {last} of the graph loses a carry")
                 constant += _add_columns(source, weight, bits)
             else:
                 raise DesignError(f"layer {self.layer}: node {i} of the graph reads a value that is no sum")
         return self._fitting(form, constant, node)
+
+    def _check_atoms(self, i: int, node: Node) -> None:
+        """Raises DesignError where a row's atoms do not take its bits, which would lose some."""
+        if not node.atoms:
+            return
+        try:
+            places(node)
+        except DesignError as exc:
+            raise DesignError(f"layer {self.layer}: node {i} of the graph: {exc}") from None
 
     def _fitting(self, form: Ints, constant: int, node: Node) -> Form:
         """The form, known modulo ``2**bits`` of the row, whose range lies within the row's; at most one does.

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow.core.fixed import Ints
+from flow.parallel.atom_heap import estimate_atoms
 from flow.parallel.bit_heap import estimate
 from flow.parallel.pattern_growth import NEVER, Digits, Growth, Part, Settings
 
 _LEAST_GAIN = 0.01
-_SHORT = 3  # operands that one carry chain adds: sharing a part of them would save nothing
+_SHORT, _SHORT_OF_ATOMS = 3, 2  # operands that one carry chain adds: sharing a part of them would save nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class _Search:
                 heights[c] += 1
         key = tuple(heights)
         if key not in self.known_luts:
-            self.known_luts[key] = estimate(key)
+            self.known_luts[key] = estimate_atoms(key) if self.settings.atoms else estimate(key)
         return low, high, sum(h.bit_length() for h, _ in places), self.known_luts[key]
 
     def _gain(self, pattern: list[Part]) -> float:
@@ -129,7 +130,7 @@ class _Search:
             column[row, shift, 0] = sign
         self.digits = np.concatenate([self.digits, column], axis=2)
         number = len(self.numbers) + len(self.short)
-        if len(parts) <= _SHORT:
+        if len(parts) <= (_SHORT_OF_ATOMS if self.settings.atoms else _SHORT):
             self.short[number] = parts
         else:
             row_digits = np.zeros((1, *self.digits.shape[1:]), np.float32)

@@ -20,8 +20,8 @@ from flow.core.keywords import CPP, CPP_NAMES, PRIMITIVES, RESERVED, VHDL
 MODULES = frozenset(
     """
     axis_collect axis_registers axis_results axis_send flow_route folded_buffer folded_control folded_pe
-    folded_product folded_results folded_slices folded_threshold folded_tokens folded_trits nmp_dump nmp_row nmp_sum
-    vendor_bench_top
+    folded_product folded_results folded_slices folded_threshold folded_tokens folded_trits nmp_atoms nmp_dump
+    nmp_full_adder nmp_row nmp_sum vendor_bench_top
     """.split()
 )
 _PORTS = frozenset("clk rst in_valid in_ready in_data out_valid out_ready out_data aclk aresetn".split())

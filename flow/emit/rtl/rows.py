@@ -1,6 +1,6 @@
 """Verilog of rows of bits and of tables.
 
-A row is wiring below the first addition, then one carry chain (``nmp_row.v``) or a plain ``+``.
+A row is wiring below the first addition, then one carry chain (``nmp_row.v``, ``nmp_atoms.v``) or a plain ``+``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from flow.core.errors import DesignError
 from flow.emit.layout import instance, statement
 from flow.emit.rtl.expressions import Value, literal, part
 from flow.emit.templates import render, static
-from flow.parallel.graph import ZERO, Bit, Node, row_start
+from flow.parallel.atoms import FULL_ADDER, PLACES, places
+from flow.parallel.graph import ZERO, Bit, LayerGraph, Node, plain_addition, row_start
 from flow.parts.family import Family
 
 LANES = 3
 _ROW, _SUM = "nmp_row", "nmp_sum"  # with and without the two single bits at the end of the chain
-ROW_FILE, SUM_FILE = f"{_ROW}.v", f"{_SUM}.v"
+_ATOMS, _FULL_ADDER = "nmp_atoms", "nmp_full_adder"
+ROW_FILE, SUM_FILE, ATOMS_FILE, FULL_ADDER_FILE = f"{_ROW}.v", f"{_SUM}.v", f"{_ATOMS}.v", f"{_FULL_ADDER}.v"
 Lane = list[Bit]
 
 
@@ -28,14 +30,31 @@ def row_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
         return statement(f"{head} = {_vector(low + [ZERO] * (node.bits - len(low)), values)};")
     bits = node.bits - start
     result = f"{name}_h" if start else name
-    lines = _addition(node, start, result, head if not start else f"wire [{bits - 1}:0] {result}", values)
+    write = _chain if node.atoms else _addition
+    lines = write(node, start, result, head if not start else f"wire [{bits - 1}:0] {result}", values)
     return lines if not start else [*lines, *statement(f"{head} = {{{result}, {_vector(low, values)}}};")]
+
+
+def modules(graphs: Sequence[LayerGraph], family: Family) -> dict[str, str]:
+    """The modules that the graphs' rows are made of, by file."""
+    nodes = [node for graph in graphs for node in graph.nodes]
+    found = row_modules(family) if any(has_chain(node) for node in nodes) else {}
+    used = {FULL_ADDER_FILE if node.atoms == FULL_ADDER else ATOMS_FILE for node in nodes if node.atoms}
+    return found | {file: text for file, text in atoms_modules(family).items() if file in used}
 
 
 def row_modules(family: Family) -> dict[str, str]:
     """The modules of a row's addition by file, from primitives of ``family`` or, where it has none, a plain sum."""
     row = render("nmp_row.v.j2", carry=family.carry_bits, parts=family.title)
     return {ROW_FILE: row, SUM_FILE: static(SUM_FILE)}
+
+
+def atoms_modules(family: Family) -> dict[str, str]:
+    """The modules of a chain of atoms and of a full adder by file, in the same way."""
+    return {
+        file: render(f"{file}.j2", carry=family.carry_bits, parts=family.title)
+        for file in (ATOMS_FILE, FULL_ADDER_FILE)
+    }
 
 
 def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
@@ -55,11 +74,30 @@ def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]
 
 
 def has_chain(node: Node) -> bool:
-    """Whether a row becomes an instance of ``nmp_row``: a plain ``+`` adds two operands, the first one as it is."""
-    added = node.columns[row_start(node) :]
-    return node.kind == "row" and any(
-        len(column) > 2 or sum(b.inverted and not b.constant for b in column) > 1 for column in added
-    )
+    """Whether a row becomes an instance of ``nmp_row``."""
+    return node.kind == "row" and not node.atoms and not plain_addition(node.columns)
+
+
+def _chain(node: Node, start: int, name: str, head: str, values: Mapping[int, Value]) -> list[str]:
+    """Add the columns from ``start`` on into ``name``, declared by ``head``, on a chain of atoms."""
+    bits, width = node.bits - start, len(node.atoms)
+    carry, held = places(node)
+    mask = sum((bit.inverted and not bit.constant) << i for i, bit in enumerate(held))
+    if node.atoms == FULL_ADDER:
+        parameters = [f".N(3'b{mask:03b})"] if mask else []
+        ports = [f".x({_vector(held, values, False)})", f".y({name})"]
+        return [f"{head};", *instance(_FULL_ADDER, f"{name}_row", parameters, ports)]
+    given = min(bits, width + 1)
+    digits = "".join(f"{digit:x}" for digit in reversed(node.atoms))
+    parameters = [f".W({width})", *([f".Y({given})"] if given <= width else []), *([".C(1)"] if carry != ZERO else [])]
+    parameters.append(f".K({4 * width}'h{digits})")
+    parameters += [f".N({PLACES * width}'o{mask:0{width}o})"] if mask else []
+    ports = [f".c({_vector([carry], values)})", f".x({_vector(held, values, False)})"]
+    result = f"{name}[{given - 1}:0]" if given < bits else name
+    lines = [f"{head};", *instance(_ATOMS, f"{name}_row", parameters, [*ports, f".y({result})"])]
+    if given < bits:
+        lines.append(f"assign {name}[{bits - 1}:{given}] = {literal(0, bits - given)};")
+    return lines
 
 
 def _addition(node: Node, start: int, name: str, head: str, values: Mapping[int, Value]) -> list[str]:

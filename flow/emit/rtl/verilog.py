@@ -15,7 +15,7 @@ from flow.emit.rtl.argmax import argmax_module
 from flow.emit.rtl.expressions import port_bits
 from flow.emit.rtl.layer import layer_module
 from flow.emit.rtl.names import HEAD_INSTANCE, LayerNames
-from flow.emit.rtl.rows import has_chain, row_modules
+from flow.emit.rtl.rows import modules
 from flow.emit.templates import render
 from flow.parallel.graph import LayerGraph
 from flow.parallel.pipelining import schedule
@@ -57,14 +57,12 @@ def stage(module: str, name: str, source: str, output: str, output_bits: int) ->
 def emit_parallel(design: Design, graphs: Sequence[LayerGraph], clock_period_ns: float, family: Family = XC7) -> Rtl:
     """Verilog of a design (widths pass done), pipelined to ``clock_period_ns`` by the delays of a part's ``family``."""
     top = verilog_top(design)
-    files: dict[str, str] = {}
+    files = modules(graphs, family)
     stages: list[Stage] = []
     names: list[LayerNames] = []
     latencies: dict[str, int] = {}
     slowest = 0.0
     signal = "in_data"
-    if any(has_chain(node) for graph in graphs for node in graph.nodes):
-        files |= row_modules(family)
     for index, graph in enumerate(graphs):
         plan = schedule(graph, clock_period_ns, family.planned)
         module = f"{top}_{graph.name}"

@@ -96,7 +96,7 @@ def check_collected(
         int(n): (int(lane), int(turn), int(low), int(bits))
         for lane, turn, n, low, bits in re.findall(
             rf"if \({layer}_write\[(\d+)\] && {layer}_place == \d+'d(\d+)\) n(\d+) <= {layer}_data\[(\d+)\+:(\d+)\];",
-            text,
+            " ".join(text.split()),  # long lines go on in the next one
         )
     }
     port = r"assign collected(?:\[(\d+)(?::(\d+))?\])? = "

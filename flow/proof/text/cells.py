@@ -14,13 +14,14 @@ from flow.proof.text.sums import Form
 ROW, SUM = "nmp_row", "nmp_sum"  # a row of a bit heap, and one without its two single bits
 
 
-def _vector(parameters: dict[str, Value], name: str, width: int) -> Vector:
+def parameter_vector(parameters: dict[str, Value], name: str, width: int) -> Vector:
     """A parameter as a vector; it is 0 where it is not given."""
     value = parameters.get(name, 0)
     return constant(value, width) if isinstance(value, int) else extended(value, width, False)
 
 
-def _known(parameters: dict[str, Value], *names: str) -> None:
+def known_parameters(parameters: dict[str, Value], *names: str) -> None:
+    """Raises Unread for a parameter of another name."""
     if unknown := set(parameters) - set(names):
         raise Unread(f"parameter {', '.join(sorted(unknown))} is not known")
 
@@ -37,8 +38,8 @@ class Lut6:
 
     def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
         """The outputs' functions."""
-        _known(parameters, "INIT")
-        entries, index = _vector(parameters, "INIT", 64), tuple(inputs[f"I{i}"][0] for i in range(6))
+        known_parameters(parameters, "INIT")
+        entries, index = parameter_vector(parameters, "INIT", 64), tuple(inputs[f"I{i}"][0] for i in range(6))
         space = context.space
         return {"O6": (space.lookup(entries, index),), "O5": (space.lookup(entries[:32], index[:5]),)}
 
@@ -58,7 +59,7 @@ class Carry:
 
     def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
         """The outputs' functions."""
-        _known(parameters)
+        known_parameters(parameters)
         bdd = context.space.bdd
         carry = inputs["CI"][0]
         if self.bits == 4:
@@ -97,13 +98,13 @@ class Row:
         width, result = row_size(parameters)
         if wrong := self.prove(self.module, width, result):
             raise Fault(f"is an {self.module}, which {wrong}")
-        masks = {x: _vector(parameters, f"N{x.upper()}", width) for x in "abc"}
+        masks = {x: parameter_vector(parameters, f"N{x.upper()}", width) for x in "abc"}
         return {"y": context.sums.vector(row_form(context, inputs, masks), result)}
 
 
 def row_size(parameters: dict[str, Value]) -> tuple[int, int]:
     """Columns and bits of a row's result, by default all of the sum. Raises Unread or Fault for impossible ones."""
-    _known(parameters, "W", "Y", "NA", "NB", "NC")
+    known_parameters(parameters, "W", "Y", "NA", "NB", "NC")
     width = parameters.get("W")
     result = parameters.get("Y", width + 2 if isinstance(width, int) else None)
     if not isinstance(width, int) or not isinstance(result, int):
@@ -115,12 +116,15 @@ def row_size(parameters: dict[str, Value]) -> tuple[int, int]:
 
 def row_form(context: Context, inputs: dict[str, Vector], masks: dict[str, Vector]) -> Form:
     """What a row adds up to, by its definition."""
-    bdd, total = context.space.bdd, Form({}, 0)
+    total = Form({}, 0)
     for name, mask in masks.items():
-        bits = inputs[name]
-        if any(mask):
-            bits = tuple(bdd.invert(b) if m == TRUE else bdd.differ(b, m) for b, m in zip(bits, mask, strict=True))
-        total = total.plus(context.sums.of(bits))
+        total = total.plus(context.sums.of(masked(context, inputs[name], mask)))
     for name in inputs.keys() & {"d", "e"}:
         total = total.plus(context.sums.of(inputs[name]))
     return total
+
+
+def masked(context: Context, bits: Vector, mask: Vector) -> Vector:
+    """``bits ^ mask``."""
+    bdd = context.space.bdd
+    return tuple(bdd.invert(b) if m == TRUE else bdd.differ(b, m) if m else b for b, m in zip(bits, mask, strict=True))

@@ -91,7 +91,7 @@ class Elaboration:
             case Loop():
                 self._loop(item, scope, path)
             case Branch(condition=condition, yes=yes, no=no):
-                self._items(yes if self._evaluator.integer(condition, scope) else no, scope, path)
+                self._items(yes if self._evaluator.integer(condition, scope) else no, Scope(scope), path)
 
     def _parameter(self, item: Parameter, scope: Scope, given: Mapping[str, Value]) -> None:
         if item.range is None:

@@ -68,7 +68,13 @@ class Evaluator:
                 found = scope.find(name)
                 if isinstance(found, int):
                     return found
-                raise Unread(f"{name} is no constant")
+                if isinstance(found, Net):
+                    raise Unread(f"{name} is no constant")
+                return _number(found)
+            case Indexed():
+                return _number(self.whole(expr, scope, Timing()))
+            case Choice(condition=condition, yes=yes, no=no):
+                return self.integer(yes if self.integer(condition, scope) else no, scope)
             case Unary(operator="-", operand=operand):
                 return -self.integer(operand, scope)
             case Binary(operator=operator, left=left, right=right):
@@ -232,6 +238,13 @@ class Evaluator:
         return bits[low : low + width]
 
 
+def _number(bits: Vector) -> int:
+    """A vector of constants as an integer."""
+    if any(bit > 1 for bit in bits):
+        raise Unread("an integer was expected")
+    return sum(bit << i for i, bit in enumerate(bits))
+
+
 def _size(found: Net | Value) -> tuple[int, bool]:
     if isinstance(found, Net):
         return found.width, found.signed
@@ -245,8 +258,10 @@ def _arithmetic(operator: str, left: int, right: int) -> int:
             found = left + right if operator == "+" else left - right if operator == "-" else left * right
         case "/" if left >= 0 and right > 0:
             found = left // right
-        case "<" | "==":
-            found = int(left < right if operator == "<" else left == right)
+        case "<" | ">" | "==":
+            found = int(left < right if operator == "<" else left > right if operator == ">" else left == right)
+        case "&&":
+            found = int(bool(left and right))
         case _:
             raise Unread(f"operator {operator} of constants is not known")
     if abs(found) >> (_INTEGER_BITS - 1):

@@ -200,6 +200,8 @@ class _Reader(Stream):
         return Branch(condition, yes, self._block() if self.accept("else") else ())
 
     def _block(self) -> tuple[Item, ...]:
-        if self.text == "begin":
-            raise Unread(f"line {self.line}: a block of a generate if is not known")
-        return tuple(self._item())
+        if not self.accept("begin"):
+            return tuple(self._item())
+        self.expect(":")
+        self.word()
+        return self._items("end")

@@ -8,6 +8,7 @@ from functools import partial
 from flow.core.design import Design, layer_output_formats
 from flow.parallel.graph import LayerGraph
 from flow.proof.text.argmax import prove_argmax
+from flow.proof.text.atoms import ATOMS, FULL_ADDER, Atoms, FullAdder, prove_atoms, prove_full_adder
 from flow.proof.text.cells import ROW, SUM, Row
 from flow.proof.text.findings import Fault, Finding, Unread
 from flow.proof.text.layer import prove_layer
@@ -40,12 +41,7 @@ def prove_text(
         return [Finding(TOP, -1, "", str(exc), isinstance(exc, Fault))]
     by_name = dict(zip(names, stages, strict=True))
     findings = _decided(TOP, lambda: prove_top(modules[top], by_name))
-    row = "\n".join(text for text in files.values() if _declares(text, ROW) or _declares(text, SUM))
-    cells: dict[str, Cell] = {
-        name: Row(name, lambda module, width, result: prove_row(row, width, result, module))
-        for name in (ROW, SUM)
-        if row
-    }
+    cells = _cells(files)
     for index, name in enumerate(names):
         layer = graphs[index].name if index < len(graphs) else HEAD
         if name not in modules:
@@ -57,6 +53,23 @@ def prove_text(
             proof = partial(prove_layer, design, index, graphs[index], modules[name], cells, latencies[layer])
             findings += _decided(layer, proof)
     return findings
+
+
+def _cells(files: Mapping[str, str]) -> dict[str, Cell]:
+    """What layers may consist of: the modules of rows that the files have, proved for each use from their texts."""
+    row, atoms, adder = (
+        "\n".join(text for text in files.values() if any(_declares(text, name) for name in names))
+        for names in ((ROW, SUM), (ATOMS,), (FULL_ADDER,))
+    )
+    found: dict[str, Cell] = {}
+    if row:
+        for name in (ROW, SUM):
+            found[name] = Row(name, lambda module, width, result: prove_row(row, width, result, module))
+    if atoms:
+        found[ATOMS] = Atoms(partial(prove_atoms, atoms))
+    if adder:
+        found[FULL_ADDER] = FullAdder(partial(prove_full_adder, adder))
+    return found
 
 
 def prove_head(design: Design, files: Mapping[str, str], module: str, latency_cycles: int) -> list[Finding]:
@@ -91,7 +104,7 @@ def _modules(files: Mapping[str, str]) -> tuple[dict[str, Module], dict[str, Fau
     found: dict[str, Module] = {}
     unread: dict[str, Fault | Unread] = {}
     for file, text in files.items():
-        if _declares(text, ROW) or _declares(text, SUM):
+        if any(_declares(text, name) for name in (ROW, SUM, ATOMS, FULL_ADDER)):
             continue
         try:
             for module in _read(text):

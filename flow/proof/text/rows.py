@@ -18,6 +18,7 @@ from flow.proof.text.nets import Cell, Value
 from flow.proof.text.parser import parse
 from flow.proof.text.preprocess import preprocess
 from flow.proof.text.space import Space, Vector
+from flow.proof.text.sums import Form
 from flow.proof.text.syntax import Module
 
 READINGS: tuple[tuple[str, ...], ...] = ((), ("SYNTHESIS",))  # macros of simulators and of synthesizers
@@ -94,18 +95,22 @@ def _differs(text: str, module: Module, width: int, result: int) -> str:
     space, inputs, masks, wanted = _definition(width, module.name)
     parameters: dict[str, Value] = {"W": width, "Y": result, **{f"N{x.upper()}": mask for x, mask in masks.items()}}
     machine = Machine(space, module, inputs, _cells(text, module), parameters)
-    output = machine.elaboration.net("y", "output")
+    return output_differs(machine, result, row_form(machine, inputs, masks), wanted)
+
+
+def output_differs(machine: Machine, result: int, form: Form, bits: Vector) -> str:
+    """Nothing where ``y`` holds the lowest ``result`` bits of a sum, a form and its functions; else where not."""
+    output, sums, bdd = machine.elaboration.net("y", "output"), machine.sums, machine.space.bdd
     if output.width != result:
         return f"has a result of another width than {result} bits"
     for driver in machine.in_order(["y"]):
         machine.run(driver)
-    sums = machine.sums
-    form = sums.of(machine.read(output, 0, result, Timing()))
-    if sums.canonical(form, 1 << result) == row_form(machine, inputs, masks).reduced(1 << result):
+    found = sums.of(machine.read(output, 0, result, Timing()))
+    if sums.canonical(found, 1 << result) == form.reduced(1 << result):
         return ""
-    for i, (a, b) in enumerate(zip(sums.bits(form, result), wanted, strict=False)):
+    for i, (a, b) in enumerate(zip(sums.bits(found, result), bits, strict=False)):
         if a != b:
-            return f"has a wrong bit {i} of its result for {_example(space, space.bdd.differ(a, b))}"
+            return f"has a wrong bit {i} of its result for {_example(machine.space, bdd.differ(a, b))}"
     return ""
 
 

@@ -1,0 +1,209 @@
+"""``nmp_atoms`` as a function, and the proof that its own text computes it: for a shape, with any masks, in both forms;
+and the same of ``nmp_full_adder``.
+
+The meaning is written down here a second time, from the module's description; nothing of the emission is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from flow.proof.text.bdd import FALSE
+from flow.proof.text.cells import PRIMITIVES, known_parameters, masked, parameter_vector
+from flow.proof.text.elaborate import Elaboration
+from flow.proof.text.evaluate import Evaluator
+from flow.proof.text.findings import Fault, Unread
+from flow.proof.text.machine import Machine
+from flow.proof.text.nets import Context, Value
+from flow.proof.text.parser import parse
+from flow.proof.text.preprocess import preprocess
+from flow.proof.text.rows import READINGS, output_differs
+from flow.proof.text.space import Space, Vector, constant
+from flow.proof.text.sums import Form
+from flow.proof.text.syntax import Module
+
+ATOMS, FULL_ADDER = "nmp_atoms", "nmp_full_adder"  # a row of a bit heap on a chain of atoms, and three bits' sum
+_PLACES = 3  # per column
+_ATOMS = ([6, 0], [5, 0], [4, 1])  # digits of an atom's lower and upper column
+_LEFT_OUT = {6: (), 5: (4,), 4: (3,)}
+_UPPER = 4  # the place of an atom 14 that weighs like its upper column
+_STRAIGHT = 5  # the place of an atom 06 that is never inverted
+_MOST_NODES = 300_000
+
+
+class Shape(NamedTuple):
+    """What an instance's parameters say: columns, result bits, whether c is used, and K."""
+
+    width: int
+    result: int
+    carry: int
+    digits: int
+
+    @property
+    def weights(self) -> list[int]:
+        """What each place weighs, 0 for one that is left out. Raises Fault for digits that mean nothing."""
+        digits = [self.digits >> 4 * i & 15 for i in range(self.width)]
+        found, i = [0] * _PLACES * self.width, 0
+        while i < self.width:
+            if digits[i] <= 2:
+                found[_PLACES * i : _PLACES * i + 2] = [1 << i] * 2
+                i += 1
+                continue
+            kind = digits[i]
+            if digits[i : i + 2] not in _ATOMS:
+                raise Fault(f"column {i} of {self.digits:x} is no atom")
+            for place in range(2 * _PLACES):
+                if place not in _LEFT_OUT[kind]:
+                    found[_PLACES * i + place] = 2 << i if kind == 4 and place == _UPPER else 1 << i
+            i += 2
+        for i, digit in enumerate(digits):
+            if digit == 0 and not (i and digits[i - 1] > 2):
+                found[_PLACES * i : _PLACES * i + 2] = [0, 0]
+        return found
+
+    @property
+    def straight(self) -> list[int]:
+        """The places that are never inverted: those left out, and one of each atom 06."""
+        sixes = [_PLACES * i + _STRAIGHT for i in range(self.width) if self.digits >> 4 * i & 15 == 6]
+        return [i for i, weight in enumerate(self.weights) if not weight] + sixes
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """``nmp_atoms``: the lowest ``Y`` bits of c and of the places of ``x ^ N`` by their weights.
+
+    ``prove(shape)`` shows that its own text does so; it gives what is wrong, or nothing.
+    """
+
+    prove: Callable[[Shape], str]
+    latency: int = 0
+
+    def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
+        """Direction and width of every port."""
+        shape = _shape(parameters)
+        return {"c": ("input", 1), "x": ("input", _PLACES * shape.width), "y": ("output", shape.result)}
+
+    def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
+        """The sum."""
+        shape = _shape(parameters)
+        weights, mask = shape.weights, parameter_vector(parameters, "N", _PLACES * shape.width)
+        if any(mask[i] for i in shape.straight):
+            raise Fault(f"is an {ATOMS} that inverts a place that it cannot invert")
+        if any(inputs["x"][i] != FALSE for i, weight in enumerate(weights) if not weight):
+            raise Fault(f"is an {ATOMS} with a bit in a place that it leaves out")
+        if not shape.carry and inputs["c"] != (FALSE,):
+            raise Fault(f"is an {ATOMS} without c that is given one")
+        if wrong := self.prove(shape):
+            raise Fault(f"is an {ATOMS}, which {wrong}")
+        form = _form(context, weights, inputs, mask)
+        return {"y": context.sums.vector(form, shape.result)}
+
+
+def _shape(parameters: dict[str, Value]) -> Shape:
+    """The shape that parameters give. Raises Unread or Fault for impossible ones."""
+    known_parameters(parameters, "W", "Y", "C", "K", "N")
+    width, digits, carry = parameters.get("W"), parameters.get("K"), parameters.get("C", 0)
+    result = parameters.get("Y", width + 1 if isinstance(width, int) else None)
+    if not isinstance(width, int) or not isinstance(result, int) or not isinstance(carry, int):
+        raise Unread(f"W of an {ATOMS} is not given, or W, Y or C not as an integer")
+    if not isinstance(digits, tuple) or any(bit > 1 for bit in digits):
+        raise Unread(f"K of an {ATOMS} is not given as a constant")
+    if width < 1 or not 1 <= result <= width + 1 or len(digits) != 4 * width:
+        raise Fault(f"a chain of {width} columns and {len(digits)} bits of K has no result of {result} bits")
+    return Shape(width, result, carry, sum(bit << i for i, bit in enumerate(digits)))
+
+
+def _form(context: Context, weights: list[int], inputs: dict[str, Vector], mask: Vector) -> Form:
+    """What a chain adds up to, by its definition."""
+    total = context.sums.of(inputs.get("c", ()))
+    for bit, weight in zip(masked(context, inputs["x"], mask), weights, strict=True):
+        total = total.plus(context.sums.of((bit,)), weight)
+    return total
+
+
+@lru_cache(maxsize=4096)
+def prove_atoms(text: str, shape: Shape) -> str:
+    """Nothing where the module of a text adds the bits of a shape, else what is wrong."""
+    for macros in READINGS:
+        try:
+            wrong = _differs(_module(text, ATOMS, macros), shape)
+        except (Unread, Fault) as exc:
+            wrong = str(exc)
+        if wrong:
+            return f"of columns {shape.digits:x}, {'as synthesized' if macros else 'as simulated'}, {wrong}"
+    return ""
+
+
+@dataclass(frozen=True)
+class FullAdder:
+    """``nmp_full_adder``: the sum of the three bits of ``x ^ N``; ``prove`` as for a chain."""
+
+    prove: Callable[[], str]
+    latency: int = 0
+
+    def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
+        """Direction and width of every port."""
+        known_parameters(parameters, "N")
+        return {"x": ("input", _PLACES), "y": ("output", 2)}
+
+    def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
+        """The sum."""
+        if wrong := self.prove():
+            raise Fault(f"is an {FULL_ADDER}, which {wrong}")
+        mask = parameter_vector(parameters, "N", _PLACES)
+        return {"y": context.sums.vector(_form(context, [1] * _PLACES, inputs, mask), 2)}
+
+
+@lru_cache(maxsize=64)
+def prove_full_adder(text: str) -> str:
+    """Nothing where the module of a text adds three bits, else what is wrong."""
+    for macros in READINGS:
+        try:
+            module, space = _module(text, FULL_ADDER, macros), Space()
+            inputs, mask = {"x": space.atom("x", _PLACES)}, space.atom("N", _PLACES)
+            if any(Machine(space, module, inputs, PRIMITIVES).elaboration.scope.find("N")):  # type: ignore[arg-type]
+                raise Fault("inverts bits where N is not given")
+            machine = Machine(space, module, inputs, PRIMITIVES, {"N": mask})
+            form = _form(machine, [1] * _PLACES, inputs, mask)
+            wrong = output_differs(machine, 2, form, machine.sums.bits(form, 2))
+        except (Unread, Fault) as exc:
+            wrong = str(exc)
+        if wrong:
+            return f"{'as synthesized' if macros else 'as simulated'}, {wrong}"
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _module(text: str, name: str, macros: tuple[str, ...]) -> Module:
+    modules = parse(preprocess(text, macros))
+    if [m.name for m in modules] != [name]:
+        raise Unread(f"is not made of a module {name}")
+    return modules[0]
+
+
+def _differs(module: Module, shape: Shape) -> str:
+    space, weights = Space(), shape.weights
+    size = len(weights)
+    straight = set(shape.straight)
+    mask = tuple(FALSE if i in straight else bit for i, bit in enumerate(space.atom("N", size)))
+    places = tuple(bit if weight else FALSE for bit, weight in zip(space.atom("x", size), weights, strict=True))
+    inputs = {"x": places, "c": space.atom("c", 1)}
+    given: dict[str, Value] = {"W": shape.width, "K": constant(shape.digits, 4 * shape.width)}
+    if wrong := _defaults(space, module, given, mask, shape):
+        return wrong
+    machine = Machine(space, module, inputs, PRIMITIVES, {**given, "Y": shape.result, "C": shape.carry, "N": mask})
+    form = _form(machine, weights, inputs, mask)
+    return output_differs(machine, shape.result, form, machine.sums.bits(form, shape.result))
+
+
+def _defaults(space: Space, module: Module, given: dict[str, Value], mask: Vector, shape: Shape) -> str:
+    """What is not given is as ``_shape`` and the mask take it, whatever else is given."""
+    for name, wanted in (("N", constant(0, len(mask))), ("Y", shape.width + 1), ("C", 0)):
+        others: dict[str, Value] = {"N": mask, "Y": shape.result, "C": shape.carry}
+        others = {**given, **{n: v for n, v in others.items() if n != name}}
+        if Elaboration(module, Evaluator(space), PRIMITIVES, others).scope.find(name) != wanted:
+            return f"has another default of {name}"
+    return ""
