@@ -9,7 +9,7 @@ one can. Only the numbers of bits per column, and of those that need no inversio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,10 +18,10 @@ from flow.parallel.bit_heap import PLACES, Heap, HeapBit, Packing, Row
 
 _PRICES = ((1.7, 1.5, 1.3, 1.15, 1.0), (1.5, 0.8), (1.2,), (1.7, 1.4, 0.7))
 _WORTH = 1e-9
-_BITS = ((6, 0), (5, 0), (4, 1), (4, 0), (3, 1), (3, 0))  # of an atom's columns, lower first
 _CARRY_SITE = 1  # of a carry that leaves beside a sum
 
 Counts = tuple[int, ...]  # bits per column
+NOTHING: Counts = ()
 
 
 class Chain(NamedTuple):
@@ -116,6 +116,8 @@ class _Planner:
         start = next((c for c, count in enumerate(self.counts) if count > 1), self.width)
         if start == self.width:
             return 0, ()
+        if max(self.counts) > SIX[0] + 1:
+            return None
         top = max(c for c, count in enumerate(self.counts) if count)
         rest = self._rests(top)
         found = []
@@ -160,42 +162,55 @@ class _Planner:
 
     def _best(self, price: float) -> Chain | None:
         """The chain that is worth most at a price per site, the lowest of equal ones; None where none is worth it."""
-        values: list[tuple[float, tuple[Counts, ...]]] = [(0.0, ())] * (self.width + 2)
+        stop = -1 - price * _CARRY_SITE
+        worth, parts = [0.0] * (self.width + 2), [NOTHING] * (self.width + 2)  # of going on from a column with a carry
+        begun = [(0.0, NOTHING)] * self.width
         for c in range(self.width - 1, -1, -1):
-            stop = (-1 - price * _CARRY_SITE, ())
-            values[c] = max(self._grown(c, 0, price, values), stop, key=lambda v: v[0])
-        best, chain = _WORTH, None
+            begun[c] = self._grown(c, 0, 1 + price, worth)
+            worth[c], parts[c] = begun[c] if begun[c][0] > stop else (stop, NOTHING)
+        best, found, full = _WORTH, (-1, 0, NOTHING), False
         for c in range(self.width):
             if self.counts[c] <= ALONE:
                 continue
+            if 1 - price > best and c + 1 < self.width:
+                best, found, full = 1 - price, (c, 0, FULL_ADDER), True
             for carry in range(1 + bool(self.free[c])):
-                value, parts = self._grown(c, carry, price, values)
-                if not carry and 1 - price > best and self.counts[c] > ALONE and c + 1 < self.width:
-                    best, chain = 1 - price, Chain(c, 0, (FULL_ADDER,), True)
-                if parts and value + carry > best + _WORTH:
-                    best, chain = value + carry, Chain(c, carry, parts)
-        return chain
+                value, part = self._grown(c, 1, 1 + price, worth) if carry else begun[c]
+                if part and value + carry > best + _WORTH:
+                    best, found, full = value + carry, (c, carry, part), False
+        start, carry, part = found
+        if not part:
+            return None
+        return Chain(start, carry, (part,) if full else tuple(_followed(start, part, parts)), full)
 
-    def _grown(
-        self, c: int, carry: int, price: float, values: Sequence[tuple[float, tuple[Counts, ...]]]
-    ) -> tuple[float, tuple[Counts, ...]]:
-        """The best way on for a chain that goes through column ``c``, ``carry`` bits of which are taken already."""
-        best: tuple[float, tuple[Counts, ...]] = (float("-inf"), ())
-        for part in self._parts(c, carry):
-            value, rest = values[c + len(part)]
-            value += sum(part) - len(part) * (1 + price)
-            if value > best[0] + _WORTH:
-                best = (value, (part, *rest))
-        return best
+    def _grown(self, c: int, carry: int, each: float, worth: Sequence[float]) -> tuple[float, Counts]:
+        """What going through column ``c`` is worth at most, ``carry`` of whose bits are taken, and by which part.
 
-    def _parts(self, c: int, carry: int) -> list[Counts]:
+        ``each`` is what a column costs: its site, and the bit that comes out of it.
+        """
         count = self.counts[c] - carry
-        found: list[Counts] = [(bits,) for bits in (2, 1) if count >= bits]
-        most = SIX[0] if self.free[c] > carry else SIX[0] - 1
-        if c + 1 == self.width:
-            return found if count <= ALONE else [(min(count, most),)]
-        after = self.counts[c + 1]
-        return found + [(q, p) for q, p in _BITS if q <= min(count, most) and p <= after]
+        most = min(count, SIX[0] if self.free[c] > carry else FIVE[0])
+        if not count:
+            return float("-inf"), NOTHING
+        if c + 1 == self.width:  # the last column needs no upper one
+            return most - each, (most,)
+        part: Counts = (min(count, ALONE),)
+        best = part[0] - each + worth[c + 1]
+        if count > ALONE:
+            lower = min(count, FOUR[0])
+            for bits in ((most, 0), (lower, 1) if self.counts[c + 1] else (lower, 0)):
+                value = bits[0] + bits[1] - 2 * each + worth[c + 2]
+                if value > best + _WORTH:
+                    best, part = value, bits
+        return best, part
+
+
+def _followed(column: int, part: Counts, parts: Sequence[Counts]) -> Iterator[Counts]:
+    """A part and those that follow it, each column's own."""
+    while part:
+        yield part
+        column += len(part)
+        part = parts[column]
 
 
 class _Packer:

@@ -20,7 +20,7 @@ from flow.parallel.bit_heap import estimate
 from flow.parallel.pattern_growth import NEVER, Digits, Growth, Part, Settings
 
 _LEAST_GAIN = 0.01
-_SHORT, _SHORT_OF_ATOMS = 3, 2  # operands that one carry chain adds: sharing a part of them would save nothing
+_SHORT = 3  # operands of which sharing a part would save little or nothing: one row of three bits adds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class _Search:
             column[row, shift, 0] = sign
         self.digits = np.concatenate([self.digits, column], axis=2)
         number = len(self.numbers) + len(self.short)
-        if len(parts) <= (_SHORT_OF_ATOMS if self.settings.atoms else _SHORT):
+        if len(parts) <= _SHORT:
             self.short[number] = parts
         else:
             row_digits = np.zeros((1, *self.digits.shape[1:]), np.float32)
