@@ -13,10 +13,11 @@ from flow.build.engines import registry
 from flow.build.engines.engine import HardwareEngine
 from flow.build.options import Options
 from flow.core import engines
-from flow.core.compare import Difference, EngineResult, compared, first_difference
+from flow.core.compare import Difference, EngineResult, compared, first_difference, same_score
 from flow.core.errors import UsageError
 from flow.core.evaluate import evaluate
 from flow.parts.catalog import resolve
+from flow.report.html.score import score_tile
 from flow.report.wording import TITLES
 
 
@@ -89,3 +90,17 @@ def test_floats_are_shown_with_nine_digits():
     different = np.array([[False, True]])
     found = first_difference(different, np.array([[0.0, 0.5]]), np.array([[0.0, 1 / 3]]), ["a", "b"])
     assert str(found) == "vector 0, b: expected 0.5, got 0.333333333"
+
+
+@pytest.mark.parametrize(("metric", "left_out", "same"), [
+    ("mse", "sigmoid", True),  # the host computes it in another precision
+    ("mse", None, False),
+    ("accuracy", "sigmoid", False),  # of a class nothing is rounded
+])  # fmt: skip
+def test_scores_may_differ_only_by_what_the_host_rounds(metric, left_out, same):
+    own, found = 0.00706520887, 0.00706520902
+    assert same_score(metric, own, found, left_out) == same
+    assert same_score(metric, own, own, left_out) and not same_score(metric, own, 1.001 * own, left_out)
+    report = {"score": {"metric": metric, "value": found, "rows": 9, "data": "d"}, "source": {"left_out": left_out}}
+    ((*_, kind),) = score_tile({**report, "keras_score": {"metric": metric, "value": own}})
+    assert kind == ("" if same else "bad")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from flow.build.engines.jobs import run_hardware_engines, run_model_engines
 from flow.build.options import Options
 from flow.build.quantization import QuantizedFile
 from flow.build.state import Build, ModelFile, Score, Vectors
+from flow.core.compare import same_score
 from flow.core.design import Design, from_json, to_json
 from flow.core.engines import model_kind
 from flow.core.errors import ModelError
@@ -148,8 +148,7 @@ def _score(build: Build) -> None:
     if build.test.task == "classification" and head == "logits" and rows.shape[1] > 1:
         rows, head = argmax(rows, design.output_formats), "argmax"  # exact, as floats of more than 53 bits are not
     outputs = rows.astype(np.float64) if head == "argmax" else real_outputs(design, rows)
-    on_host = build.test.task == "regression" and bool(design.source.get("left_out"))
-    if on_host:  # what the design leaves out at the end is left to the host
+    if build.test.task == "regression":  # what the design leaves out at the end is left to the host
         outputs = applied_after(design.source.get("left_out"), outputs)
     if design.source.get("probability") and head == "logits":
         head = "probability"
@@ -157,7 +156,7 @@ def _score(build: Build) -> None:
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no model that could be scored beside it"
-    elif not _same_score(own.value, score.value, on_host):
+    elif not same_score(score.metric, own.value, score.value, design.source.get("left_out")):
         build.say(
             warning(
                 f"the integer design has {score.metric} {score.value:.9g}, the {model_kind(design.source)} model "
@@ -165,8 +164,3 @@ def _score(build: Build) -> None:
                 "data"
             )
         )
-
-
-def _same_score(own: float, found: float, on_host: bool) -> bool:
-    """Exactly the same, but where the host computes the last function, in float64 where the model does in float32."""
-    return math.isclose(own, found, rel_tol=1e-5) if on_host else own == found

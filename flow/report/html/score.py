@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flow.core.compare import same_score
 from flow.core.engines import model_kind
 from flow.report.wording import DASH, finite, number, table
 
@@ -28,7 +29,8 @@ def score_tile(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     beside = f"integer design, {number(scored.get('rows'))} test rows of {scored.get('data')}"
     if own:
         beside += f"; {model_kind(report.get('source'))} model {own.get('value', 0):.4f}"
-    differs = bool(own) and own.get("value") != scored.get("value")
+    left_out = table(report, "source").get("left_out")
+    differs = bool(own) and not same_score(scored.get("metric"), own.get("value"), scored.get("value"), left_out)
     return [(metric_name(scored.get("metric")), f"{scored.get('value', 0):.4f}", beside, "bad" if differs else "")]
 
 
