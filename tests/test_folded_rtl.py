@@ -15,8 +15,8 @@ from flow.emit.rtl.testbench import describe
 from flow.files import plan
 from flow.folded.allocate import fold
 from flow.folded.lowering import lower
-from flow.netlist.folded_usage import SEQUENCE, folded_usage
-from flow.netlist.read import read_netlist
+from flow.netlist.folded_usage import SEQUENCE, folded_origins
+from flow.netlist.read import measured, netlist_module, read_netlist
 from flow.tools import yosys
 from flow.verify import simulate
 
@@ -123,7 +123,9 @@ def in_verilator(bench, folder, sources):
 
 def assert_luts_are_traced(netlist, top, folding):
     """Every LUT has one owner, and nearly all lie in a part of a layer."""
-    usage = folded_usage(netlist, top, {la.layer.name: [g.coding.label for g in la.groups] for la in folding.layers})
+    groups = {la.layer.name: [g.coding.label for g in la.groups] for la in folding.layers}
+    with netlist_module(netlist, top) as module:
+        usage = folded_origins(module, groups).usage(measured(module).sites)
     inside = [sum(found["parts"].values()) + found["shared"] for found in usage["layers"].values()]
     assert sum(inside) + usage["other"] == read_netlist(netlist, top).resources.lut
     assert sum(inside) > 0.8 * (sum(inside) + usage["other"])
@@ -132,7 +134,7 @@ def assert_luts_are_traced(netlist, top, folding):
         assert all(found.get(g.coding.label, 0) for g in layer.groups if g.sum_bits > 6)
         assert found[SEQUENCE]
     with pytest.raises(ReportError, match="synthesize again"):
-        folded_usage(netlist, "other", {})
+        read_netlist(netlist, "other")
 
 
 def test_emission_is_a_pure_function(tmp_path):

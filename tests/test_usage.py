@@ -6,7 +6,9 @@ import pytest
 
 from flow.core.errors import ReportError
 from flow.emit.rtl.names import SHARED, LayerNames
-from flow.netlist.usage import lut_usage
+from flow.netlist.read import netlist_module
+from flow.netlist.slices import expected_sites
+from flow.netlist.usage import lut_origins
 
 NAMES = (
     LayerNames(
@@ -34,7 +36,12 @@ def usage(tmp_path, cells: dict, nets: dict | None = None) -> dict:
     names = {name: {"bits": bits} for name, bits in (nets or {}).items()}
     path = tmp_path / "netlist.json"
     path.write_text(json.dumps({"modules": {"top": {"cells": cells, "netnames": names, "ports": {}}}}))
-    return lut_usage(path, "top", LAYERS, NAMES)
+    return traced(path)
+
+
+def traced(path) -> dict:
+    with netlist_module(path, "top") as module:
+        return lut_origins(module, LAYERS, NAMES).usage(expected_sites(module).by_cell)
 
 
 def neurons(found: dict, layer: str) -> tuple[dict, int]:
@@ -84,4 +91,4 @@ def test_loops_long_chains_and_strangers_end(tmp_path):
 def test_damaged_netlists_end_in_one_line(tmp_path, text):
     (tmp_path / "n.json").write_text(text)
     with pytest.raises(ReportError, match=r"n\.json(: not a netlist of top| is not usable JSON)"):
-        lut_usage(tmp_path / "n.json", "top", LAYERS, NAMES)
+        traced(tmp_path / "n.json")

@@ -7,15 +7,11 @@ otherwise to the part that uses what it drives.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flow.emit.rtl.names import SHARED, layer_instance
-from flow.netlist.read import netlist_module
-from flow.netlist.slices import expected_sites
-from flow.netlist.usage import Owner, Tracer
+from flow.netlist.usage import Origins, Owner, Tracer
 
 INPUT, OUTPUT, SEQUENCE = "input words", "output units", "sequence"
 _PARTS = (  # of a layer's nets, beside the groups' own
@@ -25,56 +21,28 @@ _PARTS = (  # of a layer's nets, beside the groups' own
 )
 
 
-def folded_usage(netlist: Path, top: str, layers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """LUT sites by layer: ``{"layers": {layer: {"parts": {part: LUTs}, "shared": LUTs}}, "other": LUTs}``.
+def folded_origins(module: Mapping[str, Any], layers: Mapping[str, Sequence[str]]) -> Origins:
+    """Of folded hardware: a layer's row is ``{"parts": {part: sites}, "shared": sites}``.
 
-    ``layers`` holds the labels of each layer's groups. Raises ReportError where the netlist cannot be read.
+    ``layers`` holds the labels of each layer's groups.
     """
-    with netlist_module(netlist, top) as module:
-        return _by_part(module, layers)
-
-
-def part_namer(netlist: Path, top: str, layers: Mapping[str, Sequence[str]]) -> Callable[[str], str | None]:
-    """Names a cell of a folded netlist by layer and part, or None; arguments and errors as for `folded_usage`."""
-    with netlist_module(netlist, top) as module:
-        tracer, parts = _tracer(module, layers)
-    names = list(layers)
-
-    def name(cell: str) -> str | None:
-        owner = tracer.owner(cell) if cell in tracer.cells else None
-        if owner is None:
-            return None
-        layer = names[owner[0]]
-        return layer if owner[1] == SHARED else f"{layer} {parts[layer][owner[1]]}"
-
-    return name
-
-
-def _tracer(module: Mapping[str, Any], layers: Mapping[str, Sequence[str]]) -> tuple[Tracer, dict[str, list[str]]]:
     cells = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
     parts = {layer: [*groups, INPUT, OUTPUT, SEQUENCE] for layer, groups in layers.items()}
-    return Tracer(cells, _named_nets(module["netnames"], layers, parts), ()), parts
 
+    def title(owner: Owner) -> str:
+        layer = list(layers)[owner[0]]
+        return layer if owner[1] == SHARED else f"{layer} {parts[layer][owner[1]]}"
 
-def _by_part(module: Mapping[str, Any], layers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    tracer, parts = _tracer(module, layers)
-    names = list(layers)
-    found: dict[str, dict[int, int]] = {layer: defaultdict(int) for layer in names}
-    other = 0
-    for name, sites in expected_sites(module).by_cell.items():
-        owner = tracer.owner(name)
-        if owner is None:
-            other += sites
-        else:
-            found[names[owner[0]]][owner[1]] += sites
-    rows = {
-        layer: {
-            "parts": {part: found[layer][i] for i, part in enumerate(parts[layer]) if found[layer][i]},
-            "shared": found[layer][SHARED],
+    def rows(found: Mapping[Owner, int]) -> dict[str, Any]:
+        return {
+            layer: {
+                "parts": {part: found[i, k] for k, part in enumerate(parts[layer]) if found.get((i, k))},
+                "shared": found.get((i, SHARED), 0),
+            }
+            for i, layer in enumerate(layers)
         }
-        for layer in names
-    }
-    return {"layers": rows, "other": other}
+
+    return Origins(Tracer(cells, _named_nets(module["netnames"], layers, parts), ()), title, rows)
 
 
 def _named_nets(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 Function = frozenset[int]  # its inputs
 
-_MOST_INPUTS = 5
+MOST_INPUTS = 5  # of two functions in one site, together
 _LOOKED_AT = 64  # partners of one input that are tried, so that a signal of many users costs no more
 
 
@@ -54,9 +54,9 @@ class _Pool:
     def partner(self, inputs: Function) -> int | None:
         """The one that shares most inputs, of those most inputs in all; None where none fits."""
         near = {i for bit in inputs for i in self._alive(self._by_input.get(bit, []), _LOOKED_AT)}
-        for size in range(_MOST_INPUTS - len(inputs), -1, -1):
+        for size in range(MOST_INPUTS - len(inputs), -1, -1):
             near.update(self._alive(self._by_size.get(size, []), 1))
-        fitting = [i for i in near if len(inputs | self.functions[i]) <= _MOST_INPUTS]
+        fitting = [i for i in near if len(inputs | self.functions[i]) <= MOST_INPUTS]
         return max(fitting, key=lambda i: (len(inputs & self.functions[i]), len(self.functions[i]), -i), default=None)
 
     def _alive(self, bucket: list[int], most: int) -> list[int]:

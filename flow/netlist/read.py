@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from flow.core.errors import ReportError
 from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
-from flow.netlist.slices import expected_sites, is_lut, luts_of_memory
+from flow.netlist.slices import Sites, expected_sites, is_lut, luts_of_memory
 from flow.netlist.sta import TimingPath, longest_path
 from flow.parts.family import XC7, Delays
 
@@ -39,17 +39,24 @@ class Resources:
 
 @dataclass(frozen=True)
 class Netlist:
-    """Resources and timing of one synthesized top module."""
+    """Resources and timing of one synthesized top module; ``sites`` are the expected LUT sites by cell."""
 
     resources: Resources
     longest_path: TimingPath
+    sites: Mapping[str, int]
 
 
 def read_netlist(path: Path, top: str, delays: Delays = XC7.routed) -> Netlist:
     """Read ``netlist.json``. Raises ReportError where it is not a Yosys netlist holding ``top``."""
     with netlist_module(path, top) as module:
-        cells = {name: cell for name, cell in module["cells"].items() if cell["type"] != "$scopeinfo"}
-        return Netlist(_resources(module), longest_path(cells, module["netnames"], delays))
+        return measured(module, delays)
+
+
+def measured(module: dict[str, Any], delays: Delays = XC7.routed) -> Netlist:
+    """What a module of a netlist takes."""
+    cells = {name: cell for name, cell in module["cells"].items() if cell["type"] != "$scopeinfo"}
+    sites = expected_sites(module)
+    return Netlist(_resources(module, sites), longest_path(cells, module["netnames"], delays), sites.by_cell)
 
 
 @contextmanager
@@ -59,14 +66,13 @@ def netlist_module(path: Path, top: str) -> Iterator[dict[str, Any]]:
         yield read_json(path, MAX_OWN_JSON)["modules"][top]
 
 
-def _resources(module: dict[str, Any]) -> Resources:
+def _resources(module: dict[str, Any], sites: Sites) -> Resources:
     count: Counter[str] = Counter(cell["type"] for cell in module["cells"].values())
     logic = sum(n for kind, n in count.items() if is_lut(kind) and kind != "INV")
     memory = sum(luts_of_memory(kind) * n for kind, n in count.items())
     unknown = [k for k in count if k.startswith("RAM") and not luts_of_memory(k) and not k.startswith("RAMB")]
     if unknown:
         raise ReportError(f"unknown memory primitive {unknown[0]} in the netlist")
-    sites = expected_sites(module)
     return Resources(
         lut=sites.total,
         lut_cells=logic + memory,

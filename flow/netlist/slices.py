@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flow.netlist.pairing import Function, pairs
+from flow.netlist.pairing import MOST_INPUTS, Function, pairs
 from flow.netlist.truth_tables import reduced, truth_table
 
 Cells = Mapping[str, Mapping[str, Any]]
@@ -34,7 +34,6 @@ _User = tuple[str, str, int]  # cell, or "" for an output port; pin; bit of the 
 _LUT = re.compile(r"LUT[1-6]|LUT6_2|INV")
 _WIDE = re.compile(r"MUXF7")
 _REGISTERS = {"CARRY4": 1, "CARRY8": 2}  # of a position, that take sum or carry without the multiplexer
-_MOST_INPUTS = 5  # of two functions in one site, together
 _LUTS_OF_MEMORY = {
     "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1, "RAM32X1S": 1, "RAM64X1S": 1, "RAM32X1D": 2, "RAM64X1D": 2,
     "RAM128X1S": 2, "RAM128X1D": 4, "RAM256X1S": 4, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8,
@@ -149,7 +148,7 @@ class _Slices:
         if second is not None and lut not in self.displaced:
             self._displace(lut)
         inputs = self._first_function(lut)
-        if len(inputs | ({data} if isinstance(data, int) else set())) > _MOST_INPUTS:
+        if len(inputs | ({data} if isinstance(data, int) else set())) > MOST_INPUTS:
             self.sites[name] += 1  # the LUT lies elsewhere, and the one beside the chain passes two signals on
 
     def _wide(self, name: str, wires: Mapping[str, Sequence[int | str]]) -> None:
@@ -161,7 +160,7 @@ class _Slices:
 
     def _host(self, bit: int | str, lut: str | None) -> None:
         inputs = self._first_function(lut) if lut is not None else frozenset({bit} if isinstance(bit, int) else ())
-        if len(inputs) <= _MOST_INPUTS:
+        if len(inputs) <= MOST_INPUTS:
             self.hosts.append(inputs)
 
     def _users_of(self, cell: Mapping[str, Any], pin: str, i: int) -> list[_User]:
@@ -212,4 +211,4 @@ class _Slices:
                     continue  # it is a pair
                 output = "O" if not both else "O6" if self._second(name) is None else "O5"
                 found.append(self._function(name, output))
-        return [f for f in found if len(f) <= _MOST_INPUTS]
+        return [f for f in found if len(f) <= MOST_INPUTS]

@@ -9,14 +9,11 @@ shared.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from flow.emit.rtl.names import SHARED, LayerNames
-from flow.netlist.read import netlist_module
-from flow.netlist.slices import expected_sites
 
 Owner = tuple[int, int]  # layer index, neuron index or SHARED
 
@@ -24,62 +21,54 @@ _SOURCE = re.compile(r"(?:^|[|/])([^|/:]+\.v):(\d+)\.")
 _CLOCKING = {"C", "CLK", "CE"}  # what feeds these pins says nothing about the register's owner
 
 
-def lut_usage(
-    netlist: Path, top: str, layers: Mapping[str, Sequence[int]], names: Sequence[LayerNames]
-) -> dict[str, Any]:
-    """LUT sites by layer: ``{"layers": {layer: {"neurons": {index: LUTs}, "shared": LUTs}}, "other": LUTs}``.
+class Origins:
+    """What the cells of a netlist belong to.
+
+    ``title`` calls an owner in words; ``rows`` arranges sites by owner as a table by layer.
+    """
+
+    def __init__(
+        self, tracer: Tracer, title: Callable[[Owner], str], rows: Callable[[Mapping[Owner, int]], dict[str, Any]]
+    ) -> None:
+        self._tracer, self._title, self._rows = tracer, title, rows
+
+    def name(self, cell: str) -> str | None:
+        """A cell by layer and neuron or part, such as ``dense_0 neuron 17``; None where nothing is known."""
+        owner = self._tracer.owner(cell) if cell in self._tracer.cells else None
+        return None if owner is None else self._title(owner)
+
+    def usage(self, sites: Mapping[str, int]) -> dict[str, Any]:
+        """LUT sites by layer, of those by cell: ``{"layers": {layer: ...}, "other": sites}``."""
+        found: Counter[Owner | None] = Counter()
+        for cell, count in sites.items():
+            found[self._tracer.owner(cell)] += count
+        other = found.pop(None, 0)
+        return {"layers": self._rows({o: n for o, n in found.items() if o is not None}), "other": other}
+
+
+def lut_origins(module: Mapping[str, Any], layers: Mapping[str, Sequence[int]], names: Sequence[LayerNames]) -> Origins:
+    """Of parallel hardware: a layer's row is ``{"neurons": {index: sites}, "shared": sites}``.
 
     ``layers`` holds each layer's output bits, neuron by neuron; ``names`` are the emitted layers' in the same order.
-    Raises ReportError where the netlist cannot be read.
     """
-    with netlist_module(netlist, top) as module:
-        tracer = _tracer(module, layers, names)
-        return _by_layer(tracer, expected_sites(module).by_cell, list(layers))
-
-
-def cell_namer(
-    netlist: Path, top: str, layers: Mapping[str, Sequence[int]], names: Sequence[LayerNames]
-) -> Callable[[str], str | None]:
-    """Names a cell of the netlist by layer and neuron: ``dense_0 neuron 17``, ``dense_0 shared sums``, or None.
-
-    Arguments and errors as for ``lut_usage``.
-    """
-    with netlist_module(netlist, top) as module:
-        tracer, titles = _tracer(module, layers, names), list(layers)
-
-    def name(cell: str) -> str | None:
-        owner = tracer.owner(cell) if cell in tracer.cells else None
-        if owner is None:
-            return None
-        return f"{titles[owner[0]]} shared sums" if owner[1] == SHARED else f"{titles[owner[0]]} neuron {owner[1]}"
-
-    return name
-
-
-def _tracer(module: Mapping[str, Any], layers: Mapping[str, Sequence[int]], names: Sequence[LayerNames]) -> Tracer:
     cells = {n: c for n, c in module["cells"].items() if c["type"] != "$scopeinfo"}
     outputs = [(name.output, widths) for name, widths in zip(names, layers.values(), strict=True)]
     known = {**_output_nets(module["netnames"], outputs), **_named_nets(module["netnames"], names)}
-    return Tracer(cells, known, names)
 
+    def title(owner: Owner) -> str:
+        layer, neuron = list(layers)[owner[0]], owner[1]
+        return f"{layer} shared sums" if neuron == SHARED else f"{layer} neuron {neuron}"
 
-def _by_layer(tracer: Tracer, sites_of: Mapping[str, int], layers: Sequence[str]) -> dict[str, Any]:
-    found: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    other = 0
-    for name, sites in sites_of.items():
-        owner = tracer.owner(name)
-        if owner is None:
-            other += sites
-        else:
-            found[owner[0]][owner[1]] += sites
-    rows = {
-        layer: {
-            "neurons": {str(n): luts for n, luts in sorted(found[i].items()) if n != SHARED},
-            "shared": found[i].get(SHARED, 0),
+    def rows(found: Mapping[Owner, int]) -> dict[str, Any]:
+        return {
+            layer: {
+                "neurons": {str(n): sites for (of, n), sites in sorted(found.items()) if of == i and n != SHARED},
+                "shared": found.get((i, SHARED), 0),
+            }
+            for i, layer in enumerate(layers)
         }
-        for i, layer in enumerate(layers)
-    }
-    return {"layers": rows, "other": other}
+
+    return Origins(Tracer(cells, known, names), title, rows)
 
 
 def _output_nets(netnames: Mapping[str, Any], outputs: Sequence[tuple[str, Sequence[int]]]) -> dict[int, Owner]:

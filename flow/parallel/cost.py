@@ -1,4 +1,4 @@
-"""What a graph will occupy, without a synthesizer: 6-input LUT sites of a 7-series part."""
+"""What a graph will occupy, without a synthesizer: LUT cells as the synthesizer counts them (sites: ``sites.py``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ENERGY_PER_BIT_PJ = 0.1 / 32
 
 
 def graph_luts(graph: LayerGraph) -> int:
-    """Estimated LUT sites of a layer as the synthesizer counts them, registers not included."""
+    """Estimated LUT cells of a layer, registers not included."""
     return sum(node_luts(node, graph) for node in graph.nodes)
 
 
@@ -23,7 +23,7 @@ def graph_energy_pj(graph: LayerGraph) -> float:
 
 
 def node_luts(node: Node, graph: LayerGraph) -> int:
-    """Estimated LUT sites of one node."""
+    """Estimated LUT cells of one node."""
     if node.low == node.high:
         return 0
     if node.kind == "row":

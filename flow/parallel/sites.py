@@ -129,7 +129,5 @@ def _row_sites(node: Node, leaving: int) -> int:
         beside.add(0)  # one bit enters where DI would, which takes O5
     else:
         beside.discard(0)  # nothing enters below, so O6 is the sum, which leaves without the chain
-    above = (
-        result > width
-    )  # the carry of three bits passes through a LUT of its own, that of the chain leaves beside it
-    return width + len(beside) + above + (result > width + 1)
+    # above lie the carry of three bits, which passes through a LUT of its own, and that of the chain, beside it
+    return width + len(beside) + min(result - width, 2)

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from flow.bench.description import Bench
+from flow.build.engines.synthesis import origins
 from flow.build.facts import RouteFacts
 from flow.build.state import Build
-from flow.core.design import layer_output_formats
 from flow.files import plan
 from flow.files.steps import digest_of
-from flow.netlist.place_and_route import route
-from flow.netlist.usage import cell_namer
+from flow.netlist.place_and_route import Namer, route
+from flow.netlist.read import netlist_module
 from flow.tools import nextpnr
 
 _TIMEOUT_S = 3600.0
@@ -40,11 +40,12 @@ def run_route(build: Build, bench: Bench) -> None:
 
     def work() -> dict[str, Any]:
         plan.fresh_folder(folder)
-        layers = {la.name: [f.bits for f in layer_output_formats(la)] for la in build.design.layers}
-        name = cell_namer(netlist, bench.top, layers, build.names)
+        with netlist_module(netlist, bench.top) as module:
+            known = origins(build, module)
+        name: Namer = (lambda cell: None) if known is None else known.name
         routed = route(folder, netlist, bench.top, options.part, options.clock_period_ns, _TIMEOUT_S, name)
         return {**asdict(routed), "version": nextpnr.version(folder)}
 
-    key = digest_of("route 2", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate())
+    key = digest_of("route 3", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate())
     assert build.facts.synthesis is not None
     build.facts.synthesis.routed = RouteFacts(**build.steps.run("route", key, work, ("route",)))

@@ -18,9 +18,7 @@ from flow.proof.text.evaluate import Evaluator
 from flow.proof.text.findings import Fault, Unread
 from flow.proof.text.machine import Machine
 from flow.proof.text.nets import Context, Value
-from flow.proof.text.parser import parse
-from flow.proof.text.preprocess import preprocess
-from flow.proof.text.rows import READINGS, output_differs
+from flow.proof.text.rows import in_both_forms, modules_of, output_differs
 from flow.proof.text.space import Space, Vector, constant
 from flow.proof.text.sums import Form
 from flow.proof.text.syntax import Module
@@ -31,7 +29,6 @@ _ATOMS = ([6, 0], [5, 0], [4, 1])  # digits of an atom's lower and upper column
 _LEFT_OUT = {6: (), 5: (4,), 4: (3,)}
 _UPPER = 4  # the place of an atom 14 that weighs like its upper column
 _STRAIGHT = 5  # the place of an atom 06 that is never inverted
-_MOST_NODES = 300_000
 
 
 class Shape(NamedTuple):
@@ -127,14 +124,9 @@ def _form(context: Context, weights: list[int], inputs: dict[str, Vector], mask:
 @lru_cache(maxsize=4096)
 def prove_atoms(text: str, shape: Shape) -> str:
     """Nothing where the module of a text adds the bits of a shape, else what is wrong."""
-    for macros in READINGS:
-        try:
-            wrong = _differs(_module(text, ATOMS, macros), shape)
-        except (Unread, Fault) as exc:
-            wrong = str(exc)
-        if wrong:
-            return f"of columns {shape.digits:x}, {'as synthesized' if macros else 'as simulated'}, {wrong}"
-    return ""
+    return in_both_forms(
+        lambda macros: _differs(modules_of(text, macros, ATOMS)[ATOMS], shape), f"of columns {shape.digits:x}, "
+    )
 
 
 @dataclass(frozen=True)
@@ -160,28 +152,17 @@ class FullAdder:
 @lru_cache(maxsize=64)
 def prove_full_adder(text: str) -> str:
     """Nothing where the module of a text adds three bits, else what is wrong."""
-    for macros in READINGS:
-        try:
-            module, space = _module(text, FULL_ADDER, macros), Space()
-            inputs, mask = {"x": space.atom("x", _PLACES)}, space.atom("N", _PLACES)
-            if any(Machine(space, module, inputs, PRIMITIVES).elaboration.scope.find("N")):  # type: ignore[arg-type]
-                raise Fault("inverts bits where N is not given")
-            machine = Machine(space, module, inputs, PRIMITIVES, {"N": mask})
-            form = _form(machine, [1] * _PLACES, inputs, mask)
-            wrong = output_differs(machine, 2, form, machine.sums.bits(form, 2))
-        except (Unread, Fault) as exc:
-            wrong = str(exc)
-        if wrong:
-            return f"{'as synthesized' if macros else 'as simulated'}, {wrong}"
-    return ""
 
+    def wrong(macros: tuple[str, ...]) -> str:
+        module, space = modules_of(text, macros, FULL_ADDER)[FULL_ADDER], Space()
+        inputs, mask = {"x": space.atom("x", _PLACES)}, space.atom("N", _PLACES)
+        if any(Machine(space, module, inputs, PRIMITIVES).elaboration.scope.find("N")):  # type: ignore[arg-type]
+            raise Fault("inverts bits where N is not given")
+        machine = Machine(space, module, inputs, PRIMITIVES, {"N": mask})
+        form = _form(machine, [1] * _PLACES, inputs, mask)
+        return output_differs(machine, 2, form, machine.sums.bits(form, 2))
 
-@lru_cache(maxsize=64)
-def _module(text: str, name: str, macros: tuple[str, ...]) -> Module:
-    modules = parse(preprocess(text, macros))
-    if [m.name for m in modules] != [name]:
-        raise Unread(f"is not made of a module {name}")
-    return modules[0]
+    return in_both_forms(wrong)
 
 
 def _differs(module: Module, shape: Shape) -> str:

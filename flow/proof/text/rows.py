@@ -5,7 +5,7 @@ The plain sum is compared as a form; the one of primitives bit by bit, as functi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,22 +29,32 @@ _MOST_NODES = 300_000
 @lru_cache(maxsize=4096)
 def prove_row(text: str, width: int, result: int, name: str = ROW) -> str:
     """Nothing where module ``name`` of a text adds ``width`` columns to ``result`` bits, else what is wrong."""
+
+    def wrong(macros: tuple[str, ...]) -> str:
+        module = modules_of(text, macros, ROW, SUM)[name]
+        return _defaults(text, module, width) or _differs(text, module, width, result)
+
+    return in_both_forms(wrong, f"of {width} columns, ")
+
+
+def in_both_forms(wrong_with: Callable[[tuple[str, ...]], str], what: str = "") -> str:
+    """Nothing where a text is right with the macros of simulators and of synthesizers, else what is wrong and where."""
     for macros in READINGS:
         try:
-            module = _modules(text, macros)[name]
-            wrong = _defaults(text, module, width) or _differs(text, module, width, result)
+            wrong = wrong_with(macros)
         except (Unread, Fault) as exc:
             wrong = str(exc)
         if wrong:
-            return f"of {width} columns, {'as synthesized' if macros else 'as simulated'}, {wrong}"
+            return f"{what}{'as synthesized' if macros else 'as simulated'}, {wrong}"
     return ""
 
 
-@lru_cache(maxsize=64)
-def _modules(text: str, macros: tuple[str, ...]) -> dict[str, Module]:
+@lru_cache(maxsize=128)
+def modules_of(text: str, macros: tuple[str, ...], *names: str) -> dict[str, Module]:
+    """The modules of a text, which are to be these. Raises Unread."""
     modules = parse(preprocess(text, macros))
-    if sorted(m.name for m in modules) != [ROW, SUM]:
-        raise Unread(f"is not made of modules {ROW} and {SUM}")
+    if sorted(m.name for m in modules) != sorted(names):
+        raise Unread(f"is not made of {'modules' if len(names) > 1 else 'a module'} {' and '.join(names)}")
     return {m.name: m for m in modules}
 
 
