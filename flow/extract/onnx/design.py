@@ -18,6 +18,7 @@ from flow.extract.onnx.program import Program
 from flow.extract.onnx.quantized import program_of
 from flow.extract.onnx.runtime import RUNTIME, versions
 from flow.extract.onnx.stored import StoredOnnx
+from flow.extract.onnx.walk import naming
 from flow.extract.probability import PROBABILITY
 from flow.extract.resolve import fold
 
@@ -36,12 +37,10 @@ def extract_onnx(stored: StoredOnnx, input_format: str | None = None, head: str 
         )
     given = Quantizer.saturating(parse_format(input_format)) if input_format else None
     program = program_of(stored, given is not None, head)
-    try:
+    with naming(stored):
         with np.errstate(all="ignore"):  # answers that are not finite are refused
             assembler, resolved = fold(program.steps, math.prod(stored.shape), given, RUNTIME)
         inputs, layers = assembler.finish()
-    except ModelError as exc:
-        raise ModelError(f"{stored.path}: {exc}") from None
     notes = [*program.notes, *resolved.notes, *assembler.notes]
     if given is not None:
         notes.append(f"the hardware takes inputs rounded to {given.format}")

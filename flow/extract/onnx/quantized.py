@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from flow.extract.onnx.program import Called, Program, Summed
 from flow.extract.onnx.quantizers import Made, quantizer
 from flow.extract.onnx.runtime import Function, Runtime
 from flow.extract.onnx.stored import StoredOnnx
-from flow.extract.onnx.walk import Place, per_element, walk
+from flow.extract.onnx.walk import Place, naming, per_element, walk
 from flow.extract.probability import PROBABILITY, probabilities
 
 _LARGE = 2.0**60  # times a scale it leaves nothing of the offset
@@ -34,15 +34,13 @@ _SMALLEST = 2.0**-100  # scale of a sum: its smallest products are far from what
 _SCALE = "scale"  # of sums or of a quantizer's whole numbers: inside what is executed for them
 
 
+@lru_cache(maxsize=8)  # a build asks for it when it extracts, compares, scores and tries input formats
 def program_of(stored: StoredOnnx, is_given: bool = False, head: str = "logits") -> Program:
     """What a quantized model does; ``is_given`` where the format of its inputs is stated. Raises ModelError."""
-    try:
-        with np.errstate(all="ignore"):  # what is not finite is refused, or what the model does
-            builder = _Builder(Runtime(stored), math.prod(stored.shape), is_given)
-            walk(stored, builder)
-            return builder.program(head)
-    except ModelError as exc:
-        raise ModelError(str(exc) if str(stored.path) in str(exc) else f"{stored.path}: {exc}") from None
+    with np.errstate(all="ignore"), naming(stored):  # what is not finite is refused, or what the model does
+        builder = _Builder(Runtime(stored), math.prod(stored.shape), is_given)
+        walk(stored, builder)
+        return builder.program(head)
 
 
 class _Builder:

@@ -32,9 +32,12 @@ class Node:
     settings: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoredOnnx:
-    """A graph: nodes in the order they are computed, constant tensors, and the one input and output of fixed shape."""
+    """A graph: nodes in the order they are computed, constant tensors, and the one input and output of fixed shape.
+
+    Each is equal to itself alone, so that what is made of it can be kept.
+    """
 
     path: Path
     name: str

@@ -6,7 +6,8 @@ What the signal goes through is told to a `Path`, once for models of floats and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -150,12 +151,20 @@ class _Walk:
         self.path.dense(at, weights, bias)
 
 
-def walk(stored: StoredOnnx, path: Path) -> None:
-    """Tell ``path`` what the signal goes through. Raises ModelError naming node and remedy."""
+@contextmanager
+def naming(stored: StoredOnnx) -> Iterator[None]:
+    """Errors raised inside name the file, once."""
     try:
-        _Walk(stored, path).run()
+        yield
     except ModelError as exc:
         raise ModelError(str(exc) if str(stored.path) in str(exc) else f"{stored.path}: {exc}") from None
+
+
+def walk(stored: StoredOnnx, path: Path) -> None:
+    """Tell ``path`` what the signal goes through. Raises ModelError naming file, node and remedy."""
+    try:
+        with naming(stored):
+            _Walk(stored, path).run()
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as exc:
         raise ModelError(f"{stored.path}: a node does not fit its inputs ({str(exc)[:100]}); export it again") from None
 
