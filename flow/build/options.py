@@ -152,7 +152,7 @@ class Options:
         for option, value, least in (
             ("vectors", self.vectors, 1), ("initiation-interval", self.initiation_interval, 1),
             ("results-per-second", self.results_per_second, 1), ("reuse-factor", self.reuse_factor, 1),
-            ("clock-period-ns", self.clock_period_ns, 1),
+            ("clock-period-ns", self.clock_period_ns, 1), ("seed", self.seed, 0),
         ):  # fmt: skip
             if value is not None and not value >= least:
                 raise UsageError(f"--{option} {value}: give {least} or more")
