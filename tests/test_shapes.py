@@ -44,7 +44,7 @@ def places(kind: Kind, data: Any, path: Path = ()) -> Iterator[tuple[Path, Kind]
     elif isinstance(kind, Each):
         inner = {0: kind.kind} if data else {}
     elif isinstance(kind, Table):
-        inner = {key: kind.kind for key in list(data)[:1]}
+        inner = dict.fromkeys(list(data)[:1], kind.kind)
     elif isinstance(kind, Row):
         inner = dict(enumerate(kind.kinds))
     for key, own in inner.items():
