@@ -24,15 +24,16 @@ _REGISTERS = 2  # of a slice for each of its LUTs
 
 @dataclass(frozen=True)
 class Target:
-    """What a layer is made for: a clock and a family of parts."""
+    """What a layer is made for: a clock, a family of parts, and whether each row goes into registers."""
 
     clock_period_ns: float = XC7.default_clock_period_ns
     family: Family = XC7
+    every_row: bool = False
 
     def plan(self, graph: LayerGraph) -> Schedule | None:
         """A graph's pipeline; None where one operation takes longer than the clock."""
         try:
-            return schedule(graph, self.clock_period_ns, self.family.planned)
+            return schedule(graph, self.clock_period_ns, self.family.planned, self.every_row)
         except DesignError:
             return None
 
