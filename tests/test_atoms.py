@@ -24,10 +24,10 @@ from flow.parallel.atom_heap import pack_atoms
 from flow.parallel.atoms import ALONE, PLACES, places, taken
 from flow.parallel.bit_heap import HeapBit
 from flow.parallel.bit_rows import atom_graph, lowbit_graph
-from flow.parallel.graph import ZERO, Bit, Node, evaluate_graph, row_start
+from flow.parallel.graph import ZERO, Bit, LayerGraph, Node, evaluate_graph, row_start
 from flow.parallel.pipelining import schedule
 from flow.parallel.proof import prove
-from flow.parallel.sites import Target, graph_sites
+from flow.parallel.sites import Target, graph_sites, least_sites
 from flow.parts.family import XC7, XCU
 from flow.proof.netlist.prove import prove_netlist
 from flow.proof.text.atoms import Shape, prove_atoms, prove_full_adder
@@ -288,6 +288,21 @@ def test_the_netlist_of_chains_is_proved_and_takes_the_sites_that_were_expected(
         sites = expected_sites(module).total
     expected = graph_sites(graph, schedule(graph, clock, XC7.planned))
     assert abs(sites - expected) <= 0.05 * sites, (sites, expected)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_layer_takes_fewer_sites_than_its_bound(seed):
+    design = random_design(seed, max_size=8)
+    for index in range(len(design.layers)):
+        for graph in (lowbit_graph(design, index), atom_graph(design, index, RELAXED)):
+            assert 0 <= least_sites(graph) <= RELAXED.sites(graph)
+
+
+def test_the_bound_is_reached_by_whole_atoms():
+    columns = tuple(tuple(Bit(0, 0) for _ in range(6 if i % 2 == 0 else 0)) for i in range(8))
+    row = Node("row", 0, (1 << 9) - 1, atoms=(6, 0) * 4, columns=columns)
+    graph = LayerGraph("one", (Node("sum", 0, 1, terms=()), row), (1,), "test")
+    assert least_sites(graph) == 8
 
 
 def test_layers_take_far_fewer_sites_than_rows_of_three_bits():

@@ -20,7 +20,7 @@ from flow.folded.proof.layer import Block, prove_folded
 from flow.folded.search import fastest, interval_for, smallest
 from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph, evaluate_graph
-from flow.parallel.sites import Target
+from flow.parallel.sites import Target, least_sites
 from flow.parts.catalog import Part
 
 ARCHITECTURES = get_args(choices.Architecture)
@@ -35,7 +35,8 @@ class Hardware:
 
     ``graphs`` are the proven graphs that the RTL of a parallel design is to be proved equal to; ``blocks`` are, by
     layer of a folded one, the modules that are still to be proved for its proof to hold. ``proof`` is what is known of
-    each layer's links so far; ``adders`` and ``generators`` (of the graph) are by layer of a parallel design.
+    each layer's links so far; ``adders``, ``generators`` (of the graph) and ``least_sites`` (below which no packing of
+    the same sums comes) are by layer of a parallel design.
     """
 
     architecture: str
@@ -47,6 +48,7 @@ class Hardware:
     blocks: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
     adders: Mapping[str, int] | None = None
     generators: Mapping[str, str] | None = None
+    least_sites: Mapping[str, int] | None = None
     folding: FoldingReport | None = None
 
 
@@ -128,6 +130,7 @@ def _parallel(design: Design, graphs: tuple[LayerGraph, ...], target: Target, wh
         graphs=graphs,
         adders={g.name: g.adders for g in graphs},
         generators={g.name: g.generator for g in graphs},
+        least_sites={g.name: least_sites(g) for g in graphs},
     )
 
 
