@@ -55,6 +55,10 @@ def main(
     clock_period_ns: Annotated[
         float, typer.Option(min=1.0, max=1000.0, help="Clock period to pipeline for, ns.")
     ] = 10.0,
+    pipeline: Annotated[
+        choices.Pipeline,
+        typer.Option(help="Registers where the clock asks (auto), or behind every row of adders (rows): more clock."),
+    ] = "auto",
     architecture: Annotated[
         choices.Architecture,
         typer.Option(help="parallel (a result per clock), folded (weights in memory), or auto: what fits."),
@@ -141,7 +145,7 @@ def main(
         options = Options.of(
             model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
             weights=weights, data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
-            vectors=vectors, clock_period_ns=clock_period_ns, head=head, input_format=input_format,
+            vectors=vectors, clock_period_ns=clock_period_ns, pipeline=pipeline, head=head, input_format=input_format,
             quantize=quantize, seed=seed,
             waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
             results_per_second=results_per_second, route=route, rtl_engine=rtl_engine, shell=shell, lanes=lanes,

@@ -47,6 +47,7 @@ class Options:
     preprocessing: str | None = None
     vectors: int | None = None
     clock_period_ns: float = 10.0
+    pipeline: str = "auto"
     architecture: str = "auto"
     initiation_interval: int | None = None
     results_per_second: float | None = None
@@ -185,7 +186,9 @@ class Options:
             )
         if self.rtl_engine == "xls" and self.architecture == "folded":
             raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
-        check_wishes(self.architecture, self.initiation_interval, self.results_per_second)
+        check_wishes(self.architecture, self.initiation_interval, self.results_per_second, self.pipeline)
+        if self.rtl_engine == "xls" and self.pipeline == "rows":
+            raise UsageError("--pipeline rows is of our own Verilog; XLS places registers by the clock alone")
         if self.weights is not None and self.model.suffix != ".json":
             raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
         if self.quantize and self.model.suffix == ".json":
