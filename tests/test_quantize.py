@@ -229,7 +229,7 @@ def test_fine_tuning_ends_at_fewer_bits(trained, tmp_path: Path, capsys) -> None
     reports = []
     for epochs in (0, 40):
         out = tmp_path / f"{epochs}.h5"
-        more = ["--epochs", str(epochs), "--beta", "1e-2", "--learning-rate", "0.01", "--quiet"]
+        more = ["--epochs", str(epochs), "--beta", "1e-2", "--learning-rate", "0.01"]
         assert main([str(path), "--data", str(data), "--out", str(out), *more]) == 0
         reports.append(json.loads(out.with_suffix(".train.json").read_text()))
         model = keras.models.load_model(out)
