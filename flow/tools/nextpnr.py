@@ -14,6 +14,7 @@ from flow.tools.process import Completed, find, run
 
 PROGRAM = "nextpnr-himbaechel-xilinx"
 PLACED = "placed.json"
+FASM = "routed.fasm"
 _REMEDY = "run scripts/install_nextpnr.sh, which sets it up in a private folder"
 
 
@@ -70,9 +71,9 @@ def place_and_route(
 ) -> Completed:
     """Place and route ``routed.json`` in ``folder``, whose ports are clk_pad, serial_in and serial_out.
 
-    Leaves ``placed.json`` (where every cell lies), ``nextpnr.SEED.json`` (the report) and ``nextpnr.SEED.log``. Missing
-    the clock period is no failure, the report tells it; ``place_only`` stops before routing. Raises ToolNotFound,
-    ToolFailed.
+    Leaves ``placed.json`` (where every cell lies), ``routed.fasm``, ``nextpnr.SEED.json`` (the report) and
+    ``nextpnr.SEED.log``. Missing the clock period is no failure, the report tells it; ``place_only`` stops before
+    routing. Raises ToolNotFound, ToolFailed.
     """
     pins = _pins(part)
     if pins is None:
@@ -82,7 +83,7 @@ def place_and_route(
     report.unlink(missing_ok=True)
     arguments = [
         locate(), "--device", device_name(part), "-o", "xdc=route.xdc", "--json", "routed.json",
-        "--report", report.name, "--write", PLACED, *(["--no-route"] if place_only else []),
+        "--report", report.name, "--write", PLACED, *(["--no-route"] if place_only else ["-o", f"fasm={FASM}"]),
         "--freq", f"{1000 / clock_period_ns:.3f}", "--seed", str(seed), "--timing-allow-fail",
         "--placer-heap-cell-placement-timeout", "0",
     ]  # fmt: skip

@@ -1,0 +1,121 @@
+"""Where nextpnr has put every cell, from the JSON that it writes of the placed design, and the LUTs' true contents.
+
+nextpnr 0.11 writes wrong contents into its FASM where one net or constant feeds several pins of a LUT (its issue 1757):
+so they are computed here, from the cells and the pins that they share.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flow.bitstream.database import Database
+from flow.core.errors import ReportError
+from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
+
+_BEL = re.compile(r"X(\d+)Y(\d+)/SLICE_(X\d)Y0\.(\w+)")
+_INIT_LINE = re.compile(r"(\w+)\.(SLICE[LM])_(X\d)\.([A-D])LUT\.INIT\[63:0\]\s*=\s*64'b([01_]+)")
+
+
+@dataclass(frozen=True)
+class PlacedCell:
+    """A cell of a slice: its tile, slice (``X0`` or ``X1``) and place in it, such as ``A6LUT``.
+
+    ``pins`` says for the six inputs of a LUT which inputs of the netlist's LUT lie on them; ``table`` is that one's.
+    """
+
+    name: str
+    tile: str
+    slice: str
+    bel: str
+    table: int = 0
+    pins: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Tile, slice and place in it."""
+        return f"{self.tile}.{self.slice}.{self.bel}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A LUT site whose contents in the FASM were not those of its cells."""
+
+    site: str
+    cells: tuple[str, ...]
+    written: int
+    right: int
+
+
+def read_placement(path: Path, database: Database) -> Mapping[str, PlacedCell]:
+    """The cells in slices, by their names. Raises ReportError where the file is none of nextpnr's."""
+    with refused(ReportError, f"{path}: not a design placed by nextpnr", "route again"):
+        (module,) = read_json(path, MAX_OWN_JSON)["modules"].values()
+        cells = (_placed(name, cell, database) for name, cell in module["cells"].items())
+        return {cell.name: cell for cell in cells if cell is not None}
+
+
+def _placed(name: str, cell: Mapping[str, Any], database: Database) -> PlacedCell | None:
+    match = _BEL.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
+    if not match:
+        return None
+    tile = database.at[int(match[1]), int(match[2])]
+    if cell["type"] != "SLICE_LUTX":
+        return PlacedCell(name, tile, match[3], match[4])
+    init = cell["parameters"].get("INIT", 0)
+    table = int(re.sub("[xz]", "0", init), 2) if isinstance(init, str) else int(init)
+    shared = [cell["attributes"].get(f"X_ORIG_PORT_A{pin}", "") for pin in range(1, 7)]
+    pins = tuple(tuple(int(i) for i in re.findall(r"I(\d)", ports)) for ports in shared)
+    return PlacedCell(name, tile, match[3], match[4], table, pins)
+
+
+def with_true_tables(
+    fasm: Iterable[str], placement: Mapping[str, PlacedCell]
+) -> tuple[list[str], tuple[Change, ...]]:
+    """The FASM with every LUT's contents as its cells say, and what had to be changed.
+
+    Raises ReportError for a placed LUT whose contents are not in the FASM.
+    """
+    sites: dict[tuple[str, str, str], dict[str, PlacedCell]] = {}
+    for cell in placement.values():
+        if cell.bel.endswith("LUT"):
+            sites.setdefault((cell.tile, cell.slice, cell.bel[0]), {})[cell.bel[1]] = cell
+    lines, changes = [], []
+    for line in fasm:
+        match = _INIT_LINE.fullmatch(line.strip())
+        cells = sites.pop((match[1], match[3], match[4]), None) if match else None
+        if not match or cells is None:  # a LUT without cells is a way for a net, for which the reader has an eye
+            lines.append(line)
+            continue
+        tile, kind, place, letter, text = match.groups()
+        right, written = _contents(cells), int(text.replace("_", ""), 2)
+        lines.append(f"{tile}.{kind}_{place}.{letter}LUT.INIT[63:0] = 64'b{right:064b}")
+        if right != written:
+            names = tuple(cell.name for _, cell in sorted(cells.items(), reverse=True))
+            changes.append(Change(f"{tile}.{place}.{letter}LUT", names, written, right))
+    for (tile, place, letter), cells in sites.items():
+        if _contents(cells):
+            raise ReportError(f"the FASM leaves {tile}.{place}.{letter}LUT empty, where a LUT was placed; route again")
+    return lines, tuple(changes)
+
+
+def _contents(cells: Mapping[str, PlacedCell]) -> int:
+    """The 64 bits of a LUT site: O5's function in the lower half where both outputs are used."""
+    found = 0
+    for which, cell in cells.items():
+        rows = range(64) if len(cells) == 1 else range(32) if which == "5" else range(32, 64)
+        found |= sum((cell.table >> _logical(row, cell.pins) & 1) << row for row in rows)
+    return found
+
+
+def _logical(row: int, pins: Sequence[Sequence[int]]) -> int:
+    """The row of the netlist's LUT that a row of the site is, whatever unconnected pins are."""
+    found = 0
+    for pin, inputs in enumerate(pins):
+        if row >> pin & 1:
+            for i in inputs:
+                found |= 1 << i
+    return found
