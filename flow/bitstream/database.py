@@ -90,6 +90,7 @@ class Database:
         self._features: dict[str, Mapping[str, Feature]] = {}
         self._by_first_bit: dict[str, Mapping[tuple[str, Place], tuple[Feature, ...]]] = {}
         self._wiring: dict[str, Wiring] = {}
+        self._outputs: dict[str, frozenset[str]] = {}
 
     @cached_property
     def fabric(self) -> str:
@@ -195,6 +196,15 @@ class Database:
             with self._reading(f"tile_type_{kind}.json") as path:
                 self._wiring[kind] = _wiring(parse_json(read_bytes(path, _MAX_FILE), str(path)), pseudo)
         return self._wiring[kind]
+
+    def outputs(self, kind: str) -> frozenset[str]:
+        """The output pins of a kind of site."""
+        if kind not in self._outputs:
+            with self._reading(f"site_type_{kind}.json") as path:
+                pins = read_json(path)["site_pins"]
+                found = frozenset(name for name, pin in pins.items() if pin["direction"] != "IN")
+            self._outputs[kind] = found
+        return self._outputs[kind]
 
     @cached_property
     def _layout(self) -> tuple[int, dict[str, dict[int, dict[str, dict[int, int]]]]]:

@@ -1,0 +1,241 @@
+"""The netlist that a bitstream configures, from its features and the database alone: cells, pins and contents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flow.bitstream.database import Database
+from flow.bitstream.decode import Decoded
+from flow.bitstream.fabric import Fabric, Pin, ReadError
+from flow.bitstream.slices import LETTERS, Slice
+
+_SLICES = ("SLICEL", "SLICEM")
+_PADS = ("IOB33", "IOB33M", "IOB33S")
+_PLACE = re.compile(r"(\w+)\.(X\d)\.([A-D]?)(\w+)(?:\.(\w+))?")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A primitive of the device: its type as Xilinx calls it, parameters, and the signals at its pins."""
+
+    kind: str
+    parameters: Mapping[str, int]
+    inputs: Mapping[str, tuple[str, ...]]
+    outputs: Mapping[str, tuple[str, ...]]
+
+
+@dataclass
+class Recovered:
+    """A netlist: cells by the signal or place that they are named after, and pads by pin with what drives them.
+
+    ``placed`` are the flip-flops and LUTs with contents that the features show, whether or not anything uses them;
+    ``switches`` counts those that are on, and ``astray`` tells of each that no net goes through.
+    """
+
+    cells: dict[str, Cell] = field(default_factory=dict)
+    inputs: set[str] = field(default_factory=set)
+    outputs: dict[str, str] = field(default_factory=dict)
+    placed: set[str] = field(default_factory=set)
+    switches: int = 0
+    astray: tuple[str, ...] = ()
+
+
+def recover(decoded: Decoded, database: Database) -> Recovered:
+    """The netlist behind all pads and flip-flops. Raises ReadError for what the reader does not know."""
+    reader = _Reader(decoded, database)
+    return reader.read()
+
+
+class _Reader:
+    def __init__(self, decoded: Decoded, database: Database) -> None:
+        self.database, self.decoded = database, decoded
+        self.fabric = Fabric(database, decoded.features)
+        self.slices: dict[str, Slice] = {}
+        self.found = Recovered()
+        self.waiting: list[str] = []
+        self.seen: set[str] = {"0", "1"}
+
+    def read(self) -> Recovered:
+        self._refuse_unknown()
+        for tile, names in sorted(self.decoded.features.items()):
+            for place in sorted({name.partition(".")[0] for name in names if name.startswith(_SLICES)}):
+                one = self._slice(f"{tile}.{place[-2:]}")
+                kept = [f"{one.name}.{ff}" for ff in one.flip_flops()]
+                self.found.placed.update(kept)
+                self.found.placed.update(f"{one.name}.{letter}6LUT" for letter in LETTERS if one.table(letter))
+                for signal in kept:
+                    self._use(signal)
+        for tile, site, pin in self._output_pads():
+            wire = self.fabric.pin_wire(tile, site, _PADS, "O")
+            self.found.outputs[pin] = self._driver(tile, wire or "", f"pad {pin}")
+        while self.waiting:
+            self._make(self.waiting.pop())
+        self._follow_idle_pins()
+        self.found.switches = self.fabric.switches
+        self.found.astray = tuple(self.fabric.astray())
+        return self.found
+
+    def _follow_idle_pins(self) -> None:
+        """Nets also end at pins that a used slice or clock buffer does not look at; they are followed as well."""
+        for name in self.slices:
+            tile, place = name.split(".")
+            self._follow(tile, f"{place}Y0", _SLICES)
+        for name in [name for name in self.found.cells if name.endswith(".BUFG")]:
+            tile, site, _ = name.split(".")
+            self._follow(tile, site, ("BUFGCTRL",))
+
+    def _follow(self, tile: str, place: str, kinds: Collection[str]) -> None:
+        for site in self.database.wiring(self.database.tiles[tile].kind).sites:
+            if site["name"] == place and site["type"] in kinds:
+                for pin, carried in site["site_pins"].items():
+                    if carried and pin not in self.database.outputs(site["type"]):
+                        self.fabric.drivers(tile, carried["wire"])
+
+    def _refuse_unknown(self) -> None:
+        """Raises ReadError for tiles in use whose cells this reader does not know."""
+        for tile, names in self.decoded.features.items():
+            kind = self.database.tiles[tile].kind
+            for what, sign in (("a block RAM", r"RAMB18_Y\d\.IN_USE"), ("a DSP", r"DSP_\d\..*"),
+                               ("an input flip-flop", r"ILOGIC_Y\d\.IFF\.ZINV_C"), ("an MMCM or PLL", r".*_ADV\..*IN_USE")):
+                if any(re.fullmatch(sign, name) for name in names):
+                    raise ReadError(f"tile {tile} ({kind}) holds {what}, which cannot be read back yet")
+
+    def _output_pads(self) -> list[tuple[str, str, str]]:
+        """Tile, site and package pin of every pad that is driven."""
+        found = []
+        for (tile, site), pin in self.database.pads.items():
+            sites = sorted(s for s in self.database.tiles[tile].sites if s.startswith("IOB_")) if tile else []
+            if site not in sites or tile not in self.decoded.features:
+                continue
+            lowest = min(int(s.rpartition("Y")[2]) for s in sites)
+            place = f"X0Y{int(site.rpartition('Y')[2]) - lowest}"
+            number = 1 - int(place[-1]) if len(sites) > 1 else 0  # features count from above
+            if any(re.match(rf"IOB_Y{number}\..*\.DRIVE\.", name) for name in self.decoded.features[tile]):
+                found.append((tile, place, pin))
+        return found
+
+    def _slice(self, name: str) -> Slice:
+        if name not in self.slices:
+            tile, place = name.split(".")
+            kinds = [k for k in _SLICES if self.fabric.pin_wire(tile, f"{place}Y0", {k}, "CLK")]
+            start = f"{kinds[0]}_{place}."
+            features = {f[len(start) :] for f in self.decoded.features.get(tile, ()) if f.startswith(start)}
+            self.slices[name] = Slice(name, features, self._pins(tile, place, kinds[0]))
+        return self.slices[name]
+
+    def _pins(self, tile: str, place: str, kind: str) -> Callable[[str], str]:
+        def read(pin: str) -> str:
+            wire = self.fabric.pin_wire(tile, f"{place}Y0", {kind}, pin)
+            return self._driver(tile, wire or "", f"pin {pin} of slice {tile}.{place}")
+
+        return read
+
+    def _driver(self, tile: str, wire: str, what: str) -> str:
+        """The signal on a wire, which from now on is used; an unconnected wire is high."""
+        pins = self.fabric.drivers(tile, wire)
+        signals = {signal for pin in pins if (signal := self._signal(pin)) is not None}
+        if len(signals) > 1:
+            raise ReadError(f"{' and '.join(sorted(signals))} both drive {what}")
+        return self._use(next(iter(signals), "1"))
+
+    def _signal(self, pin: Pin) -> str | None:
+        if pin.kind in _SLICES:
+            return self._slice(f"{pin.tile}.{pin.site[:2]}").output(pin.pin)
+        if pin.kind == "TIEOFF":
+            return "1" if pin.pin == "HARD1" else "0"
+        if pin.kind in _PADS:
+            return self._pad(pin) if pin.pin == "I" else None
+        if pin.kind == "BUFGCTRL":
+            return f"{pin.tile}.{pin.site}.BUFG"
+        raise ReadError(f"the {pin.kind} in {pin.tile} drives a net and cannot be read back yet")
+
+    def _pad(self, pin: Pin) -> str:
+        sites = sorted((s for s in self.database.tiles[pin.tile].sites if s.startswith("IOB_")),
+                       key=lambda s: int(s.rpartition("Y")[2]))  # fmt: skip
+        site = sites[int(pin.site.rpartition("Y")[2])]
+        name = f"pad.{self.database.pads.get((pin.tile, site), site)}"
+        self.found.inputs.add(name)
+        self.seen.add(name)
+        return name
+
+    def _use(self, signal: str) -> str:
+        if signal not in self.seen:
+            self.seen.add(signal)
+            self.waiting.append(signal)
+        return signal
+
+    def _make(self, signal: str) -> None:
+        """Add the cell that drives a signal."""
+        if signal.endswith(".BUFG"):
+            self._buffer(signal)
+            return
+        match = _PLACE.fullmatch(signal)
+        assert match, signal
+        one, letter, what = self._slice(f"{match[1]}.{match[2]}"), match[3], match[4]
+        if what in ("6LUT", "5LUT"):
+            self._lut(signal, one, letter, int(what[0]))
+        elif what in ("FF", "5FF"):
+            self._flip_flop(signal, one, letter + what)
+        elif signal.endswith("MUX"):
+            zero, one_, select = one.multiplexer(signal.rpartition(".")[2])
+            pins = {"I0": zero, "I1": one_, "S": select}
+            self._add(signal, "MUXF8" if signal.endswith("F8MUX") else "MUXF7", {}, pins, {"O": (signal,)})
+        else:
+            self._carry(one)
+
+    def _lut(self, signal: str, one: Slice, letter: str, size: int) -> None:
+        table = one.table(letter) & ((1 << (1 << size)) - 1)
+        pins = {f"I{i}": one.pin(f"{letter}{i + 1}") if depends(table, i, size) else "0" for i in range(size)}
+        self._add(signal, f"LUT{size}", {"INIT": table}, pins, {"O": (signal,)})
+
+    def _flip_flop(self, signal: str, one: Slice, place: str) -> None:
+        ff = one.flip_flop(place)
+        kind, pin = (("FDPE", "PRE") if ff.reset_to else ("FDCE", "CLR")) if ff.asynchronous else (
+            ("FDSE", "S") if ff.reset_to else ("FDRE", "R"))  # fmt: skip
+        pins = {"D": ff.data, "CE": ff.enable, pin: ff.reset, "C": ff.clock}
+        self._add(signal, kind, {"INIT": ff.first, "IS_C_INVERTED": int(ff.falling)}, pins, {"Q": (signal,)})
+
+    def _carry(self, one: Slice) -> None:
+        name = f"{one.name}.CARRY4"
+        if name in self.found.cells:
+            return
+        carry = one.carry()
+        outputs = {pin: tuple(f"{name}.{pin}{i}" for i in range(4)) for pin in ("O", "CO")}
+        self.seen.update(*outputs.values())
+        inputs = {"CI": ("0",), "CYINIT": (carry.carry_in,), "S": carry.select, "DI": carry.data}
+        self.found.cells[name] = Cell("CARRY4", {}, inputs, outputs)
+        for signals in inputs.values():
+            for signal in signals:
+                self._use(signal)
+
+    def _buffer(self, signal: str) -> None:
+        """A clock buffer that always passes its first input on; ReadError for any other use."""
+        tile, site, _ = signal.split(".")
+        start = f"BUFGCTRL.BUFGCTRL_{site}."
+        features = {f[len(start) :] for f in self.decoded.features.get(tile, ()) if f.startswith(start)}
+        pins = {}
+        for pin in ("I0", "CE0", "S0"):
+            wire = self.fabric.pin_wire(tile, site, {"BUFGCTRL"}, pin)
+            pins[pin] = self._driver(tile, wire or "", f"pin {pin} of clock buffer {tile}.{site}")
+        always = all(pins[pin] == ("1" if f"ZINV_{pin}" in features else "0") for pin in ("CE0", "S0"))
+        if "IN_USE" not in features or not always or "ZPRESELECT_I0" in features and "PRESELECT_I1" in features:
+            raise ReadError(f"the clock buffer {tile}.{site} does not simply pass its first input on")
+        self._add(signal, "BUFG", {}, {"I": pins["I0"]}, {"O": (signal,)})
+
+    def _add(
+        self, name: str, kind: str, parameters: Mapping[str, int], pins: Mapping[str, str],
+        outputs: Mapping[str, tuple[str, ...]],
+    ) -> None:  # fmt: skip
+        for signal in pins.values():
+            self._use(signal)
+        self.found.cells[name] = Cell(kind, parameters, {pin: (signal,) for pin, signal in pins.items()}, outputs)
+
+
+def depends(table: int, index: int, size: int) -> bool:
+    """Whether a function of ``size`` inputs depends on one of them."""
+    block = (1 << (1 << index)) - 1
+    mask = sum(block << start for start in range(0, 1 << size, 2 << index))
+    return bool((table ^ table >> (1 << index)) & mask)
