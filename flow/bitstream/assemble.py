@@ -41,7 +41,7 @@ def assemble(names: Iterable[str], database: Database) -> Assembled:
                     wanted[bit_at(block, frame, place, name)] = name
     if unknown:
         shown = ", ".join(unknown[:_SHOWN])
-        raise ReportError(f"{len(unknown)} features are not in Project X-Ray's database ({shown}): no bitstream is made")
+        raise ReportError(f"Project X-Ray's database lacks {len(unknown)} features ({shown}): no bitstream is made")
     clash = next(iter(ones.keys() & zeros.keys()), None)
     if clash is not None:
         raise ReportError(f"{ones[clash]} and {zeros[clash]} exclude each other: no bitstream is made")

@@ -50,7 +50,7 @@ def bin_file(bit: bytes) -> bytes:
 
 
 def read_bit(content: bytes, database: Database) -> Bitstream:
-    """The frames of a .bit file. Raises ReportError where it is none for the database's part, or one of another form."""
+    """The frames of a .bit file. Raises ReportError where it is none for the database's part or has another form."""
     part, data = _header(content)
     idcode, payload, address = None, None, None
     for register, words in _packets(np.frombuffer(data, ">u4").astype(np.uint32)):

@@ -86,7 +86,7 @@ class Database:
         self.family, self.part, self.device = family, part, device
         if not is_folder(family / part):
             known = sorted(p.name for p in family.glob(f"{device}*-*") if p.is_dir())
-            raise ReportError(f"Project X-Ray's database has no {part}; it has {', '.join(known) or 'none of its kind'}")
+            raise ReportError(f"Project X-Ray's database has no {part}, only {', '.join(known) or 'other devices'}")
         self._features: dict[str, Mapping[str, Feature]] = {}
         self._by_first_bit: dict[str, Mapping[tuple[str, Place], tuple[Feature, ...]]] = {}
         self._wiring: dict[str, Wiring] = {}
@@ -98,7 +98,7 @@ class Database:
         text = self._text("mapping/devices.yaml")
         found = re.search(rf'^"?{self.device}"?:\s*\n\s+fabric:\s*"?(\w+)', text, re.MULTILINE)
         if not found:
-            raise ReportError(f"{self.family}/mapping/devices.yaml does not name the fabric of {self.device}; {_REMEDY}")
+            raise ReportError(f"{self.family}/mapping/devices.yaml does not name the die of {self.device}; {_REMEDY}")
         return found[1]
 
     @cached_property
@@ -245,7 +245,7 @@ def _tile(name: str, entry: Mapping[str, Any]) -> Tile:
         if alias:
             meaning, renamed = str(alias["type"]), dict(alias["sites"])
         base, frames, offset, words = int(bits["baseaddr"], 16), *(int(bits[k]) for k in ("frames", "offset", "words"))
-        if not (0 <= offset and offset + words <= WORDS):
+        if offset < 0 or offset + words > WORDS:
             raise ValueError(f"tile {name} has words {offset} to {offset + words}")
         blocks[str(bus)] = Block(base, frames, offset, words, 32 * int(alias["start_offset"]) if alias else 0)
     return Tile(name, str(entry["type"]), entry["grid_x"], entry["grid_y"], meaning, blocks, renamed, entry["sites"])

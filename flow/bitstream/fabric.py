@@ -1,4 +1,4 @@
-"""The wires of a configured device: which pin of which site drives a wire, followed through the switches that are on."""
+"""The wires of a configured device: which pin of which site drives each, through the switches that are on."""
 
 from __future__ import annotations
 

@@ -72,17 +72,12 @@ def _placed(name: str, cell: Mapping[str, Any], database: Database) -> PlacedCel
     return PlacedCell(name, tile, match[3], match[4], table, pins)
 
 
-def with_true_tables(
-    fasm: Iterable[str], placement: Mapping[str, PlacedCell]
-) -> tuple[list[str], tuple[Change, ...]]:
+def with_true_tables(fasm: Iterable[str], placement: Mapping[str, PlacedCell]) -> tuple[list[str], tuple[Change, ...]]:
     """The FASM with every LUT's contents as its cells say, and what had to be changed.
 
     Raises ReportError for a placed LUT whose contents are not in the FASM.
     """
-    sites: dict[tuple[str, str, str], dict[str, PlacedCell]] = {}
-    for cell in placement.values():
-        if cell.bel.endswith("LUT"):
-            sites.setdefault((cell.tile, cell.slice, cell.bel[0]), {})[cell.bel[1]] = cell
+    sites = _lut_sites(placement)
     lines, changes = [], []
     for line in fasm:
         match = _INIT_LINE.fullmatch(line.strip())
@@ -100,6 +95,20 @@ def with_true_tables(
         if _contents(cells):
             raise ReportError(f"the FASM leaves {tile}.{place}.{letter}LUT empty, where a LUT was placed; route again")
     return lines, tuple(changes)
+
+
+def contents_by_site(placement: Mapping[str, PlacedCell]) -> Mapping[str, int]:
+    """The 64 bits of every LUT site that holds cells, by its tile, slice and letter: ``CLBLL_L_X2Y0.X0.ALUT``."""
+    return {".".join(site[:2]) + f".{site[2]}LUT": _contents(cells) for site, cells in _lut_sites(placement).items()}
+
+
+def _lut_sites(placement: Mapping[str, PlacedCell]) -> dict[tuple[str, str, str], dict[str, PlacedCell]]:
+    """The LUTs of each site, by the number of their output."""
+    sites: dict[tuple[str, str, str], dict[str, PlacedCell]] = {}
+    for cell in placement.values():
+        if cell.bel.endswith("LUT"):
+            sites.setdefault((cell.tile, cell.slice, cell.bel[0]), {})[cell.bel[1]] = cell
+    return sites
 
 
 def _contents(cells: Mapping[str, PlacedCell]) -> int:

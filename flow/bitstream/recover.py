@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
 
 from flow.bitstream.database import Database
 from flow.bitstream.decode import Decoded
@@ -14,6 +14,12 @@ from flow.bitstream.slices import LETTERS, Slice
 
 _SLICES = ("SLICEL", "SLICEM")
 _PADS = ("IOB33", "IOB33M", "IOB33S")
+_UNKNOWN = {
+    "a block RAM": r"RAMB18_Y\d\.IN_USE",
+    "a DSP": r"DSP_\d\..*",
+    "an input flip-flop": r"ILOGIC_Y\d\.IFF\.ZINV_C",
+    "an MMCM or PLL": r".*_ADV\..*IN_USE",
+}
 _PLACE = re.compile(r"(\w+)\.(X\d)\.([A-D]?)(\w+)(?:\.(\w+))?")
 
 
@@ -31,14 +37,14 @@ class Cell:
 class Recovered:
     """A netlist: cells by the signal or place that they are named after, and pads by pin with what drives them.
 
-    ``placed`` are the flip-flops and LUTs with contents that the features show, whether or not anything uses them;
-    ``switches`` counts those that are on, and ``astray`` tells of each that no net goes through.
+    ``tables`` are the contents of all LUT sites that are not empty, whether or not anything uses them. ``switches``
+    counts those that are on, and ``astray`` tells of each that no net goes through.
     """
 
     cells: dict[str, Cell] = field(default_factory=dict)
     inputs: set[str] = field(default_factory=set)
     outputs: dict[str, str] = field(default_factory=dict)
-    placed: set[str] = field(default_factory=set)
+    tables: dict[str, int] = field(default_factory=dict)
     switches: int = 0
     astray: tuple[str, ...] = ()
 
@@ -57,20 +63,20 @@ class _Reader:
         self.found = Recovered()
         self.waiting: list[str] = []
         self.seen: set[str] = {"0", "1"}
+        self.tops: dict[str, int] = {}  # of each carry chain, how many positions are in use
 
     def read(self) -> Recovered:
         self._refuse_unknown()
         for tile, names in sorted(self.decoded.features.items()):
             for place in sorted({name.partition(".")[0] for name in names if name.startswith(_SLICES)}):
                 one = self._slice(f"{tile}.{place[-2:]}")
-                kept = [f"{one.name}.{ff}" for ff in one.flip_flops()]
-                self.found.placed.update(kept)
-                self.found.placed.update(f"{one.name}.{letter}6LUT" for letter in LETTERS if one.table(letter))
-                for signal in kept:
-                    self._use(signal)
+                tables = {f"{one.name}.{letter}LUT": one.table(letter) for letter in LETTERS}
+                self.found.tables |= {site: table for site, table in tables.items() if table}
+                for flip_flop in one.flip_flops():
+                    self._use(f"{one.name}.{flip_flop}")
         for tile, site, pin in self._output_pads():
             wire = self.fabric.pin_wire(tile, site, _PADS, "O")
-            self.found.outputs[pin] = self._driver(tile, wire or "", f"pad {pin}")
+            self.found.outputs[pin] = self._use(self._driver(tile, wire or "", f"pad {pin}"))
         while self.waiting:
             self._make(self.waiting.pop())
         self._follow_idle_pins()
@@ -98,8 +104,7 @@ class _Reader:
         """Raises ReadError for tiles in use whose cells this reader does not know."""
         for tile, names in self.decoded.features.items():
             kind = self.database.tiles[tile].kind
-            for what, sign in (("a block RAM", r"RAMB18_Y\d\.IN_USE"), ("a DSP", r"DSP_\d\..*"),
-                               ("an input flip-flop", r"ILOGIC_Y\d\.IFF\.ZINV_C"), ("an MMCM or PLL", r".*_ADV\..*IN_USE")):
+            for what, sign in _UNKNOWN.items():
                 if any(re.fullmatch(sign, name) for name in names):
                     raise ReadError(f"tile {tile} ({kind}) holds {what}, which cannot be read back yet")
 
@@ -134,12 +139,12 @@ class _Reader:
         return read
 
     def _driver(self, tile: str, wire: str, what: str) -> str:
-        """The signal on a wire, which from now on is used; an unconnected wire is high."""
+        """The signal on a wire; an unconnected one is high."""
         pins = self.fabric.drivers(tile, wire)
         signals = {signal for pin in pins if (signal := self._signal(pin)) is not None}
         if len(signals) > 1:
             raise ReadError(f"{' and '.join(sorted(signals))} both drive {what}")
-        return self._use(next(iter(signals), "1"))
+        return next(iter(signals), "1")
 
     def _signal(self, pin: Pin) -> str | None:
         if pin.kind in _SLICES:
@@ -184,11 +189,15 @@ class _Reader:
             pins = {"I0": zero, "I1": one_, "S": select}
             self._add(signal, "MUXF8" if signal.endswith("F8MUX") else "MUXF7", {}, pins, {"O": (signal,)})
         else:
-            self._carry(one)
+            self._carry(one, int(signal[-1]))
 
     def _lut(self, signal: str, one: Slice, letter: str, size: int) -> None:
         table = one.table(letter) & ((1 << (1 << size)) - 1)
-        pins = {f"I{i}": one.pin(f"{letter}{i + 1}") if depends(table, i, size) else "0" for i in range(size)}
+        wired = [one.pin(f"{letter}{i + 1}") for i in range(size)]
+        for i, constant in enumerate(wired):  # a constant pin hides half of the contents: those of the other output
+            if constant in ("0", "1"):
+                table = _fixed(table, i, size, constant == "1")
+        pins = {f"I{i}": driver if depends(table, i, size) else "0" for i, driver in enumerate(wired)}
         self._add(signal, f"LUT{size}", {"INIT": table}, pins, {"O": (signal,)})
 
     def _flip_flop(self, signal: str, one: Slice, place: str) -> None:
@@ -198,18 +207,22 @@ class _Reader:
         pins = {"D": ff.data, "CE": ff.enable, pin: ff.reset, "C": ff.clock}
         self._add(signal, kind, {"INIT": ff.first, "IS_C_INVERTED": int(ff.falling)}, pins, {"Q": (signal,)})
 
-    def _carry(self, one: Slice) -> None:
+    def _carry(self, one: Slice, position: int) -> None:
+        """Add or extend the carry chain of a slice: what lies above its highest used position feeds nothing."""
         name = f"{one.name}.CARRY4"
-        if name in self.found.cells:
-            return
         carry = one.carry()
+        used = position + 1
         outputs = {pin: tuple(f"{name}.{pin}{i}" for i in range(4)) for pin in ("O", "CO")}
-        self.seen.update(*outputs.values())
-        inputs = {"CI": ("0",), "CYINIT": (carry.carry_in,), "S": carry.select, "DI": carry.data}
-        self.found.cells[name] = Cell("CARRY4", {}, inputs, outputs)
-        for signals in inputs.values():
-            for signal in signals:
-                self._use(signal)
+        self.seen.update(f"{name}.{pin}{i}" for pin in ("O", "CO") for i in range(used))
+        above = ("0",) * (4 - used)
+        inputs = {
+            "CI": ("0",), "CYINIT": (self._use(carry.carry_in),),
+            "S": tuple(map(self._use, carry.select[:used])) + above,
+            "DI": tuple(map(self._use, carry.data[:used])) + above,
+        }  # fmt: skip
+        if used > self.tops.get(name, 0):
+            self.tops[name] = used
+            self.found.cells[name] = Cell("CARRY4", {}, inputs, outputs)
 
     def _buffer(self, signal: str) -> None:
         """A clock buffer that always passes its first input on; ReadError for any other use."""
@@ -221,7 +234,7 @@ class _Reader:
             wire = self.fabric.pin_wire(tile, site, {"BUFGCTRL"}, pin)
             pins[pin] = self._driver(tile, wire or "", f"pin {pin} of clock buffer {tile}.{site}")
         always = all(pins[pin] == ("1" if f"ZINV_{pin}" in features else "0") for pin in ("CE0", "S0"))
-        if "IN_USE" not in features or not always or "ZPRESELECT_I0" in features and "PRESELECT_I1" in features:
+        if "IN_USE" not in features or not always or "PRESELECT_I1" in features:
             raise ReadError(f"the clock buffer {tile}.{site} does not simply pass its first input on")
         self._add(signal, "BUFG", {}, {"I": pins["I0"]}, {"O": (signal,)})
 
@@ -236,6 +249,17 @@ class _Reader:
 
 def depends(table: int, index: int, size: int) -> bool:
     """Whether a function of ``size`` inputs depends on one of them."""
+    return bool((table ^ table >> (1 << index)) & _rows_of_zero(index, size))
+
+
+def _fixed(table: int, index: int, size: int, value: bool) -> int:
+    """The function where one of its inputs always has the same value."""
+    half = (table >> (1 << index) if value else table) & _rows_of_zero(index, size)
+    return half | half << (1 << index)
+
+
+@cache
+def _rows_of_zero(index: int, size: int) -> int:
+    """The rows of a table in which one input is 0, as a mask."""
     block = (1 << (1 << index)) - 1
-    mask = sum(block << start for start in range(0, 1 << size, 2 << index))
-    return bool((table ^ table >> (1 << index)) & mask)
+    return sum(block << start for start in range(0, 1 << size, 2 << index))
