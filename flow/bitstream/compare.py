@@ -94,10 +94,12 @@ class Comparison:
 
     @cached_property
     def _signals(self) -> Mapping[Literal, str]:
-        """The bitstream's signals by their literals."""
+        """The bitstream's signals by their literals: where others pass it on, the flip-flop that makes it."""
         for net in self.nets.values():
             self.theirs.word([net])
-        return {self.theirs.literals[net]: signal for signal, net in self.nets.items()}
+        makers = {s for c in self.recovered.cells.values() if c.kind in FLIP_FLOPS for s in c.outputs["Q"]}
+        in_order = sorted(self.nets, key=makers.__contains__)
+        return {self.theirs.literals[self.nets[signal]]: signal for signal in in_order}
 
     def _seed(self) -> None:
         """One variable for each pad and flip-flop, on both sides."""

@@ -1,0 +1,71 @@
+"""The netlist of a bitstream as Verilog, cut out of the wrapper that it was routed in: the design's own ports again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flow.bitstream.compare import Comparison
+from flow.bitstream.fabric import Contradiction
+from flow.bitstream.recover import Cell, Recovered
+
+CLOCK = "clk"
+_WIDTHS = {"LUT5": 32, "LUT6": 64}
+
+
+def core_verilog(
+    top: str, ports: Mapping[str, Any], netlist: Mapping[str, Any], instance: str, comparison: Comparison
+) -> str:
+    """A module ``top`` with the ``ports`` of Yosys' module of that name, made of the cells between them.
+
+    ``netlist`` is what place and route was given: its net names of ``instance`` say where the ports are. Raises
+    Contradiction where an output of the design is nowhere in the bitstream.
+    """
+    places = {name: netlist["netnames"][f"{instance}.{name}"]["bits"] for name in ports}
+    inputs, outputs = {}, {}
+    for name, port in ports.items():
+        for i, bit in enumerate(places[name]):
+            signal = comparison.signal_of(bit)
+            if port["direction"] == "input":
+                inputs[signal] = name if name == CLOCK else f"{name}[{i}]"
+            elif signal is None:
+                raise Contradiction(f"output {name}[{i}] of the design is nowhere in the bitstream")
+            else:
+                outputs[f"{name}[{i}]"] = signal
+    used = _behind(set(outputs.values()), inputs, comparison.recovered)
+    wires = {s: f"s{i}" for i, s in enumerate(s for c in used.values() for bits in c.outputs.values() for s in bits)}
+    names = {**wires, **{str(s): n for s, n in inputs.items()}, "0": "1'b0", "1": "1'b1"}
+    lines = [f"// {top}, read back from its bitstream: {len(used)} cells", "`default_nettype none"]
+    lines += [f"module {top} (", ",\n".join(_port(name, port) for name, port in ports.items()), ");"]
+    lines += [f"    wire {wire};" for wire in wires.values()]
+    lines += [_instance(name, cell, names) for name, cell in used.items()]
+    lines += [f"    assign {port} = {names[signal]};" for port, signal in outputs.items()]
+    return "\n".join([*lines, "endmodule", "`default_nettype wire", ""])
+
+
+def _behind(signals: set[str], inputs: Mapping[str | None, str], recovered: Recovered) -> dict[str, Cell]:
+    """The cells that signals depend on, up to the inputs."""
+    drivers = {s: name for name, cell in recovered.cells.items() for bits in cell.outputs.values() for s in bits}
+    found: dict[str, Cell] = {}
+    stack = sorted(signals)
+    while stack:
+        signal = stack.pop()
+        name = drivers.get(signal)
+        if signal in inputs or name is None or name in found:
+            continue
+        found[name] = recovered.cells[name]
+        stack += [s for bits in found[name].inputs.values() for s in bits]
+    return found
+
+
+def _port(name: str, port: Mapping[str, Any]) -> str:
+    width = "" if name == CLOCK else f"[{len(port['bits']) - 1}:0] "
+    return f"    {port['direction']} wire {width}{name}"
+
+
+def _instance(name: str, cell: Cell, names: Mapping[str, str]) -> str:
+    values = ", ".join(f".{p}({_WIDTHS.get(cell.kind, 1)}'h{v:x})" for p, v in cell.parameters.items())
+    pins = ", ".join(
+        f".{pin}({{{', '.join(names[s] for s in reversed(bits))}}})" for pin, bits in [*cell.inputs.items(), *cell.outputs.items()]
+    )
+    return f"    {cell.kind} {f'#({values}) ' if values else ''}\\{name} ({pins});"
