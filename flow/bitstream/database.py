@@ -256,7 +256,8 @@ def _features(text: str, bus: str) -> Iterator[Feature]:
         name, *bits = line.split()
         if not bits or bits == ["<const0>"]:
             continue
-        ones, zeros = [], []
+        ones: list[Place] = []
+        zeros: list[Place] = []
         for bit in bits:
             frame, place = bit.lstrip("!").split("_")
             (zeros if bit[0] == "!" else ones).append((int(frame), int(place)))

@@ -66,6 +66,7 @@ def _port(name: str, port: Mapping[str, Any]) -> str:
 def _instance(name: str, cell: Cell, names: Mapping[str, str]) -> str:
     values = ", ".join(f".{p}({_WIDTHS.get(cell.kind, 1)}'h{v:x})" for p, v in cell.parameters.items())
     pins = ", ".join(
-        f".{pin}({{{', '.join(names[s] for s in reversed(bits))}}})" for pin, bits in [*cell.inputs.items(), *cell.outputs.items()]
+        f".{pin}({{{', '.join(names[s] for s in reversed(bits))}}})"
+        for pin, bits in [*cell.inputs.items(), *cell.outputs.items()]
     )
     return f"    {cell.kind} {f'#({values}) ' if values else ''}\\{name} ({pins});"

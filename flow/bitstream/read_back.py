@@ -1,0 +1,72 @@
+"""From the .bit file alone to a netlist, and what it has in common with the one that was synthesized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flow.bitstream.compare import Compared, Comparison, Namer
+from flow.bitstream.container import read_bit
+from flow.bitstream.database import Database
+from flow.bitstream.decode import decode
+from flow.bitstream.fabric import Contradiction
+from flow.bitstream.frames import bits_of
+from flow.bitstream.placement import PlacedCell
+from flow.bitstream.recover import recover
+from flow.bitstream.verilog import core_verilog
+
+
+@dataclass(frozen=True)
+class Core:
+    """The design inside the wrapper: its module, the ports of it, and the instance in the wrapper."""
+
+    top: str
+    ports: Mapping[str, Any]
+    instance: str
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """What was read: counts, the comparison, every difference in words, and the core as Verilog if it is one.
+
+    ``compared`` is None where the bits contradict themselves, so that there is no netlist to compare.
+    """
+
+    features: int
+    bits: int
+    switches: int
+    compared: Compared | None
+    differences: tuple[str, ...]
+    verilog: str | None
+
+
+def read_back(
+    bit: bytes, database: Database, netlist: Mapping[str, Any], placement: Mapping[str, PlacedCell],
+    pads: Mapping[str, str], core: Core, name: Namer,
+) -> ReadBack:  # fmt: skip
+    """Read a .bit file and compare it with ``netlist``, what place and route was given, whose ports lie on ``pads``.
+
+    Raises ReportError for a file that is no bitstream of the part, ReadError for what the reader does not know.
+    """
+    decoded = None
+    try:
+        decoded = decode(bits_of(read_bit(bit, database).frames), database)
+        recovered = recover(decoded, database)
+        comparison = Comparison(netlist, recovered, placement, pads, name)
+        compared = comparison.run()
+        found = [*compared.differences, *decoded.unexplained, *recovered.astray]
+    except Contradiction as broken:
+        features, bits = (decoded.count, decoded.bits) if decoded else (0, 0)
+        return ReadBack(features, bits, 0, None, (str(broken),), None)
+    verilog = None
+    try:
+        verilog = core_verilog(core.top, core.ports, netlist, core.instance, comparison)
+    except Contradiction as broken:
+        found.append(str(broken))
+    return ReadBack(decoded.count, decoded.bits, recovered.switches, compared, tuple(found), verilog)
+
+
+def layers_of(differences: Sequence[str], layers: Sequence[str]) -> list[str]:
+    """The layers that differences name."""
+    return [layer for layer in layers if any(text.startswith((f"{layer} ", f"{layer}:")) for text in differences)]
