@@ -86,7 +86,8 @@ class BitstreamFacts:
 
     ``lut_contents_corrected`` names LUT sites whose contents place and route had written wrong. ``compared`` counts
     LUTs, flip-flops, carry chains, multiplexers and pins of the netlist that were compared, and LUTs of the bitstream
-    that only pass a signal on. ``switches`` are those of the routing that are on.
+    that only pass a signal on. ``switches`` are those of the routing that are on;
+    ``placed`` is which layer lies in which slice (`flow.bitstream.layout`).
     """
 
     file: str
@@ -100,7 +101,7 @@ class BitstreamFacts:
     switches: int
     compared: Mapping[str, int]
     differences: int
-    picture: str
+    placed: Mapping[str, Any]
     seconds: Mapping[str, float]
 
 

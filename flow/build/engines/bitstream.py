@@ -11,7 +11,7 @@ from typing import Any
 from flow.bitstream import files
 from flow.bitstream.compare import Namer
 from flow.bitstream.database import Database
-from flow.bitstream.picture import picture
+from flow.bitstream.layout import layout
 from flow.bitstream.placement import PlacedCell, read_placement
 from flow.bitstream.read_back import Core, ReadBack, layers_of, read_back
 from flow.build.engines.engine import HardwareEngine, Made
@@ -27,6 +27,7 @@ from flow.netlist.read import netlist_module
 from flow.parts.catalog import Part
 from flow.proof.text.prove import HEAD
 from flow.proof.text.top import TOP
+from flow.report.html.chip_map import svg
 from flow.tools import nextpnr, prjxray, yosys
 from flow.verify import simulate
 from keras_models.version import __version__
@@ -82,7 +83,7 @@ def _make(made: Made, database: Database, name: Namer) -> Mapping[str, Any]:
     found = files.make(options.out / "route" / nextpnr.fasm(routed.seed), placement, database, top)
     layers = {la.name for la in build.design.layers}
     owners = {cell: owner.partition(" ")[0] for cell in placement if (owner := name(cell))}
-    drawn = picture(placement.values(), {c: la for c, la in owners.items() if la in layers}, database)
+    placed = layout(placement.values(), {c: la for c, la in owners.items() if la in layers}, database)
     facts = {
         "top": WRAPPER,
         "design": top,
@@ -90,11 +91,11 @@ def _make(made: Made, database: Database, name: Namer) -> Mapping[str, Any]:
         "clock": {"period_ns": options.clock_period_ns, "fmax_mhz": routed.fmax_mhz},
         "tools": {"nextpnr": routed.version, "yosys": yosys.version(), "nmp-flow": __version__},
     }
-    files.write(found, options.out / "bitstream", top, database, drawn, facts)
+    files.write(found, options.out / "bitstream", top, database, svg(placed), facts)
     return {
         "file": f"bitstream/{top}.bit", "sha256": files.sha256(found.bit), "part": database.part,
         "idcode": f"{database.idcode:#010x}", "features": found.features, "bits": found.bits, "frames": found.frames,
-        "lut_contents_corrected": files.changed(found.changes), "picture": f"bitstream/{files.PICTURE}",
+        "lut_contents_corrected": files.changed(found.changes), "placed": placed,
     }  # fmt: skip
 
 
