@@ -162,14 +162,18 @@ class Comparison:
         theirs = self._literals(cell)[1]
         if theirs is None:
             return "is not in the bitstream, or nothing reads it there"
-        supports = [set(self.graph.cone([literal])) for literal in self._inputs(cell)]
-        if supports[0] == supports[1]:
+        found = self.recovered.cells[self.placement[cell].key]
+        wanted = {x >> 1 for bits in self._inputs_of(cell) for x in self.ours.word(bits)}
+        given = {
+            x >> 1 for bits in found.inputs.values() for x in self.theirs.word([self.nets.get(s, s) for s in bits])
+        }
+        if given - {0} <= wanted:
             return "has other contents (INIT) in the bitstream, or exchanged pins"
         return "has a pin that another signal drives in the bitstream"
 
-    def _inputs(self, cell: str) -> tuple[Literal, Literal]:
-        ours, theirs = self._literals(cell)
-        return ours, FALSE if theirs is None else theirs
+    def _inputs_of(self, cell: str) -> Iterator[list[Bit]]:
+        entry = self.ours.cells[cell]
+        return (bits for port, bits in entry["connections"].items() if entry["port_directions"][port] == "input")
 
     def _before(self, cell: str) -> Iterator[str]:
         """The LUTs that feed a cell, also through carry chains and multiplexers."""
@@ -250,18 +254,17 @@ class Comparison:
             if wanted is None and sum(depends(table, i, 6) for i in range(6)) > 1:
                 self.differences.append(f"{site} of the bitstream has contents and belongs to no cell of the netlist")
             elif wanted is not None and table != wanted and not self._told_at(site):
-                names = [n for n, p in self.placement.items() if f"{p.tile}.{p.slice}.{p.bel[0]}LUT" == site]
-                self._tell(names[0], f"has contents {table:016x} at {site}, not {wanted:016x}")
+                name = next(n for n, p in self.placement.items() if p.bel.endswith("LUT") and p.site == site)
+                self._tell(name, f"has contents {table:016x} at {site}, not {wanted:016x}")
         return passing
 
     def _told_at(self, site: str) -> bool:
-        return any(f" at {site}" in text for text in self.differences)
+        return any(f" at {site[:-3]}" in text for text in self.differences)
 
     def _tell(self, cell: str, why: str) -> None:
         place = self.placement.get(cell)
         where = self.name(cell) or "wrapper"
-        at = "" if place is None else f" at {place.tile}.{place.slice}.{place.bel[0]}{place.bel.lstrip('ABCD56')}"
-        self.differences.append(f"{where}: {cell}{at} {why}")
+        self.differences.append(f"{where}: {cell}{f' at {place.key}' if place else ''} {why}")
 
 
 def as_module(recovered: Recovered) -> tuple[dict[str, Any], dict[str, int]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flow.bitstream.database import WORDS, Database
+from flow.bitstream.fabric import Contradiction
 from flow.bitstream.frames import Words, with_ecc
 from flow.core.errors import ReportError
 
@@ -72,7 +73,7 @@ def read_bit(content: bytes, database: Database) -> Bitstream:
     for index in used:
         place = database.padded[index]
         if place is None or (with_ecc(rows[index]) != rows[index]).any():
-            raise ReportError(f"the bitstream is damaged: frame {index} is not what its ECC says")
+            raise Contradiction(f"the bitstream is damaged: frame {index} is not what its ECC says")
         frames[place] = rows[index]
     return Bitstream(part, idcode, frames)
 

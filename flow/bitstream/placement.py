@@ -1,7 +1,7 @@
 """Where nextpnr has put every cell, from the JSON that it writes of the placed design, and the LUTs' true contents.
 
-nextpnr 0.11 writes wrong contents into its FASM where one net or constant feeds several pins of a LUT (its issue 1757):
-so they are computed here, from the cells and the pins that they share.
+nextpnr 0.11 writes wrong contents into its FASM where one net or constant feeds several inputs of a LUT (its
+issue 1757): so they are computed here, from the cells and the pins that they share.
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ class PlacedCell:
     def key(self) -> str:
         """Tile, slice and place in it."""
         return f"{self.tile}.{self.slice}.{self.bel}"
+
+    @property
+    def site(self) -> str:
+        """The LUT site of a LUT: its two outputs share one."""
+        return f"{self.tile}.{self.slice}.{self.bel[0]}LUT"
 
 
 @dataclass(frozen=True)

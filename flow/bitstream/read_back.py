@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from flow.bitstream.container import read_bit
 from flow.bitstream.database import Database
 from flow.bitstream.decode import decode
 from flow.bitstream.fabric import Contradiction
-from flow.bitstream.frames import bits_of
+from flow.bitstream.frames import Bit, bits_of
 from flow.bitstream.placement import PlacedCell
 from flow.bitstream.recover import recover
 from flow.bitstream.verilog import core_verilog
@@ -43,15 +43,17 @@ class ReadBack:
 
 def read_back(
     bit: bytes, database: Database, netlist: Mapping[str, Any], placement: Mapping[str, PlacedCell],
-    pads: Mapping[str, str], core: Core, name: Namer,
+    pads: Mapping[str, str], core: Core, name: Namer, expected: Collection[Bit] | None = None,
 ) -> ReadBack:  # fmt: skip
     """Read a .bit file and compare it with ``netlist``, what place and route was given, whose ports lie on ``pads``.
 
-    Raises ReportError for a file that is no bitstream of the part, ReadError for what the reader does not know.
+    Bits that are not those ``expected`` are told of where nothing else is: they have no effect. Raises ReportError for
+    a file that is no bitstream of the part, ReadError for what the reader does not know.
     """
     decoded = None
     try:
-        decoded = decode(bits_of(read_bit(bit, database).frames), database)
+        bits_by_frame = bits_of(read_bit(bit, database).frames)
+        decoded = decode(bits_by_frame, database)
         recovered = recover(decoded, database)
         comparison = Comparison(netlist, recovered, placement, pads, name)
         compared = comparison.run()
@@ -64,7 +66,14 @@ def read_back(
         verilog = core_verilog(core.top, core.ports, netlist, core.instance, comparison)
     except Contradiction as broken:
         found.append(str(broken))
+    if not found and expected is not None:
+        found += _without_effect({(a, b) for a, places in bits_by_frame.items() for b in places}, expected)
     return ReadBack(decoded.count, decoded.bits, recovered.switches, compared, tuple(found), verilog)
+
+
+def _without_effect(bits: Collection[Bit], expected: Collection[Bit]) -> list[str]:
+    different = sorted(set(bits) ^ set(expected))
+    return [f"frame {a:#010x} bit {b} is not as the FASM says, without effect" for a, b in different]
 
 
 def layers_of(differences: Sequence[str], layers: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ class Recovered:
     """A netlist: cells by the signal or place that they are named after, and pads by pin with what drives them.
 
     ``tables`` are the contents of all LUT sites that are not empty, whether or not anything uses them. ``switches``
-    counts those that are on, and ``astray`` tells of each that no net goes through.
+    counts those that are on, and ``astray`` tells of each that no net goes through, and of settings without effect.
     """
 
     cells: dict[str, Cell] = field(default_factory=dict)
@@ -81,7 +81,9 @@ class _Reader:
             self._make(self.waiting.pop())
         self._follow_idle_pins()
         self.found.switches = self.fabric.switches
-        self.found.astray = tuple(self.fabric.astray())
+        idle = ((one.name, feature) for one in self.slices.values() for feature in one.idle())
+        told = (f"slice {name} has {feature}, on which nothing depends" for name, feature in idle)
+        self.found.astray = (*self.fabric.astray(), *told)
         return self.found
 
     def _follow_idle_pins(self) -> None:

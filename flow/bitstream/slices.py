@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from flow.bitstream.fabric import ReadError
+from flow.bitstream.fabric import Contradiction, ReadError
 
 LETTERS = "ABCD"
 _MEMORY = re.compile(r"([A-D])LUT\.(RAM|SRL|SMALL)|WEMUX\.CE|WA[78]USED|.*MC31|.*DI1MUX\.\w+")
+_SHARED = ("CEUSEDMUX", "SRUSEDMUX", "FFSYNC", "CLKINV", "NOCLKINV")  # of all flip-flops of a slice
 _PLACES = {"CY": "CARRY4.CO{i}", "XOR": "CARRY4.O{i}", "O5": "{letter}5LUT", "O6": "{letter}6LUT"}
 _WIDE = {"A": "F7AMUX", "B": "F8MUX", "C": "F7BMUX"}  # what is called F7 or F8 in front of a letter's outputs
 PinReader = Callable[[str], str]  # a pin of the slice, such as CE -> the signal that drives it
@@ -49,6 +50,7 @@ class Slice:
 
     def __init__(self, name: str, features: Collection[str], pin: PinReader) -> None:
         self.name, self.features, self.pin = name, frozenset(features), pin
+        self._looked_at: set[str] = set()
         memory = next((f for f in sorted(self.features) if _MEMORY.fullmatch(f)), None)
         if memory:
             raise ReadError(f"slice {name} has {memory}: memories in LUTs cannot be read back yet")
@@ -69,6 +71,10 @@ class Slice:
         start = f"{letter}LUT.INIT["
         return sum(1 << int(f[len(start) : -1]) for f in self.features if f.startswith(start))
 
+    def idle(self) -> list[str]:
+        """Features that are set and that nothing in use depends on; contents of LUTs are told of elsewhere."""
+        return sorted(f for f in self.features - self._looked_at if ".INIT[" not in f)
+
     def output(self, pin: str) -> str:
         """The signal that leaves by an output pin."""
         if pin == "COUT":
@@ -80,7 +86,7 @@ class Slice:
             return self._at(f"{letter}FF")
         way = self._way(f"{letter}OUTMUX")
         if way is None:
-            raise ReadError(f"slice {self.name} sends nothing out of {pin}, which is used")
+            raise Contradiction(f"slice {self.name} sends nothing out of {pin}, which is used")
         return self._at(f"{letter}5FF") if way.endswith("5Q") else self._inside(letter, way)
 
     def flip_flop(self, place: str) -> FlipFlop:
@@ -88,7 +94,8 @@ class Slice:
         letter = place[0]
         way = self._way(f"{place}MUX")
         if way is None:
-            raise ReadError(f"the flip-flop {self.name}.{place} has no input")
+            raise Contradiction(f"the flip-flop {self.name}.{place} has no input")
+        self._looked_at |= {f"{place}.ZINI", f"{place}.ZRST", *_SHARED}
         data = {"IN_A": "O5", "IN_B": f"{letter}X"}.get(way, way)
         return FlipFlop(
             data=self._inside(letter, data),
@@ -104,6 +111,7 @@ class Slice:
     def carry(self) -> Carry:
         """The carry chain, whether or not it is in use."""
         way = self._way("PRECYINIT") or "C0"
+        self._looked_at |= {f"CARRY4.{letter}CY0" for letter in LETTERS}
         carry_in = {"C0": "0", "C1": "1"}.get(way) or self.pin({"AX": "AX", "CIN": "CIN"}[way])
         return Carry(
             carry_in,
@@ -130,10 +138,11 @@ class Slice:
         return self._at(_PLACES[way].format(letter=letter, i=LETTERS.index(letter)))
 
     def _way(self, multiplexer: str) -> str | None:
-        """What a multiplexer lets through; None where it is not set. Raises ReadError where it is set twice."""
+        """What a multiplexer lets through; None where it is not set. Raises Contradiction where it is set twice."""
         ways = sorted(f.partition(".")[2] for f in self.features if f.startswith(f"{multiplexer}."))
+        self._looked_at |= {f"{multiplexer}.{way}" for way in ways}
         if len(ways) > 1:
-            raise ReadError(f"{multiplexer} of slice {self.name} is set to both {ways[0]} and {ways[1]}")
+            raise Contradiction(f"{multiplexer} of slice {self.name} is set to both {ways[0]} and {ways[1]}")
         return ways[0] if ways else None
 
     def _at(self, place: str) -> str:

@@ -83,7 +83,7 @@ def route(
     for attempt in attempts:
         if not keep or attempt["seed"] != best[1]:
             (folder / nextpnr.placed(attempt["seed"])).unlink()
-            (folder / nextpnr.fasm(attempt["seed"])).unlink(missing_ok=True)
+            (folder / nextpnr.fasm(attempt["seed"])).unlink()
     used = {site: entry["used"] for site, entry in best[2]["utilization"].items() if entry["used"]}
     return Routed(best[0] or None, best[1], used, sites, critical_path(best[2], name), attempts)
 

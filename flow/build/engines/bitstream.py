@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from flow.bitstream import files
+from flow.bitstream.assemble import assemble
 from flow.bitstream.compare import Namer
 from flow.bitstream.database import Database
+from flow.bitstream.fasm import features, read_fasm
 from flow.bitstream.layout import layout
 from flow.bitstream.placement import PlacedCell, read_placement
 from flow.bitstream.read_back import Core, ReadBack, layers_of, read_back
@@ -48,7 +50,7 @@ def _run(made: Made) -> Sequence[EngineResult]:
     database = Database(prjxray.locate() / family, nextpnr.device_name(part), part.device)
     out = build.options.out
     fasm = out / "route" / nextpnr.fasm(routed.seed)
-    key = digest_of("bitstream 1", read_bytes(fasm, _MAX_BIT), database.part, str(database.family), made.key)
+    key = digest_of("bitstream 2", read_bytes(fasm, _MAX_BIT), database.part, str(database.family), made.key)
     name = _namer(made)
     made_files = build.steps.run("bitstream files", key, lambda: _make(made, database, name), ("bitstream",))
     found = build.steps.run("bitstream", digest_of("read", key), lambda: _check(made, database, name))
@@ -113,7 +115,10 @@ def _check(made: Made, database: Database, name: Namer) -> Mapping[str, Any]:
         core = Core(made.bench.top, module["ports"], INSTANCE)
     with netlist_module(out / "route" / "routed.json", WRAPPER) as netlist:
         placement = _placement(made, database)
-        found = read_back(content, database, netlist, placement, _pads(made.build.options.part), core, name)
+        lines = read_fasm(out / "bitstream" / f"{made.bench.top}.fasm")
+        expected = assemble(features(lines), database).bits
+        pads = _pads(made.build.options.part)
+        found = read_back(content, database, netlist, placement, pads, core, name, expected)
     result = EngineResult("bitstream", 0, 0, time.monotonic() - start)
     if found.verilog is not None:
         result = _simulated(made, found.verilog, out / "sim" / "bitstream")
