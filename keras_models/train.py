@@ -8,6 +8,11 @@ goes on.
 
 from __future__ import annotations
 
+from keras_models.interrupts import at_once, check_interrupt, leave
+
+if __name__ == "__main__":
+    at_once()  # also while what follows is imported
+
 import argparse
 import contextlib
 import os
@@ -17,6 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_models.command_line import parsed
 from keras_models.data.labels import label_remarks
 from keras_models.data.loaders import Dataset, load_dataset
 from keras_models.data.preprocess import Preprocessing
@@ -26,7 +32,6 @@ from keras_models.training.ending import status_of
 from keras_models.training.output import check_place, write, write_run_pictures
 from keras_models.training.schedule import WARM_UP
 from keras_models.untrusted import MAX_JSON, one_line, read_text
-from keras_models.version import __version__
 
 if TYPE_CHECKING:
     import keras
@@ -51,9 +56,10 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
     p.add_argument("--data", required=True, metavar="NAME|FILE", help="a known set or an .npz with X, y and split")
     p.add_argument("--out", required=True, type=Path, metavar="m.h5", help="model to write, .h5 or .keras")
     choice.add_options(p)
-    p.add_argument("--method", choices=METHOD_NAMES, default="nmp", metavar="NAME",
-                   help=f"one of {', '.join(METHOD_NAMES)}; default nmp")  # fmt: skip
-    p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp")
+    p.add_argument("--method", choices=METHOD_NAMES, default="nmp",
+                   help="how the model learns: nmp, layerwise with learned widths, others to compare with")  # fmt: skip
+    p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp: for hardware, "
+                   "or as the paper trains")  # fmt: skip
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
     p.add_argument("--learning-rate", type=float, help="default 0.007, paper mode 0.001")
@@ -71,12 +77,11 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
                    "it trains, and go on from there after a kill, to the same model")  # fmt: skip
     p.add_argument("--pictures", action="store_true", help="draw widths, front and neurons in m.pictures/")
     p.add_argument("--tensorboard", type=Path, metavar="DIR", help="write metrics, widths and pictures for TensorBoard")
-    p.add_argument("--split-key", default="split", metavar="K")
+    p.add_argument("--split-key", default="split", metavar="K", help="array of the data set that holds the split")
     p.add_argument("--target-columns", metavar="0,1", help="columns of y to learn")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--quiet", action="store_true", help="no progress bar")
+    p.add_argument("--seed", type=int, default=0, help="of weights, order of rows and searches")
+    p.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     p.add_argument("--json", action="store_true", help="print m.train.json and nothing else")
-    p.add_argument("--version", action="version", version=f"nmp-flow {__version__}", help="show the version and exit")
     return p
 
 
@@ -84,9 +89,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m keras_mo
     """Run the command line; returns the exit status: 0, with one ``error:`` line 1 or for wrong usage 2, or 130 when
     interrupted. Without ``arguments`` those of the process are taken, which is then one of training alone.
     """
-    options = parser(prog).parse_args(arguments)
-    options.quiet = options.quiet or options.json
-    return status_of(lambda: _reported(options, arguments is None), lambda: _left(options))
+    return run(parsed(parser(prog), arguments), arguments is None)
+
+
+def run(options: argparse.Namespace, alone: bool = True) -> int:
+    """Train as the options say; the exit status, as of `main`."""
+    return status_of(lambda: _reported(options, alone), lambda: _left(options))
 
 
 def _reported(options: argparse.Namespace, alone: bool) -> None:
@@ -108,7 +116,7 @@ def _train(options: argparse.Namespace, alone: bool) -> None:
     if alone:
         keep_tensorflow_out(options.method)
     for line in remarks:
-        print(f"note: {line}", flush=True)
+        print(f"note: {line}", file=sys.stderr if options.quiet else sys.stdout, flush=True)
     train(options, dataset)
 
 
@@ -122,6 +130,7 @@ def _left(options: argparse.Namespace) -> str:
 
 def check(options: argparse.Namespace) -> None:
     """Raise `UsageError` for values that cannot work."""
+    check_seed(options.seed)
     if options.out.suffix not in (".h5", ".keras"):
         raise UsageError(f"--out {options.out}: the name must end in .h5 or .keras")
     choice.check_model(options)
@@ -147,6 +156,12 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--settle needs learned widths (--method {' or '.join(LEARNING)}), not {options.method}")
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")
+
+
+def check_seed(seed: int) -> None:
+    """Raise `UsageError` for what NumPy and Keras take no random numbers from."""
+    if not 0 <= seed < 1 << 32:
+        raise UsageError(f"--seed {seed}: give 0 to {(1 << 32) - 1}")
 
 
 def columns_of(text: str | None) -> tuple[int, ...] | None:
@@ -220,6 +235,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     from keras_models.training.checkpoint import Checkpoint
     from keras_models.training.fit import fit
 
+    check_interrupt()
     preprocessing = Preprocessing.fit(dataset)
     parts = {}
     for name in ("train", "val", "test"):
@@ -235,7 +251,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     checkpoint = Checkpoint(options.out.with_suffix(".checkpoint.npz")) if options.resume else None
     with ExitStack() as stack:
         listeners: list[Any] = []
-        if not options.quiet:
+        if not (options.quiet or options.json):
             from keras_models.training.progress import EpochProgress
 
             listeners.append(stack.enter_context(EpochProgress(config.epochs)))
@@ -256,11 +272,17 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
                        model, result, dataset.task == "classification")  # fmt: skip
     if checkpoint is not None:
         checkpoint.remove()
-    print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
-          + (f", {report['counted_luts']:.0f} LUT sites" if report["counted_luts"] else
-             f", about {report['estimated_luts']:.0f} LUTs by the estimate" if report["estimated_luts"] else "")
-          + f", {report['seconds']:.0f} s: {one_line(str(options.out))}")  # fmt: skip
+    if not options.quiet:
+        print(_result(report, options.out))
     return report
+
+
+def _result(report: dict[str, Any], out: Path) -> str:
+    """The line about a finished training."""
+    return (f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
+            + (f", {report['counted_luts']:.0f} LUT sites" if report["counted_luts"] else
+               f", about {report['estimated_luts']:.0f} LUTs by the estimate" if report["estimated_luts"] else "")
+            + f", {report['seconds']:.0f} s: {one_line(str(out))}")  # fmt: skip
 
 
 def summary(
@@ -313,4 +335,4 @@ def summary(
 if __name__ == "__main__":
     if Path(sys.path[0]) == Path.cwd() != Path(__file__).resolve().parents[1]:
         del sys.path[0]  # where `python -m` looks first: what is called flow there is not the package that counts LUTs
-    sys.exit(main())
+    leave(main())
