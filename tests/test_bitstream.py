@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from flow.bitstream import container, files, frames
 from flow.bitstream.assemble import assemble
@@ -14,8 +15,13 @@ from flow.bitstream.decode import decode
 from flow.bitstream.fasm import features
 from flow.bitstream.placement import PlacedCell, read_placement, with_true_tables
 from flow.bitstream.read_back import Core, layers_of, read_back
+from flow.build.command import app
+from flow.build.engines import bitstream as engine
 from flow.build.engines.routing import refuse_unreadable
+from flow.build.state import finish
+from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.errors import ReportError, ToolNotFound
+from flow.core.fixed import Fixed, Quantizer
 from flow.netlist import place_and_route
 from flow.parts.catalog import resolve
 from flow.report.html.chip_map import svg
@@ -304,6 +310,35 @@ def test_a_database_that_is_not_there_is_one_line(monkeypatch, tmp_path):
     (tmp_path / "xc7z020clg400-1" / "part.json").write_text('{"idcode": 1}')
     with pytest.raises(ReportError, match=r"global_clock_regions.* is missing; run scripts/install_nextpnr.sh"):
         _ = Database(tmp_path, "xc7z020clg400-1", "xc7z020").idcode
+
+
+def test_a_build_goes_to_the_bitstream_and_back(database, tmp_path, monkeypatch):
+    """As a user asks for it; then with a bit that flips between making and reading, and nextpnr's fault left in."""
+    (tmp_path / "design.json").write_text(to_json(one_neuron()))
+    asked = ["--model", "design.json", "--engines", "integer", "--vectors", "50", "--bitstream"]
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    report = json.loads(Path("build/report.json").read_text())
+    entry, found = report["verification"]["bitstream"], report["bitstream"]
+    assert entry["vectors"] >= 10_000 and entry["mismatches"] == 0 == found["differences"]
+    assert {links["netlist-bitstream"] for links in report["proof"].values()} == {"proved"}
+    manifest = json.loads(Path("build/bitstream/manifest.json").read_text())
+    assert manifest["files"]["one_top.bit"] == found["sha256"] and manifest["idcode"] == "0x03727093"
+    assert "which layer lies where" in Path("build/report.html").read_text()
+    monkeypatch.setattr(files, "with_true_tables", lambda lines, placement: (list(lines), ()))
+    monkeypatch.setattr(engine, "_VERSION", "with the fault")
+    done = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert done.exit_code == 3 and "engine bitstream: wrapper: fold_" in done.output.replace("\n", " ")
+    report = json.loads(Path("build/report.json").read_text())
+    assert report["status"] == "mismatch" and report["bitstream"]["differences"] > 0
+    assert {links["netlist-bitstream"] for links in report["proof"].values()} == {"refuted"}
+
+
+def one_neuron():
+    """Two inputs of three bits, one neuron."""
+    inputs = (Quantizer.saturating(Fixed(True, 3, 1)),) * 2
+    return finish(Design("one", inputs, (Layer("dense_0", (Neuron((1, -3), 1, 3.0),)),)))
 
 
 def test_the_picture_names_layers_and_escapes_them():

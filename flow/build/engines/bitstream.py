@@ -35,6 +35,7 @@ from flow.verify import simulate
 from keras_models.version import __version__
 
 LINK = "netlist-bitstream"
+_VERSION = "bitstream 2"  # of the files and of what is found in them
 _MAX_BIT = 1 << 28  # bytes
 
 
@@ -50,7 +51,7 @@ def _run(made: Made) -> Sequence[EngineResult]:
     database = Database(prjxray.locate() / family, nextpnr.device_name(part), part.device)
     out = build.options.out
     fasm = out / "route" / nextpnr.fasm(routed.seed)
-    key = digest_of("bitstream 2", read_bytes(fasm, _MAX_BIT), database.part, str(database.family), made.key)
+    key = digest_of(_VERSION, read_bytes(fasm, _MAX_BIT), database.part, str(database.family), made.key)
     name = _namer(made)
     made_files = build.steps.run("bitstream files", key, lambda: _make(made, database, name), ("bitstream",))
     found = build.steps.run("bitstream", digest_of("read", key), lambda: _check(made, database, name))
