@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flow.bitstream import container, files, frames
-from flow.bitstream.assemble import assemble
+from flow.bitstream.assemble import Assembled, assemble
 from flow.bitstream.database import Database
 from flow.bitstream.decode import decode
 from flow.bitstream.fasm import features
@@ -313,7 +313,7 @@ def test_a_database_that_is_not_there_is_one_line(monkeypatch, tmp_path):
 
 
 def test_a_build_goes_to_the_bitstream_and_back(database, tmp_path, monkeypatch):
-    """As a user asks for it; then with nextpnr's fault left in."""
+    """As a user asks for it; then with a bit of a LUT lost on the way into the file."""
     (tmp_path / "design.json").write_text(to_json(one_neuron()))
     asked = ["--model", "design.json", "--engines", "integer", "--vectors", "50", "--bitstream"]
     monkeypatch.chdir(tmp_path)
@@ -326,13 +326,19 @@ def test_a_build_goes_to_the_bitstream_and_back(database, tmp_path, monkeypatch)
     manifest = json.loads(Path("build/bitstream/manifest.json").read_text())
     assert manifest["files"][Path(found["file"]).name] == found["sha256"] and manifest["idcode"] == "0x03727093"
     assert "which layer lies where" in Path("build/report.html").read_text()
-    monkeypatch.setattr(files, "with_true_tables", lambda lines, placement: (list(lines), ()))
+
+    def one_bit_less(names, database):
+        names = list(names)
+        lut = next(name for name in names if "LUT.INIT[" in name)
+        return Assembled(assemble(names, database).bits - assemble([lut], database).bits, len(names))
+
+    monkeypatch.setattr(files, "assemble", one_bit_less)
     monkeypatch.setattr(engine, "_VERSION", "with the fault")
     done = CliRunner().invoke(app, asked, catch_exceptions=False)
-    assert done.exit_code == 3 and "engine bitstream: wrapper: fold_" in done.output.replace("\n", " ")
+    assert done.exit_code == 3 and re.search(r"engine bitstream: [\w ]+: ", done.output), done.output
     report = json.loads(Path("build/report.json").read_text())
     assert report["status"] == "mismatch" and report["bitstream"]["differences"] > 0
-    assert {links["netlist-bitstream"] for links in report["proof"].values()} == {"refuted"}
+    assert "refuted" in {links["netlist-bitstream"] for links in report["proof"].values()}
 
 
 def one_neuron():
