@@ -18,6 +18,8 @@ from flow.proof.netlist.cells import CELLS, FLIP_FLOPS
 from flow.proof.netlist.side import Bit, Side
 from flow.proof.netlist.words import Function, Parameters, Ports, number
 
+MEMORIES = ("RAM32M", "RAM64M")
+_HOLDING = (*FLIP_FLOPS, *MEMORIES)
 Module = Mapping[str, Any]  # a flat module of Yosys' JSON
 Namer = Callable[[str], str | None]  # a cell of the netlist -> "dense_0 neuron 17"
 
@@ -30,6 +32,7 @@ class Compared:
     flip_flops: int
     carries: int
     multiplexers: int
+    memories: int
     pins: int
     passing: int
     differences: tuple[str, ...]
@@ -75,11 +78,13 @@ class Comparison:
                 self._tell(cell, self._why(cell))
         for cell in self._flip_flops():
             self._compare_flip_flop(cell, wrong)
+        self._compare_memories()
         self._compare_pads()
         passing = self._census()
         return Compared(
             len(luts), sum(k in FLIP_FLOPS for k in kinds), kinds.count("CARRY4"),
-            sum(k.startswith("MUXF") for k in kinds), self.pins, passing, tuple(self.differences),
+            sum(k.startswith("MUXF") for k in kinds), sum(k in MEMORIES for k in kinds), self.pins, passing,
+            tuple(self.differences),
         )  # fmt: skip
 
     def signal_of(self, bit: Bit) -> str | None:
@@ -115,6 +120,40 @@ class Comparison:
             place = self.placement.get(cell)
             if place and place.key in self.recovered.cells:
                 self.theirs.seed(self.nets[place.key], variable)
+        for cell, theirs in self._memories().items():
+            for pin, bits in self.ours.cells[cell]["connections"].items():
+                outputs = self.recovered.cells[theirs].outputs.get(pin, ()) if theirs else ()
+                for i, bit in enumerate(bits if pin.startswith("DO") else ()):
+                    variable = self.graph.variable()
+                    self.ours.seed(bit, variable)
+                    if i < len(outputs):
+                        self.theirs.seed(self.nets[outputs[i]], variable)
+
+    def _memories(self) -> Mapping[str, str | None]:
+        """The memories of the netlist, and of the bitstream where they were placed."""
+        names = [n for n, c in self.ours.cells.items() if c["type"] in MEMORIES]
+        places = {n.rpartition("/")[0]: f"{p.tile}.{p.slice}.RAM" for n, p in self.placement.items() if p.is_memory}
+        return {n: place if (place := places.get(n)) in self.recovered.cells else None for n in names}
+
+    def _compare_memories(self) -> None:
+        found = self._memories()
+        for cell, theirs in found.items():
+            entry, other = self.ours.cells[cell], self.recovered.cells.get(theirs or "")
+            if other is None or other.kind != entry["type"]:
+                self._tell(cell, "is not in the bitstream")
+                continue
+            for name, value in other.parameters.items():
+                if number(entry["parameters"].get(name, 0)) != value:
+                    self._tell(cell, f"at {theirs} has other contents ({name}) in the bitstream")
+            for pin, signals in other.inputs.items():
+                for i, bit in enumerate(entry["connections"].get(pin, ())):
+                    self.pins += 1
+                    signal = self.nets.get(signals[i], signals[i])
+                    if bit != "x" and self.ours.word([bit]) != self.theirs.word([signal]):
+                        self._tell(cell, f"at {theirs} has another signal at pin {pin}[{i}] in the bitstream")
+        for name in sorted(n for n, c in self.recovered.cells.items() if c.kind in MEMORIES):
+            if name not in found.values():
+                self.differences.append(f"the memory {name} of the bitstream belongs to no cell of the netlist")
 
     def _flip_flops(self) -> Iterator[str]:
         return (n for n, c in self.ours.cells.items() if c["type"] in FLIP_FLOPS and c["connections"].get("Q"))
@@ -189,7 +228,7 @@ class Comparison:
                     kind = self.ours.cells[driver]["type"]
                     if _is_lut(kind):
                         yield driver
-                    elif kind not in FLIP_FLOPS:
+                    elif kind not in _HOLDING:
                         stack.append(driver)
 
     def _compare_flip_flop(self, cell: str, wrong: set[str]) -> None:
@@ -222,7 +261,7 @@ class Comparison:
             driver = self.ours.drivers.get(bit)
             if driver is not None:
                 kind = self.ours.cells[driver]["type"]
-                yield from [driver] if _is_lut(kind) else () if kind in FLIP_FLOPS else self._before(driver)
+                yield from [driver] if _is_lut(kind) else () if kind in _HOLDING else self._before(driver)
 
     def _compare_pads(self) -> None:
         outputs = {self.pads[n]: p["bits"][0] for n, p in self.ours.ports.items() if p["direction"] == "output"}

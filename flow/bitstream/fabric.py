@@ -82,6 +82,11 @@ class Fabric:
             if (tile, to) not in self._used
         ]
 
+    def reached(self, kind: str) -> list[str]:
+        """The tiles of kinds that begin with ``kind`` to which a switch that is on leads."""
+        found = {tile for wire in self._on for tile, _ in self.node(wire)}
+        return sorted(tile for tile in found if self.database.tiles[tile].kind.startswith(kind))
+
     def node(self, wire: Wire) -> tuple[Wire, ...]:
         """All names of one piece of metal: a wire of a tile and what it is joined to in others."""
         if wire in self._nodes:

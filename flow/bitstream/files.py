@@ -37,14 +37,17 @@ class BitstreamFiles:
 
 
 def make(
-    fasm: Path, placement: Mapping[str, PlacedCell], database: Database, name: str, correct: bool = True
-) -> BitstreamFiles:
-    """The bitstream of a routed design. ``correct=False`` leaves LUT contents as place and route wrote them.
+    fasm: Path, placement: Mapping[str, PlacedCell], netlist: Mapping[str, Any], database: Database, name: str,
+    correct: bool = True,
+) -> BitstreamFiles:  # fmt: skip
+    """The bitstream of a routed design, whose cells are ``netlist``.
+
+    ``correct=False`` leaves LUT contents as place and route wrote them.
 
     Raises ReportError for FASM that the database does not know or that contradicts itself.
     """
     written = read_fasm(fasm)
-    lines, changes = with_true_tables(written, placement) if correct else (written, ())
+    lines, changes = with_true_tables(written, placement, netlist) if correct else (written, ())
     text = "\n".join([*lines, *database.always, ""])
     found = assemble(features(text.splitlines()), database)
     frames = of_bits(found.bits)

@@ -1,7 +1,7 @@
 """Where nextpnr has put every cell, from the JSON that it writes of the placed design, and the LUTs' true contents.
 
 nextpnr 0.11 writes wrong contents into its FASM where one net or constant feeds several inputs of a LUT (its
-issue 1757): so they are computed here, from the cells and the pins that they share.
+issue 1757), and leaves out what memories in LUTs hold at first: so contents are computed here, from the cells.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class PlacedCell:
     bel: str
     table: int = 0
     pins: tuple[tuple[int, ...], ...] = ()
+    is_memory: bool = False
 
     @property
     def key(self) -> str:
@@ -68,6 +69,8 @@ def _placed(name: str, cell: Mapping[str, Any], database: Database) -> PlacedCel
     if not match:
         return None
     tile = database.at[int(match[1]), int(match[2])]
+    if "X_LUT_AS_DRAM" in cell["attributes"]:
+        return PlacedCell(name, tile, match[3], match[4], is_memory=True)
     if cell["type"] != "SLICE_LUTX":
         return PlacedCell(name, tile, match[3], match[4])
     init = cell["parameters"].get("INIT", 0)
@@ -77,29 +80,51 @@ def _placed(name: str, cell: Mapping[str, Any], database: Database) -> PlacedCel
     return PlacedCell(name, tile, match[3], match[4], table, pins)
 
 
-def with_true_tables(fasm: Iterable[str], placement: Mapping[str, PlacedCell]) -> tuple[list[str], tuple[Change, ...]]:
+def with_true_tables(
+    fasm: Iterable[str], placement: Mapping[str, PlacedCell], netlist: Mapping[str, Any]
+) -> tuple[list[str], tuple[Change, ...]]:
     """The FASM with every LUT's contents as its cells say, and what had to be changed.
 
+    ``netlist`` are the cells that place and route was given, by name; memories are looked up there.
     Raises ReportError for a placed LUT whose contents are not in the FASM.
     """
-    sites = _lut_sites(placement)
+    sites, memories = _lut_sites(placement), memory_contents(placement, netlist)
     lines, changes = [], []
     for line in fasm:
         match = _INIT_LINE.fullmatch(line.strip())
-        cells = sites.pop((match[1], match[3], match[4]), None) if match else None
-        if not match or cells is None:  # a LUT without cells is a way for a net, for which the reader has an eye
+        if not match:
             lines.append(line)
             continue
         tile, kind, place, letter, text = match.groups()
-        right, written = _contents(cells), int(text.replace("_", ""), 2)
+        site, written = f"{tile}.{place}.{letter}LUT", int(text.replace("_", ""), 2)
+        cells = sites.pop((tile, place, letter), {})
+        names = tuple(cell.name for _, cell in sorted(cells.items(), reverse=True))
+        right = _contents(cells) if cells else written  # without cells it is a way for a net; the reader looks at it
+        if site in memories:
+            name, right = memories[site]
+            names = (name,)
         lines.append(f"{tile}.{kind}_{place}.{letter}LUT.INIT[63:0] = 64'b{right:064b}")
         if right != written:
-            names = tuple(cell.name for _, cell in sorted(cells.items(), reverse=True))
-            changes.append(Change(f"{tile}.{place}.{letter}LUT", names, written, right))
+            changes.append(Change(site, names, written, right))
     for (tile, place, letter), cells in sites.items():
         if _contents(cells):
             raise ReportError(f"the FASM leaves {tile}.{place}.{letter}LUT empty, where a LUT was placed; route again")
     return lines, tuple(changes)
+
+
+def memory_contents(placement: Mapping[str, PlacedCell], netlist: Mapping[str, Any]) -> Mapping[str, tuple[str, int]]:
+    """By LUT site of a memory its cell, and the 64 bits that the site holds at first."""
+    found = {}
+    for name, place in placement.items():
+        if place.is_memory and name.rpartition("/")[0] in netlist:
+            cell = name.rpartition("/")[0]
+            init = netlist[cell]["parameters"].get(f"INIT_{place.bel[0]}", 0)
+            table = int(re.sub("[xz]", "0", init), 2) if isinstance(init, str) else int(init)
+            if netlist[cell]["type"] == "RAM32M":  # words of two bits: the lower ones in the lower half
+                halves = [sum((table >> 2 * i + bit & 1) << i for i in range(32)) for bit in (0, 1)]
+                table = halves[0] | halves[1] << 32
+            found[place.site] = cell, table
+    return found
 
 
 def contents_by_site(placement: Mapping[str, PlacedCell]) -> Mapping[str, int]:
@@ -111,7 +136,7 @@ def _lut_sites(placement: Mapping[str, PlacedCell]) -> dict[tuple[str, str, str]
     """The LUTs of each site, by the number of their output."""
     sites: dict[tuple[str, str, str], dict[str, PlacedCell]] = {}
     for cell in placement.values():
-        if cell.bel.endswith("LUT"):
+        if cell.bel.endswith("LUT") and not cell.is_memory:
             sites.setdefault((cell.tile, cell.slice, cell.bel[0]), {})[cell.bel[1]] = cell
     return sites
 

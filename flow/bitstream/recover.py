@@ -71,7 +71,8 @@ class _Reader:
             for place in sorted({name.partition(".")[0] for name in names if name.startswith(_SLICES)}):
                 one = self._slice(f"{tile}.{place[-2:]}")
                 tables = {f"{one.name}.{letter}LUT": one.table(letter) for letter in LETTERS}
-                self.found.tables |= {site: table for site, table in tables.items() if table}
+                if not one.is_memory:
+                    self.found.tables |= {site: table for site, table in tables.items() if table}
                 for flip_flop in one.flip_flops():
                     self._use(f"{one.name}.{flip_flop}")
         for tile, site, pin in self._output_pads():
@@ -88,6 +89,9 @@ class _Reader:
 
     def _follow_idle_pins(self) -> None:
         """Nets also end at pins that a used slice or clock buffer does not look at; they are followed as well."""
+        for tile in self.fabric.reached("CLBL"):  # also LUTs that are empty, being constant
+            self._slice(f"{tile}.X0")
+            self._slice(f"{tile}.X1")
         for name in self.slices:
             tile, place = name.split(".")
             self._follow(tile, f"{place}Y0", _SLICES)
@@ -182,7 +186,9 @@ class _Reader:
         match = _PLACE.fullmatch(signal)
         assert match, signal
         one, letter, what = self._slice(f"{match[1]}.{match[2]}"), match[3], match[4]
-        if what in ("6LUT", "5LUT"):
+        if what in ("6LUT", "5LUT") and one.is_memory:
+            self._memory(one)
+        elif what in ("6LUT", "5LUT"):
             self._lut(signal, one, letter, int(what[0]))
         elif what in ("FF", "5FF"):
             self._flip_flop(signal, one, letter + what)
@@ -201,6 +207,23 @@ class _Reader:
                 table = _fixed(table, i, size, constant == "1")
         pins = {f"I{i}": driver if depends(table, i, size) else "0" for i, driver in enumerate(wired)}
         self._add(signal, f"LUT{size}", {"INIT": table}, pins, {"O": (signal,)})
+
+    def _memory(self, one: Slice) -> None:
+        """The LUTs of a slice as the primitive that they are the halves of."""
+        memory, name = one.memory(), f"{one.name}.RAM"
+        outputs = {
+            f"DO{x}": tuple(f"{one.name}.{x}{n}LUT" for n in ((5, 6) if memory.bits == 2 else (6,))) for x in LETTERS
+        }
+        self.seen.update(s for signals in outputs.values() for s in signals)
+        inputs = {f"ADDR{x}": memory.address[i] for i, x in enumerate(LETTERS)}
+        inputs |= {f"DI{x}": memory.data[i] for i, x in enumerate(LETTERS)}
+        inputs |= {"WE": (memory.enable,), "WCLK": (memory.clock,)}
+        for signals in inputs.values():
+            for signal in signals:
+                self._use(signal)
+        contents = {f"INIT_{x}": memory.contents[i] for i, x in enumerate(LETTERS)}
+        kind = "RAM32M" if memory.bits == 2 else "RAM64M"
+        self.found.cells[name] = Cell(kind, {**contents, "IS_WCLK_INVERTED": int(memory.falling)}, inputs, outputs)
 
     def _flip_flop(self, signal: str, one: Slice, place: str) -> None:
         ff = one.flip_flop(place)

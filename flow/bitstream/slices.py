@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from flow.bitstream.fabric import Contradiction, ReadError
 
 LETTERS = "ABCD"
-_MEMORY = re.compile(r"([A-D])LUT\.(RAM|SRL|SMALL)|WEMUX\.CE|WA[78]USED|.*MC31|.*DI1MUX\.\w+")
+_UNKNOWN = re.compile(r"[A-D]LUT\.SRL|WA[78]USED|[A-D](OUT|FF)MUX\.MC31")  # shift registers, deeper memories
 _SHARED = ("CEUSEDMUX", "SRUSEDMUX", "FFSYNC", "CLKINV", "NOCLKINV")  # of all flip-flops of a slice
 _PLACES = {"CY": "CARRY4.CO{i}", "XOR": "CARRY4.O{i}", "O5": "{letter}5LUT", "O6": "{letter}6LUT"}
 _WIDE = {"A": "F7AMUX", "B": "F8MUX", "C": "F7BMUX"}  # what is called F7 or F8 in front of a letter's outputs
@@ -34,6 +34,22 @@ class FlipFlop:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """The four LUTs of a slice as one memory, letter by letter: address, data in and contents of each.
+
+    ``bits`` of each word are a letter's: two of 32 words, or one of 64. The last letter's address is the one written.
+    """
+
+    bits: int
+    address: tuple[tuple[str, ...], ...]
+    data: tuple[tuple[str, ...], ...]
+    contents: tuple[int, ...]
+    enable: str
+    clock: str
+    falling: bool
+
+
+@dataclass(frozen=True)
 class Carry:
     """The carry chain of a slice, lowest bit first."""
 
@@ -51,9 +67,13 @@ class Slice:
     def __init__(self, name: str, features: Collection[str], pin: PinReader) -> None:
         self.name, self.features, self.pin = name, frozenset(features), pin
         self._looked_at: set[str] = set()
-        memory = next((f for f in sorted(self.features) if _MEMORY.fullmatch(f)), None)
-        if memory:
-            raise ReadError(f"slice {name} has {memory}: memories in LUTs cannot be read back yet")
+        unknown = next((f for f in sorted(self.features) if _UNKNOWN.fullmatch(f)), None)
+        if unknown:
+            raise ReadError(f"slice {name} has {unknown}: shift registers and deep memories cannot be read back")
+        kinds = {(f"{x}LUT.RAM" in self.features, f"{x}LUT.SMALL" in self.features) for x in LETTERS}
+        self.is_memory = (True, True) in kinds or (True, False) in kinds
+        if self.is_memory and len(kinds) > 1:
+            raise ReadError(f"slice {name} is a memory in some of its LUTs: that cannot be read back")
         if "LATCH" in self.features:
             raise ReadError(f"slice {name} holds latches, which no design of this flow has")
 
@@ -74,6 +94,32 @@ class Slice:
     def idle(self) -> list[str]:
         """Features that are set and that nothing in use depends on; contents of LUTs are told of elsewhere."""
         return sorted(f for f in self.features - self._looked_at if ".INIT[" not in f)
+
+    def memory(self) -> Memory:
+        """The memory that the LUTs of this slice are."""
+        bits = 2 if "ALUT.SMALL" in self.features else 1
+        self._looked_at |= {f"{x}LUT.{what}" for x in LETTERS for what in ("RAM", "SMALL")} | {"WEMUX.CE", *_SHARED}
+        tables = [self.table(letter) for letter in LETTERS]
+        if bits == 2:  # O5 is the lower bit of a word, O6 the upper one
+            tables = [sum((t >> i & 1) << 2 * i | (t >> 32 + i & 1) << 2 * i + 1 for i in range(32)) for t in tables]
+        data = [(self._data(x), self.pin(f"{x}X")) if bits == 2 else (self._data(x),) for x in LETTERS]
+        return Memory(
+            bits,
+            tuple(tuple(self.pin(f"{x}{i}") for i in range(1, 8 - bits)) for x in LETTERS),
+            tuple(data),
+            tuple(tables),
+            self.pin("CE" if "WEMUX.CE" in self.features else "WE"),
+            self.pin("CLK"),
+            "CLKINV" in self.features,
+        )
+
+    def _data(self, letter: str) -> str:
+        """What is written by way of a letter's own pin, or where its multiplexer is not set by that of another."""
+        if letter == "D":
+            return self.pin("DI")
+        feature = f"{letter}LUT.DI1MUX.{letter}I"
+        self._looked_at.add(feature)
+        return self.pin(f"{letter}I") if feature in self.features else self._data("B" if letter == "A" else "D")
 
     def output(self, pin: str) -> str:
         """The signal that leaves by an output pin."""

@@ -82,7 +82,7 @@ def _instance(name: str, cell: Cell, names: Mapping[str, str]) -> str:
     """A cell; LUTs as tables over the signals that count, which simulate several times faster than instances."""
     if cell.kind in _LUTS:
         return _table(name, cell, names)
-    values = ", ".join(f".{p}(1'h{v:x})" for p, v in cell.parameters.items())
+    values = ", ".join(f".{p}({64 if p.startswith('INIT_') else 1}'h{v:x})" for p, v in cell.parameters.items())
     pins = ", ".join(
         f".{pin}({{{', '.join(names[s] for s in reversed(bits))}}})"
         for pin, bits in [*cell.inputs.items(), *cell.outputs.items()]

@@ -35,7 +35,7 @@ from flow.verify import simulate
 from keras_models.version import __version__
 
 LINK = "netlist-bitstream"
-_VERSION = "bitstream 2"  # of the files and of what is found in them
+_VERSION = "bitstream 3"  # of the files and of what is found in them
 _MAX_BIT = 1 << 28  # bytes
 
 
@@ -83,7 +83,9 @@ def _make(made: Made, database: Database, name: Namer) -> Mapping[str, Any]:
     build, top, options = made.build, made.bench.top, made.build.options
     assert build.facts.synthesis is not None and build.facts.synthesis.routed is not None
     routed, placement = build.facts.synthesis.routed, _placement(made, database)
-    found = files.make(options.out / "route" / nextpnr.fasm(routed.seed), placement, database, top)
+    with netlist_module(options.out / "route" / "routed.json", WRAPPER) as netlist:
+        cells = netlist["cells"]
+        found = files.make(options.out / "route" / nextpnr.fasm(routed.seed), placement, cells, database, top)
     layers = {la.name for la in build.design.layers}
     owners = {cell: owner.partition(" ")[0] for cell in placement if (owner := name(cell))}
     placed = layout(placement.values(), {c: la for c, la in owners.items() if la in layers}, database)

@@ -21,7 +21,9 @@ from flow.tools import nextpnr, prjxray
 _TIMEOUT_S = 3600.0
 
 
-_KNOWN = re.compile(r"LUT[1-6](_2)?|INV|FD[RSCP]E|CARRY4|MUXF[78]|\$scopeinfo")  # what a bitstream is read back for
+_KNOWN = re.compile(
+    r"LUT[1-6](_2)?|INV|FD[RSCP]E|CARRY4|MUXF[78]|RAM(32|64)M|\$scopeinfo"
+)  # what a bitstream is read back for
 
 
 def refuse_unreadable(netlist: Mapping[str, Any]) -> None:
