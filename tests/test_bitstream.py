@@ -22,6 +22,7 @@ from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.errors import ReportError, ToolNotFound
 from flow.core.fixed import Fixed, Quantizer
+from flow.emit.rtl.cells import cell_models
 from flow.netlist import place_and_route
 from flow.parts.catalog import resolve
 from flow.report.html.chip_map import svg
@@ -30,7 +31,7 @@ from flow.tools import icarus, nextpnr, prjxray, process, yosys
 Z020 = resolve("xc7z020")
 # A LUT pair with a shared input, a carry chain, wide multiplexers, flip-flops of each kind, one constant at three pins.
 VERILOG = """
-module tiny(input clk, input [8:0] in_data, output [16:0] out_data);
+module tiny(input clk, input [8:0] in_data, output [52:0] out_data);
   wire [3:0] s, o, co; wire a, b, c, d, f7, g7, f8, thrice;
   LUT6 #(.INIT(64'h8123_4567_89ab_cdef)) u_a (.O(a), .I0(in_data[0]), .I1(in_data[1]), .I2(in_data[2]),
        .I3(in_data[3]), .I4(in_data[4]), .I5(in_data[5]));
@@ -62,15 +63,29 @@ module tiny(input clk, input [8:0] in_data, output [16:0] out_data);
   RAM64M #(.INIT_A(64'h0123456789abcdef), .INIT_B(64'h7)) u_deep (.WCLK(clk), .WE(in_data[0]), .ADDRA(in_data[5:0]),
        .ADDRB(in_data[6:1]), .ADDRC(in_data[7:2]), .ADDRD(in_data[8:3]), .DIA(in_data[1]), .DIB(in_data[2]),
        .DIC(in_data[3]), .DID(in_data[4]), .DOA(out_data[14]), .DOB(out_data[15]), .DOC(out_data[16]));
+  RAMB18E1 #(.INIT_00(256'hdeadbeef0123456789), .INIT_3F({4{64'h0f1e2d3c4b5a6978}}), .INITP_00(256'h5),
+      .READ_WIDTH_A(18)) u_half (.CLKARDCLK(clk), .CLKBWRCLK(1'b0), .ENARDEN(in_data[0]), .ENBWREN(1'b0),
+      .REGCEAREGCE(1'b1), .REGCEB(1'b0), .RSTRAMARSTRAM(1'b0), .RSTRAMB(1'b0), .RSTREGARSTREG(1'b0), .RSTREGB(1'b0),
+      .ADDRARDADDR({in_data[8], in_data, 4'b0}), .ADDRBWRADDR(14'h3fff), .DIADI(16'hffff), .DIBDI(16'hffff),
+      .DIPADIP(2'b11), .DIPBDIP(2'b11), .WEA(2'b0), .WEBWE(4'b0), .DOADO(out_data[32:17]), .DOPADOP(out_data[34:33]));
+  RAMB36E1 #(.INIT_00(256'hfeedface9876543210), .INIT_01({4{64'h123456789abcdef0}}), .INITP_00(256'hc6),
+      .READ_WIDTH_A(18)) u_whole (.CLKARDCLK(clk), .CLKBWRCLK(1'b0), .ENARDEN(1'b1), .ENBWREN(1'b0),
+      .REGCEAREGCE(1'b1), .REGCEB(1'b0), .RSTRAMARSTRAM(1'b0), .RSTRAMB(1'b0), .RSTREGARSTREG(1'b0), .RSTREGB(1'b0),
+      .ADDRARDADDR({1'b1, in_data[8], in_data[8], in_data, 4'b0}), .ADDRBWRADDR(16'hffff), .DIADI(32'hffffffff),
+      .DIBDI(32'hffffffff), .DIPADIP(4'hf), .DIPBDIP(4'hf), .WEA(4'b0), .WEBWE(8'b0), .DOADO(out_data[50:35]),
+      .DOPADOP(out_data[52:51]));
 endmodule
 """
 SCRIPT = """\
-read_verilog -lib +/xilinx/cells_sim.v
+read_verilog -lib +/xilinx/cells_sim.v +/xilinx/cells_xtra.v
 read_verilog tiny.v
 hierarchy -check -top tiny
 select tiny
 write_json -selected netlist.json
 """
+
+
+MODELS = "LUT2 LUT3 LUT4 LUT5 LUT6 MUXF7 MUXF8 CARRY4 FDRE FDSE FDCE RAM32M RAM64M RAMB18E1 RAMB36E1"
 
 
 class Routed:
@@ -130,40 +145,21 @@ def test_the_bitstream_is_read_back_as_what_was_routed(routed):
     assert (
         found.compared.carries == 1
         and found.compared.multiplexers == 3
-        and found.compared.memories == 2
+        and found.compared.memories == 4
         and found.switches > 100
     )
     assert "module tiny (" in found.verilog and found.verilog.count("MUXF7 ") == 2
-    assert "output wire [16:0] out_data" in found.verilog and "FDSE #(" in found.verilog
+    assert "output wire [52:0] out_data" in found.verilog and "FDSE #(" in found.verilog
 
 
 def test_the_netlist_of_the_bits_computes_what_the_cells_do(routed, tmp_path):
     """Every input of the combinational outputs, in Icarus, beside the Verilog that went in."""
-    models = "".join(
-        f"module {m[1]}" + m[2].replace(m[1], m[1], 1)
-        for m in re.finditer(r"^module (\w+)(.*?^endmodule\n)", yosys.cell_library().read_text(), re.M | re.S)
-        if m[1]
-        in (
-            "LUT1",
-            "LUT2",
-            "LUT3",
-            "LUT4",
-            "LUT5",
-            "LUT6",
-            "MUXF7",
-            "MUXF8",
-            "CARRY4",
-            "FDRE",
-            "FDSE",
-            "FDCE",
-            "BUFG",
-            "RAM32M",
-            "RAM64M",
-        )
-    )
+    library = cell_models(yosys.cell_library().read_text())
+    modules = {m[1]: m[0] for m in re.finditer(r"^module (\w+).*?^endmodule\n", library, re.MULTILINE | re.DOTALL)}
+    models = "".join(modules[name] for name in MODELS.split())
     theirs = routed.read(routed.files.bit).verilog.replace("module tiny", "module theirs")
     bench = """
-module bench; reg clk = 0; reg [8:0] x = 0; wire [16:0] p, q; integer i;
+module bench; reg clk = 0; reg [8:0] x = 0; wire [52:0] p, q; integer i;
   tiny a(.clk(clk), .in_data(x), .out_data(p)); theirs b(.clk(clk), .in_data(x), .out_data(q));
   initial begin
     for (i = 0; i < 2048; i = i + 1) begin
@@ -264,6 +260,23 @@ def test_memories_in_luts_are_compared(routed):
     assert any("u_small" in text and "contents" in text for text in routed.with_bits(bits).differences)
 
 
+def test_a_word_of_a_block_ram_is_compared(routed):
+    """A bit of each, cleared in the file; and an address bit of the netlist that is another signal."""
+    for cell, row in (("u_half", "INIT_00"), ("u_whole", "INIT_00"), ("u_half", "INITP_00")):
+        (name,) = (n for n in routed.placement if n.endswith(cell))
+        place, entry = routed.placement[name], routed.netlist["cells"][name]
+        half = place.slice if cell == "u_half" else "RAMB18_Y0"
+        feature = next(f for f in sorted(decode_all(routed)[place.tile]) if f.startswith(f"{half}.{row}["))
+        bits = routed.bits - assemble([f"{place.tile}.{feature}"], routed.database).bits
+        (text,) = routed.with_bits(bits).differences
+        assert cell in text and f"other contents ({row.partition('_')[0]})" in text
+        address = entry["connections"]["ADDRARDADDR"]
+        turned = {**entry["connections"], "ADDRARDADDR": [*address[:5], address[6], address[5], *address[7:]]}
+        changed = {**routed.netlist, "cells": {**routed.netlist["cells"], name: {**entry, "connections": turned}}}
+        texts = routed.read(routed.files.bit, changed).differences
+        assert any(cell in text and "ADDRARDADDR[5]" in text for text in texts)
+
+
 def test_an_exchanged_pin_is_told(routed):
     """The netlist's own pins turned: the bits no longer are that netlist."""
     (cell,) = (n for n in routed.netlist["cells"] if n.endswith("u_b"))
@@ -350,7 +363,7 @@ def test_unknown_and_contradicting_features_make_no_bitstream(database):
 
 
 def test_what_cannot_be_read_back_is_refused_before_routing():
-    for kind in ("RAMB18E1", "DSP48E1", "SRL16E", "RAM128X1D"):
+    for kind in ("URAM288", "DSP48E1", "SRL16E", "RAM128X1D"):
         with pytest.raises(ReportError, match=f"a bitstream with {kind} .u_x. cannot be read back"):
             refuse_unreadable({"cells": {"u_x": {"type": kind}}})
     refuse_unreadable({"cells": {"u_x": {"type": "LUT6_2"}, "u_y": {"type": "FDPE"}}})

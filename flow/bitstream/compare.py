@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from flow.bitstream import memories
 from flow.bitstream.placement import PlacedCell, contents_by_site
 from flow.bitstream.recover import Recovered, depends
 from flow.proof.netlist.aig import FALSE, TRUE, Aig, Literal
@@ -18,8 +19,7 @@ from flow.proof.netlist.cells import CELLS, FLIP_FLOPS
 from flow.proof.netlist.side import Bit, Side
 from flow.proof.netlist.words import Function, Parameters, Ports, number
 
-MEMORIES = ("RAM32M", "RAM64M")
-_HOLDING = (*FLIP_FLOPS, *MEMORIES)
+_HOLDING = (*FLIP_FLOPS, *memories.KINDS)
 Module = Mapping[str, Any]  # a flat module of Yosys' JSON
 Namer = Callable[[str], str | None]  # a cell of the netlist -> "dense_0 neuron 17"
 
@@ -66,6 +66,7 @@ class Comparison:
         self.theirs = Side(self.graph, self.found, _FUNCTIONS, self.graph.variable)
         self.differences: list[str] = []
         self.pins = 0
+        self.memories = memories.places(self.ours.cells, placement)
         self._seed()
 
     def run(self) -> Compared:
@@ -83,7 +84,7 @@ class Comparison:
         passing = self._census()
         return Compared(
             len(luts), sum(k in FLIP_FLOPS for k in kinds), kinds.count("CARRY4"),
-            sum(k.startswith("MUXF") for k in kinds), sum(k in MEMORIES for k in kinds), self.pins, passing,
+            sum(k.startswith("MUXF") for k in kinds), len(self.memories), self.pins, passing,
             tuple(self.differences),
         )  # fmt: skip
 
@@ -120,39 +121,29 @@ class Comparison:
             place = self.placement.get(cell)
             if place and place.key in self.recovered.cells:
                 self.theirs.seed(self.nets[place.key], variable)
-        for cell, theirs in self._memories().items():
-            for pin, bits in self.ours.cells[cell]["connections"].items():
-                outputs = self.recovered.cells[theirs].outputs.get(pin, ()) if theirs else ()
-                for i, bit in enumerate(bits if pin.startswith("DO") else ()):
-                    variable = self.graph.variable()
-                    self.ours.seed(bit, variable)
-                    if i < len(outputs):
-                        self.theirs.seed(self.nets[outputs[i]], variable)
-
-    def _memories(self) -> Mapping[str, str | None]:
-        """The memories of the netlist, and of the bitstream where they were placed."""
-        names = [n for n, c in self.ours.cells.items() if c["type"] in MEMORIES]
-        places = {n.rpartition("/")[0]: f"{p.tile}.{p.slice}.RAM" for n, p in self.placement.items() if p.is_memory}
-        return {n: place if (place := places.get(n)) in self.recovered.cells else None for n in names}
+        for cell, parts in self.memories.items():
+            for bit, signal in memories.outputs(self.ours.cells[cell], parts, self.recovered):
+                variable = self.graph.variable()
+                self.ours.seed(bit, variable)
+                if signal is not None:
+                    self.theirs.seed(self.nets[signal], variable)
 
     def _compare_memories(self) -> None:
-        found = self._memories()
-        for cell, theirs in found.items():
-            entry, other = self.ours.cells[cell], self.recovered.cells.get(theirs or "")
-            if other is None or other.kind != entry["type"]:
+        for cell, parts in self.memories.items():
+            entry = self.ours.cells[cell]
+            if not parts or any(part not in self.recovered.cells for part in parts):
                 self._tell(cell, "is not in the bitstream")
                 continue
-            for name, value in other.parameters.items():
-                if number(entry["parameters"].get(name, 0)) != value:
-                    self._tell(cell, f"at {theirs} has other contents ({name}) in the bitstream")
-            for pin, signals in other.inputs.items():
-                for i, bit in enumerate(entry["connections"].get(pin, ())):
-                    self.pins += 1
-                    signal = self.nets.get(signals[i], signals[i])
-                    if bit != "x" and self.ours.word([bit]) != self.theirs.word([signal]):
-                        self._tell(cell, f"at {theirs} has another signal at pin {pin}[{i}] in the bitstream")
-        for name in sorted(n for n, c in self.recovered.cells.items() if c.kind in MEMORIES):
-            if name not in found.values():
+            where = "" if cell in self.placement else f"at {parts[0]} "
+            for name in memories.contents(entry, parts, self.recovered):
+                self._tell(cell, f"{where}has other contents ({name}) in the bitstream")
+            for pin, bit, signal, turned in memories.inputs(entry, parts, self.recovered):
+                self.pins += 1
+                if self.ours.word([bit])[0] ^ turned != self.theirs.word([self.nets.get(signal, signal)])[0]:
+                    self._tell(cell, f"{where}has another signal at pin {pin} in the bitstream")
+        known = {part for parts in self.memories.values() for part in parts}
+        for name in sorted(n for n, c in self.recovered.cells.items() if c.kind in memories.KINDS):
+            if name not in known:
                 self.differences.append(f"the memory {name} of the bitstream belongs to no cell of the netlist")
 
     def _flip_flops(self) -> Iterator[str]:
@@ -189,12 +180,14 @@ class Comparison:
             if bit not in drivers or cells[drivers[bit]]["type"] in FLIP_FLOPS:
                 continue
             entry = cells[drivers[bit]]
-            top = None
+            tops: dict[str, int] = {}  # a sum O needs the data of the positions below it, a carry CO its own too
             if entry["type"] == "CARRY4":
-                top = 1 + next(w.index(bit) for w in map(entry["connections"].get, ("O", "CO")) if w and bit in w)
+                pin = next(p for p in ("O", "CO") if bit in entry["connections"].get(p, ()))
+                position = entry["connections"][pin].index(bit)
+                tops = {"S": position + 1, "DI": position + (pin == "CO")}
             for port, bits in entry["connections"].items():
                 if entry["port_directions"][port] == "input":
-                    stack += bits[:top] if port in ("S", "DI") else bits
+                    stack += bits[: tops.get(port)]
         return frozenset(found)
 
     def _why(self, cell: str) -> str:

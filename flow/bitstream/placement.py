@@ -17,6 +17,7 @@ from flow.core.errors import ReportError
 from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
 
 _BEL = re.compile(r"X(\d+)Y(\d+)/SLICE_(X\d)Y0\.(\w+)")
+_BLOCK = re.compile(r"X(\d+)Y(\d+)/RAMB\d\d_X\d+Y(?=\d+\.(RAMB\d\dE1))(\d+)\.RAMB\d\dE1")
 _INIT_LINE = re.compile(r"(\w+)\.(SLICE[LM])_(X\d)\.([A-D])LUT\.INIT\[63:0\]\s*=\s*64'b([01_]+)")
 
 
@@ -65,6 +66,10 @@ def read_placement(path: Path, database: Database) -> Mapping[str, PlacedCell]:
 
 
 def _placed(name: str, cell: Mapping[str, Any], database: Database) -> PlacedCell | None:
+    block = _BLOCK.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
+    if block:
+        tile = database.at[int(block[1]), int(block[2])]
+        return PlacedCell(name, tile, f"RAMB18_Y{int(block[4]) % 2}", block[3], is_memory=True)
     match = _BEL.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
     if not match:
         return None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+from flow.bitstream import block_rams
 from flow.bitstream.database import Database
 from flow.bitstream.decode import Decoded
 from flow.bitstream.fabric import Fabric, Pin, ReadError
@@ -14,8 +15,8 @@ from flow.bitstream.slices import LETTERS, Slice
 
 _SLICES = ("SLICEL", "SLICEM")
 _PADS = ("IOB33", "IOB33M", "IOB33S")
+_BLOCKS = [kind for kinds in block_rams.SITES.values() for kind in kinds]
 _UNKNOWN = {
-    "a block RAM": r"RAMB18_Y\d\.IN_USE",
     "a DSP": r"DSP_\d\..*",
     "an input flip-flop": r"ILOGIC_Y\d\.IFF\.ZINV_C",
     "an MMCM or PLL": r".*_ADV\..*IN_USE",
@@ -63,7 +64,7 @@ class _Reader:
         self.found = Recovered()
         self.waiting: list[str] = []
         self.seen: set[str] = {"0", "1"}
-        self.tops: dict[str, int] = {}  # of each carry chain, how many positions are in use
+        self.tops: dict[str, tuple[int, int]] = {}  # of each carry chain, positions that select and data are used up to
 
     def read(self) -> Recovered:
         self._refuse_unknown()
@@ -95,6 +96,9 @@ class _Reader:
         for name in self.slices:
             tile, place = name.split(".")
             self._follow(tile, f"{place}Y0", _SLICES)
+        for tile in self.fabric.reached("BRAM_L") + self.fabric.reached("BRAM_R"):
+            for site, kinds in block_rams.SITES.items():
+                self._follow(tile, site, kinds)
         for name in [name for name in self.found.cells if name.endswith(".BUFG")]:
             tile, site, _ = name.split(".")
             self._follow(tile, site, ("BUFGCTRL",))
@@ -159,9 +163,32 @@ class _Reader:
             return "1" if pin.pin == "HARD1" else "0"
         if pin.kind in _PADS:
             return self._pad(pin) if pin.pin == "I" else None
+        if pin.kind in _BLOCKS:
+            return self._block_output(pin)
         if pin.kind == "BUFGCTRL":
             return f"{pin.tile}.{pin.site}.BUFG"
         raise ReadError(f"the {pin.kind} in {pin.tile} drives a net and cannot be read back yet")
+
+    def _block_output(self, pin: Pin) -> str | None:
+        """The output of the half of a block RAM that is in use; both kinds of sites have names for it."""
+        found = block_rams.output_of(self.fabric.pin_wire(pin.tile, pin.site, {pin.kind}, pin.pin) or "")
+        if found is None or f"RAMB18_Y{found[0]}.IN_USE" not in self.decoded.features.get(pin.tile, ()):
+            return None
+        return f"{pin.tile}.RAMB18_Y{found[0]}.{found[1]}"
+
+    def _block(self, signal: str) -> None:
+        name = signal.rpartition(".")[0]
+        tile, _, half = name.partition(".")
+        features = {f.partition(".")[2] for f in self.decoded.features[tile] if f.startswith(f"{half}.")}
+        found = block_rams.read(
+            name, int(half[-1]), features, lambda wire: self._driver(tile, wire, f"{wire} of {tile}")
+        )
+        outputs = {pin: tuple(f"{name}.{pin}{i}" for i in range(n)) for pin, n in block_rams.OUTPUTS.items()}
+        self.seen.update(s for signals in outputs.values() for s in signals)
+        for signals in found.inputs.values():
+            for used in signals:
+                self._use(used)
+        self.found.cells[name] = Cell(block_rams.KIND, found.parameters, found.inputs, outputs)
 
     def _pad(self, pin: Pin) -> str:
         sites = sorted((s for s in self.database.tiles[pin.tile].sites if s.startswith("IOB_")),
@@ -183,6 +210,9 @@ class _Reader:
         if signal.endswith(".BUFG"):
             self._buffer(signal)
             return
+        if ".RAMB18_" in signal:
+            self._block(signal)
+            return
         match = _PLACE.fullmatch(signal)
         assert match, signal
         one, letter, what = self._slice(f"{match[1]}.{match[2]}"), match[3], match[4]
@@ -197,7 +227,7 @@ class _Reader:
             pins = {"I0": zero, "I1": one_, "S": select}
             self._add(signal, "MUXF8" if signal.endswith("F8MUX") else "MUXF7", {}, pins, {"O": (signal,)})
         else:
-            self._carry(one, int(signal[-1]))
+            self._carry(one, signal.rpartition(".")[2])
 
     def _lut(self, signal: str, one: Slice, letter: str, size: int) -> None:
         table = one.table(letter) & ((1 << (1 << size)) - 1)
@@ -232,22 +262,24 @@ class _Reader:
         pins = {"D": ff.data, "CE": ff.enable, pin: ff.reset, "C": ff.clock}
         self._add(signal, kind, {"INIT": ff.first, "IS_C_INVERTED": int(ff.falling)}, pins, {"Q": (signal,)})
 
-    def _carry(self, one: Slice, position: int) -> None:
-        """Add or extend the carry chain of a slice: what lies above its highest used position feeds nothing."""
-        name = f"{one.name}.CARRY4"
-        carry = one.carry()
-        used = position + 1
+    def _carry(self, one: Slice, output: str) -> None:
+        """Add or extend the carry chain of a slice: what lies above its highest used outputs feeds nothing.
+
+        A sum O needs the data below it only, a carry CO also the data beside it.
+        """
+        name, position = f"{one.name}.CARRY4", int(output[-1])
+        carry, before = one.carry(), self.tops.get(name, (0, 0))
+        used, fed = max(before[0], position + 1), max(before[1], position + output.startswith("CO"))
+        self.tops[name] = used, fed
         outputs = {pin: tuple(f"{name}.{pin}{i}" for i in range(4)) for pin in ("O", "CO")}
-        self.seen.update(f"{name}.{pin}{i}" for pin in ("O", "CO") for i in range(used))
-        above = ("0",) * (4 - used)
         inputs = {
-            "CI": ("0",), "CYINIT": (self._use(carry.carry_in),),
-            "S": tuple(map(self._use, carry.select[:used])) + above,
-            "DI": tuple(map(self._use, carry.data[:used])) + above,
+            "CI": ("0",), "CYINIT": (carry.carry_in,),
+            "S": (*carry.select[:used], *["0"] * (4 - used)), "DI": (*carry.data[:fed], *["0"] * (4 - fed)),
         }  # fmt: skip
-        if used > self.tops.get(name, 0):
-            self.tops[name] = used
-            self.found.cells[name] = Cell("CARRY4", {}, inputs, outputs)
+        for signals in inputs.values():
+            for signal in signals:
+                self._use(signal)
+        self.found.cells[name] = Cell("CARRY4", {}, inputs, outputs)
 
     def _buffer(self, signal: str) -> None:
         """A clock buffer that always passes its first input on; ReadError for any other use."""

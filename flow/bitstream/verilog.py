@@ -58,6 +58,13 @@ def _behind(signals: set[str], inputs: Mapping[str | None, str], recovered: Reco
     return found
 
 
+def _width(kind: str, parameter: str) -> int:
+    """The bits of a parameter."""
+    if parameter.startswith("INIT"):
+        return 256 if kind.startswith("RAMB") else 64 if kind.startswith("RAM") else 1
+    return 8 if parameter.startswith("READ_WIDTH") else 1
+
+
 def _table(name: str, cell: Cell, names: Mapping[str, str]) -> str:
     size, table = int(cell.kind[3]), cell.parameters["INIT"]
     used = [i for i in range(size) if depends(table, i, size)]
@@ -82,7 +89,7 @@ def _instance(name: str, cell: Cell, names: Mapping[str, str]) -> str:
     """A cell; LUTs as tables over the signals that count, which simulate several times faster than instances."""
     if cell.kind in _LUTS:
         return _table(name, cell, names)
-    values = ", ".join(f".{p}({64 if p.startswith('INIT_') else 1}'h{v:x})" for p, v in cell.parameters.items())
+    values = ", ".join(f".{p}({_width(cell.kind, p)}'h{v:x})" for p, v in cell.parameters.items())
     pins = ", ".join(
         f".{pin}({{{', '.join(names[s] for s in reversed(bits))}}})"
         for pin, bits in [*cell.inputs.items(), *cell.outputs.items()]

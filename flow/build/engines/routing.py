@@ -22,7 +22,7 @@ _TIMEOUT_S = 3600.0
 
 
 _KNOWN = re.compile(
-    r"LUT[1-6](_2)?|INV|FD[RSCP]E|CARRY4|MUXF[78]|RAM(32|64)M|\$scopeinfo"
+    r"LUT[1-6](_2)?|INV|FD[RSCP]E|CARRY4|MUXF[78]|RAM(32|64)M|RAMB(18|36)E1|\$scopeinfo"
 )  # what a bitstream is read back for
 
 
