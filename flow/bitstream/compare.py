@@ -6,18 +6,19 @@ only moves cells, adds cells that pass a signal on, and turns the pins of LUTs: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from flow.bitstream import memories
+from flow.bitstream.functions import FUNCTIONS, is_lut
+from flow.bitstream.netlist import Recovered, as_module, depends
 from flow.bitstream.placement import PlacedCell, contents_by_site
-from flow.bitstream.recover import Recovered, depends
 from flow.proof.netlist.aig import FALSE, TRUE, Aig, Literal
-from flow.proof.netlist.cells import CELLS, FLIP_FLOPS
+from flow.proof.netlist.cells import FLIP_FLOPS
 from flow.proof.netlist.side import Bit, Side
-from flow.proof.netlist.words import Function, Parameters, Ports, number
+from flow.proof.netlist.words import number
 
 _HOLDING = (*FLIP_FLOPS, *memories.KINDS)
 Module = Mapping[str, Any]  # a flat module of Yosys' JSON
@@ -62,8 +63,8 @@ class Comparison:
         self.recovered, self.placement, self.pads, self.name = recovered, placement, pads, name
         self.graph = Aig()
         self.found, self.nets = as_module(recovered)
-        self.ours = Side(self.graph, netlist, _FUNCTIONS, self.graph.variable)
-        self.theirs = Side(self.graph, self.found, _FUNCTIONS, self.graph.variable)
+        self.ours = Side(self.graph, netlist, FUNCTIONS, self.graph.variable)
+        self.theirs = Side(self.graph, self.found, FUNCTIONS, self.graph.variable)
         self.differences: list[str] = []
         self.pins = 0
         self.memories = memories.places(self.ours.cells, placement)
@@ -72,7 +73,7 @@ class Comparison:
     def run(self) -> Compared:
         """All comparisons. A cell is told only if what feeds it is right."""
         kinds = [cell["type"] for cell in self.ours.cells.values()]
-        luts = [n for n, c in self.ours.cells.items() if _is_lut(c["type"])]
+        luts = [n for n, c in self.ours.cells.items() if is_lut(c["type"])]
         wrong = {n for n in luts if not self._same_lut(n)}
         for cell in sorted(wrong):
             if not any(before in wrong for before in self._before(cell)):
@@ -219,7 +220,7 @@ class Comparison:
                         continue
                     seen.add(driver)
                     kind = self.ours.cells[driver]["type"]
-                    if _is_lut(kind):
+                    if is_lut(kind):
                         yield driver
                     elif kind not in _HOLDING:
                         stack.append(driver)
@@ -254,7 +255,7 @@ class Comparison:
             driver = self.ours.drivers.get(bit)
             if driver is not None:
                 kind = self.ours.cells[driver]["type"]
-                yield from [driver] if _is_lut(kind) else () if kind in _HOLDING else self._before(driver)
+                yield from [driver] if is_lut(kind) else () if kind in _HOLDING else self._before(driver)
 
     def _compare_pads(self) -> None:
         outputs = {self.pads[n]: p["bits"][0] for n, p in self.ours.ports.items() if p["direction"] == "output"}
@@ -275,7 +276,7 @@ class Comparison:
         for signal, cell in self.recovered.cells.items():
             if cell.kind in FLIP_FLOPS and signal not in known:
                 self.differences.append(f"the flip-flop {signal} of the bitstream belongs to no cell of the netlist")
-            if not _is_lut(cell.kind) or signal in known:
+            if not is_lut(cell.kind) or signal in known:
                 continue
             size, table = int(cell.kind[3]), cell.parameters["INIT"]
             passing += 1
@@ -297,52 +298,3 @@ class Comparison:
         place = self.placement.get(cell)
         where = self.name(cell) or "wrapper"
         self.differences.append(f"{where}: {cell}{f' at {place.key}' if place else ''} {why}")
-
-
-def as_module(recovered: Recovered) -> tuple[dict[str, Any], dict[str, int]]:
-    """What was recovered as a module of Yosys' JSON, and the number of each signal's net in it."""
-    driven = (s for cell in recovered.cells.values() for bits in cell.outputs.values() for s in bits)
-    nets = {signal: 2 + i for i, signal in enumerate(dict.fromkeys([*sorted(recovered.inputs), *driven]))}
-    cells = {
-        name: {
-            "type": cell.kind,
-            "parameters": dict(cell.parameters),
-            "port_directions": {**dict.fromkeys(cell.inputs, "input"), **dict.fromkeys(cell.outputs, "output")},
-            "connections": {
-                pin: [nets.get(s, s) for s in bits] for pin, bits in [*cell.inputs.items(), *cell.outputs.items()]
-            },
-        }
-        for name, cell in recovered.cells.items()
-    }
-    return {"ports": {}, "cells": cells, "netnames": {}}, nets
-
-
-def _is_lut(kind: str) -> bool:
-    return kind in _LUTS
-
-
-def _table(g: Aig, truth: int, inputs: Sequence[Literal]) -> Literal:
-    """A LUT's function, built the same whatever the order of its inputs and however often one is among them."""
-    nodes = sorted({literal >> 1 for literal in inputs} - {0})
-    table = 0
-    for row in range(1 << len(nodes)):
-        values = {node: row >> i & 1 for i, node in enumerate(nodes)} | {0: 0}
-        index = sum((values[literal >> 1] ^ literal & 1) << i for i, literal in enumerate(inputs))
-        table |= (truth >> index & 1) << row
-    return g.table(table, [2 * node for node in nodes])
-
-
-def _lut(size: int) -> Function:
-    def work(g: Aig, p: Parameters, ports: Ports) -> dict[str, list[Literal]]:
-        return {"O": [_table(g, number(p.get("INIT", 0)), [ports[f"I{i}"][0] for i in range(size)])]}
-
-    return work
-
-
-_LUTS = {**{f"LUT{n}": n for n in range(1, 7)}, "INV": 1}
-_BUFFERS = ("IBUF", "OBUF", "BUFG")
-_FUNCTIONS: dict[str, Function] = {
-    **CELLS,
-    **{f"LUT{n}": _lut(n) for n in range(1, 7)},
-    **dict.fromkeys(_BUFFERS, lambda g, p, ports: {"O": ports["I"]}),
-}

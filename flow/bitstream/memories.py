@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flow.bitstream.netlist import Cell, Recovered
 from flow.bitstream.placement import PlacedCell
-from flow.bitstream.recover import Cell, Recovered
 from flow.proof.netlist.side import Bit
 from flow.proof.netlist.words import number
 

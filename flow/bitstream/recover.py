@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from functools import cache
 
 from flow.bitstream import block_rams
 from flow.bitstream.database import Database
 from flow.bitstream.decode import Decoded
 from flow.bitstream.fabric import Fabric, Pin, ReadError
+from flow.bitstream.netlist import Cell, Recovered, depends, fixed
 from flow.bitstream.slices import LETTERS, Slice
 
 _SLICES = ("SLICEL", "SLICEM")
@@ -22,32 +21,6 @@ _UNKNOWN = {
     "an MMCM or PLL": r".*_ADV\..*IN_USE",
 }
 _PLACE = re.compile(r"(\w+)\.(X\d)\.([A-D]?)(\w+)(?:\.(\w+))?")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A primitive of the device: its type as Xilinx calls it, parameters, and the signals at its pins."""
-
-    kind: str
-    parameters: Mapping[str, int]
-    inputs: Mapping[str, tuple[str, ...]]
-    outputs: Mapping[str, tuple[str, ...]]
-
-
-@dataclass
-class Recovered:
-    """A netlist: cells by the signal or place that they are named after, and pads by pin with what drives them.
-
-    ``tables`` are the contents of all LUT sites that are not empty, whether or not anything uses them. ``switches``
-    counts those that are on, and ``astray`` tells of each that no net goes through, and of settings without effect.
-    """
-
-    cells: dict[str, Cell] = field(default_factory=dict)
-    inputs: set[str] = field(default_factory=set)
-    outputs: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, int] = field(default_factory=dict)
-    switches: int = 0
-    astray: tuple[str, ...] = ()
 
 
 def recover(decoded: Decoded, database: Database) -> Recovered:
@@ -234,7 +207,7 @@ class _Reader:
         wired = [one.pin(f"{letter}{i + 1}") for i in range(size)]
         for i, constant in enumerate(wired):  # a constant pin hides half of the contents: those of the other output
             if constant in ("0", "1"):
-                table = _fixed(table, i, size, constant == "1")
+                table = fixed(table, i, size, constant == "1")
         pins = {f"I{i}": driver if depends(table, i, size) else "0" for i, driver in enumerate(wired)}
         self._add(signal, f"LUT{size}", {"INIT": table}, pins, {"O": (signal,)})
 
@@ -302,21 +275,3 @@ class _Reader:
         for signal in pins.values():
             self._use(signal)
         self.found.cells[name] = Cell(kind, parameters, {pin: (signal,) for pin, signal in pins.items()}, outputs)
-
-
-def depends(table: int, index: int, size: int) -> bool:
-    """Whether a function of ``size`` inputs depends on one of them."""
-    return bool((table ^ table >> (1 << index)) & _rows_of_zero(index, size))
-
-
-def _fixed(table: int, index: int, size: int, value: bool) -> int:
-    """The function where one of its inputs always has the same value."""
-    half = (table >> (1 << index) if value else table) & _rows_of_zero(index, size)
-    return half | half << (1 << index)
-
-
-@cache
-def _rows_of_zero(index: int, size: int) -> int:
-    """The rows of a table in which one input is 0, as a mask."""
-    block = (1 << (1 << index)) - 1
-    return sum(block << start for start in range(0, 1 << size, 2 << index))

@@ -7,7 +7,7 @@ from typing import Any
 
 from flow.bitstream.compare import Comparison
 from flow.bitstream.fabric import Contradiction
-from flow.bitstream.recover import Cell, Recovered, depends
+from flow.bitstream.netlist import Cell, Recovered, depends
 
 CLOCK = "clk"
 _LUTS = ("LUT5", "LUT6")

@@ -32,7 +32,7 @@ def refuse_unreadable(netlist: Mapping[str, Any]) -> None:
         if not _KNOWN.fullmatch(cell["type"]):
             raise ReportError(
                 f"a bitstream with {cell['type']} ({name}) cannot be read back, and none is made that is not proved; "
-                "leave --bitstream out, or build parallel hardware"
+                "leave --bitstream out"
             )
 
 
