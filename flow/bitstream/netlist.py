@@ -23,7 +23,8 @@ class Recovered:
     """A netlist: cells by the signal or place that they are named after, and pads by pin with what drives them.
 
     ``tables`` are the contents of all LUT sites that are not empty, whether or not anything uses them. ``switches``
-    counts those that are on, and ``astray`` tells of each that no net goes through, and of settings without effect.
+    counts those that are on, and ``astray`` tells of each that no net goes through. ``idle`` are settings of slices on
+    which nothing depends.
     """
 
     cells: dict[str, Cell] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class Recovered:
     tables: dict[str, int] = field(default_factory=dict)
     switches: int = 0
     astray: tuple[str, ...] = ()
+    idle: tuple[tuple[str, str], ...] = ()
 
 
 def depends(table: int, index: int, size: int) -> bool:

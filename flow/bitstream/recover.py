@@ -56,9 +56,8 @@ class _Reader:
             self._make(self.waiting.pop())
         self._follow_idle_pins()
         self.found.switches = self.fabric.switches
-        idle = ((one.name, feature) for one in self.slices.values() for feature in one.idle())
-        told = (f"slice {name} has {feature}, on which nothing depends" for name, feature in idle)
-        self.found.astray = (*self.fabric.astray(), *told)
+        self.found.astray = tuple(self.fabric.astray())
+        self.found.idle = tuple((one.name, feature) for one in self.slices.values() for feature in one.idle())
         return self.found
 
     def _follow_idle_pins(self) -> None:

@@ -13,6 +13,9 @@ from flow.report.wording import number, table
 _COLOURS = ("#2a78d6", "#e1812c", "#3a923a", "#c03d3e", "#9372b2", "#845b53", "#d684bd", "#b8b836", "#4ab8c4")
 _OTHER = "#a8a8a8"
 _LINE = 14
+_COMPARED = {
+    "luts": "LUTs", "flip_flops": "flip-flops", "carries": "carry chains", "memories": "memories", "pins": "pins"
+}  # fmt: skip
 
 
 def svg(layout: Mapping[str, Any]) -> str:
@@ -38,8 +41,8 @@ def bitstream(report: Mapping[str, Any]) -> dict[str, Any] | None:
     if not found:
         return None
     compared, right = table(found, "compared"), not found["differences"]
-    bits, kinds = number(found["bits"]), (("luts", "LUTs"), ("flip_flops", "flip-flops"), ("carries", "carry chains"))
-    counts = ", ".join(f"{number(compared.get(key))} {word}" for key, word in (*kinds, ("pins", "pins")))
+    bits = number(found["bits"])
+    counts = ", ".join(f"{number(compared.get(key))} {word}" for key, word in _COMPARED.items())
     rows = [
         ("routed design to bits", f"{number(found['features'])} features, none unknown; {bits} bits", True),
         ("contents of LUTs", f"{len(found['lut_contents_corrected'])} were written wrong by nextpnr, corrected", True),
