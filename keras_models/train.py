@@ -17,15 +17,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_models.data.labels import label_remarks
-from keras_models.data.loaders import Dataset, load_dataset
+from keras_models.data.loaders import Dataset
 from keras_models.data.preprocess import Preprocessing
-from keras_models.training import choice
+from keras_models.training import choice, source
 from keras_models.training.choice import UsageError, sizes_of
 from keras_models.training.ending import status_of
 from keras_models.training.output import check_place, write, write_run_pictures
 from keras_models.training.schedule import WARM_UP
-from keras_models.untrusted import MAX_JSON, one_line, read_text
+from keras_models.untrusted import MAX_JSON, one_line, read_text, visible
 from keras_models.version import __version__
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ CONTINUABLE = ("nmp", "layerwise", "uniform", "float", "cmpq")  # methods withou
 def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog=prog, description="Train a model and write it with its preprocessing.")
-    p.add_argument("--data", required=True, metavar="NAME|FILE", help="a known set or an .npz with X, y and split")
+    source.add_options(p)
     p.add_argument("--out", required=True, type=Path, metavar="m.h5", help="model to write, .h5 or .keras")
     choice.add_options(p)
     p.add_argument("--method", choices=METHOD_NAMES, default="nmp", metavar="NAME",
@@ -71,8 +70,6 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
                    "it trains, and go on from there after a kill, to the same model")  # fmt: skip
     p.add_argument("--pictures", action="store_true", help="draw widths, front and neurons in m.pictures/")
     p.add_argument("--tensorboard", type=Path, metavar="DIR", help="write metrics, widths and pictures for TensorBoard")
-    p.add_argument("--split-key", default="split", metavar="K")
-    p.add_argument("--target-columns", metavar="0,1", help="columns of y to learn")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--quiet", action="store_true", help="no progress bar")
     p.add_argument("--json", action="store_true", help="print m.train.json and nothing else")
@@ -100,16 +97,16 @@ def _reported(options: argparse.Namespace, alone: bool) -> None:
 def _train(options: argparse.Namespace, alone: bool) -> None:
     """Check everything that can be checked before, then train."""
     check(options)
-    dataset = load_dataset(options.data, options.split_key, columns_of(options.target_columns))
+    found = source.read(options)
     check_writable(options.out)
     check_place(options.out, options.front, options.pictures)
-    remarks = label_remarks(dataset)
     choose_backend()
     if alone:
         keep_tensorflow_out(options.method)
-    for line in remarks:
-        print(f"note: {line}", flush=True)
-    train(options, dataset)
+    lines = [] if options.quiet else [visible(line) for line in found.summary]
+    for line in [*lines, *(f"note: {one_line(text)}" for text in found.remarks)]:
+        print(line, flush=True)
+    train(options, found.dataset, found.remarks)
 
 
 def _left(options: argparse.Namespace) -> str:
@@ -145,18 +142,10 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--settle {options.settle:g}: give a share between {WARM_UP:g} and 1")
     if options.settle is not None and options.method not in LEARNING:
         raise UsageError(f"--settle needs learned widths (--method {' or '.join(LEARNING)}), not {options.method}")
+    if options.class_weight != "none" and options.method not in CONTINUABLE:
+        raise UsageError(f"--class-weight: the search of --method {options.method} knows no weights; leave it out")
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")
-
-
-def columns_of(text: str | None) -> tuple[int, ...] | None:
-    """(0, 1) from "0,1"; raises `UsageError` for other text."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--target-columns {text!r}: give column numbers like 0,1") from None
 
 
 def check_writable(out: Path) -> None:
@@ -213,21 +202,15 @@ def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
     )
 
 
-def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
-    """Preprocess, build, fit, write; returns the content of ``m.train.json``."""
+def train(options: argparse.Namespace, dataset: Dataset, remarks: Sequence[str] = ()) -> dict[str, Any]:
+    """Preprocess, build, fit, write; returns the content of ``m.train.json``, ``remarks`` among it."""
     import keras
 
     from keras_models.training.checkpoint import Checkpoint
     from keras_models.training.fit import fit
 
     preprocessing = Preprocessing.fit(dataset)
-    parts = {}
-    for name in ("train", "val", "test"):
-        X, y = dataset.part(name)
-        if options.window > 1:
-            X = dataset.windows(name, options.window)
-        inputs = preprocessing.apply(X.reshape(-1, X.shape[-1])).reshape(*X.shape[:-1], -1)
-        parts[name] = (inputs, preprocessing.apply_targets(y))
+    parts = source.prepared(dataset, preprocessing, options.window, options.class_weight)
     keras.utils.set_random_seed(options.seed)
     method, spec = choice.method_and_spec(options, dataset.outputs, preprocessing, parts["train"][0])
     model = method.build(spec)
@@ -250,7 +233,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
 
         result = fit(model, method, parts, dataset.task, config, checkpoint=checkpoint,
                      on_epoch=tell)  # fmt: skip
-    report = summary(options, dataset, preprocessing, method, model, parts, result)
+    report = summary(options, dataset, preprocessing, method, model, parts, result) | {"notes": list(remarks)}
     write(options.out, model, preprocessing, report, result)
     write_run_pictures(options.out.with_suffix(".pictures") if options.pictures else None, options.tensorboard,
                        model, result, dataset.task == "classification")  # fmt: skip
@@ -278,6 +261,7 @@ def summary(
     report = {
         "metric": "accuracy" if dataset.task == "classification" else "mse",
         **{name: score_of(dataset.task, outputs[name], parts[name][1]) for name in ("test", "val")},
+        **source.balanced_scores(outputs, parts, options.class_weight),
         **best.statistics,
         **result.found,
         **choice.deployment(options, method),
@@ -290,7 +274,9 @@ def summary(
         "data": dataset.name,
         "split_key": options.split_key,
         "classes": list(dataset.classes) or None,
-        "notes": label_remarks(dataset),
+        "class_names": list(preprocessing.output_names) if dataset.classes else None,
+        "target": options.target,
+        "class_weight": options.class_weight,
         "method": options.method,
         "mode": options.mode if options.method == "nmp" else None,
         "model": options.model,

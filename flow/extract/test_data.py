@@ -22,7 +22,9 @@ from flow.core.saturation import saturation_text
 from flow.core.untrusted import read_json, refused
 from flow.extract import labels, stored_model
 from keras_models.data import loaders
+from keras_models.data.own import known_data
 from keras_models.data.preprocess import Preprocessing
+from keras_models.optional import remedy
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,31 @@ def training_record(model: Path) -> dict[str, Any]:
         ):
             raise ValueError("data, split_key or target_columns is not what training writes")
         return dict(record)
+
+
+def is_table(name: str) -> bool:
+    """Whether a data set's name is that of a table, whose columns are what a model's preprocessing says."""
+    return Path(name).suffix.lower() in loaders.TABLE_SUFFIXES
+
+
+def open_table(name: str, stored: Preprocessing | None) -> tuple[loaders.Dataset, tuple[Remark, ...]]:
+    """The table in a file, read as the model was trained, and what is to be said about it.
+
+    Raises DataError where it cannot be read, or the model says nothing about a table's columns.
+    """
+    schema = None if stored is None else stored.schema
+    if schema is None or not schema.is_table:
+        raise DataError(
+            f"{name} is a table, and the model does not say what its columns mean: train it on a table (python -m "
+            "keras_models.train --data t.csv --target name), or give X, y and split in an .npz"
+        )
+    try:
+        found = known_data(name, schema)
+    except (loaders.DataError, ValueError, OSError) as exc:
+        raise DataError(_without_prefix(str(exc), name)) from None
+    except ImportError as exc:
+        raise DataError(remedy(exc) or str(exc)) from None
+    return found.dataset, tuple(warning(text) for text in found.remarks)
 
 
 def open_dataset(model: Path, name: str, split_key: str | None, columns: str | None) -> loaders.Dataset:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from keras_models.data.loaders import DataError, Dataset, load_dataset
 from keras_models.data.preprocess import Preprocessing, read
-from keras_models.train import check_writable, choose_backend, columns_of, keep_tensorflow_out
+from keras_models.train import check_writable, choose_backend, keep_tensorflow_out
 from keras_models.training.choice import UsageError
 from keras_models.training.ending import status_of
 from keras_models.training.output import check_place
+from keras_models.training.source import columns_of
 from keras_models.untrusted import one_line
 from keras_models.version import __version__
 
