@@ -55,7 +55,9 @@ def train_set(name: str, hidden: str, budgets: list[float], work: Path) -> None:
     from keras_models.training.fit import fit, loop_for
 
     mode = "hardware" if budgets[0] else "paper"
-    options = train.parser().parse_args(["--data", name, "--out", "m.h5", "--hidden", hidden, "--mode", mode])
+    rates = "grown" if budgets[0] else "published"
+    options = train.parser().parse_args(["--data", name, "--out", "m.h5", "--hidden", hidden, "--mode", mode,
+                                         "--rates", rates])  # fmt: skip
     dataset = load_dataset(name)
     preprocessing = Preprocessing.fit(dataset)
     parts = {}

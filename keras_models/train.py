@@ -35,10 +35,16 @@ if TYPE_CHECKING:
 
 METHOD_NAMES = ("nmp", "uniform", "float", "layerwise", "adq", "sigmaquant", "releq", "cmpq")
 LEARNING = ("nmp", "layerwise")  # methods whose widths follow the hardware cost
-MODE_DEFAULTS: dict[str, dict[str, Any]] = {
-    "hardware": {"epochs": 400, "learning_rate": 7e-3, "beta": 2e-5},
-    "paper": {"epochs": 100, "learning_rate": 1e-3, "beta": 0.0},
-}
+MODES = ("hardware", "paper")
+RATES = ("grown", "published")  # of paper mode: those with which widths grow in so few steps, and the publication's
+RECIPES: dict[str, dict[str, Any]] = {
+    "hardware": {"epochs": 400, "learning_rate": 7e-3, "optimizer": "adam", "schedule": "cosine", "strength_rate": 0.2,
+                 "beta": 2e-5, "patience": None},
+    "grown": {"epochs": 100, "learning_rate": 1e-2, "optimizer": "adam", "schedule": "cosine", "strength_rate": 0.05,
+              "beta": 0.0, "patience": None},
+    "published": {"epochs": 100, "learning_rate": 1e-3, "optimizer": "sgd", "schedule": "constant",
+                  "strength_rate": 1.0, "beta": 0.0, "patience": 20},
+}  # fmt: skip
 FRONT_BETA = 1e-3
 _MORE = 32  # characters that the names of the other files have more
 CONTINUABLE = ("nmp", "layerwise", "uniform", "float", "cmpq")  # methods without a search of their own before training
@@ -52,16 +58,18 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
     choice.add_options(p)
     p.add_argument("--method", choices=METHOD_NAMES, default="nmp", metavar="NAME",
                    help=f"one of {', '.join(METHOD_NAMES)}; default nmp")  # fmt: skip
-    p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp")
+    p.add_argument("--mode", choices=sorted(MODES), default="hardware", help="of --method nmp")
+    p.add_argument("--rates", choices=RATES, default="grown", help="of --mode paper: those with which widths grow, or "
+                   "the publication's, for many more steps")  # fmt: skip
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
-    p.add_argument("--learning-rate", type=float, help="default 0.007, paper mode 0.001")
-    p.add_argument("--optimizer", choices=["adam", "sgd"], help="default adam, paper mode sgd")
-    p.add_argument("--schedule", choices=["cosine", "constant"], help="of the learning rate; default cosine, paper "
-                   "mode constant")  # fmt: skip
+    p.add_argument("--learning-rate", type=float, help="default 0.007, paper mode 0.01, published 0.001")
+    p.add_argument("--optimizer", choices=["adam", "sgd"], help="default adam, published sgd")
+    p.add_argument("--schedule", choices=["cosine", "constant"], help="of the learning rate; default cosine, "
+                   "published constant")  # fmt: skip
     p.add_argument("--strength-rate", type=float, metavar="X", help="learning rate of the widths' strengths as a share "
-                   "of --learning-rate; default 0.2, paper mode 1")  # fmt: skip
-    p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; paper mode 20")
+                   "of --learning-rate; default 0.2, paper mode 0.05, published 1")  # fmt: skip
+    p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; published 20")
     p.add_argument("--beta", type=float, help="final weight of the cost, loss per LUT (or bit)")
     p.add_argument("--settle", type=float, metavar="SHARE", help="of the epochs after which widths and ranges stay")
     p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that the LUTs end just below N")
@@ -134,6 +142,8 @@ def check(options: argparse.Namespace) -> None:
     if learned and options.method not in LEARNING:
         raise UsageError(f"fronts, budgets and bit sets need learned widths (--method {' or '.join(LEARNING)}), "
                          f"not {options.method}")  # fmt: skip
+    if options.rates == "published" and (options.method, options.mode) != ("nmp", "paper"):
+        raise UsageError("--rates published are those of --mode paper")
     if options.resume and options.method not in CONTINUABLE:
         raise UsageError(f"--resume: the search of --method {options.method} cannot be continued; leave it out")
     if options.cost == "bits" and (options.front or options.lut_budget or options.method not in LEARNING):
@@ -176,7 +186,7 @@ def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
     from keras_models.training.fit import FitConfig
 
     paper = options.method == "nmp" and options.mode == "paper"
-    default = MODE_DEFAULTS["paper" if paper else "hardware"]
+    default = RECIPES[options.rates if paper else "hardware"]
 
     def given(value: Any, fallback: Any) -> Any:
         return fallback if value is None else value
@@ -187,16 +197,16 @@ def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
         epochs=given(options.epochs, default["epochs"]),
         batch_size=given(options.batch_size, 512 if rows > 20000 else 128),
         learning_rate=given(options.learning_rate, default["learning_rate"]),
-        optimizer=given(options.optimizer, "sgd" if paper else "adam"),
-        constant_rate=given(options.schedule, "constant" if paper else "cosine") == "constant",
-        strength_rate=given(options.strength_rate, 1.0 if paper else FitConfig.strength_rate),
+        optimizer=given(options.optimizer, default["optimizer"]),
+        constant_rate=given(options.schedule, default["schedule"]) == "constant",
+        strength_rate=given(options.strength_rate, default["strength_rate"]),
         beta=beta,
         beta_start=beta / 100 if options.cost == "bits" else FitConfig.beta_start,
         lut_budget=options.lut_budget,
         count_luts=choice.count_of(options),
         front=options.front,
         settle=options.settle,
-        patience=given(options.patience, 20 if paper else None),
+        patience=given(options.patience, default["patience"]),
         seed=options.seed,
         method_settings=choice.method_settings(options),
     )
@@ -279,6 +289,7 @@ def summary(
         "class_weight": options.class_weight,
         "method": options.method,
         "mode": options.mode if options.method == "nmp" else None,
+        "rates": options.rates if (options.method, options.mode) == ("nmp", "paper") else None,
         "model": options.model,
         "hidden": list(sizes_of(options)),
         "window": options.window,

@@ -29,9 +29,7 @@ from flow.extract.test_data import (
     TestPart,
     choose_preparation,
     fit_test_part,
-    is_table,
     open_dataset,
-    open_table,
 )
 from flow.files import plan
 from flow.files.steps import Steps, digest_of
@@ -75,9 +73,7 @@ def _dataset(options: Options, model: ModelFile, steps: Steps) -> tuple[Dataset 
     if not options.data:
         return None, ()
     with steps.timed("data"):
-        if is_table(options.data):
-            return open_table(options.data, model.preprocessing())
-        return open_dataset(options.model, options.data, options.split_key, options.target_columns), ()
+        return open_dataset(options.model, options.data, options.split_key, options.target_columns, model.preprocessing)
 
 
 def _quantized(options: Options, steps: Steps, dataset: Dataset | None, preparation: Preparation) -> ModelFile:
@@ -117,7 +113,7 @@ def perform(build: Build) -> None:
 
 
 def _design_key(model: ModelFile, options: Options, preparation: Preparation) -> str:
-    return digest_of("design 3", model.digest, options.head, options.input_format or "", preparation.text)
+    return digest_of("design 4", model.digest, options.head, options.input_format or "", preparation.text)
 
 
 def _design(model: ModelFile, options: Options, steps: Steps, preparation: Preparation) -> Design:
@@ -130,7 +126,8 @@ def _design(model: ModelFile, options: Options, steps: Steps, preparation: Prepa
     if design.head == "argmax" and len(design.layers[-1].neurons) == 1:
         raise ModelError("--head argmax of a single output is always 0; leave it out: the output's sign is the class")
     applied = json.loads(preparation.text) if preparation.text else None
-    return replace(design, source={**design.source, "preprocessing": applied})
+    names = {"names": preparation.names} if preparation.names else {}
+    return replace(design, source={**design.source, "preprocessing": applied, **names})
 
 
 def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors:

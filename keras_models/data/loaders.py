@@ -65,8 +65,8 @@ DECLARATIONS: Mapping[str, Declaration] = {
 class Dataset:
     """A loaded set. ``X``: (rows, features); ``y``: (rows,) int64 labels or (rows, targets) float64 in own units.
 
-    ``schema`` holds names, and what a table's columns mean; ``notes`` what has to be said about them. Only the X of a
-    table may hold NaN, for a missing value.
+    ``schema`` holds names, and what a table's columns mean; ``notes`` what has to be said about them. X holds NaN where
+    a value is missing.
     """
 
     name: str
@@ -108,9 +108,7 @@ class Dataset:
         Before the first row of the set stand copies of it. Raises `DataError` for a set whose rows have no order.
         """
         if self.schema is not None and self.schema.is_table and not self.declaration.ordered:
-            raise DataError(
-                f"table {self.name!r}: --window needs rows in the order of time; name its column with --time"
-            )
+            raise DataError(f"table {self.name!r}: --window needs rows in the order of time; name it with --time")
         if (self.name in DECLARATIONS and not self.declaration.ordered) or self.name in BUNDLED:
             raise DataError(f"data set {self.name!r}: its rows do not follow each other in time; leave out --window")
         own = np.flatnonzero(self.split == PARTS.index(name))
@@ -143,7 +141,8 @@ def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[i
     else:
         path = find(name)
         if path.suffix.lower() in TABLE_SUFFIXES:
-            raise DataError(f"{name} is a table: name the column that is to be learned with --target, in a training")
+            raise DataError(f"{name} is a table: a training learns from it with --target, and a build of its model "
+                            "reads it; elsewhere give an .npz with X, y and split")  # fmt: skip
         found = _read(path, ("X", "y", split_key, *_NAMES))
         arrays, names, stem = found.values, found.names, path.stem
     for key in ("X", "y", split_key):
@@ -216,12 +215,18 @@ def _bundled(name: str) -> dict[str, np.ndarray]:
 def _features(name: str, X: np.ndarray) -> np.ndarray:
     if X.ndim != 2 or X.dtype.kind not in "fiub" or 0 in X.shape:
         raise DataError(f"data set {name!r}: X must be a non-empty (rows, features) array, not {X.dtype} {X.shape}")
-    usable = np.abs(X) < MAX_VALUE if X.dtype.kind == "f" else np.ones(1, bool)
+    if X.dtype.kind != "f":
+        return X
+    usable = (np.abs(X) < MAX_VALUE) | np.isnan(X)
     if not usable.all():
         column = int(np.flatnonzero(~usable.all(axis=0))[0])
         raise DataError(
-            f"data set {name!r}: feature column {column} holds NaN, infinity or a value beyond {MAX_VALUE:g}; "
-            "clean the file first"
+            f"data set {name!r}: feature column {column} holds infinity or a value beyond {MAX_VALUE:g}; clean the "
+            "file first"
+        )
+    if (empty := np.isnan(X).all(axis=0)).any():
+        raise DataError(
+            f"data set {name!r}: feature column {int(np.flatnonzero(empty)[0])} holds no value; leave it out"
         )
     return X
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,40 +11,20 @@ import numpy as np
 from keras_models.data.columns import (
     MOST_LEVELS,
     USED,
-    WHY,
     Column,
     column_of,
-    listed,
-    summary_table,
     times,
 )
-from keras_models.data.loaders import PARTS, DataError, Dataset, Declaration
-from keras_models.data.schema import Schema, cells, numbers
+from keras_models.data.loaders import PARTS, DataError, Dataset, Declaration, load_dataset
+from keras_models.data.overview import Choices, summary
+from keras_models.data.preprocess import Preprocessing
+from keras_models.data.schema import UNKNOWN_LEVEL, Schema, cells, numbers
 from keras_models.data.splits import group_split, named_split, random_split, stratified_split, time_split
-from keras_models.data.tables import Table, read_table
+from keras_models.data.tables import Table, is_table, read_table
 from keras_models.untrusted import one_line
 
 MOST_LABELS = 20  # different whole numbers that a target is taken as classes by
-TASKS = ("classification", "regression")
 _LEAST_ROWS = 10
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the user says about a table's columns. ``task`` None is found; ``missing_flags`` gives every feature with
-    missing values an input that says so; ``split_key`` names a column that splits, where there is one.
-    """
-
-    target: tuple[str, ...]
-    drop: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    categorical: tuple[str, ...] = ()
-    time: str | None = None
-    group: str | None = None
-    task: str | None = None
-    missing_flags: bool = False
-    split_key: str = "split"
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +71,24 @@ def own_data(source: Any, choices: Choices) -> OwnData:
             times(column_of(choices.time, table.columns[choices.time], keep=True))[present], kind="stable"
         )
         dataset = replace(dataset, X=dataset.X[order], y=y[order], split=split[order])
-    return OwnData(dataset, tuple(_summary(table, columns, aside, choices, dataset)), tuple(_remarks(table, dataset)))
+    return OwnData(dataset, tuple(summary(table, columns, aside, choices, dataset)), tuple(_remarks(table, dataset)))
+
+
+def data_for(
+    name: str, stored: Preprocessing | None, split_key: str = "split", columns: Sequence[int] | None = None
+) -> OwnData:
+    """Data for a model that has been trained: a table as what is ``stored`` with the model describes it, else as
+    `load_dataset` takes it. Raises `DataError`.
+    """
+    if not is_table(name):
+        return OwnData(load_dataset(name, split_key, columns), ())
+    schema = None if stored is None else stored.schema
+    if schema is None or not schema.is_table:
+        raise DataError(
+            f"{name} is a table, and the model does not say what its columns mean: train it on a table (python -m "
+            "keras_models.train --data t.csv --target name), or give X, y and split in an .npz"
+        )
+    return known_data(name, schema)
 
 
 def known_data(source: Any, schema: Schema) -> OwnData:
@@ -112,7 +108,33 @@ def known_data(source: Any, schema: Schema) -> OwnData:
     remarks = () if same else (
         f"{table.name} is not the table that the model was trained on: all of its {len(y):,} rows are scored, also "
         "those that it may share with that",)  # fmt: skip
-    return OwnData(Dataset(table.name, X[present], y, split, Declaration(), schema), (), remarks)
+    return OwnData(
+        Dataset(table.name, X[present], y, split, Declaration(), schema), (), (*remarks, *_unseen(table, schema, X))
+    )
+
+
+def _unseen(table: Table, schema: Schema, X: np.ndarray) -> list[str]:
+    """What has to be said of texts that the model does not know."""
+    said = []
+    for feature, _ in schema.levels:
+        rows = np.flatnonzero(X[:, feature] == UNKNOWN_LEVEL)
+        if len(rows):
+            name = schema.features[feature]
+            text = one_line(cells([str(np.asarray(table.columns[name], object)[rows[0]])])[0], 40)
+            said.append(f"{len(rows):,} rows have values of {name} that the model was not trained on, such as "
+                        f"{text!r}: none of its inputs is set for them")  # fmt: skip
+    return said
+
+
+def known_labels(y: Any, schema: Schema) -> np.ndarray:
+    """Labels or targets as the model's schema codes them, of an array of texts or numbers, one per row."""
+    values = np.asarray(y)
+    if not schema.classes or values.dtype.kind in "iub":
+        return values
+    texts = cells(values.reshape(-1), _NONE)
+    names = [*schema.classes, *sorted({*texts} - {*schema.classes})]
+    place = {text: i for i, text in enumerate(names)}
+    return np.array([place[text] for text in texts], np.int64)
 
 
 def _check(table: Table, choices: Choices) -> None:
@@ -203,10 +225,9 @@ def _known_targets(table: Table, schema: Schema) -> tuple[np.ndarray, np.ndarray
     if absent:
         raise DataError(f"table {table.name!r} has no column {absent[0]!r}, the target that the model was trained on")
     if schema.classes:
-        texts = cells(table.columns[schema.targets[0]], _NONE)
-        names = [*schema.classes, *sorted({text for text in texts if text} - {*schema.classes})]
-        place = {text: i for i, text in enumerate(names)}
-        return np.array([place[t] for t in texts if t], np.int64), np.array([bool(t) for t in texts])
+        texts = np.array(cells(table.columns[schema.targets[0]], _NONE))
+        present = texts != ""
+        return known_labels(texts[present], schema), present
     choices = Choices(schema.targets, task="classification" if schema.labelled else "regression")
     y, _, present = _targets(table, choices)
     return y, present
@@ -229,56 +250,6 @@ def _split(table: Table, schema: Schema, y: np.ndarray, present: np.ndarray) -> 
     if absent:
         raise DataError(f"table {table.name!r}: the split by {schema.by} has no {' and no '.join(absent)} rows")
     return split
-
-
-def _summary(table: Table, columns: Sequence[Column], aside: set[str], choices: Choices, dataset: Dataset) -> list[str]:
-    """What the table is taken for, before training starts."""
-    schema, gone = dataset.schema, table.rows - len(dataset.y)
-    assert schema is not None
-    lines = [f"{table.name}: {table.rows:,} rows, {len(table.columns)} columns"]
-    if dataset.task == "classification":
-        count = Counter(schema.label(int(label)) for label in dataset.y)
-        kind = "text" if schema.classes else "whole numbers; --task regression takes them as quantities"
-        lines.append(f"target {choices.target[0]}: {len(count)} classes ({kind}): {listed(count)}")
-    else:
-        ranges = [f"{name} {low:g} to {high:g}" for name, low, high in
-                  zip(choices.target, dataset.y.min(axis=0), dataset.y.max(axis=0), strict=True)]  # fmt: skip
-        lines.append(f"target: numbers, {'; '.join(ranges)}")
-    if gone:
-        lines.append(f"{gone:,} rows without a target are left out")
-    rows = [(c.name, c.kind, c.shown(), f"{c.missing:,}", _use(c, aside, choices)) for c in columns]
-    lines += summary_table(rows, ("column", "kind", "values", "missing", "use"), right={3})
-    parts = ", ".join(f"{part} {int((dataset.split == code).sum()):,}" for code, part in enumerate(PARTS))
-    how = {"stratified": f"every class its share, seed {schema.seed}", "random": f"at random, seed {schema.seed}",
-           "time": f"in the order of {schema.by}", "group": f"whole groups of {schema.by}, seed {schema.seed}",
-           "column": f"by column {schema.by}"}  # fmt: skip
-    return [*lines, f"parts: {parts} ({how[schema.split]})"]
-
-
-def _use(column: Column, aside: set[str], choices: Choices) -> str:
-    if column.name in choices.drop:
-        return "left out: --drop"
-    if column.name == choices.time:
-        return "orders the rows"
-    if column.name == choices.group:
-        return "keeps groups together"
-    if column.name in aside:
-        return "names the part"
-    if column.kind not in USED:
-        kept = (
-            "; --keep takes it"
-            if column.kind == "identifier"
-            else "; --time splits by it"
-            if column.kind == "time"
-            else ""
-        )
-        return WHY[column.kind] + kept
-    flag = ", and a flag" if column.missing and choices.missing_flags else ""
-    if column.kind == "numeric":
-        return "1 input" + (f", the median where missing{flag}" if column.missing else "")
-    levels = len(column.levels) or len(np.unique(column.values[~np.isnan(column.values)]))
-    most = f" of the {MOST_LEVELS} most frequent" if levels > MOST_LEVELS else ""
-    return f"an input per level{most}" + (f", all 0 where missing{flag}" if column.missing else "")
 
 
 def _remarks(table: Table, dataset: Dataset) -> list[str]:

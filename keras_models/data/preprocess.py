@@ -66,7 +66,8 @@ class Preprocessing:
         )
         numeric = tuple(c for c in range(X.shape[1]) if c not in dataset.declaration.categorical)
         values = X[:, list(numeric)].astype(np.float64)
-        fill = _medians(values) if dataset.schema is not None and dataset.schema.is_table else ()
+        table = dataset.schema is not None and dataset.schema.is_table
+        fill = _medians(values) if table or np.isnan(dataset.X).any() else ()
         if fill:
             values = np.where(np.isnan(values), fill, values)
         if dataset.declaration.scale is not None:
@@ -130,7 +131,8 @@ class Preprocessing:
             blocks = [values.astype(np.float32)]
         if not np.isfinite(blocks[0]).all():
             column = self.numeric[int(np.flatnonzero(~np.isfinite(blocks[0]).all(axis=0))[0])]
-            raise ValueError(f"feature column {column} leaves float32 when it is preprocessed")
+            missing = "holds a missing value, of which training had none, or "
+            raise ValueError(f"feature column {column} {missing}leaves float32 when it is preprocessed")
         for column, levels in self.categorical:
             blocks.append((X[:, column : column + 1] == np.asarray(levels)).astype(np.float32))
         blocks += [np.isnan(X[:, column : column + 1]).astype(np.float32) for column in self.flags]

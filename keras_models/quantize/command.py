@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_models.data.loaders import DataError, Dataset, load_dataset
+from keras_models.data.loaders import DataError, Dataset
+from keras_models.data.own import data_for
 from keras_models.data.preprocess import Preprocessing, read
 from keras_models.train import check_writable, choose_backend, keep_tensorflow_out
 from keras_models.training.choice import UsageError
@@ -63,7 +64,12 @@ def _quantize(options: argparse.Namespace, alone: bool) -> None:
     """Check everything that can be checked before, then quantize."""
     _check(options)
     chain = read_chain(options.model)
-    dataset = load_dataset(options.data, options.split_key, columns_of(options.target_columns))
+    found = data_for(options.data, _stored(options.model), options.split_key, columns_of(options.target_columns))
+    dataset = found.dataset
+    if not (dataset.split == 0).any():
+        raise DataError(
+            f"{options.data} is not the table that the float model was trained on; widths are chosen on that"
+        )
     choose_backend()
     if alone:
         keep_tensorflow_out("nmp")
@@ -105,8 +111,12 @@ def _preprocessing(options: argparse.Namespace, dataset: Dataset) -> Preprocessi
 
     if options.preprocessing == "standard":
         return Preprocessing.fit(dataset)
-    stored = read(options.model) if options.preprocessing is None and options.model.suffix != ".onnx" else None
+    stored = _stored(options.model) if options.preprocessing is None else None
     return unchanged(dataset) if stored is None else stored
+
+
+def _stored(model: Path) -> Preprocessing | None:
+    return None if model.suffix == ".onnx" else read(model)
 
 
 def run(options: argparse.Namespace, chain: FloatChain, judged: Judged, data: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from keras_models.data.labels import label_remarks
 from keras_models.data.loaders import TABLE_SUFFIXES, DataError, Dataset, load_dataset
-from keras_models.data.own import TASKS, Choices, OwnData, own_data
+from keras_models.data.overview import TASKS, Choices
+from keras_models.data.own import OwnData, own_data
 from keras_models.data.preprocess import Preprocessing
 from keras_models.training.choice import UsageError
 
