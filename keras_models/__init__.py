@@ -32,6 +32,8 @@ _EXPORTS = {
     "ParetoFront": "training.callbacks",
     "PrecisionPictures": "training.callbacks",
     "Preprocessing": "data.preprocess",
+    "NMPClassifier": "estimators",
+    "NMPRegressor": "estimators",
 }
 
 __all__ = sorted([*_EXPORTS, "__version__"])

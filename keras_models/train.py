@@ -13,39 +13,24 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_models.data.loaders import Dataset
-from keras_models.data.preprocess import Preprocessing
 from keras_models.training import choice, source
 from keras_models.training.choice import UsageError, sizes_of
 from keras_models.training.ending import status_of
 from keras_models.training.output import check_place, write, write_run_pictures
+from keras_models.training.recipes import LEARNING, MODES, RATES
+from keras_models.training.run import Trained, trained
 from keras_models.training.schedule import WARM_UP
 from keras_models.untrusted import MAX_JSON, one_line, read_text, visible
 from keras_models.version import __version__
 
 if TYPE_CHECKING:
-    import keras
-
-    from keras_models.methods.catalog import Method
-    from keras_models.training.fit import FitConfig, FitResult
+    pass
 
 METHOD_NAMES = ("nmp", "uniform", "float", "layerwise", "adq", "sigmaquant", "releq", "cmpq")
-LEARNING = ("nmp", "layerwise")  # methods whose widths follow the hardware cost
-MODES = ("hardware", "paper")
-RATES = ("grown", "published")  # of paper mode: those with which widths grow in so few steps, and the publication's
-RECIPES: dict[str, dict[str, Any]] = {
-    "hardware": {"epochs": 400, "learning_rate": 7e-3, "optimizer": "adam", "schedule": "cosine", "strength_rate": 0.2,
-                 "beta": 2e-5, "patience": None},
-    "grown": {"epochs": 100, "learning_rate": 1e-2, "optimizer": "adam", "schedule": "cosine", "strength_rate": 0.05,
-              "beta": 0.0, "patience": None},
-    "published": {"epochs": 100, "learning_rate": 1e-3, "optimizer": "sgd", "schedule": "constant",
-                  "strength_rate": 1.0, "beta": 0.0, "patience": 20},
-}  # fmt: skip
-FRONT_BETA = 1e-3
 _MORE = 32  # characters that the names of the other files have more
 CONTINUABLE = ("nmp", "layerwise", "uniform", "float", "cmpq")  # methods without a search of their own before training
 
@@ -136,6 +121,8 @@ def check(options: argparse.Namespace) -> None:
     for name, value in positive.items():
         if value is not None and not value > 0:
             raise UsageError(f"{name} must be positive, got {value:g}")
+    if not 0 <= options.seed <= choice.MAX_SEED:
+        raise UsageError(f"--seed {options.seed}: give a whole number from 0 to {choice.MAX_SEED}")
     if options.beta is not None and not 0 <= options.beta < float("inf"):
         raise UsageError(f"--beta must be 0 or more, got {options.beta:g}")
     learned = options.front or options.lut_budget or options.weight_bits or options.activation_bits
@@ -181,72 +168,16 @@ def keep_tensorflow_out(method: str) -> None:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
-def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
-    """Training settings: what was given, else the mode's defaults."""
-    from keras_models.training.fit import FitConfig
-
-    paper = options.method == "nmp" and options.mode == "paper"
-    default = RECIPES[options.rates if paper else "hardware"]
-
-    def given(value: Any, fallback: Any) -> Any:
-        return fallback if value is None else value
-
-    beta = given(options.beta, FRONT_BETA if options.front else default["beta"])
-    beta = beta if options.method in LEARNING else 0.0
-    return FitConfig(
-        epochs=given(options.epochs, default["epochs"]),
-        batch_size=given(options.batch_size, 512 if rows > 20000 else 128),
-        learning_rate=given(options.learning_rate, default["learning_rate"]),
-        optimizer=given(options.optimizer, default["optimizer"]),
-        constant_rate=given(options.schedule, default["schedule"]) == "constant",
-        strength_rate=given(options.strength_rate, default["strength_rate"]),
-        beta=beta,
-        beta_start=beta / 100 if options.cost == "bits" else FitConfig.beta_start,
-        lut_budget=options.lut_budget,
-        count_luts=choice.count_of(options),
-        front=options.front,
-        settle=options.settle,
-        patience=given(options.patience, default["patience"]),
-        seed=options.seed,
-        method_settings=choice.method_settings(options),
-    )
-
-
 def train(options: argparse.Namespace, dataset: Dataset, remarks: Sequence[str] = ()) -> dict[str, Any]:
     """Preprocess, build, fit, write; returns the content of ``m.train.json``, ``remarks`` among it."""
-    import keras
-
     from keras_models.training.checkpoint import Checkpoint
-    from keras_models.training.fit import fit
 
-    preprocessing = Preprocessing.fit(dataset)
-    parts = source.prepared(dataset, preprocessing, options.window, options.class_weight)
-    keras.utils.set_random_seed(options.seed)
-    method, spec = choice.method_and_spec(options, dataset.outputs, preprocessing, parts["train"][0])
-    model = method.build(spec)
-    config = fit_config(options, len(parts["train"][0]))
     checkpoint = Checkpoint(options.out.with_suffix(".checkpoint.npz")) if options.resume else None
-    with ExitStack() as stack:
-        listeners: list[Any] = []
-        if not options.quiet:
-            from keras_models.training.progress import EpochProgress
-
-            listeners.append(stack.enter_context(EpochProgress(config.epochs)))
-        if options.tensorboard is not None:
-            from keras_models.training.summaries import Summaries
-
-            listeners.append(stack.enter_context(Summaries(options.tensorboard)).epoch)
-
-        def tell(row: dict[str, float], widths: dict[str, dict[str, int]]) -> None:
-            for listen in listeners:
-                listen(row, widths)
-
-        result = fit(model, method, parts, dataset.task, config, checkpoint=checkpoint,
-                     on_epoch=tell)  # fmt: skip
-    report = summary(options, dataset, preprocessing, method, model, parts, result) | {"notes": list(remarks)}
-    write(options.out, model, preprocessing, report, result)
+    made = trained(options, dataset, checkpoint=checkpoint)
+    report = summary(options, dataset, made) | {"notes": list(remarks)}
+    write(options.out, made.model, made.preprocessing, report, made.result)
     write_run_pictures(options.out.with_suffix(".pictures") if options.pictures else None, options.tensorboard,
-                       model, result, dataset.task == "classification")  # fmt: skip
+                       made.model, made.result, dataset.task == "classification")  # fmt: skip
     if checkpoint is not None:
         checkpoint.remove()
     print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
@@ -256,15 +187,13 @@ def train(options: argparse.Namespace, dataset: Dataset, remarks: Sequence[str] 
     return report
 
 
-def summary(
-    options: argparse.Namespace, dataset: Dataset, preprocessing: Preprocessing, method: Method,
-    model: keras.Model, parts: Any, result: FitResult,
-) -> dict[str, Any]:  # fmt: skip
+def summary(options: argparse.Namespace, dataset: Dataset, made: Trained) -> dict[str, Any]:
     """The content of ``m.train.json`` for the model as it is (the best one of the run)."""
     import keras
 
     from keras_models.training.fit import score_of
 
+    model, parts, result, preprocessing = made.model, made.parts, made.result, made.preprocessing
     best = result.best
     assert best is not None
     outputs = {name: model.predict(parts[name][0], batch_size=8192, verbose=0) for name in ("val", "test")}
@@ -274,8 +203,8 @@ def summary(
         **source.balanced_scores(outputs, parts, options.class_weight),
         **best.statistics,
         **result.found,
-        **choice.deployment(options, method),
-        "estimated_luts": method.describe(model)[0] or result.found.get("estimated_luts"),
+        **choice.deployment(options, made.method),
+        "estimated_luts": made.method.describe(model)[0] or result.found.get("estimated_luts"),
         "counted_luts": best.luts if choice.count_of(options) != "estimate" else None,
         "epoch": best.epoch,
         "epochs": len(result.history),

@@ -246,10 +246,12 @@ def _misfit(dataset: loaders.Dataset, preparation: Preparation, found: int, want
 
 def _saturation(design: Design, inputs: NDArray[np.float32], preparation: Preparation) -> tuple[Remark, ...]:
     applied = preparation.applied
-    columns: list[int] = list(range(inputs.shape[1]))
+    columns: list[int | str] = list(range(inputs.shape[1]))
     if applied is not None:
-        columns = [*applied.numeric, *(c for c, levels in applied.categorical for _ in levels)]
-    text = saturation_text(design, inputs, columns)
+        columns = [*applied.numeric, *(c for c, levels in applied.categorical for _ in levels), *applied.flags]
+        if applied.schema is not None:
+            columns = [f"{column} {name}" for column, name in zip(columns, applied.input_names, strict=True)]
+    text = saturation_text(design, inputs, columns, preparation.kind == "stored")
     if text is None:
         return ()
     return (warning(f"{text}; are these the units it was trained on? (preprocessing: {preparation.kind})"),)

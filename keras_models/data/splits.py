@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_models.data.loaders import PARTS, DataError
@@ -11,17 +13,17 @@ _WORDS = (("train", "training", "0"), ("val", "valid", "validation", "dev", "1")
 NAMES = {word: code for code, words in enumerate(_WORDS) for word in words}
 
 
-def random_split(rows: int, seed: int) -> np.ndarray:
-    """(rows,) int8 part codes of rows in any order."""
-    return stratified_split(np.zeros(rows, np.int64), seed)
+def random_split(rows: int, seed: int, shares: Sequence[float] = SHARES) -> np.ndarray:
+    """(rows,) int8 part codes of rows in any order; ``shares`` are the parts'."""
+    return stratified_split(np.zeros(rows, np.int64), seed, shares)
 
 
-def stratified_split(labels: np.ndarray, seed: int) -> np.ndarray:
+def stratified_split(labels: np.ndarray, seed: int, shares: Sequence[float] = SHARES) -> np.ndarray:
     """(rows,) int8: every label has its share in every part; of fewer than three rows all are for training."""
     random, split = np.random.default_rng(seed), np.zeros(len(labels), np.int8)
     for label in np.unique(labels):
         rows = random.permutation(np.flatnonzero(labels == label))
-        split[rows] = _codes(len(rows))
+        split[rows] = _codes(len(rows), shares)
     return split
 
 
@@ -56,7 +58,7 @@ def named_split(texts: list[str]) -> np.ndarray | None:
     return None if any(code is None for code in codes) else np.array(codes, np.int8)
 
 
-def _codes(rows: int) -> np.ndarray:
+def _codes(rows: int, shares: Sequence[float] = SHARES) -> np.ndarray:
     """Part codes of so many rows in order: the parts' shares, each part at least one row where there are three."""
-    test, val = (max(round(share * rows), 1) if rows >= len(PARTS) else 0 for share in SHARES[:0:-1])
-    return np.repeat(np.arange(len(PARTS), dtype=np.int8), [rows - val - test, val, test])
+    others = [max(round(share * rows), 1) if rows >= len(PARTS) else 0 for share in shares[1:]]
+    return np.repeat(np.arange(len(shares), dtype=np.int8), [rows - sum(others), *others])

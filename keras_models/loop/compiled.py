@@ -98,18 +98,23 @@ class Loop:
         optimizer: OptimizerConfig, batch_size: int, seed: int, weights: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         self.model, self.task, self.optimizer = model, task, optimizer
-        self.batch_size = min(batch_size, len(X))
-        self.rows = len(X)
+        self.batch_rows = batch_size  # asked for
+        self.take(X, y, weights)
         self.charged = False  # a cost without weight is not computed; once it was, it stays: no second compilation
         variables = model.trainable_variables
         self.rates = optimizer.rates(variables)
         self.of_formats = [v.name.endswith(FORMAT_ROLES) for v in variables]
         self.packing = Packing([v.shape for v in variables])
         self.betas = [i for i, v in enumerate(model.non_trainable_variables) if v.name == "beta"]
-        self.data = tuple(ops.convert_to_tensor(part) for part in (X, y, weights) if part is not None)
         self.update = {charged: self._compile(charged) for charged in (False, True)}
         self.forward = self._compile_forward()
         self.restart(seed)
+
+    def take(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Train on these rows from now on, of as many columns and weighted as those before."""
+        self.rows = len(X)
+        self.batch_size = min(self.batch_rows, self.rows)
+        self.data = tuple(ops.convert_to_tensor(part) for part in (X, y, weights) if part is not None)
 
     def restart(self, seed: int) -> None:
         """As if new, with what is compiled kept; the model's weights are the caller's to set."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MODELS = {"mlp": "32-32", "tabformer": "16-32"}  # and their default sizes
 
+MAX_SEED = (1 << 32) // 1000 - 1  # a layer starts from a thousand times it, and its own number
 TABFORMER_METHODS = ("nmp", "uniform", "float")
 WEIGHTS_ONLY_METHODS = ("nmp", "uniform")  # of a mlp
 DEFAULT_BITS = {"uniform": 8.0, "adq": 3.0, "cmpq": 3.0}

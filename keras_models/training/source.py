@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +88,16 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def prepared(
-    dataset: Dataset, preprocessing: Preprocessing, window: int, class_weight: str
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    window: int,
+    class_weight: str,
+    sample_weight: np.ndarray | None = None,
 ) -> dict[str, tuple[np.ndarray, ...]]:
-    """Model inputs and targets by part, with the rows' weights in training and validation where they have any."""
+    """Model inputs and targets by part, with the rows' weights in training and validation where they have any.
+
+    ``sample_weight`` (rows of the set,) weighs the rows, of whatever class.
+    """
     if class_weight != "none" and dataset.task == "regression":
         raise DataError(f"--class-weight {class_weight} is for classes; the target of {dataset.name} is a quantity")
     parts: dict[str, tuple[np.ndarray, ...]] = {}
@@ -97,18 +105,25 @@ def prepared(
         X, y = dataset.part(name)
         if window > 1:
             X = dataset.windows(name, window)
-        inputs = preprocessing.apply(X.reshape(-1, X.shape[-1])).reshape(*X.shape[:-1], -1)
+        inputs = preprocessing.apply(X.reshape(-1, X.shape[-1])).reshape(*X.shape[:-1], preprocessing.outputs)
         parts[name] = (inputs, preprocessing.apply_targets(y))
     if class_weight == "balanced":
         weights = balanced_weights(parts["train"][1], dataset.outputs)
         for name in ("train", "val"):
             X, y = parts[name]
             parts[name] = (X, y, weights[np.maximum(y, 0)])
+    if sample_weight is not None:
+        for code, name in enumerate(("train", "val")):
+            own = np.asarray(sample_weight, np.float32)[dataset.split == code]
+            X, y, *others = parts[name]
+            parts[name] = (X, y, own * others[0] if others else own)
+    if not len(parts["val"][0]):  # so few rows that none can be spared: those trained on choose the model
+        parts["val"] = parts["train"]
     return parts
 
 
 def balanced_scores(
-    outputs: dict[str, np.ndarray], parts: dict[str, tuple[np.ndarray, ...]], class_weight: str
+    outputs: Mapping[str, np.ndarray], parts: Mapping[str, tuple[np.ndarray, ...]], class_weight: str
 ) -> dict[str, float]:
     """``val_balanced`` and ``test_balanced`` of weighted classes: the mean of what share of each class is right."""
     if class_weight == "none":
