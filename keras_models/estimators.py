@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ from keras_models.data.splits import random_split, stratified_split
 from keras_models.training.choice import MAX_SEED
 
 _ROWS = 8192  # predicted at a time
+_EVEN, _EVEN_FROM = 16, 256  # training rows are a multiple of the first, from the second on
+_SMALL, _SMALL_BATCH = 1500, 32  # rows below which batches are smaller, so that an epoch has more than a few steps
+_WEIGHTS = "batches are drawn from the rows: a row of weight 2 and a row that is there twice take other steps"
+EXPECTED_FAILED_CHECKS = {  # of scikit-learn's check_estimator, with the reason
+    "check_sample_weight_equivalence_on_dense_data": _WEIGHTS,
+}
 
 
 class NMPEstimator(BaseEstimator):
@@ -45,7 +51,7 @@ class NMPEstimator(BaseEstimator):
     Args:
         hidden: sizes of the hidden layers.
         mode, epochs, batch_size, learning_rate, beta, lut_budget: as ``python -m keras_models.train`` has them, whose
-            defaults None leaves, apart from ``epochs``.
+            defaults None leaves, apart from ``epochs`` and, for less than 1,500 rows, batches of 32.
         weight_bits, activation_bits: widths a neuron may take, such as (0, 2, 4); None for the mode's own.
         categorical: names or numbers of columns of numbers that are categories.
         missing_flags: an input more for every feature with missing values, which says where.
@@ -85,7 +91,10 @@ class NMPEstimator(BaseEstimator):
         flags = tuple(np.flatnonzero(np.isnan(X).any(axis=0)).tolist()) if self.missing_flags else ()
         declaration = Declaration(categorical=dict.fromkeys([*texts, *asked], MOST_LEVELS), flags=flags)
         dataset = Dataset(type(self).__name__, X, y, split, declaration, schema)
-        options = parser().parse_args(["--data", "rows", "--out", "m.h5", *self._arguments(seed)])
+        words = ["--data", "rows", "--out", "m.h5", *self._arguments(seed)]
+        if self.batch_size is None and (split == 0).sum() < _SMALL:
+            words.append(f"--batch-size={_SMALL_BATCH}")
+        options = parser().parse_args(words)
         check(options)
         from keras_models.training.run import trained
         from keras_models.training.warm import warm_fit
@@ -110,14 +119,18 @@ class NMPEstimator(BaseEstimator):
         """(rows,) 0 for training and 1 for validation."""
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction is {self.validation_fraction}; give a share between 0 and 1")
+        random = np.random.default_rng(seed)
         shares = (1 - self.validation_fraction, self.validation_fraction)
         split = stratified_split(y, seed, shares) if y.dtype.kind == "i" else random_split(len(y), seed, shares)
+        train = np.flatnonzero(split == 0)
+        if len(train) >= _EVEN_FROM:  # folds of nearly equal size then share what is compiled
+            split[random.choice(train, len(train) % _EVEN, replace=False)] = 1
         return split
 
     def _features(self, X: Any) -> np.ndarray:
         """Features of rows to predict, as numbers."""
         check_is_fitted(self)
-        columns = None if isinstance(X, np.ndarray) else named_columns(X)
+        columns = _columns(X)
         if columns is None:
             return np.asarray(validate_data(self, X, reset=False, ensure_all_finite="allow-nan"))
         if not isinstance(X, dict | list):
@@ -126,7 +139,7 @@ class NMPEstimator(BaseEstimator):
 
     def _read(self, X: Any, y: Any) -> tuple[np.ndarray, Any, Schema]:
         """Features as numbers, y checked, and what the features are."""
-        columns = None if isinstance(X, np.ndarray) else named_columns(X)
+        columns = _columns(X)
         texts = {} if columns is None else {n: c for n, c in columns.items() if numbers(c)[1] or _of_truth(c)}
         if not texts:
             X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", multi_output=True, y_numeric=False)
@@ -145,7 +158,8 @@ class NMPEstimator(BaseEstimator):
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the model returns for rows: logits, or standardised targets."""
-        inputs = self.preprocessing_.apply(self._features(X))
+        features = self._features(X)
+        inputs = self.preprocessing_.apply(features)
         parts = [
             np.asarray(self.model_(inputs[start : start + _ROWS], training=False))
             for start in range(0, max(len(inputs), 1), _ROWS)
@@ -245,7 +259,8 @@ class NMPClassifier(ClassifierMixin, NMPEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """(rows,) labels, as ``y`` had them."""
-        return np.asarray(self.classes_[self._outputs(X).argmax(axis=1)])
+        places = self._outputs(X).argmax(axis=1)
+        return np.asarray(self.classes_[places])
 
     def _coded(self, y: Any) -> np.ndarray:
         places = {label: i for i, label in enumerate(self.classes_.tolist())}
@@ -254,6 +269,11 @@ class NMPClassifier(ClassifierMixin, NMPEstimator):
 
 class NMPRegressor(RegressorMixin, NMPEstimator):
     """A regressor whose neurons learn their own widths, of one target or several; see `NMPEstimator`."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NMPRegressor:
         """Train on rows and their targets, (rows,) or (rows, targets); returns self."""
@@ -270,11 +290,17 @@ class NMPRegressor(RegressorMixin, NMPEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Targets in their own units, in the shape that ``y`` had."""
-        found = self.preprocessing_.restore_targets(self._outputs(X))
+        outputs = self._outputs(X)
+        found = self.preprocessing_.restore_targets(outputs)
         return found[:, 0] if self._single else found
 
     def _coded(self, y: Any) -> np.ndarray:
         return np.asarray(y, np.float64)
+
+
+def _columns(X: Any) -> Mapping[str, Any] | None:
+    """Named columns; a sparse matrix has none, though some are mappings."""
+    return None if isinstance(X, np.ndarray) or hasattr(X, "tocsr") else named_columns(X)
 
 
 def _dashed(values: Sequence[Any] | None) -> str | None:

@@ -134,7 +134,7 @@ def run(options: argparse.Namespace, chain: FloatChain, judged: Judged, data: st
     model, result = nmp_model(quantized), None
     after = {part: judged.score(quantized.logits(judged.parts[part][0]), part) for part in ("val", "test")}
     if options.epochs:
-        result = _tuned(options, model, chain, judged)
+        result = tuned(options, model, chain, judged)
     luts, statistics = METHODS["nmp"].describe(model)
     outputs = {part: model.predict(judged.parts[part][0], batch_size=8192, verbose=0) for part in ("val", "test")}
     report = {
@@ -152,7 +152,8 @@ def run(options: argparse.Namespace, chain: FloatChain, judged: Judged, data: st
     return report
 
 
-def _tuned(options: argparse.Namespace, model: Any, chain: FloatChain, judged: Judged) -> Any:
+def tuned(options: argparse.Namespace, model: Any, chain: FloatChain, judged: Judged) -> Any:
+    """Fine-tune ``model`` in place, as the options say; its `FitResult`."""
     from contextlib import ExitStack
 
     from keras_models.quantize.tune import tune
