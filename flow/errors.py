@@ -13,6 +13,7 @@ from flow.core.errors import (
     ReportError,
     ToolFailed,
     ToolNotFound,
+    ToolStopped,
     UsageError,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "ReportError",
     "ToolFailed",
     "ToolNotFound",
+    "ToolStopped",
     "UsageError",
 ]

@@ -34,7 +34,6 @@ from keras_models.data.loaders import Dataset, Declaration
 from keras_models.data.preprocess import Preprocessing
 from keras_models.data.schema import Schema, cells, named_columns, numbers
 from keras_models.data.splits import random_split, stratified_split
-from keras_models.training.choice import MAX_SEED
 
 _ROWS = 8192  # predicted at a time
 _EVEN, _EVEN_FROM = 16, 256  # training rows are a multiple of the first, from the second on
@@ -83,7 +82,7 @@ class NMPEstimator(BaseEstimator):
         from keras_models.train import check, choose_backend, parser
 
         choose_backend()
-        seed = int(check_random_state(self.random_state).randint(MAX_SEED))
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         split = self._split(y, seed)
         names = {name: i for i, name in enumerate(schema.features)}
         asked = [names[c] if isinstance(c, str) else int(c) for c in self.categorical]

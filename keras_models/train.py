@@ -8,6 +8,11 @@ goes on.
 
 from __future__ import annotations
 
+from keras_models.interrupts import at_once, check_interrupt, leave
+
+if __name__ == "__main__":
+    at_once()  # also while what follows is imported
+
 import argparse
 import contextlib
 import os
@@ -16,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_models.command_line import parsed
 from keras_models.data.loaders import Dataset
 from keras_models.training import choice, source
 from keras_models.training.choice import UsageError, sizes_of
@@ -25,7 +31,6 @@ from keras_models.training.recipes import LEARNING, MODES, RATES
 from keras_models.training.run import Trained, trained
 from keras_models.training.schedule import WARM_UP
 from keras_models.untrusted import MAX_JSON, one_line, read_text, visible
-from keras_models.version import __version__
 
 if TYPE_CHECKING:
     pass
@@ -41,9 +46,10 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
     source.add_options(p)
     p.add_argument("--out", required=True, type=Path, metavar="m.h5", help="model to write, .h5 or .keras")
     choice.add_options(p)
-    p.add_argument("--method", choices=METHOD_NAMES, default="nmp", metavar="NAME",
-                   help=f"one of {', '.join(METHOD_NAMES)}; default nmp")  # fmt: skip
-    p.add_argument("--mode", choices=sorted(MODES), default="hardware", help="of --method nmp")
+    p.add_argument("--method", choices=METHOD_NAMES, default="nmp",
+                   help="how the model learns: nmp, layerwise with learned widths, others to compare with")  # fmt: skip
+    p.add_argument("--mode", choices=sorted(MODES), default="hardware", help="of --method nmp: for hardware, "
+                   "or as the paper trains")  # fmt: skip
     p.add_argument("--rates", choices=RATES, default="grown", help="of --mode paper: those with which widths grow, or "
                    "the publication's, for many more steps")  # fmt: skip
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
@@ -63,10 +69,9 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
                    "it trains, and go on from there after a kill, to the same model")  # fmt: skip
     p.add_argument("--pictures", action="store_true", help="draw widths, front and neurons in m.pictures/")
     p.add_argument("--tensorboard", type=Path, metavar="DIR", help="write metrics, widths and pictures for TensorBoard")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--quiet", action="store_true", help="no progress bar")
+    p.add_argument("--seed", type=int, default=0, help="of weights, order of rows and searches")
+    p.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     p.add_argument("--json", action="store_true", help="print m.train.json and nothing else")
-    p.add_argument("--version", action="version", version=f"nmp-flow {__version__}", help="show the version and exit")
     return p
 
 
@@ -74,9 +79,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m keras_mo
     """Run the command line; returns the exit status: 0, with one ``error:`` line 1 or for wrong usage 2, or 130 when
     interrupted. Without ``arguments`` those of the process are taken, which is then one of training alone.
     """
-    options = parser(prog).parse_args(arguments)
-    options.quiet = options.quiet or options.json
-    return status_of(lambda: _reported(options, arguments is None), lambda: _left(options))
+    return run(parsed(parser(prog), arguments), arguments is None)
+
+
+def run(options: argparse.Namespace, alone: bool = True) -> int:
+    """Train as the options say; the exit status, as of `main`."""
+    return status_of(lambda: _reported(options, alone), lambda: _left(options))
 
 
 def _reported(options: argparse.Namespace, alone: bool) -> None:
@@ -96,9 +104,10 @@ def _train(options: argparse.Namespace, alone: bool) -> None:
     choose_backend()
     if alone:
         keep_tensorflow_out(options.method)
-    lines = [] if options.quiet else [visible(line) for line in found.summary]
-    for line in [*lines, *(f"note: {one_line(text)}" for text in found.remarks)]:
-        print(line, flush=True)
+    for line in [] if options.quiet else found.summary:
+        print(visible(line), flush=True)
+    for line in found.remarks:
+        print(f"note: {one_line(line)}", file=sys.stderr if options.quiet else sys.stdout, flush=True)
     train(options, found.dataset, found.remarks)
 
 
@@ -112,6 +121,7 @@ def _left(options: argparse.Namespace) -> str:
 
 def check(options: argparse.Namespace) -> None:
     """Raise `UsageError` for values that cannot work."""
+    check_seed(options.seed)
     if options.out.suffix not in (".h5", ".keras"):
         raise UsageError(f"--out {options.out}: the name must end in .h5 or .keras")
     choice.check_model(options)
@@ -121,8 +131,6 @@ def check(options: argparse.Namespace) -> None:
     for name, value in positive.items():
         if value is not None and not value > 0:
             raise UsageError(f"{name} must be positive, got {value:g}")
-    if not 0 <= options.seed <= choice.MAX_SEED:
-        raise UsageError(f"--seed {options.seed}: give a whole number from 0 to {choice.MAX_SEED}")
     if options.beta is not None and not 0 <= options.beta < float("inf"):
         raise UsageError(f"--beta must be 0 or more, got {options.beta:g}")
     learned = options.front or options.lut_budget or options.weight_bits or options.activation_bits
@@ -143,6 +151,12 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--class-weight: the search of --method {options.method} knows no weights; leave it out")
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")
+
+
+def check_seed(seed: int) -> None:
+    """Raise `UsageError` for what NumPy and Keras take no random numbers from."""
+    if not 0 <= seed < 1 << 32:
+        raise UsageError(f"--seed {seed}: give 0 to {(1 << 32) - 1}")
 
 
 def check_writable(out: Path) -> None:
@@ -172,6 +186,7 @@ def train(options: argparse.Namespace, dataset: Dataset, remarks: Sequence[str] 
     """Preprocess, build, fit, write; returns the content of ``m.train.json``, ``remarks`` among it."""
     from keras_models.training.checkpoint import Checkpoint
 
+    check_interrupt()
     checkpoint = Checkpoint(options.out.with_suffix(".checkpoint.npz")) if options.resume else None
     made = trained(options, dataset, checkpoint=checkpoint)
     report = summary(options, dataset, made) | {"notes": list(remarks)}
@@ -180,11 +195,17 @@ def train(options: argparse.Namespace, dataset: Dataset, remarks: Sequence[str] 
                        made.model, made.result, dataset.task == "classification")  # fmt: skip
     if checkpoint is not None:
         checkpoint.remove()
-    print(f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
-          + (f", {report['counted_luts']:.0f} LUT sites" if report["counted_luts"] else
-             f", about {report['estimated_luts']:.0f} LUTs by the estimate" if report["estimated_luts"] else "")
-          + f", {report['seconds']:.0f} s: {one_line(str(options.out))}")  # fmt: skip
+    if not options.quiet:
+        print(_result(report, options.out))
     return report
+
+
+def _result(report: dict[str, Any], out: Path) -> str:
+    """The line about a finished training."""
+    return (f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
+            + (f", {report['counted_luts']:.0f} LUT sites" if report["counted_luts"] else
+               f", about {report['estimated_luts']:.0f} LUTs by the estimate" if report["estimated_luts"] else "")
+            + f", {report['seconds']:.0f} s: {one_line(str(out))}")  # fmt: skip
 
 
 def summary(options: argparse.Namespace, dataset: Dataset, made: Trained) -> dict[str, Any]:
@@ -239,4 +260,4 @@ def summary(options: argparse.Namespace, dataset: Dataset, made: Trained) -> dic
 if __name__ == "__main__":
     if Path(sys.path[0]) == Path.cwd() != Path(__file__).resolve().parents[1]:
         del sys.path[0]  # where `python -m` looks first: what is called flow there is not the package that counts LUTs
-    sys.exit(main())
+    leave(main())

@@ -24,10 +24,10 @@ from flow.parallel.atom_heap import pack_atoms
 from flow.parallel.atoms import ALONE, PLACES, places, taken
 from flow.parallel.bit_heap import HeapBit
 from flow.parallel.bit_rows import atom_graph, lowbit_graph
-from flow.parallel.graph import ZERO, Bit, Node, evaluate_graph, row_start
+from flow.parallel.graph import ZERO, Bit, LayerGraph, Node, evaluate_graph, row_start
 from flow.parallel.pipelining import schedule
 from flow.parallel.proof import prove
-from flow.parallel.sites import Target, graph_sites
+from flow.parallel.sites import Target, graph_sites, least_sites
 from flow.parts.family import XC7, XCU
 from flow.proof.netlist.prove import prove_netlist
 from flow.proof.text.atoms import Shape, prove_atoms, prove_full_adder
@@ -120,9 +120,14 @@ def bench(rng):
                 total = " + ".join(f"((r[{n}] ^ 1'b{mask >> i & 1}) * {weight[i]})" for n, i in enumerate(used))
                 carry = f"r[{len(used)}]" if c else "1'b0"
                 lines += [f"wire [{result - 1}:0] y_{name};", f"wire [31:0] s_{name} = {total} + {carry};"]
-                lines += [f"nmp_atoms #(.W({width}), .Y({result}), .C({c}), .K({4 * width}'h{digits(atoms):0{width}x}),"
-                          f" .N({PLACES * width}'o{mask:o})) {name} (.c({carry}),"
-                          f" .x({{{', '.join(reversed(x))}}}), .y(y_{name}));"]  # fmt: skip
+                lines += [f"nmp_atoms #(.W({width}), .Y({result}), .D({c}), .K({4 * width}'h{digits(atoms):0{width}x})"]
+                for lane in range(PLACES):
+                    own = sum((mask >> PLACES * i + lane & 1) << i for i in range(width))
+                    lines += [f", .N{'ABC'[lane]}({width}'b{own:b})"]
+                lines += [f") {name} (.d({carry}), .y(y_{name})"]
+                for lane in range(PLACES):
+                    lines += [f", .{'abc'[lane]}({{{', '.join(reversed(x[lane::PLACES]))}}})"]
+                lines += [");"]
                 checks.append(f"if (y_{name} !== s_{name}[{result - 1}:0]) bad = bad + 1;")
     for mask in range(8):
         terms = " + ".join(f"(r[{i}] ^ 1'b{mask >> i & 1})" for i in range(3))
@@ -159,20 +164,21 @@ def test_the_module_is_proved_for_every_shape_and_mask(family):
 FAULTS = [
     (r"32'hF0F0F0F0 \^", "32'hF0F0F0F1 ^", "as synthesized"),
     (r"64'h6996", "64'h6997", "as synthesized"),
-    (r"32'hFFFF0000 \^ \{32\{N\[3\*i\+5\]\}\}", "32'hFFFF0000", "as synthesized"),
-    (r"\^N\[3\*i\+:2\]", "N[3*i]", "as synthesized"),
-    (r"\.I3\(x\[3\*i\+3\]\), \.I4\(x\[3\*i\+4\]\)", ".I3(x[3*i+4]), .I4(x[3*i+4])", "as synthesized"),
-    (r"assign di\[i\] = x\[3\*i\+5\]", "assign di[i] = x[3*i+4]", "as synthesized"),
+    (r"32'hFFFF0000 \^ \{32\{NC\[i\+1\]\}\}", "32'hFFFF0000", "as synthesized"),
+    (r"\{32\{NA\[i\] \^ NB\[i\]\}\}", "{32{NA[i]}}", "as synthesized"),
+    (r"\.I3\(a\[i\+1\]\), \.I4\(b\[i\+1\]\)", ".I3(b[i+1]), .I4(b[i+1])", "as synthesized"),
+    (r"assign di\[i\] = c\[i\+1\]", "assign di[i] = b[i+1]", "as synthesized"),
     (r"assign di\[i\] = o5", "assign di[i] = ~o5", "as synthesized"),
-    (r"CYINIT\(c\)", "CYINIT(1'b0)", "as synthesized"),
+    (r"CYINIT\(d\)", "CYINIT(1'b0)", "as synthesized"),
     (r"co\[4\*i-1\]", "co[4*i-2]", "as synthesized"),
-    (r"\(SUM & E\)", "(SUM & E & {32{~(N[3*i-3] & N[3*i-2] & N[3*i])}})", "as synthesized"),  # for some masks alone
-    (r"b\[i\] = first & second", "b[i] = first | second", "as simulated"),
-    (r"\^v\[3\*i\+:5\]", "^v[3*i+:4]", "as simulated"),
-    (r"\(sum & v\[3\*i\]\)", "1'b0", "as simulated"),
-    (r"x \^ N;", "x;", "as simulated"),
-    (r", c\};", ", 1'b0};", "as simulated"),
-    (r"N = \{\(3 \* W\) \{1'b0\}\}", "N = {(3 * W) {1'b1}}", "as simulated"),  # what is not given
+    (r"\(SUM & E\)", "(SUM & E & {32{~(NA[i-1] & NB[i-1] & NA[i])}})", "as synthesized"),  # for some masks alone
+    (r"q & ownb", "q & own", "as simulated"),
+    (r"\(q >> 1\) & lowb", "(q >> 1) & low", "as simulated"),
+    (r"\(r >> 1\) & low", "r & low", "as simulated"),
+    (r"q = b \^ NB", "q = b", "as simulated"),
+    (r", d\};", ", 1'b0};", "as simulated"),
+    (r"K\[4\*i\+:4\] > 3;", "K[4*i+:4] > 4;", "as simulated"),
+    (r"NB = \{W\{1'b0\}\}", "NB = {W{1'b1}}", "as simulated"),  # what is not given
     (r"Y = W \+ 1", "Y = W", "as simulated"),
 ]
 
@@ -246,14 +252,14 @@ def test_no_wrong_bit_and_no_atom_too_small_passes_the_proof_of_the_graph(net):
 
 LAYER_FAULTS = {
     "a digit": (r"(\.K\(\d+'h\w*?)06", r"\g<1>14"),
-    "a mask": (r"\.N\((\d+)'o\d+\)", r".N(\1'o0)"),
-    "the sixth inverted": (r"(\.K\(\d+'h\w*06\))(, \.N\(\d+'o\d+\))?", r"\1, .N(6'o40)"),
-    "a bit": (r"\.x\(\{(\w+\[\d\]), (\w+\[\d\])", r".x({\1, \1"),
-    "the carry": (r"\.C\(1\), ", ""),
-    "a carry that is constant": (r"\.c\(\w+\[\d+\]\)", ".c(1'b0)"),
+    "a mask": (r"\.NB\((\d+)'b\d+\)", r".NB(\1'b0)"),
+    "the sixth inverted": (r"(\.K\(8'h06\)(?:, \.N[AB]\(2'b\d+\))*)(, \.NC\(2'b\d+\))?\)", r"\1, .NC(2'b10))"),
+    "a bit": (r"\.a\(\{(\w+\[\d\]), (\w+\[\d\])", r".a({\1, \1"),
+    "the carry": (r"\.D\(1\), ", ""),
+    "a carry that is constant": (r"\.d\(\w+\[\d+\]\)", ".d(1'b0)"),
     "fewer columns": (r"#\(\.W\((\d+)\), \.K\(\d+'h(\w+)\)", r"#(.W(1), .K(4'h2)"),
     "a digit that is none": (r"(\.K\(\d+'h\w*)(\w\))", r"\g<1>7)"),
-    "a place left out": (r"(\.x\(\{[^}]*)1'b0", r"\g<1>1'b1"),
+    "a place left out": (r"(\.c\(\{[^}]*)1'b0", r"\g<1>1'b1"),
 }
 
 
@@ -282,6 +288,21 @@ def test_the_netlist_of_chains_is_proved_and_takes_the_sites_that_were_expected(
         sites = expected_sites(module).total
     expected = graph_sites(graph, schedule(graph, clock, XC7.planned))
     assert abs(sites - expected) <= 0.05 * sites, (sites, expected)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_layer_takes_fewer_sites_than_its_bound(seed):
+    design = random_design(seed, max_size=8)
+    for index in range(len(design.layers)):
+        for graph in (lowbit_graph(design, index), atom_graph(design, index, RELAXED)):
+            assert 0 <= least_sites(graph) <= RELAXED.sites(graph)
+
+
+def test_the_bound_is_reached_by_whole_atoms():
+    columns = tuple(tuple(Bit(0, 0) for _ in range(6 if i % 2 == 0 else 0)) for i in range(8))
+    row = Node("row", 0, (1 << 9) - 1, atoms=(6, 0) * 4, columns=columns)
+    graph = LayerGraph("one", (Node("sum", 0, 1, terms=()), row), (1,), "test")
+    assert least_sites(graph) == 8
 
 
 def test_layers_take_far_fewer_sites_than_rows_of_three_bits():

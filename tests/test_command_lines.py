@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from strategies import random_design
 from typer.testing import CliRunner
 
-from flow import nmp
+from flow import family
 from flow.bench.bus_layout import LANES
 from flow.build import choices, command, config_file
 from flow.build.architecture import ARCHITECTURES
@@ -45,7 +45,7 @@ sys.meta_path.insert(0, Blocker())
 
 
 def run(*arguments: object) -> Any:
-    return CliRunner().invoke(nmp.app, [str(a) for a in arguments], prog_name="nmp", env={"COLUMNS": "80"})
+    return CliRunner().invoke(family.app, [str(a) for a in arguments], prog_name="nmp", env={"COLUMNS": "80"})
 
 
 def blocked(folder: Path, *packages: str) -> dict[str, str]:
@@ -64,7 +64,84 @@ def test_every_command_helps_and_tells_its_version(name: str, monkeypatch: pytes
         assert max(map(len, shown.output.splitlines())) <= 80
     version = run(name, "--version")
     assert version.exit_code == 0 and version.output == f"nmp-flow {__version__}\n"
-    assert run(name, "--no-such-option").exit_code == 2
+    assert "--quiet" in shown.output and "``" not in shown.output
+    for words, told in (
+        (["--no-such-option"], "error: No such option: --no-such-option"), (["--out", ""], "error: --out: the name is"),
+        (["--out="], "error: --out=: the name is empty"), (["--out"], "error: Option '--out' requires an argument"),
+    ):  # fmt: skip
+        wrong = run(name, *words)
+        assert wrong.exit_code == 2 and wrong.output.startswith(told), wrong.output
+        assert wrong.output.endswith(f"; nmp {name} -h tells more\n") and wrong.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("train --data digits --out m.h5 --seed -1", "--seed -1: give 0 to 4294967295"),
+        ("train --data digits --out m.h5 --mode x", "'x' is not one of 'hardware', 'paper'"),
+        ("train --data digits", "Missing option '--out'"),
+        ("quantize m.h5 --data digits --out n.h5 --seed -1", "--seed -1: give 0 to 4294967295"),
+        ("quantize --data digits --out n.h5", "Missing argument 'float.h5'"),
+        ("build --model m.h5 --seed -1", "--seed -1: give 0 or more"),
+        ("build --model m.h5 --vectors x", "Invalid value for '--vectors': Input should be a valid integer"),
+        ("sweep --data digits --seed -1", "Invalid value for '--seed'"),
+        ("report", "give a report file or folder"), ("hls-stock --model m.h5 --backend x", "'x' is not one of"),
+        ("hls-config --model m.h5 --strategy x", "'x' is not one of"), ("bulid", "No such command 'bulid'"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line_and_status_2(words: str, told: str) -> None:
+    wrong = run(*words.split())
+    assert wrong.exit_code == 2 and told in wrong.output, wrong.output
+    assert wrong.output.startswith("error: ") and wrong.output.count("\n") == 1 and "Value error" not in wrong.output
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {at!r}:
+            sys.meta_path.remove(self)
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000): pass
+            except BaseException:
+                if not {swallowed}: raise
+
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "at", "told"),
+    [
+        *((["nmp", name], "typer", "interrupted") for name in COMMANDS),
+        *((["-m", name], "typer", "interrupted") for name in (
+            "keras_models.train", "keras_models.quantize", "flow.build", "flow.sweep", "flow.report",
+            "flow.hls_config", "flow.hls_stock",
+        )),
+        (["nmp", "train", "--data", "digits", "--out", "m.h5"], "keras", "interrupted; its files are not complete"),
+        (["nmp", "build", "--model", "d.json"], "flow.build.run", "interrupted; run the same command again to go on"),
+        (["-m", "flow.sweep", "--data", "digits"], "flow.sweep.cluster", "interrupted; run the same command again to"),
+        (["nmp", "report", "."], "flow.report.html", "interrupted; run the same"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else None,
+)  # fmt: skip
+def test_an_interrupt_at_any_import_ends_with_its_line(
+    words: list[str], at: str, told: str, crowded: Path, tmp_path: Path
+) -> None:
+    """Also where a library swallows it, as long as the command has something left to do."""
+    if at == "flow.report.html":
+        words, at = ["nmp", "report", "--compare", "d.json", "d.json"], "flow.report.html.pages"
+    program = ["-c", "from flow.nmp import main; main()", *words[1:]] if words[0] == "nmp" else words
+    for swallowed in {"keras": (True,), "flow.build.run": (False, True)}.get(at, (False,)):
+        (tmp_path / "sitecustomize.py").write_text(INTERRUPTED.format(at=at, swallowed=swallowed))
+        done = subprocess.run(
+            [sys.executable, *program], cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        )  # fmt: skip
+        assert done.returncode == 130 and done.stderr.startswith(f"error: {told}"), (done.returncode, done.stderr)
+        assert done.stderr.count("\n") == 1 and not done.stdout, done.stderr
 
 
 def test_the_family_is_listed_and_completed() -> None:
@@ -75,6 +152,8 @@ def test_the_family_is_listed_and_completed() -> None:
     for words, found in (
         ("nmp hls-", {"hls-config", "hls-stock"}), ("nmp build --arch", {"--architecture"}),
         ("nmp build --head ", {"logits", "argmax"}), ("nmp train --meth", {"--method"}),
+        ("nmp train --mode ", {"hardware", "paper"}), ("nmp quantize --preprocessing ", {"none", "standard"}),
+        ("nmp train --method ", {"nmp", "uniform", "cmpq"}),
     ):  # fmt: skip
         completion = {"_NMP_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": words, "PYTHONPATH": str(ROOT)}
         done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **completion}, capture_output=True,
@@ -162,6 +241,9 @@ def test_the_command_line_wins_over_the_file(asked: Any, tmp_path: Path) -> None
         ("data: {a: 1}", "option 'data' is dict"),
         ("- seed", "not a list of options"),
         ("seed: [", "not usable YAML"),
+        ("seed: 12:30:00", "12:30:00 is a number of base 60"),
+        ("seed: 010", "010 is a number of base 8"),
+        ('model: m.h5\nout: ""', "option 'out': the name is empty"),
         ("seed: &a 1\nvectors: *a", "the alias *a"),
         ("1: 2", "option '1' is not known"),
     ],
@@ -229,4 +311,4 @@ def test_training_prints_its_record_alone(tmp_path: Path, capsys: pytest.Capture
     assert shown == (tmp_path / "m.train.json").read_text() and json.loads(shown)["epochs"] == 1
     with pytest.raises(SystemExit) as end:
         train.main(["--version"])
-    assert end.value.code == 0 and capsys.readouterr().out == f"nmp-flow {__version__}\n"
+    assert not end.value.code and capsys.readouterr().out == f"nmp-flow {__version__}\n"

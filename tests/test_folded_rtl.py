@@ -103,11 +103,9 @@ def test_memories_become_block_ram_and_the_netlist_agrees(tmp_path):
     assert folding.cost.lut == pytest.approx(found.lut, rel=0.2) and folding.cost.bram18 == found.bram18
     cells = tmp_path / "cells.v"
     cells.write_text(cell_models(yosys.cell_library().read_text()))
-    result = run(design, bench, tmp_path, count=6, engine="netlist", sources=[netlist, cells])
-    assert result.agrees, result.message
-    compiled = in_verilator(bench, tmp_path, [netlist, cells])
-    again = run(design, bench, tmp_path, count=6, engine="netlist", sources=[netlist, cells], model=compiled)
-    assert again.agrees and again.engine == "netlist" and again.latency_seen == result.latency_seen, again.message
+    compiled = in_verilator(bench, tmp_path, [netlist, cells])  # Icarus would take minutes
+    result = run(design, bench, tmp_path, count=6, engine="netlist", sources=[netlist, cells], model=compiled)
+    assert result.agrees and result.engine == "netlist" and result.latency_seen == rtl.latency_cycles, result.message
     text = netlist.read_text()
     emptied = re.sub(r"(?<=\.INIT_00\(256'b)[x01]+", lambda bits: bits[0].replace("1", "0"), text)
     assert emptied != text

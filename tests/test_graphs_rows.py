@@ -25,11 +25,13 @@ from flow.parallel.cost import graph_luts
 from flow.parallel.generators import alkaid_graph, build_graph, build_graphs
 from flow.parallel.graph import evaluate_graph, row_start
 from flow.parallel.pattern_growth import Settings
+from flow.parallel.pipelining import node_delay
 from flow.parallel.proof import prove
 from flow.parallel.sites import Target
 from flow.parallel.subexpressions import share, signed_digits
 from flow.parts.catalog import resolve
 from flow.parts.family import XC7, XCU, XCUP
+from flow.proof.text.prove import prove_text
 from flow.tools import yosys
 from flow.verify import simulate
 
@@ -119,6 +121,24 @@ def test_the_cheaper_graph_is_taken_and_never_one_of_more_sites_than_that_of_few
         taken, atoms = build_graph(design, index, target), atom_graph(design, index, target)
         assert target.sites(taken) <= target.sites(fewest) and target.cost(taken) <= target.cost(fewest)
         assert taken in (fewest, atoms)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_row_lies_between_registers_where_every_row_is_asked_for(seed):
+    design, target = random_design(seed, max_size=7), Target(20.0, XC7, every_row=True)
+    graphs = build_graphs(design, target)
+    for graph in graphs:
+        plan = target.plan(graph)
+        delays = [node_delay(node, XC7.planned) for node in graph.nodes]
+        busy = [delay > 0 for delay in delays]  # whether an operation lies between a value and the last registers
+        for i, node in enumerate(graph.nodes):
+            before = [j for j in node.sources if plan.stages[j] == plan.stages[i] and busy[j]]
+            assert not (delays[i] and before)
+            busy[i] |= bool(before)
+        assert plan.critical_path_ns <= max(delays) + XC7.planned.register
+    deep, usual = (emit_parallel(design, graphs, 20.0, XC7, every_row) for every_row in (True, False))
+    assert deep.latency_cycles > usual.latency_cycles
+    assert prove_text(design, graphs, deep.files, deep.top, deep.layer_latency_cycles) == []
 
 
 def test_parts_without_a_known_carry_chain_get_the_graph_of_fewest_luts():

@@ -5,11 +5,13 @@ import random
 import mutant_checks
 import mutant_designs
 import mutants_verilog
+import numpy as np
 import pytest
 from equivalence import core_ports, same_hardware
 from mutants import Edit, Mutant, edited, generate
 
 from flow.bench.description import from_json, to_json
+from flow.core.evaluate import evaluate
 from flow.emit.rtl.testbench import describe
 from flow.files import plan
 
@@ -31,6 +33,16 @@ def emitted(subjects, tmp_path_factory):
         return base
 
     return {name: place(s) for name, s in subjects.items() if s.kind == "verilog"}
+
+
+def test_every_class_of_a_mutated_head_is_selected(subjects):
+    """Else a mutant of a logit that never wins could not be told from the hardware, nor proved to be no fault."""
+    for subject in subjects.values():
+        if subject.design.head == "argmax":
+            inputs = mutant_designs.random_inputs(subject.design, 4000, 1)
+            classes = len(subject.design.layers[-1].neurons)
+            chosen = np.bincount(evaluate(subject.design, inputs)[:, 0], minlength=classes)
+            assert chosen.min() > 0, (subject.name, chosen)
 
 
 def mutants_of(subject, base, count, seed):

@@ -30,7 +30,9 @@ def asked_by(arguments, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "others", [{}, OTHERS, {"engines": ["xls"], "rtl_engine": "xls", "results_per_second": 2.0}], ids=len
+    "others",
+    [{}, OTHERS, {"engines": ["xls"], "rtl_engine": "xls", "results_per_second": 2.0}, {"pipeline": "rows"}],
+    ids=len,
 )
 def test_the_command_of_a_report_asks_for_the_same_build(others, monkeypatch):
     asked = Options.of("m.h5", "xc7z020", "some/out", **others)
@@ -68,6 +70,10 @@ def test_files_elsewhere_are_named_by_their_last_part(tmp_path):
         ({"initiation_interval": 4, "results_per_second": 1e6}, "not both"),
         ({"architecture": "parallel", "initiation_interval": 4}, "gives a result every cycle"),
         ({"rtl_engine": "xls", "architecture": "folded"}, "parallel hardware only"),
+        ({"pipeline": "rows", "architecture": "folded"}, "the rows of parallel hardware"),
+        ({"pipeline": "rows", "initiation_interval": 4}, "the rows of parallel hardware"),
+        ({"pipeline": "rows", "rtl_engine": "xls"}, "XLS places registers by the clock alone"),
+        ({"pipeline": "deep"}, "--pipeline deep is not known; choose auto or rows"),
         ({"layer": "all", "data": "digits"}, "leave it out with --layer"),
         ({"layer": "all", "preprocessing": "none"}, "leave it out with --layer"),
     ],

@@ -20,17 +20,21 @@ import keras
 
 from flow.build import outcome
 from flow.build.command import app
-from flow.build.state import Build, record
+from flow.build.state import Build, finish, record
 from flow.core.compare import EngineResult
-from flow.core.design import from_json
+from flow.core.design import Design, Layer, Neuron, from_json
+from flow.core.errors import DataError
+from flow.core.fixed import Fixed, Quantizer
 from flow.core.remarks import note
 from flow.core.saturation import saturated
+from flow.extract.test_data import Preparation, fit_test_part
 from flow.extract.test_data import TestPart as Part
 from flow.files import plan
 from flow.files.steps import Steps
 from flow.report.html import pages
 from flow.tool_reports.open_json import UNFINISHED
 from keras_models import NMPDense, NMPInputQuantizer
+from keras_models.data.loaders import Dataset, Declaration
 from keras_models.data.preprocess import Preprocessing, attach
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -334,6 +338,34 @@ def test_labels_travel_from_training_to_the_score(tmp_path: Path) -> None:
     (line,) = report["warnings"]
     assert "2 of 120 test rows of d have labels that the model has no output for (-4" in line and line in shown
     assert "0 is 3, 1 is 70" in (tmp_path / "b" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("y", "outputs", "source", "found"),
+    [
+        ([0.0, 1.0, 2.0], 3, {}, "labels"), ([5.0, 7.0, 9.0], 3, {}, "labels"),
+        ([0.5, 1.0, 2.0], 3, {}, "y has to hold"),
+        ([0.0, 1.0, 1.0], 1, {"left_out": "sigmoid"}, "labels"), ([0.0, 1.0, 1.0], 1, {}, "targets"),
+        ([[0.0, 1.0]], 3, {}, "a target for every output"), ([[0.0, 1.0]], 1, {}, "choose them with --target-columns"),
+    ],
+)  # fmt: skip
+def test_labels_saved_as_floats_are_understood_or_told(
+    y: list[Any], outputs: int, source: dict[str, Any], found: str
+) -> None:
+    inputs = (Quantizer.saturating(Fixed(True, 4, 2)),) * 2
+    neurons = tuple(Neuron((j - 1, 1), 0, 4) for j in range(outputs))
+    design = finish(Design("net", inputs, (Layer("dense", neurons),), source=source))
+    targets = np.array(y * (9 // len(y)))
+    X, split = np.zeros((len(targets), 2), np.float32), np.arange(len(targets)) // 3
+    data = Dataset("mine", X, targets.reshape(len(targets), -1), split, Declaration())
+    if found not in ("labels", "targets"):
+        with pytest.raises(DataError, match=found):
+            fit_test_part(data, Preparation(), design)
+        return
+    part = fit_test_part(data, Preparation(), design)
+    assert part.task == {"labels": "classification", "targets": "regression"}[found]
+    notes = [remark.text for remark in part.remarks]
+    assert any("mine holds whole numbers as floats" in text for text in notes) == (found == "labels")
 
 
 def test_the_notes_of_engines_reach_the_user(built: tuple[Path, str], tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flow.api.door import door
 from flow.build.state import ModelFile, finish
 from flow.core import evaluate as golden
 from flow.core.design import Design
-from flow.core.errors import DataError, ModelError
+from flow.core.errors import DataError, ModelError, UsageError
 from flow.core.fixed import Ints
 from flow.core.packages import missing_packages_told
 from flow.core.untrusted import is_folder
@@ -20,11 +21,14 @@ from flow.core.untrusted import is_folder
 _ROWS = 1 << 16  # evaluated at a time: bounds the memory, whatever the number of rows
 
 
+@door
 def load_design(path: str | Path) -> Design:
     """The finished integer design of a ``design.json``, of a build's folder, or of a Keras model's file.
 
     Raises ModelError or DesignError for a file that is none, or a model without an exact integer form.
     """
+    if not isinstance(path, str | Path) or not str(path):
+        raise UsageError(f"path={path!r:.40}: give the name of a design.json, a build's folder or a model's file")
     return design_of(Path(path))
 
 
@@ -51,6 +55,7 @@ def looks_like_keras(model: Any) -> bool:
     return callable(getattr(model, "save", None)) and hasattr(model, "layers")
 
 
+@door
 def evaluate(design: Design, X: ArrayLike) -> NDArray[Any]:
     """What the hardware of ``design`` computes for model inputs ``X`` (rows x inputs, real numbers).
 
@@ -58,6 +63,8 @@ def evaluate(design: Design, X: ArrayLike) -> NDArray[Any]:
     outputs) as the real numbers that they stand for; with head ``argmax`` class indices (rows, int64). Raises DataError
     where ``X`` does not fit.
     """
+    if not isinstance(design, Design):
+        raise UsageError(f"design={design!r:.40}: give a design, such as flow.load_design returns")
     inputs = as_rows(X, len(design.inputs))
     parts = [
         golden.evaluate(design, golden.quantize_inputs(design, inputs[start : start + _ROWS], start))
@@ -66,9 +73,17 @@ def evaluate(design: Design, X: ArrayLike) -> NDArray[Any]:
     return as_real(design, np.concatenate(parts))
 
 
+def as_array(name: str, value: Any) -> NDArray[Any]:
+    """An argument as an array. Raises DataError for rows of different lengths."""
+    try:
+        return np.asarray(value)
+    except Exception:  # whatever an object of another library says of itself
+        raise DataError(f"{name} is no array; give rows of equally many numbers") from None
+
+
 def as_rows(X: ArrayLike, width: int) -> NDArray[Any]:
     """``X`` as rows of ``width`` real numbers each; whatever shape a row has is flattened."""
-    values = np.asarray(X)
+    values = as_array("X", X)
     if values.dtype.kind not in "fiub" or values.ndim < 2:
         raise DataError(f"X is {values.dtype} of shape {values.shape}; give numbers, a row for every vector")
     if math.prod(values.shape[1:]) != width:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flow.api.designs import design_of
+from flow.api.door import door, number
 from flow.build.architecture import ARCHITECTURES, MAX_PARALLEL_WEIGHTS, PARALLEL_SHARE, check_wishes
 from flow.core.design import Design
 from flow.core.errors import UsageError
@@ -39,9 +40,10 @@ class Estimate:
     layers: Mapping[str, int]
 
 
+@door
 def estimate(
     model: Any,
-    part: str = "xc7z020",
+    part: str | Part = "xc7z020",
     *,
     architecture: str = "auto",
     initiation_interval: int | None = None,
@@ -54,7 +56,15 @@ def estimate(
     Takes well under a second for parallel models, some more to search the folding of large ones. Raises ModelError,
     DesignError, PartError or UsageError.
     """
-    chosen, design = catalog.resolve(part), design_of(model, input_format)
+    if not isinstance(part, str | Part):
+        raise UsageError(f"part={part!r:.40}: give a device or board by its name, such as xc7z020")
+    number("clock_period_ns", clock_period_ns, 1, 1000)
+    number("initiation_interval", initiation_interval, 1, whole=True)
+    number("results_per_second", results_per_second, 1)
+    if input_format is not None and not isinstance(input_format, str):
+        raise UsageError(f'input_format={input_format!r:.40}: give a format, such as "s16.10"')
+    chosen = catalog.resolve(part) if isinstance(part, str) else part
+    design = design_of(model, input_format)
     if architecture not in ARCHITECTURES:
         raise UsageError(f"architecture {architecture!r} is not known; choose auto, parallel or folded")
     check_wishes(architecture, initiation_interval, results_per_second)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flow.api.designs import as_real, as_rows, evaluate, looks_like_keras
+from flow.api.designs import as_array, as_real, as_rows, evaluate, looks_like_keras
+from flow.api.door import door
 from flow.api.report import Report
 from flow.api.rtl import RtlModel
 from flow.api.trace import Trace, traced
@@ -68,6 +69,7 @@ class Hardware:
         luts = f"{synthesis['lut']:,} LUT sites, " if synthesis else ""
         return f"<Hardware {report.design} on {report.part}: {luts}{report.latency_cycles} cycles; {self.folder}>"
 
+    @door
     def predict(self, X: ArrayLike, engine: str = "integer", prepared: bool = False) -> NDArray[Any]:
         """The hardware's outputs for ``X`` (rows x features), as the real numbers that leave the chip (rows x outputs).
 
@@ -87,6 +89,7 @@ class Hardware:
         )
         return as_real(self.design, self._rtl.outputs(blocks))
 
+    @door
     def trace(self, X: ArrayLike, prepared: bool = False) -> Trace:
         """Every layer's values for ``X``, as `predict` takes it, beside those of the Keras model where there is one."""
         inputs = self._prepared(self._rows(X, prepared), prepared)
@@ -119,6 +122,7 @@ class Hardware:
         return np.concatenate(blocks)
 
 
+@door
 def hardware(
     model: Any,
     part: str = "xc7z020",
@@ -154,9 +158,11 @@ def _options(model: Any, part: str, data: Any, out: str | Path | None, others: d
     known = sorted({option.name for option in fields(Options)} - {"model", "part", "data", "out", "engines_named"})
     if unknown := [name for name in others if name not in known]:
         raise UsageError(f"option {unknown[0]} is not known; there are {', '.join(known)}")
+    others = {name: value.item() if isinstance(value, np.generic) else value for name, value in others.items()}
     columns = others.get("target_columns")
-    if columns is not None and not isinstance(columns, str):
-        others = {**others, "target_columns": ",".join(str(column) for column in columns)}
+    if isinstance(columns, int | list | tuple) and not isinstance(columns, bool):
+        wanted = [columns] if isinstance(columns, int) else columns
+        others = {**others, "target_columns": ",".join(str(column) for column in wanted)}
     path = _stored(model, place)
     return Options.of(
         path, part, place / "build" if out is None else out, data=_named_data(data, place, path), **others
@@ -219,8 +225,10 @@ def _named_data(data: Any, place: Path, model: Path) -> str | None:
         return None if data is None else str(data)
     if not isinstance(data, Sequence) or len(data) != 2:
         raise DataError(f"data is {type(data).__name__}; give (X, y), a row of each for every vector, a name or a file")
-    X, y = (np.asarray(part) for part in data)
-    X = X.reshape(len(X), -1) if X.ndim > 1 else X
+    X, y = as_array("X of data", data[0]), as_array("y of data", data[1])
+    if X.ndim < 2 or y.ndim < 1:
+        raise DataError(f"data: X has shape {X.shape}, y {y.shape}; give a row of each for every vector")
+    X = X.reshape(len(X), -1)
     if len(X) != len(y):
         raise DataError(f"data: X has {len(X)} rows, y {len(y)}")
     path = place / "data.npz"

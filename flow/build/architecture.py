@@ -20,7 +20,7 @@ from flow.folded.proof.layer import Block, prove_folded
 from flow.folded.search import fastest, interval_for, smallest
 from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph, evaluate_graph
-from flow.parallel.sites import Target
+from flow.parallel.sites import Target, least_sites
 from flow.parts.catalog import Part
 
 ARCHITECTURES = get_args(choices.Architecture)
@@ -35,7 +35,8 @@ class Hardware:
 
     ``graphs`` are the proven graphs that the RTL of a parallel design is to be proved equal to; ``blocks`` are, by
     layer of a folded one, the modules that are still to be proved for its proof to hold. ``proof`` is what is known of
-    each layer's links so far; ``adders`` and ``generators`` (of the graph) are by layer of a parallel design.
+    each layer's links so far; ``adders``, ``generators`` (of the graph) and ``least_sites`` (below which no packing of
+    the same sums comes) are by layer of a parallel design.
     """
 
     architecture: str
@@ -47,11 +48,16 @@ class Hardware:
     blocks: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
     adders: Mapping[str, int] | None = None
     generators: Mapping[str, str] | None = None
+    least_sites: Mapping[str, int] | None = None
     folding: FoldingReport | None = None
 
 
-def check_wishes(architecture: str, interval: int | None, results_per_second: float | None) -> None:
+def check_wishes(
+    architecture: str, interval: int | None, results_per_second: float | None, pipeline: str = "auto"
+) -> None:
     """Raises UsageError where wishes contradict each other."""
+    if pipeline == "rows" and (architecture == "folded" or (interval or 1) > 1):
+        raise UsageError("--pipeline rows registers the rows of parallel hardware; drop it, or folded and the interval")
     if results_per_second is not None and interval is not None:
         raise UsageError("give --initiation-interval or --results-per-second, not both")
     if architecture == "parallel" and (interval or 1) > 1:
@@ -65,24 +71,28 @@ def choose(
     architecture: str = "auto",
     interval: int | None = None,
     results_per_second: float | None = None,
+    pipeline: str = "auto",
 ) -> Hardware:
     """Hardware for a design: the smallest that meets the interval or the rate, without either the fastest that fits.
 
-    Raises UsageError where the wishes contradict each other, DesignError where they cannot be met.
+    ``pipeline="rows"`` is parallel hardware with registers behind every row. Raises UsageError where the wishes
+    contradict each other, DesignError where they cannot be met.
     """
-    check_wishes(architecture, interval, results_per_second)
+    check_wishes(architecture, interval, results_per_second, pipeline)
     if results_per_second is not None:
         interval = interval_for(results_per_second, clock_period_ns)
-        check_wishes(architecture, interval, None)
+        check_wishes(architecture, interval, None, pipeline)
     why = "asked for"
+    target = Target(clock_period_ns, part.family, every_row=pipeline == "rows")
+    if target.every_row and architecture == "auto":
+        architecture, why = "parallel", "a register behind every row was asked for"
     if architecture == "auto":
-        graphs, why = _parallel_graphs(design, part, interval, Target(clock_period_ns, part.family))
+        graphs, why = _parallel_graphs(design, part, interval, target)
         architecture = "parallel" if graphs is not None else "folded"
         if graphs is not None:
-            return _parallel(design, graphs, part, clock_period_ns, why)
+            return _parallel(design, graphs, target, why)
     if architecture == "parallel":
-        graphs = build_graphs(design, Target(clock_period_ns, part.family))
-        return _parallel(design, graphs, part, clock_period_ns, why)
+        return _parallel(design, build_graphs(design, target), target, why)
     return _folded(design, part, clock_period_ns, interval, why)
 
 
@@ -103,8 +113,8 @@ def _parallel_graphs(
     return None, share
 
 
-def _parallel(design: Design, graphs: tuple[LayerGraph, ...], part: Part, clock_period_ns: float, why: str) -> Hardware:
-    rtl = emit_parallel(design, graphs, clock_period_ns, family=part.family)
+def _parallel(design: Design, graphs: tuple[LayerGraph, ...], target: Target, why: str) -> Hardware:
+    rtl = emit_parallel(design, graphs, target.clock_period_ns, target.family, target.every_row)
 
     def evaluate(values: Ints) -> Ints:
         for graph in graphs:
@@ -120,6 +130,7 @@ def _parallel(design: Design, graphs: tuple[LayerGraph, ...], part: Part, clock_
         graphs=graphs,
         adders={g.name: g.adders for g in graphs},
         generators={g.name: g.generator for g in graphs},
+        least_sites={g.name: least_sites(g) for g in graphs},
     )
 
 

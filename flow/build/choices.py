@@ -10,6 +10,7 @@ Backend = Literal["Vitis", "Vivado"]
 Head = Literal["logits", "argmax", "probability"]
 HlsIo = Literal["io_parallel", "io_stream"]
 Lanes = Literal["bytes", "packed"]
+Pipeline = Literal["auto", "rows"]
 Preprocessing = Literal["none", "standard"]
 RtlEngine = Literal["own", "xls"]
 Shell = Literal["none", "axis", "pynq"]
@@ -21,6 +22,7 @@ ALL: dict[str, tuple[str, ...]] = {
     "head": get_args(Head),
     "hls_io": get_args(HlsIo),
     "lanes": get_args(Lanes),
+    "pipeline": get_args(Pipeline),
     "preprocessing": get_args(Preprocessing),
     "rtl_engine": get_args(RtlEngine),
     "shell": get_args(Shell),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,16 +10,15 @@ import typer
 
 from flow.build import choices
 from flow.core.engines import NAMED, SELECTABLE
-from flow.core.errors import FlowError, UsageError
-from flow.core.packages import missing_packages_told
-from flow.report.command_line import Quiet, Version, application
-from flow.report.terminal import SafeConsole, error, on_stderr, protect
+from flow.core.errors import UsageError
+from flow.report.command_line import Quiet, Version, application, ending
+from flow.report.terminal import SafeConsole
+from keras_models import interrupts
 
 if TYPE_CHECKING:
     from flow.build.options import Options
 
 app = application()
-_interrupted = threading.Event()
 Show = Literal["all", "brief", "json"]
 
 
@@ -31,12 +27,8 @@ def _configured(context: typer.Context, path: Path | None) -> Path | None:
     if path is not None:
         from flow.build import config_file
 
-        protect()
-        try:
+        with ending():
             config_file.apply(context, path, but=("config", "quiet", "as_json", "version"))
-        except FlowError as exc:
-            error(str(exc))
-            raise typer.Exit(exc.exit_status) from None
     return path
 
 
@@ -63,6 +55,10 @@ def main(
     clock_period_ns: Annotated[
         float, typer.Option(min=1.0, max=1000.0, help="Clock period to pipeline for, ns.")
     ] = 10.0,
+    pipeline: Annotated[
+        choices.Pipeline,
+        typer.Option(help="Registers where the clock asks (auto), or behind every row of adders (rows): more clock."),
+    ] = "auto",
     architecture: Annotated[
         choices.Architecture,
         typer.Option(help="parallel (a result per clock), folded (weights in memory), or auto: what fits."),
@@ -142,35 +138,22 @@ def main(
     Exit status: 0 when every engine asked for ran and agrees on every vector, 1 for an error you can fix, 2 for wrong
     usage, 3 for a mismatch, 130 when interrupted.
     """
-    protect()
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way to say that the time is up
-    try:
+    show: Show = "json" if as_json else "brief" if quiet else "all"
+    with ending("run the same command again to go on from the finished steps", stdout_is_kept=show != "all"):
         from flow.build.options import Options  # after the arguments are parsed: --help stays instant
 
         options = Options.of(
             model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
             weights=weights, data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
-            vectors=vectors, clock_period_ns=clock_period_ns, head=head, input_format=input_format,
+            vectors=vectors, clock_period_ns=clock_period_ns, pipeline=pipeline, head=head, input_format=input_format,
             quantize=quantize, seed=seed,
             waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
             results_per_second=results_per_second, route=route, rtl_engine=rtl_engine, shell=shell, lanes=lanes,
             bus_bits=bus_bits, layer=layer, hls_io=hls_io, strategy=strategy, reuse_factor=reuse_factor,
         )  # fmt: skip
-        show: Show = "json" if as_json else "brief" if quiet else "all"
-        with on_stderr(as_json), missing_packages_told():
-            status = _run(options, show) if layer is None else _run_layers(options, layer, show)
-        if as_json:
-            print((out / "report.json").read_text(), end="")
-    except (FlowError, KeyboardInterrupt) as exc:
-        for line in getattr(exc, "__notes__", ()):
-            print(line, file=sys.stderr if as_json else sys.stdout)
-        if isinstance(exc, FlowError):
-            error(str(exc))
-            status = exc.exit_status
-        else:
-            error("interrupted; run the same command again to go on from the finished steps")
-            status = 130
+        status = _run(options, show) if layer is None else _run_layers(options, layer, show)
+    if as_json:
+        print((out / "report.json").read_text(), end="")
     raise typer.Exit(status)
 
 
@@ -204,16 +187,10 @@ def _run(options: Options, show: Show) -> int:
 
     def observe(step: str, state: str) -> None:
         progress.observe(step, state)
-        if _interrupted.is_set():  # a library swallowed the exception while it was being imported
-            raise KeyboardInterrupt
+        interrupts.check_interrupt()  # a library may have swallowed the exception while it was being imported
 
     with progress:
         build, report = run(options, observe, progress.tell)
     if show != "json":
         (summary if show == "all" else brief)(console, report.to_json(), str(options.out))
     return 3 if build.differences else 0
-
-
-def _interrupt(*_: object) -> None:
-    _interrupted.set()
-    raise KeyboardInterrupt

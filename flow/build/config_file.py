@@ -11,6 +11,7 @@ import yaml
 
 from flow.core.errors import ConfigError
 from flow.core.untrusted import read_yaml, refused
+from keras_models.command_line import is_path, plain
 
 if TYPE_CHECKING:
     from flow.build.options import Options
@@ -46,10 +47,12 @@ def apply(context: typer.Context, path: Path, but: Collection[str]) -> None:
     found = read(path, options)
     for name, value in found.items():
         with refused(ConfigError, f"{path}: option {name!r}", _REMEDY):
+            if not value and is_path(options[name]):
+                raise ValueError("the name is empty")
             try:
                 options[name].process_value(context, value)
             except typer.BadParameter as exc:
-                raise ValueError(f"{value!r:.60}: {exc.message.removeprefix('Value error, ').rstrip('.')}") from None
+                raise ValueError(f"{value!r:.60}: {plain(exc.message)}") from None
     context.default_map = {**(context.default_map or {}), **found}
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from flow.bench.bus_layout import BUS_BITS
 from flow.build import config_file
@@ -46,6 +47,7 @@ class Options:
     preprocessing: str | None = None
     vectors: int | None = None
     clock_period_ns: float = 10.0
+    pipeline: str = "auto"
     architecture: str = "auto"
     initiation_interval: int | None = None
     results_per_second: float | None = None
@@ -70,6 +72,7 @@ class Options:
     vendor_steps: tuple[str, ...] = ("csim", "synth")
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         for option, value, known in (
             *((name.replace("_", "-"), getattr(self, name), all_of) for name, all_of in ALL.items()),
             ("bus-bits", self.bus_bits, BUS_BITS),
@@ -103,14 +106,14 @@ class Options:
         design's size forbids are left out; engines that are named must run.
         """
         return cls(
-            Path(model),
+            _path("model", model),
             catalog.resolve(part) if isinstance(part, str) else part,
-            Path(out),
-            engines=DEFAULT if engines is None else chosen_engines(_listed(engines)),
+            _path("out", out),
+            engines=DEFAULT if engines is None else chosen_engines(_listed("engines", engines)),
             engines_named=engines is not None,
-            vendor_steps=vendor_hls.chosen(_listed(vendor_steps) or "none"),
-            hls_config=None if hls_config is None else Path(hls_config),
-            weights=None if weights is None else Path(weights),
+            vendor_steps=vendor_hls.chosen(_listed("vendor-steps", vendor_steps) or "none"),
+            hls_config=None if hls_config is None else _path("hls-config", hls_config),
+            weights=None if weights is None else _path("weights", weights),
             **settled({**others, "backend": backend}),
         )
 
@@ -148,11 +151,20 @@ class Options:
             del found["engines"]
         return {n: str(v) if isinstance(v, Path) else v for n, v in found.items() if v is not None}
 
+    def _check_kinds(self) -> None:
+        """What a program gives may be of any type."""
+        for name, kind in get_type_hints(Options).items():
+            value, kinds = getattr(self, name), get_args(kind) if isinstance(kind, UnionType) else (kind,)
+            known = tuple(get_origin(k) or k for k in kinds) + ((int,) if float in kinds else ())
+            if not isinstance(value, known) or (isinstance(value, bool) and bool not in known):
+                words = " or ".join(_WORDS.get(k, k.__name__) for k in dict.fromkeys(known) if k is not NoneType)
+                raise UsageError(f"--{name.replace('_', '-')} is {type(value).__name__} {value!r:.40}; give {words}")
+
     def _check_numbers(self) -> None:
         for option, value, least in (
             ("vectors", self.vectors, 1), ("initiation-interval", self.initiation_interval, 1),
             ("results-per-second", self.results_per_second, 1), ("reuse-factor", self.reuse_factor, 1),
-            ("clock-period-ns", self.clock_period_ns, 1),
+            ("clock-period-ns", self.clock_period_ns, 1), ("seed", self.seed, 0),
         ):  # fmt: skip
             if value is not None and not value >= least:
                 raise UsageError(f"--{option} {value}: give {least} or more")
@@ -174,7 +186,9 @@ class Options:
             )
         if self.rtl_engine == "xls" and self.architecture == "folded":
             raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
-        check_wishes(self.architecture, self.initiation_interval, self.results_per_second)
+        check_wishes(self.architecture, self.initiation_interval, self.results_per_second, self.pipeline)
+        if self.rtl_engine == "xls" and self.pipeline == "rows":
+            raise UsageError("--pipeline rows is of our own Verilog; XLS places registers by the clock alone")
         if self.weights is not None and self.model.suffix != ".json":
             raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
         if self.quantize and self.model.suffix == ".json":
@@ -195,8 +209,22 @@ class Options:
             )
 
 
-def _listed(names: str | Sequence[str]) -> str:
-    return names if isinstance(names, str) else ",".join(names)
+_WORDS = {str: "text", int: "an integer", float: "a number", bool: "True or False", Path: "a file's name",
+          Part: "a device or board by its name"}  # fmt: skip
+
+
+def _listed(option: str, names: str | Sequence[str]) -> str:
+    if isinstance(names, str):
+        return names
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"--{option} is {type(names).__name__} {names!r:.40}; give names")
+    return ",".join(names)
+
+
+def _path(option: str, name: str | Path) -> Path:
+    if not isinstance(name, str | Path) or not str(name):
+        raise UsageError(f"--{option} is {type(name).__name__} {name!r:.40}; give a file's name")
+    return Path(name)
 
 
 def _read(path: Path) -> Any:

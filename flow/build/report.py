@@ -118,8 +118,9 @@ class SynthesisReport:
 class BuildReport:
     """Everything a build found; ``status`` is ``ok``, or ``mismatch`` where an engine or a proof disagreed.
 
-    ``adders`` and ``generators`` are by layer of a parallel design, ``folding`` is a folded one's. Latencies are in
-    clock cycles. ``proof`` is by layer, argmax head and top module; ``seconds`` by step.
+    ``adders``, ``generators`` and ``least_sites`` (LUT sites below which no packing of the same sums comes) are by
+    layer of a parallel design, ``folding`` is a folded one's. Latencies are in clock cycles. ``proof`` is by layer,
+    argmax head and top module; ``seconds`` by step.
     """
 
     status: str
@@ -157,6 +158,7 @@ class BuildReport:
     seconds: Mapping[str, float]
     adders: Mapping[str, int] | None = field(default=None, metadata=_ABSENT)
     generators: Mapping[str, str] | None = field(default=None, metadata={**_ABSENT, "name": "engines"})
+    least_sites: Mapping[str, int] | None = field(default=None, metadata=_ABSENT)
     folding: FoldingReport | None = field(default=None, metadata=_ABSENT)
     hls_project: HlsProject | None = field(default=None, metadata=_ABSENT)
     shell: ShellFacts | None = field(default=None, metadata=_ABSENT)

@@ -60,6 +60,7 @@ def report(build: Build) -> BuildReport:
         seconds=build.steps.seconds,
         adders=hardware.adders,
         generators=hardware.generators,
+        least_sites=hardware.least_sites,
         folding=hardware.folding,
         hls_project=facts.hls_project,
         shell=facts.shell,

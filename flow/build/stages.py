@@ -133,7 +133,7 @@ def _design(model: ModelFile, options: Options, steps: Steps, preparation: Prepa
 def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors:
     """The referee's vectors first (corners, data, random), then the whole test part, then random ones."""
     weights = sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
-    referee = options.vectors or max(100, min(2000, 3_000_000 // max(weights, 1)))
+    referee = options.vectors or max(100, min(1000, 1_500_000 // max(weights, 1)))
     data = quantize_inputs(design, test.inputs) if test else None
     first = make_vectors(design, referee, data, options.seed)
     count = max(BULK_VECTORS - len(first) - (0 if data is None else len(data)), 0)

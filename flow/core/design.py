@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from flow.core.design_shape import DESIGN
 from flow.core.errors import DesignError
 from flow.core.fixed import Fixed, Ints, Quantizer
+from flow.core.shapes import require
 from flow.core.untrusted import parse_json, refused
 
 SCHEMA = 1
@@ -136,13 +138,14 @@ def from_json(text: str, where: str = "design.json") -> Design:
         data = parse_json(text, where)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise ValueError(f"not a design file of schema {SCHEMA}")
+        require(data, DESIGN, "")
         try:
             return Design(
-                name=_text(data["name"]),
+                name=data["name"],
                 inputs=tuple(_quantizer(q) for q in data["inputs"]),
                 layers=tuple(_layer(layer) for layer in data["layers"]),
-                head=_text(data["head"]),
-                source=dict(data.get("source", {})),
+                head=data["head"],
+                source=data.get("source", {}),
             )
         except DesignError as exc:  # of a format or quantizer, which do not know the file
             raise ValueError(str(exc)) from None
@@ -153,42 +156,26 @@ def with_layers(design: Design, layers: tuple[Layer, ...]) -> Design:
     return replace(design, layers=layers)
 
 
-def _int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"expected an integer, found {value!r:.40}")
+def _int(value: int) -> int:
     if not -(1 << 63) <= value < 1 << 63:
         raise ValueError(f"{value!r:.40} does not fit 64 bits")
     return value
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, found {value!r:.40}")
-    return value
-
-
 def _fixed(data: dict[str, Any]) -> Fixed:
-    if not isinstance(data["signed"], bool):
-        raise TypeError(f"expected true or false, found {data['signed']!r:.40}")
     return Fixed(data["signed"], _int(data["bits"]), _int(data["frac"]))
 
 
 def _quantizer(data: dict[str, Any]) -> Quantizer:
     limits = _int(data["low"]), _int(data["high"])
-    return Quantizer(_fixed(data["format"]), _text(data["rounding"]), *limits, _text(data.get("overflow", "SAT")))
-
-
-def _width(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"expected a width, found {value!r:.40}")
-    return float(value)
+    return Quantizer(_fixed(data["format"]), data["rounding"], *limits, data.get("overflow", "SAT"))
 
 
 def _neuron(data: dict[str, Any]) -> Neuron:
     return Neuron(
         weights=tuple(_int(w) for w in data["weights"]),
         weight_frac=_int(data["weight_frac"]),
-        weight_bits=_width(data["weight_bits"]),
+        weight_bits=float(data["weight_bits"]),
         bias=_int(data["bias"]),
         bias_frac=_int(data["bias_frac"]),
         output=_quantizer(data["output"]) if data["output"] is not None else None,
@@ -197,5 +184,5 @@ def _neuron(data: dict[str, Any]) -> Neuron:
 
 
 def _layer(data: dict[str, Any]) -> Layer:
-    groups = tuple(Group(_width(g["weight_bits"]), tuple(_int(i) for i in g["neurons"])) for g in data["groups"])
-    return Layer(_text(data["name"]), tuple(_neuron(n) for n in data["neurons"]), groups)
+    groups = tuple(Group(float(g["weight_bits"]), tuple(_int(i) for i in g["neurons"])) for g in data["groups"])
+    return Layer(data["name"], tuple(_neuron(n) for n in data["neurons"]), groups)

@@ -10,6 +10,7 @@
     ├── ReportError     a report file that cannot be read
     ├── ToolNotFound    a program that is not installed
     ├── ToolFailed      a program that ran and failed
+    │   └── ToolStopped     a program that was ended because the build is given up
     ├── BuildLocked     another build is using the same folder
     ├── NotOurs         a file in the way that no build made
     └── Mismatch        two engines disagree (exit status 3)
@@ -79,6 +80,10 @@ class ToolNotFound(FlowError):
 
 class ToolFailed(FlowError):
     """A program ran and failed; the message names its log."""
+
+
+class ToolStopped(ToolFailed):
+    """A program was ended, or not started, because the build is being given up."""
 
 
 class BuildLocked(FlowError):

@@ -7,6 +7,7 @@ error of this package.
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,7 @@ MAX_OWN_JSON = 1 << 31  # bytes of a file that a tool of the build wrote: netlis
 _MAX_YAML = 1 << 20
 _MAX_SCALAR = 256
 _MAX_DEPTH = 32
+_ODD_NUMBERS = {60: re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"), 8: re.compile(r"[-+]?0[0-7_]+")}
 
 
 @contextmanager
@@ -75,11 +77,20 @@ def read_yaml(path: Path) -> Any:
                 raise ValueError(f"nested more than {_MAX_DEPTH} deep")
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError(f"the alias *{event.anchor}; write its content out")
-            if isinstance(event, yaml.ScalarEvent) and len(event.value) > _MAX_SCALAR:
-                raise ValueError(f"a value of more than {_MAX_SCALAR} characters")
+            if isinstance(event, yaml.ScalarEvent):
+                _check_scalar(event.value, event.style is None)
         return yaml.safe_load(text)
     except Exception as exc:  # PyYAML hands on whatever a value raises that does not convert
         raise Unusable(f"{path} is not usable YAML ({reason(exc, 120)})") from None
+
+
+def _check_scalar(text: str, is_plain: bool) -> None:
+    """Refuse what would be read as another number than people see: 12:30 as 750, 010 as 8."""
+    if len(text) > _MAX_SCALAR:
+        raise ValueError(f"a value of more than {_MAX_SCALAR} characters")
+    for base, form in _ODD_NUMBERS.items() if is_plain else ():
+        if form.fullmatch(text):
+            raise ValueError(f"{text:.40} is a number of base {base} in YAML; write it otherwise, or text in quotes")
 
 
 def parse_xml(text: str, where: str) -> ElementTree.Element:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from flow.core.remarks import Remark, note, warning
 from keras_models.data.labels import UNKNOWN, class_indices, named
 from keras_models.data.loaders import Dataset
 
+_EXACT = 1 << 53  # floats below it are the integers that they look like
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -22,6 +24,17 @@ class Labels:
     classes: tuple[int, ...]
     targets: NDArray[Any]
     remarks: tuple[Remark, ...] = ()
+
+
+def as_labels(dataset: Dataset) -> tuple[Dataset, tuple[Remark, ...]]:
+    """The data set with one column of whole-number floats as labels, for a model of classes, and the note about it."""
+    y = dataset.y
+    if dataset.task != "regression" or y.shape[1] != 1:
+        return dataset, ()
+    if not (np.abs(y) < _EXACT).all() or (y != np.round(y)).any():
+        return dataset, ()
+    text = f"y of {dataset.name} holds whole numbers as floats, which are taken as labels of classes"
+    return replace(dataset, y=y[:, 0].astype(np.int64)), (note(text),)
 
 
 def match(dataset: Dataset, stored: Sequence[int], outputs: int) -> Labels:

@@ -174,6 +174,8 @@ def fit_test_part(dataset: loaders.Dataset, preparation: Preparation, design: De
     Raises DataError where the data does not fit the model.
     """
     name, applied = dataset.name, preparation.applied
+    outputs = len(design.layers[-1].neurons)
+    dataset, said = labels.as_labels(dataset) if _of_classes(preparation, design) else (dataset, ())
     _check_task(dataset, preparation, design)
     X, y = dataset.part("test")
     if applied is not None and applied.features != X.shape[1]:
@@ -190,8 +192,7 @@ def fit_test_part(dataset: loaders.Dataset, preparation: Preparation, design: De
         raise DataError(f"data {name}: the preprocessing cannot be applied ({reason(exc)})") from None
     if inputs.shape[1] != len(design.inputs):
         raise DataError(_misfit(dataset, preparation, inputs.shape[1], len(design.inputs)))
-    remarks = _saturation(design, inputs, preparation)
-    outputs = len(design.layers[-1].neurons)
+    remarks = said + _saturation(design, inputs, preparation)
     if dataset.task == "classification":
         found = labels.match(dataset, preparation.classes, outputs)
         remarks += found.remarks
@@ -200,11 +201,30 @@ def fit_test_part(dataset: loaders.Dataset, preparation: Preparation, design: De
         return TestPart(name, inputs, found.targets, dataset.task, found.classes, remarks, names)
     targets = y if applied is None else applied.apply_targets(y)
     if targets.reshape(len(targets), -1).shape[1] != outputs:
-        raise DataError(
-            f"data {name} has {targets.reshape(len(targets), -1).shape[1]} targets, the model {outputs} outputs; "
-            "choose them with --target-columns"
-        )
+        raise DataError(_other_targets(name, targets.reshape(len(targets), -1).shape[1], outputs))
     return TestPart(name, inputs, targets, dataset.task, remarks=remarks)
+
+
+def _of_classes(preparation: Preparation, design: Design) -> bool:
+    """Whether a model tells classes: by what training stored, else where one target has several outputs, or by its end.
+
+    A softmax or sigmoid at the end is left out of the design, or part of it as probability.
+    """
+    if preparation.applied is not None and preparation.applied.target_mean:
+        return False
+    ends = design.source.get("left_out") in ("softmax", "sigmoid") or bool(design.source.get("probability"))
+    several = len(design.layers[-1].neurons) > 1 and len(ports(design, "outputs")) <= 1
+    return bool(preparation.classes) or several or ends
+
+
+def _other_targets(name: str, found: int, outputs: int) -> str:
+    """Why targets cannot be those of the model, and what to do."""
+    text = f"data {name} has {found} targets, the model {outputs} outputs"
+    if found > outputs:
+        return f"{text}; choose them with --target-columns"
+    if found == 1:
+        return f"{text}; if the outputs are classes, y has to hold their labels as whole numbers"
+    return f"{text}; give data with a target for every output"
 
 
 def _check_task(dataset: loaders.Dataset, preparation: Preparation, design: Design) -> None:

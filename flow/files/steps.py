@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from flow.core.errors import BuildLocked
+from flow.core.errors import BuildLocked, ToolStopped
 from flow.core.untrusted import DAMAGE, MAX_OWN_JSON, Unusable, digest, parse_json, read_text
 from flow.files.ownership import STATE, refuse_foreign
 from flow.files.plan import claim, folder, readable_errors, write_file
@@ -44,7 +44,7 @@ class Steps:
     """The steps of one build in ``out``: runs them, remembers their results, measures their seconds."""
 
     out: Path
-    observer: Callable[[str, str], None]  # (step, "running" | "done" | "cached" | "failed")
+    observer: Callable[[str, str], None]  # (step, "running" | "done" | "cached" | "failed" | "interrupted")
     teller: Callable[[str, str], None] = lambda step, what: None  # (step, what it is doing just now)
     seconds: dict[str, float] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -65,8 +65,8 @@ class Steps:
             record.unlink(missing_ok=True)
         try:
             result = dict(work())
-        except BaseException:
-            self._note(name, "failed", start)
+        except BaseException as exc:
+            self._note(name, _ended(exc), start)
             raise
         self.put(name, key, result, outputs)
         self._note(name, "done", start)
@@ -105,8 +105,8 @@ class Steps:
         self.observer(name, "running")
         try:
             yield
-        except BaseException:
-            self._note(name, "failed", start)
+        except BaseException as exc:
+            self._note(name, _ended(exc), start)
             raise
         self._note(name, "done", start)
 
@@ -138,6 +138,11 @@ class Steps:
                 total.update(path.relative_to(self.out).as_posix().encode() + b"\0")
                 total.update(_content(path))
         return total.hexdigest()
+
+
+def _ended(exc: BaseException) -> str:
+    """What became of a step that did not end by itself."""
+    return "interrupted" if isinstance(exc, KeyboardInterrupt | ToolStopped) else "failed"
 
 
 def _content(path: Path) -> bytes:

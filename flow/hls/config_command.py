@@ -8,10 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from flow.core.errors import FlowError, NotOurs
-from flow.core.packages import missing_packages_told
-from flow.report.command_line import Quiet, Version, application
-from flow.report.terminal import error, protect
+from flow.core.errors import NotOurs
+from flow.report.command_line import Quiet, Version, application, ending
 from keras_models.untrusted import one_line
 
 app = application()
@@ -29,19 +27,15 @@ def main(
     quiet: Quiet = False,
     version: Version = False,
 ) -> None:
-    """Write the configuration that ``flow.build --hls-config`` and hls4ml itself take.
+    """Write hls4ml's configuration of a model, to be edited.
 
-    It lists every layer's groups by weight width, each with its own Strategy and ReuseFactor.
+    flow.build --hls-config and hls4ml itself take it. It lists every layer's groups by weight width,
+    each with its own Strategy and ReuseFactor.
     """
-    protect()
-    try:
+    with ending():
         if os.path.lexists(out):  # it is meant to be edited
             raise NotOurs(f"{out} is there already, perhaps edited; remove it or choose another name with --out")
-        with missing_packages_told():
-            _write(model, out, strategy, reuse_factor)
-    except FlowError as exc:
-        error(str(exc))
-        raise typer.Exit(exc.exit_status) from None
+        _write(model, out, strategy, reuse_factor)
     if not quiet:
         typer.echo(f"{one_line(str(out))} written; give it to flow.build as --hls-config or to hls4ml as hls_config")
 

@@ -12,12 +12,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flow.core.errors import FlowError, ModelError, ToolFailed, ToolNotFound, UsageError, reason
-from flow.core.packages import missing_packages_told
+from flow.core.errors import ModelError, ToolFailed, ToolNotFound, UsageError, reason
 from flow.core.untrusted import is_folder
 from flow.files.ownership import RECORD, refuse_foreign
-from flow.report.command_line import Quiet, Version, application
-from flow.report.terminal import error, protect
+from flow.report.command_line import Quiet, Version, application, ending
 from keras_models.untrusted import one_line
 
 app = application()
@@ -35,17 +33,13 @@ def main(
     quiet: Quiet = False,
     version: Version = False,
 ) -> None:
-    """Write an hls4ml project of stock layers that computes the model's integers.
+    """Write a plain hls4ml project of a model, for any back end.
 
+    It has stock layers only, which compute the model's integers.
     outputs.json says which neuron leaves at which output; a class index (argmax) is left to the host.
     """
-    protect()
-    try:
-        with missing_packages_told():
-            told = one_line(_write(model, backend, part, clock_period_ns, out, check))
-    except FlowError as exc:
-        error(str(exc))
-        raise typer.Exit(exc.exit_status) from None
+    with ending():
+        told = one_line(_write(model, backend, part, clock_period_ns, out, check))
     if not quiet:
         typer.echo(told)
 

@@ -40,11 +40,12 @@ def node_delay(node: Node, delays: Delays) -> float:
     return 0.0
 
 
-def schedule(graph: LayerGraph, clock_period_ns: float, delays: Delays) -> Schedule:
+def schedule(graph: LayerGraph, clock_period_ns: float, delays: Delays, every_row: bool = False) -> Schedule:
     """Place registers so that no path between two registers is longer than the clock period by the delay model.
 
-    As soon as possible: a node starts in the stage of its latest operand, or in the next one if it does not fit.
-    Raises DesignError if one node alone does not fit the period.
+    As soon as possible: a node starts in the stage of its latest operand, or in the next one if it does not fit, or
+    where ``every_row`` asks for one operation between two registers. Raises DesignError if one node alone does not fit
+    the period.
     """
     budget = clock_period_ns - delays.register
     stages: list[int] = []
@@ -60,7 +61,7 @@ def schedule(graph: LayerGraph, clock_period_ns: float, delays: Delays) -> Sched
             )
         stage = max((stages[i] for i in node.sources), default=0)
         start = max((ready[i] for i in node.sources if stages[i] == stage), default=0.0)
-        if start + delay > budget:
+        if start + delay > budget or (every_row and start and delay):
             stage, start = stage + 1, 0.0
         stages.append(stage)
         ready.append(start + delay)

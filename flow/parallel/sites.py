@@ -20,19 +20,21 @@ from flow.parallel.pipelining import Schedule, schedule
 from flow.parts.family import XC7, Family
 
 _REGISTERS = 2  # of a slice for each of its LUTs
+_BITS_TAKEN = 2  # by a LUT beside a carry chain: six bits and a carry leave an atom's two LUTs as two bits and a carry
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a layer is made for: a clock and a family of parts."""
+    """What a layer is made for: a clock, a family of parts, and whether each row goes into registers."""
 
     clock_period_ns: float = XC7.default_clock_period_ns
     family: Family = XC7
+    every_row: bool = False
 
     def plan(self, graph: LayerGraph) -> Schedule | None:
         """A graph's pipeline; None where one operation takes longer than the clock."""
         try:
-            return schedule(graph, self.clock_period_ns, self.family.planned)
+            return schedule(graph, self.clock_period_ns, self.family.planned, self.every_row)
         except DesignError:
             return None
 
@@ -51,6 +53,22 @@ def graph_sites(graph: LayerGraph, plan: Schedule) -> int:
     """Expected LUT sites of a layer, pipelined by ``plan``; registers not included."""
     leaving = _leaving(graph, plan)
     return sum(_node_sites(node, graph, leaving[i]) for i, node in enumerate(graph.nodes))
+
+
+def least_sites(graph: LayerGraph) -> int:
+    """Sites that no packing of a layer's shared sums comes below: a site takes at most two bits out of a heap.
+
+    What chains of atoms reach is less at their ends and between columns of odd height, so this is not to be had.
+    """
+    bits, others = 0, 0
+    for node in graph.nodes:
+        if node.kind == "row" and node.low != node.high:
+            start = row_start(node)
+            bits += sum(not bit.constant for column in node.columns[start:] for bit in column)
+            bits -= (node.bits - start) * (start < len(node.columns))
+        else:
+            others += _node_sites(node, graph, 0)
+    return others - (-bits // _BITS_TAKEN)
 
 
 def graph_registers(graph: LayerGraph, plan: Schedule) -> int:

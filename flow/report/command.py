@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flow.core.errors import FlowError, NotOurs, UsageError
+from flow.core.errors import NotOurs, UsageError
 from flow.core.untrusted import is_folder, opened, refused
-from flow.report.command_line import Version, application
-from flow.report.terminal import SafeConsole, error, protect
+from flow.report.command_line import Quiet, Version, application, ending
+from flow.report.terminal import SafeConsole
 from flow.tool_reports import MAX_BYTES, Folder, Report, read_folder, read_report
 from keras_models.untrusted import one_line
 
@@ -28,35 +28,35 @@ app = application()
 @app.command()
 def report(
     path: Annotated[
-        Path | None, typer.Argument(metavar="DIR|FILE", help="a report file, or a folder to search for reports")
+        Path | None, typer.Argument(metavar="DIR|FILE", help="A report file, or a folder to search for reports.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON; null where a report does not say")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; null where a report does not say.")] = False,
     compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(metavar="A B", help="two builds (folder or report.json) to compare")
+        tuple[Path, Path] | None, typer.Option(metavar="A B", help="Two builds (folder or report.json) to compare.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="the page --compare writes")] = Path("compare.html"),
+    out: Annotated[Path, typer.Option(help="The page --compare writes.")] = Path("compare.html"),
+    quiet: Quiet = False,
     version: Version = False,
 ) -> None:
-    """Read HLS, Vivado and nextpnr reports, and this project's own, into one form; or compare two builds."""
-    protect()
-    try:
+    """Read reports of HLS, Vivado, nextpnr and this project.
+
+    All come in one form; or two builds are compared on a page.
+    """
+    with ending(stdout_is_kept=quiet):
         if (path is None) == (compare is None):
             raise UsageError("give a report file or folder, or two builds with --compare A B")
+        found = None if path is None else _read(path)
         if compare:
-            _compare(*compare, out)
-        if path is None:
+            _compare(*compare, out, quiet)
+        if path is None or found is None:
             return
-        found = _read(path)
-    except FlowError as exc:
-        error(str(exc))
-        raise typer.Exit(exc.exit_status) from None
+        if not as_json:
+            _tell(SafeConsole(), found) if quiet else show(SafeConsole(), found, path)
     if as_json:
         print(json.dumps(found.to_json(), indent=2))
-    else:
-        show(SafeConsole(), found, path)
 
 
-def _compare(first: Path, second: Path, out: Path) -> None:
+def _compare(first: Path, second: Path, out: Path, quiet: bool) -> None:
     from flow.files import plan
     from flow.report.html import pages  # only here: reading reports needs no templates
 
@@ -65,7 +65,8 @@ def _compare(first: Path, second: Path, out: Path) -> None:
             if not (file.read(200) or b"").lower().lstrip().startswith(b"<!doctype html>"):
                 raise NotOurs(f"{out} is there already and no page; move it away or choose another name with --out")
     plan.write_file(out, pages.compare(first, second))
-    print(f"comparison in {one_line(str(out))}")
+    if not quiet:
+        print(f"comparison in {one_line(str(out))}")
 
 
 def _read(path: Path) -> Report | Folder:
@@ -80,6 +81,12 @@ def show(console: Console, found: Report | Folder, path: Path) -> None:
     console.print(_resources(merged))
     if isinstance(found, Folder):
         console.print(_files(found))
+    _tell(console, found)
+
+
+def _tell(console: Console, found: Report | Folder) -> None:
+    """What must not be missed: files that could not be read, and figures on which reports differ."""
+    if isinstance(found, Folder):
         for name, error in found.errors.items():
             console.print(Text(f"not read: {name}: {one_line(error)}", style="red"))
         if found.ambiguous:

@@ -26,7 +26,8 @@ _VENDOR_ROWS = {  # short enough for a narrow terminal
 }
 _TELL_WIDTH = 60
 _TELL_S = 30.0  # between two lines about one running step, where lines cannot be shown in place
-_MARKS = {"running": "[cyan]…[/]", "done": "[green]✓[/]", "cached": "[green]=[/]", "failed": "[red]✗[/]"}
+_MARKS = {"running": "[cyan]…[/]", "done": "[green]✓[/]", "cached": "[green]=[/]", "failed": "[red]✗[/]",
+          "interrupted": "[yellow]✗[/]"}  # fmt: skip
 
 
 class Progress:
@@ -56,7 +57,7 @@ class Progress:
             start = self.states[step][1] if step in self.states else now
             self.states[step] = (state, start, now)
         if not self.console.is_terminal and state != "running":
-            word = {"done": "done", "cached": "unchanged", "failed": "failed"}[state]
+            word = "unchanged" if state == "cached" else state
             self.console.print(f"{TITLES.get(step, step)}: {word} ({now - start:.1f} s)")
 
     def tell(self, step: str, what: str) -> None:
@@ -76,7 +77,7 @@ class Progress:
             states, reported = dict(self.states), dict(self.reported)
         for step, (state, start, last) in states.items():
             end = time.monotonic() if state == "running" else last
-            note = "unchanged" if state == "cached" else f"{end - start:.1f} s"
+            note = {"cached": "unchanged", "interrupted": "interrupted"}.get(state, f"{end - start:.1f} s")
             what = reported[step][0] if state == "running" and step in reported else ""
             table.add_row(_MARKS[state], TITLES.get(step, step), f"[dim]{note}[/]", Text(what[:_TELL_WIDTH], "dim"))
         return table

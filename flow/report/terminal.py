@@ -51,11 +51,6 @@ def protect() -> None:
             setattr(sys, name, _Visible(stream))
 
 
-def error(message: str) -> None:
-    """The one ``error:`` line of a command that failed."""
-    print(f"error: {message}", file=sys.stderr)
-
-
 @contextmanager
 def on_stderr(wanted: bool) -> Iterator[None]:
     """Where ``wanted``, all that is printed goes to stderr: stdout is kept for what a program will read."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,12 +12,11 @@ import typer
 
 from flow.core.engines import DEFAULT
 from flow.core.errors import BuildLocked, FlowError, ReportError, UsageError
-from flow.core.packages import missing_packages_told
-from flow.report.command_line import Quiet, Version, application
-from flow.report.terminal import SafeConsole, error, on_stderr, protect
+from flow.report.command_line import Quiet, Version, application, ending
+from flow.report.terminal import SafeConsole
+from keras_models import interrupts
 
 app = application()
-_interrupted = threading.Event()
 _DEFAULTS: dict[str, Any] = {
     "part": "xc7z020", "split_key": "split", "target_columns": None, "clock_period_ns": 10.0, "objective": "lut",
     "hidden": "16,32,64,16-16,32-16,32-32,64-32", "bit_sets": "default", "beta": None, "lut_budget": None,
@@ -89,9 +86,10 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print front.json and nothing else.")] = False,
     version: Version = False,
 ) -> None:
-    """Search for the Pareto front of score against cost: every trial trains a model and builds its hardware.
+    """Search for the best designs, by score against cost.
 
-    OUT/NAME gets trials.csv, front.csv, front.json and front.html; the same command, or just the name, goes on after a
+    Every trial trains a model and builds its hardware. OUT/NAME gets trials.csv, front.csv, front.json and front.html;
+    the same command, or just the name, goes on after a
     kill. The score that is searched for is that of the validation rows; the test rows' is reported beside it.
 
     Exit status: 0 when all went well, 1 for an error you can fix, 2 for wrong usage, 3 for a mismatch of engines, 130
@@ -106,29 +104,15 @@ def main(
     run = {"trials": trials, "timeout_minutes": timeout_minutes, "engines": engines, "front_engines": front_engines,
            "workers": workers, "scheduler": scheduler, "cache": cache or out / "cache",
            "quiet": quiet or as_json}  # fmt: skip
-    protect()
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with on_stderr(as_json), missing_packages_told():
+    with ending("run the same command again to go on", stdout_is_kept=as_json):
+        try:
             status = _sweep(name, out, given, run)
-        if as_json:
-            print((out / name / "front.json").read_text(), end="")
-    except BuildLocked:
-        error(f"sweep {name} in {out} is running already; wait for it or choose another --name")
-        status = 1
-    except FlowError as exc:
-        error(str(exc))
-        status = exc.exit_status
-    except KeyboardInterrupt:
-        error("interrupted; run the same command again to go on")
-        status = 130
+        except BuildLocked:
+            text = f"sweep {name} in {out} is running already; wait for it or choose another --name"
+            raise BuildLocked(text) from None
+    if as_json:
+        print((out / name / "front.json").read_text(), end="")
     raise typer.Exit(status)
-
-
-def _interrupt(*_: object) -> None:
-    _interrupted.set()
-    raise KeyboardInterrupt
 
 
 def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> int:
@@ -197,7 +181,7 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     ):
         sweep = Sweep(folder, run["cache"].resolve(), token, settings, study, client, view, run["trials"],
                       run["engines"], deadline, lambda: write_tables(folder, study),
-                      _interrupted.is_set)  # fmt: skip
+                      interrupts.seen)  # fmt: skip
         try:
             sweep.search()
             if run["front_engines"] != "none":

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flow.core.errors import PartError, ReportError
+from flow.core.shapes import require
 from flow.core.untrusted import Unusable, parse_json
 from flow.parts.catalog import resolve
+from flow.tool_reports.build_shape import BUILD
 from flow.tool_reports.model import Report, Resources
 
 UNFINISHED = "unfinished.json"  # beside a report.json: a later build of the folder has not ended with a result
@@ -45,9 +47,11 @@ def in_sites(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 def parse_build(data: dict[str, Any]) -> Report:
     """A build's outcome; a failed build has its part, its status and its error only."""
+    try:
+        require(data, BUILD, "")
+    except ValueError as exc:
+        raise ReportError(str(exc)) from None
     synthesis = data.get("synthesis") or {}
-    if not isinstance(synthesis, dict):
-        raise ReportError("'synthesis' is not an object")
     synthesis, part = in_sites(synthesis), _word(data, "part")
     fmax = _number(synthesis, "fmax_mhz")
     latency, interval = _whole(data, "latency_cycles"), _whole(data, "initiation_interval")

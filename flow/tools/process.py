@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flow.core.errors import ToolFailed, ToolNotFound
+from flow.core.errors import ToolFailed, ToolNotFound, ToolStopped
 from flow.files.plan import readable_errors
 
 _COUNT = re.compile(r"\b\d+ error(s|\(s\))?( during elaboration)?\.?$")  # a summary, which says nothing
@@ -94,7 +94,7 @@ def run(
     timeout, ToolNotFound if it cannot be started.
     """
     if _stopping.is_set():
-        raise ToolFailed(f"{_name(arguments)} was not started: the build is being stopped")
+        raise ToolStopped(f"{_name(arguments)} was not started: the build is being stopped")
     if shutil.which(arguments[0]) is None:
         raise ToolNotFound(f"{arguments[0]} cannot be started: it is not an executable")
     start = time.monotonic()
@@ -129,7 +129,7 @@ def run(
             _live.discard(process)
             _watch("-", process.pid)
     if _stopping.is_set():
-        raise ToolFailed(f"{_name(arguments)} was stopped")
+        raise ToolStopped(f"{_name(arguments)} was stopped")
     if status:
         how = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
         raise ToolFailed(f"{_name(arguments)} {how}: {_last_line(log)}; see {log}")

@@ -66,7 +66,7 @@ def label_remarks(dataset: Dataset) -> list[str]:
     classes = dataset.classes
     said = list(dataset.notes)
     if not classes:
-        return said
+        return [*said, *_whole_targets(dataset)]
     if len(classes) == 1:
         raise DataError(f"data set {dataset.name!r}: the training part holds one class only (label {classes[0]}); "
                         "there is nothing to learn")  # fmt: skip
@@ -85,3 +85,12 @@ def label_remarks(dataset: Dataset) -> list[str]:
             said.append(f"{len(unseen)} of {len(y)} rows of the {part} part have labels that no training row has "
                         f"({labels}); they count as wrong")  # fmt: skip
     return said
+
+
+def _whole_targets(dataset: Dataset) -> list[str]:
+    """Labels that were saved as floats become targets of a regression, which may not be what is meant."""
+    y = dataset.y
+    if y.shape[1] != 1 or (y != np.round(y)).any() or len(values := np.unique(y)) > _NAMED:
+        return []
+    return [f"y holds {len(values)} whole numbers as floats, which are learned as a target of regression; save y as "
+            "integers for classes"]  # fmt: skip

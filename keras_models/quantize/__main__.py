@@ -1,7 +1,9 @@
 """``python -m keras_models.quantize``."""
 
-import sys
+from keras_models import interrupts
 
-from keras_models.quantize.command import main
+if __name__ == "__main__":
+    interrupts.at_once()  # also while what follows is imported
+    from keras_models.quantize.command import main
 
-sys.exit(main())
+    interrupts.leave(main())

@@ -9,22 +9,25 @@ as they are in the data, unless ``--preprocessing standard`` is given.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_models import interrupts
+from keras_models.command_line import parsed
 from keras_models.data.loaders import DataError, Dataset
 from keras_models.data.own import data_for
 from keras_models.data.preprocess import Preprocessing, read
-from keras_models.train import check_writable, choose_backend, keep_tensorflow_out
+from keras_models.train import check_seed, check_writable, choose_backend, keep_tensorflow_out
 from keras_models.training.choice import UsageError
 from keras_models.training.ending import status_of
 from keras_models.training.output import check_place
 from keras_models.training.source import columns_of
-from keras_models.untrusted import one_line
-from keras_models.version import __version__
+from keras_models.untrusted import MAX_JSON, one_line, read_text
 
 if TYPE_CHECKING:
     from keras_models.quantize.chain import FloatChain
@@ -35,7 +38,8 @@ _READER = "flow.extract.float_model"  # by name: only there are files of others 
 
 def parser(prog: str = "python -m keras_models.quantize") -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
+    about = "Formats for every neuron by their error, then fine-tuning from the float weights."
+    p = argparse.ArgumentParser(prog=prog, description=f"Quantize a float model.\n\n{about}")
     p.add_argument("model", type=Path, metavar="float.h5", help="float model: .h5, .keras or .onnx")
     p.add_argument("--data", required=True, metavar="NAME|FILE", help="calibrates, decides the widths, and trains")
     p.add_argument("--out", required=True, type=Path, metavar="nmp.h5", help="model to write, .h5 or .keras")
@@ -44,20 +48,32 @@ def parser(prog: str = "python -m keras_models.quantize") -> argparse.ArgumentPa
                    "are, or standardised as training does; default what the float model stores, else none; it is "
                    "saved with the model")  # fmt: skip
     p.add_argument("--beta", type=float, default=2e-5, help="weight of the hardware cost in fine-tuning, per LUT")
-    p.add_argument("--learning-rate", type=float, default=2e-3)
+    p.add_argument("--learning-rate", type=float, default=2e-3, help="of fine-tuning")
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
-    p.add_argument("--split-key", default="split", metavar="K")
+    p.add_argument("--split-key", default="split", metavar="K", help="array of the data set that holds the split")
     p.add_argument("--target-columns", metavar="0,1", help="columns of y that the model predicts")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--quiet", action="store_true", help="no progress bar")
-    p.add_argument("--version", action="version", version=f"nmp-flow {__version__}", help="show the version and exit")
+    p.add_argument("--seed", type=int, default=0, help="of fine-tuning")
+    p.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+    p.add_argument("--json", action="store_true", help="print nmp.train.json and nothing else")
     return p
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m keras_models.quantize") -> int:
     """Run the command line; returns the exit status, as `keras_models.train.main` does."""
-    options = parser(prog).parse_args(arguments)
-    return status_of(lambda: _quantize(options, arguments is None), lambda: "no file was written")
+    return run(parsed(parser(prog), arguments), arguments is None)
+
+
+def run(options: argparse.Namespace, alone: bool = True) -> int:
+    """Quantize as the options say; the exit status, as of `main`."""
+    return status_of(lambda: _reported(options, alone), lambda: "no file was written")
+
+
+def _reported(options: argparse.Namespace, alone: bool) -> None:
+    """Quantize; standard output is for the record alone where that is asked for."""
+    with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+        _quantize(options, alone)
+    if options.json:
+        print(read_text(options.out.with_suffix(".train.json"), MAX_JSON), end="")
 
 
 def _quantize(options: argparse.Namespace, alone: bool) -> None:
@@ -75,10 +91,11 @@ def _quantize(options: argparse.Namespace, alone: bool) -> None:
         keep_tensorflow_out("nmp")
     from keras_models.quantize.judge import Judged
 
-    run(options, chain, Judged.of(dataset, chain, _preprocessing(options, dataset)), dataset.name)
+    quantized(options, chain, Judged.of(dataset, chain, _preprocessing(options, dataset)), dataset.name)
 
 
 def _check(options: argparse.Namespace) -> None:
+    check_seed(options.seed)
     if options.out.suffix not in (".h5", ".keras"):
         raise UsageError(f"--out {options.out}: the name must end in .h5 or .keras")
     if options.out.resolve() == options.model.resolve():
@@ -119,7 +136,7 @@ def _stored(model: Path) -> Preprocessing | None:
     return None if model.suffix == ".onnx" else read(model)
 
 
-def run(options: argparse.Namespace, chain: FloatChain, judged: Judged, data: str) -> dict[str, Any]:
+def quantized(options: argparse.Namespace, chain: FloatChain, judged: Judged, data: str) -> dict[str, Any]:
     """Quantize, fine-tune, write; returns the content of ``nmp.train.json``."""
     import keras
 
@@ -128,6 +145,7 @@ def run(options: argparse.Namespace, chain: FloatChain, judged: Judged, data: st
     from keras_models.quantize.calibrate import Calibration, choose
     from keras_models.training.output import write
 
+    interrupts.check_interrupt()
     start = time.perf_counter()
     keras.utils.set_random_seed(options.seed)
     quantized = choose(Calibration(chain, judged.parts["train"][0]), judged.good_enough(chain))
@@ -148,7 +166,8 @@ def run(options: argparse.Namespace, chain: FloatChain, judged: Judged, data: st
         "seconds": round(time.perf_counter() - start, 3),
     }  # fmt: skip
     write(options.out, model, judged.preprocessing, report, result)
-    print("\n".join(_lines(report, options)))
+    if not options.quiet:
+        print("\n".join(_lines(report, options)))
     return report
 
 
@@ -166,7 +185,7 @@ def tuned(options: argparse.Namespace, model: Any, chain: FloatChain, judged: Ju
     )  # fmt: skip
     with ExitStack() as stack:
         listen = None
-        if not options.quiet:
+        if not (options.quiet or options.json):
             from keras_models.training.progress import EpochProgress
 
             listen = stack.enter_context(EpochProgress(options.epochs))

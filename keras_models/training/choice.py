@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 MODELS = {"mlp": "32-32", "tabformer": "16-32"}  # and their default sizes
 
-MAX_SEED = (1 << 32) // 1000 - 1  # a layer starts from a thousand times it, and its own number
 TABFORMER_METHODS = ("nmp", "uniform", "float")
 WEIGHTS_ONLY_METHODS = ("nmp", "uniform")  # of a mlp
 DEFAULT_BITS = {"uniform": 8.0, "adq": 3.0, "cmpq": 3.0}
@@ -28,7 +27,8 @@ class UsageError(ValueError):
 
 def add_options(p: argparse.ArgumentParser) -> None:
     """Add the options that describe the model."""
-    p.add_argument("--model", choices=MODELS, default="mlp")
+    p.add_argument("--model", choices=MODELS, default="mlp", help="dense layers, or a transformer over a "
+                   "table's columns")  # fmt: skip
     p.add_argument("--bits", type=float, help="weight bits: of --method uniform 1, 1.58 or 2 to 16 (default 8); mean "
                                               "bits of adq, 2 to 5, and of cmpq, 1 to 8 (default 3)")  # fmt: skip
     p.add_argument("--size-share", type=float, default=0.5, metavar="S",

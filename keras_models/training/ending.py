@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
+from keras_models.command_line import error as report
 from keras_models.data.loaders import DataError
+from keras_models.interrupts import STATUS, raised
 from keras_models.optional import remedy
 from keras_models.training.choice import UsageError
-from keras_models.untrusted import one_line
 
 
 def status_of(work: Callable[[], object], interrupted: Callable[[], str]) -> int:
@@ -17,7 +17,8 @@ def status_of(work: Callable[[], object], interrupted: Callable[[], str]) -> int
     ``interrupted`` says what an interrupted run leaves behind.
     """
     try:
-        work()
+        with raised():
+            work()
         return 0
     except UsageError as error:
         told, status = str(error), 2
@@ -29,6 +30,6 @@ def status_of(work: Callable[[], object], interrupted: Callable[[], str]) -> int
             raise
         told, status = missing, 1
     except KeyboardInterrupt:
-        told, status = f"interrupted; {interrupted()}", 130
-    print(f"error: {one_line(told)}", file=sys.stderr)
+        told, status = f"interrupted; {interrupted()}", STATUS
+    report(told)
     return status

@@ -49,7 +49,7 @@ def trained(
     config = fit_config(options, len(parts["train"][0]))
     with ExitStack() as stack:
         listeners: list[Any] = []
-        if not options.quiet:
+        if not (options.quiet or options.json):
             from keras_models.training.progress import EpochProgress
 
             listeners.append(stack.enter_context(EpochProgress(config.epochs)))

@@ -69,6 +69,7 @@ def _hardware(build: Build) -> Hardware:
         "parallel" if xls_rtl else options.architecture,
         options.initiation_interval,
         options.results_per_second,
+        options.pipeline,
     )
     if not xls_rtl:
         return hardware

@@ -29,13 +29,18 @@ class _Entry:
     index: Value
 
 
-def argmax_module(module: str, formats: Sequence[Fixed], clock_period_ns: float, delays: Delays) -> Head:
-    """A module that gives the index of the largest of the packed logits, aligned to their finest fraction."""
+def argmax_module(
+    module: str, formats: Sequence[Fixed], clock_period_ns: float, delays: Delays, every_level: bool = False
+) -> Head:
+    """A module that gives the index of the largest of the packed logits, aligned to their finest fraction.
+
+    Rounds of comparisons go into registers as the clock asks, or ``every_level`` of them.
+    """
     finest = max(f.frac for f in formats)
     bits = max(f.bits + finest - f.frac + (not f.signed) for f in formats) or 1
     index_bits = max((len(formats) - 1).bit_length(), 1)
     level_ns = delays.adder(bits) + delays.lut + delays.net
-    levels_per_stage = max(int((clock_period_ns - delays.register - delays.net) // level_ns), 1)
+    levels_per_stage = 1 if every_level else max(int((clock_period_ns - delays.register - delays.net) // level_ns), 1)
     sections = [Section([f"{RULE} Logits, aligned to the finest fraction {RULE}"])]
     logits = sections[0].stage(0).body
     position = 0

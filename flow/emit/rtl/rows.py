@@ -82,17 +82,17 @@ def _chain(node: Node, start: int, name: str, head: str, values: Mapping[int, Va
     """Add the columns from ``start`` on into ``name``, declared by ``head``, on a chain of atoms."""
     bits, width = node.bits - start, len(node.atoms)
     carry, held = places(node)
-    mask = sum((bit.inverted and not bit.constant) << i for i, bit in enumerate(held))
+    lanes = [held[i::PLACES] for i in range(PLACES)]
     if node.atoms == FULL_ADDER:
+        mask = _mask(held)
         parameters = [f".N(3'b{mask:03b})"] if mask else []
         ports = [f".x({_vector(held, values, False)})", f".y({name})"]
         return [f"{head};", *instance(_FULL_ADDER, f"{name}_row", parameters, ports)]
     given = min(bits, width + 1)
     digits = "".join(f"{digit:x}" for digit in reversed(node.atoms))
-    parameters = [f".W({width})", *([f".Y({given})"] if given <= width else []), *([".C(1)"] if carry != ZERO else [])]
-    parameters.append(f".K({4 * width}'h{digits})")
-    parameters += [f".N({PLACES * width}'o{mask:0{width}o})"] if mask else []
-    ports = [f".c({_vector([carry], values)})", f".x({_vector(held, values, False)})"]
+    parameters = [f".W({width})", *([f".Y({given})"] if given <= width else []), *([".D(1)"] if carry != ZERO else [])]
+    parameters += [f".K({4 * width}'h{digits})", *_masks(lanes)]
+    ports = [*_lane_ports(lanes, values), f".d({_vector([carry], values)})"]
     result = f"{name}[{given - 1}:0]" if given < bits else name
     lines = [f"{head};", *instance(_ATOMS, f"{name}_row", parameters, [*ports, f".y({result})"])]
     if given < bits:
@@ -109,10 +109,9 @@ def _addition(node: Node, start: int, name: str, head: str, values: Mapping[int,
         return statement(f"{head} = {_vector(first, values)} + {_vector(second, values)};")
     ends, lanes = _lanes(columns)
     width, given = len(columns), min(bits, len(columns) + 2)
-    masks = [sum((b.inverted and not b.constant) << i for i, b in enumerate(lane)) for lane in lanes]
     parameters = [f".W({width})", *([f".Y({given})"] if given < width + 2 else [])]
-    parameters += [f".N{x}({width}'b{mask:0{width}b})" for x, mask in zip("ABC", masks, strict=True) if mask]
-    ports = [f".{x}({_vector(lane, values, False)})" for x, lane in zip("abc", lanes, strict=True)]
+    parameters += _masks(lanes)
+    ports = _lane_ports(lanes, values)
     single = [f".{x}({_vector([bit], values)})" for x, bit in zip("de", ends, strict=True)]
     result = f"{name}[{given - 1}:0]" if given < bits else name
     module, ports = (_SUM, ports) if ends == [ZERO, ZERO] else (_ROW, ports + single)
@@ -120,6 +119,21 @@ def _addition(node: Node, start: int, name: str, head: str, values: Mapping[int,
     if given < bits:
         lines.append(f"assign {name}[{bits - 1}:{given}] = {literal(0, bits - given)};")
     return lines
+
+
+def _mask(bits: Sequence[Bit]) -> int:
+    """A 1 for every bit that is taken inverted."""
+    return sum((bit.inverted and not bit.constant) << i for i, bit in enumerate(bits))
+
+
+def _masks(lanes: Sequence[Sequence[Bit]]) -> list[str]:
+    """The parameters that say which bits of lanes a, b and c are taken inverted; none for a lane without such bits."""
+    named = [(x, _mask(lane), len(lane)) for x, lane in zip("ABC", lanes, strict=True)]
+    return [f".N{x}({width}'b{mask:0{width}b})" for x, mask, width in named if mask]
+
+
+def _lane_ports(lanes: Sequence[Sequence[Bit]], values: Mapping[int, Value]) -> list[str]:
+    return [f".{x}({_vector(lane, values, False)})" for x, lane in zip("abc", lanes, strict=True)]
 
 
 def _two_operands(columns: Sequence[Sequence[Bit]], bits: int) -> tuple[Lane, Lane]:

@@ -54,8 +54,13 @@ def stage(module: str, name: str, source: str, output: str, output_bits: int) ->
     return Stage(lines, output, output_bits)
 
 
-def emit_parallel(design: Design, graphs: Sequence[LayerGraph], clock_period_ns: float, family: Family = XC7) -> Rtl:
-    """Verilog of a design (widths pass done), pipelined to ``clock_period_ns`` by the delays of a part's ``family``."""
+def emit_parallel(
+    design: Design, graphs: Sequence[LayerGraph], clock_period_ns: float, family: Family = XC7, every_row: bool = False
+) -> Rtl:
+    """Verilog of a design (widths pass done), pipelined to ``clock_period_ns`` by the delays of a part's ``family``.
+
+    ``every_row`` puts the result of each operation into registers.
+    """
     top = verilog_top(design)
     files = modules(graphs, family)
     stages: list[Stage] = []
@@ -64,7 +69,7 @@ def emit_parallel(design: Design, graphs: Sequence[LayerGraph], clock_period_ns:
     slowest = 0.0
     signal = "in_data"
     for index, graph in enumerate(graphs):
-        plan = schedule(graph, clock_period_ns, family.planned)
+        plan = schedule(graph, clock_period_ns, family.planned, every_row)
         module = f"{top}_{graph.name}"
         files[f"{module}.v"], layer = layer_module(design, index, graph, plan, module)
         width = port_bits(layer_output_formats(design.layers[index]))
@@ -73,7 +78,7 @@ def emit_parallel(design: Design, graphs: Sequence[LayerGraph], clock_period_ns:
         latencies[graph.name], signal = plan.latency, layer.output
         slowest = max(slowest, plan.critical_path_ns)
     if design.head == "argmax":
-        head = argmax_module(f"{top}_argmax", design.output_formats, clock_period_ns, family.planned)
+        head = argmax_module(f"{top}_argmax", design.output_formats, clock_period_ns, family.planned, every_row)
         files[f"{top}_argmax.v"] = head.text
         stages.append(stage(f"{top}_argmax", HEAD_INSTANCE, signal, "argmax_y", head.bits))
         latencies["argmax"], slowest = head.latency, max(slowest, head.critical_path_ns)

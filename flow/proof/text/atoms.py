@@ -6,7 +6,7 @@ The meaning is written down here a second time, from the module's description; n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,7 +24,8 @@ from flow.proof.text.sums import Form
 from flow.proof.text.syntax import Module
 
 ATOMS, FULL_ADDER = "nmp_atoms", "nmp_full_adder"  # a row of a bit heap on a chain of atoms, and three bits' sum
-_PLACES = 3  # per column
+_LANES = ("a", "b", "c")  # hold a place of every column each
+_PLACES = len(_LANES)
 _ATOMS = ([6, 0], [5, 0], [4, 1])  # digits of an atom's lower and upper column
 _LEFT_OUT = {6: (), 5: (4,), 4: (3,)}
 _UPPER = 4  # the place of an atom 14 that weighs like its upper column
@@ -32,7 +33,7 @@ _STRAIGHT = 5  # the place of an atom 06 that is never inverted
 
 
 class Shape(NamedTuple):
-    """What an instance's parameters say: columns, result bits, whether c is used, and K."""
+    """What an instance's parameters say: columns, result bits, whether d is used, and K."""
 
     width: int
     result: int
@@ -70,7 +71,7 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Atoms:
-    """``nmp_atoms``: the lowest ``Y`` bits of c and of the places of ``x ^ N`` by their weights.
+    """``nmp_atoms``: the lowest ``Y`` bits of d and of the places, inverted by their masks, by their weights.
 
     ``prove(shape)`` shows that its own text does so; it gives what is wrong, or nothing.
     """
@@ -81,31 +82,37 @@ class Atoms:
     def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
         """Direction and width of every port."""
         shape = _shape(parameters)
-        return {"c": ("input", 1), "x": ("input", _PLACES * shape.width), "y": ("output", shape.result)}
+        return {**dict.fromkeys(_LANES, ("input", shape.width)), "d": ("input", 1), "y": ("output", shape.result)}
 
     def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
         """The sum."""
         shape = _shape(parameters)
-        weights, mask = shape.weights, parameter_vector(parameters, "N", _PLACES * shape.width)
+        weights, places = shape.weights, _places([inputs[lane] for lane in _LANES])
+        mask = _places([parameter_vector(parameters, f"N{lane.upper()}", shape.width) for lane in _LANES])
         if any(mask[i] for i in shape.straight):
             raise Fault(f"is an {ATOMS} that inverts a place that it cannot invert")
-        if any(inputs["x"][i] != FALSE for i, weight in enumerate(weights) if not weight):
+        if any(places[i] != FALSE for i, weight in enumerate(weights) if not weight):
             raise Fault(f"is an {ATOMS} with a bit in a place that it leaves out")
-        if not shape.carry and inputs["c"] != (FALSE,):
-            raise Fault(f"is an {ATOMS} without c that is given one")
+        if not shape.carry and inputs["d"] != (FALSE,):
+            raise Fault(f"is an {ATOMS} without d that is given one")
         if wrong := self.prove(shape):
             raise Fault(f"is an {ATOMS}, which {wrong}")
-        form = _form(context, weights, inputs, mask)
+        form = _form(context, weights, places, mask, inputs["d"])
         return {"y": context.sums.vector(form, shape.result)}
+
+
+def _places(lanes: Sequence[Vector]) -> Vector:
+    """The places of every column, lowest column first, from lanes a, b and c."""
+    return tuple(bit for column in zip(*lanes, strict=True) for bit in column)
 
 
 def _shape(parameters: dict[str, Value]) -> Shape:
     """The shape that parameters give. Raises Unread or Fault for impossible ones."""
-    known_parameters(parameters, "W", "Y", "C", "K", "N")
-    width, digits, carry = parameters.get("W"), parameters.get("K"), parameters.get("C", 0)
+    known_parameters(parameters, "W", "Y", "D", "K", "NA", "NB", "NC")
+    width, digits, carry = parameters.get("W"), parameters.get("K"), parameters.get("D", 0)
     result = parameters.get("Y", width + 1 if isinstance(width, int) else None)
     if not isinstance(width, int) or not isinstance(result, int) or not isinstance(carry, int):
-        raise Unread(f"W of an {ATOMS} is not given, or W, Y or C not as an integer")
+        raise Unread(f"W of an {ATOMS} is not given, or W, Y or D not as an integer")
     if not isinstance(digits, tuple) or any(bit > 1 for bit in digits):
         raise Unread(f"K of an {ATOMS} is not given as a constant")
     if width < 1 or not 1 <= result <= width + 1 or len(digits) != 4 * width:
@@ -113,10 +120,10 @@ def _shape(parameters: dict[str, Value]) -> Shape:
     return Shape(width, result, carry, sum(bit << i for i, bit in enumerate(digits)))
 
 
-def _form(context: Context, weights: list[int], inputs: dict[str, Vector], mask: Vector) -> Form:
+def _form(context: Context, weights: list[int], places: Vector, mask: Vector, carry: Vector = ()) -> Form:
     """What a chain adds up to, by its definition."""
-    total = context.sums.of(inputs.get("c", ()))
-    for bit, weight in zip(masked(context, inputs["x"], mask), weights, strict=True):
+    total = context.sums.of(carry)
+    for bit, weight in zip(masked(context, places, mask), weights, strict=True):
         total = total.plus(context.sums.of((bit,)), weight)
     return total
 
@@ -146,7 +153,7 @@ class FullAdder:
         if wrong := self.prove():
             raise Fault(f"is an {FULL_ADDER}, which {wrong}")
         mask = parameter_vector(parameters, "N", _PLACES)
-        return {"y": context.sums.vector(_form(context, [1] * _PLACES, inputs, mask), 2)}
+        return {"y": context.sums.vector(_form(context, [1] * _PLACES, inputs["x"], mask), 2)}
 
 
 @lru_cache(maxsize=64)
@@ -159,7 +166,7 @@ def prove_full_adder(text: str) -> str:
         if any(Machine(space, module, inputs, PRIMITIVES).elaboration.scope.find("N")):  # type: ignore[arg-type]
             raise Fault("inverts bits where N is not given")
         machine = Machine(space, module, inputs, PRIMITIVES, {"N": mask})
-        form = _form(machine, [1] * _PLACES, inputs, mask)
+        form = _form(machine, [1] * _PLACES, inputs["x"], mask)
         return output_differs(machine, 2, form, machine.sums.bits(form, 2))
 
     return in_both_forms(wrong)
@@ -167,24 +174,26 @@ def prove_full_adder(text: str) -> str:
 
 def _differs(module: Module, shape: Shape) -> str:
     space, weights = Space(), shape.weights
-    size = len(weights)
     straight = set(shape.straight)
-    mask = tuple(FALSE if i in straight else bit for i, bit in enumerate(space.atom("N", size)))
-    places = tuple(bit if weight else FALSE for bit, weight in zip(space.atom("x", size), weights, strict=True))
-    inputs = {"x": places, "c": space.atom("c", 1)}
+    mask = tuple(FALSE if i in straight else bit for i, bit in enumerate(space.atom("N", len(weights))))
+    places = tuple(b if weight else FALSE for b, weight in zip(space.atom("x", len(weights)), weights, strict=True))
+    inputs = {**{lane: places[i::_PLACES] for i, lane in enumerate(_LANES)}, "d": space.atom("d", 1)}
     given: dict[str, Value] = {"W": shape.width, "K": constant(shape.digits, 4 * shape.width)}
-    if wrong := _defaults(space, module, given, mask, shape):
+    others: dict[str, Value] = {"Y": shape.result, "D": shape.carry}
+    others |= {f"N{lane.upper()}": mask[i::_PLACES] for i, lane in enumerate(_LANES)}
+    if wrong := _defaults(space, module, given, others, shape):
         return wrong
-    machine = Machine(space, module, inputs, PRIMITIVES, {**given, "Y": shape.result, "C": shape.carry, "N": mask})
-    form = _form(machine, weights, inputs, mask)
+    machine = Machine(space, module, inputs, PRIMITIVES, {**given, **others})
+    form = _form(machine, weights, places, mask, inputs["d"])
     return output_differs(machine, shape.result, form, machine.sums.bits(form, shape.result))
 
 
-def _defaults(space: Space, module: Module, given: dict[str, Value], mask: Vector, shape: Shape) -> str:
-    """What is not given is as ``_shape`` and the mask take it, whatever else is given."""
-    for name, wanted in (("N", constant(0, len(mask))), ("Y", shape.width + 1), ("C", 0)):
-        others: dict[str, Value] = {"N": mask, "Y": shape.result, "C": shape.carry}
-        others = {**given, **{n: v for n, v in others.items() if n != name}}
-        if Elaboration(module, Evaluator(space), PRIMITIVES, others).scope.find(name) != wanted:
+def _defaults(space: Space, module: Module, given: dict[str, Value], others: dict[str, Value], shape: Shape) -> str:
+    """What is not given is as ``_shape`` and the masks take it, whatever else is given."""
+    wanted: dict[str, Value] = {"Y": shape.width + 1, "D": 0}
+    for name in others:
+        rest = {**given, **{other: value for other, value in others.items() if other != name}}
+        found = Elaboration(module, Evaluator(space), PRIMITIVES, rest).scope.find(name)
+        if found != wanted.get(name, constant(0, shape.width)):
             return f"has another default of {name}"
     return ""

@@ -21,11 +21,12 @@ def luts(report: Mapping[str, Any]) -> dict[str, Any] | None:
     total = (report.get("synthesis") or {}).get("lut", 0)
     if not layers or not total:
         return None
+    least = report.get("least_sites") or {}
     traced = sum(layer["luts"]["total"] for layer in layers)
     return {
         "total": number(total),
         "strip": _strip(layers, total),
-        "rows": [_row(layer, total) for layer in layers if "parts" not in layer["luts"]],
+        "rows": [_row(layer, total, least.get(layer["name"])) for layer in layers if "parts" not in layer["luts"]],
         "parts": _parts(layers, total),
         "other": {"luts": number(total - traced), "share": percent((total - traced) / total)}
         if total > traced
@@ -74,12 +75,13 @@ def _own(layer: Mapping[str, Any]) -> list[int]:
     return list((layer.get("per_neuron") or {}).get("luts", []))
 
 
-def _row(layer: Mapping[str, Any], total: int) -> dict[str, str]:
+def _row(layer: Mapping[str, Any], total: int, least: int | None) -> dict[str, str]:
     count, shared = layer["luts"]["total"], layer["luts"]["shared"]
     live = layer["weights"] - layer["zero_weights"]
     return {
         "name": layer["name"],
         "luts": number(count),
+        "least": DASH if least is None else number(least),
         "share": percent(count / total),
         "own_width": width((count - shared) / total),
         "shared_width": width(shared / total),

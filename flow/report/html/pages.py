@@ -17,9 +17,11 @@ import jinja2
 from markupsafe import Markup
 
 from flow.core.errors import ReportError, reason
+from flow.core.shapes import require
 from flow.core.untrusted import DAMAGE, is_folder, read_json, refused
 from flow.report.html.build_page import view
 from flow.report.html.compare_page import compare_view
+from flow.tool_reports.build_shape import BUILD
 from flow.tool_reports.open_json import UNFINISHED, in_sites
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -75,6 +77,8 @@ def read(path: Path) -> dict[str, Any]:
         report = read_json(file, finite=False)
     if not isinstance(report, dict) or "status" not in report:
         raise ReportError(f"{file}: not a report of a build; name a build's folder or its report.json")
+    with refused(ReportError, str(file), "build again"):
+        require(report, BUILD, "")
     if isinstance(report.get("synthesis"), dict):
         report["synthesis"] = in_sites(report["synthesis"])
     return report
