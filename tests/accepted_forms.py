@@ -16,7 +16,16 @@ from dense_family import Norm, bits, dense, folded, relu
 with warnings.catch_warnings():  # third-party imports warn about their own dependencies
     warnings.simplefilter("ignore")
     import keras
-    from qkeras import QActivation, QBatchNormalization, binary, binary_tanh
+    from qkeras import (
+        QActivation,
+        QBatchNormalization,
+        QConv1D,
+        QConv2D,
+        QConv2DBatchnorm,
+        QDepthwiseConv2D,
+        binary,
+        binary_tanh,
+    )
 
 from flow.core.errors import FlowError
 from flow.extract import compare_with_keras, extract
@@ -45,6 +54,12 @@ def ends(*make):
     return lambda: [bits(), dense(4), relu(), dense(), *(m() for m in make)]
 
 
+def seen(make, shape=(8, 1), width=6, integer=2):
+    """A network with these layers on pixels, and a quantizer behind them."""
+    return lambda: [bits(4, 1), layers.Reshape(shape), *make(), relu(width, integer), layers.Flatten(), dense()]
+
+
+KERNEL = {"kernel_quantizer": "quantized_bits(5,1,alpha=1)", "bias_quantizer": "quantized_bits(4,0,alpha=1)"}
 WEIGHTS = (
     "quantized_bits(4, 0, alpha=1)",
     'quantized_bits(4, 0, alpha="auto_po2")',
@@ -123,9 +138,35 @@ FORMS = {
             lambda: [layers.Dropout(0.2), relu(), layers.GaussianNoise(0.1), layers.ActivityRegularization(1e-3)]),
         "`Reshape` and `Flatten`": between(lambda: [relu(), layers.Reshape((2, 2)), layers.Flatten()]),
         "`Lambda`": between(lambda: [layers.Lambda(lambda x: x, name="code", output_shape=(4,)), relu()]),
-        "`Conv1D`": lambda: [bits(), layers.Reshape((8, 1)), layers.Conv1D(2, 3, name="filters"),
-                           layers.Flatten(), relu(), dense()],
         "`SimpleRNN`": lambda: [bits(), layers.Reshape((8, 1)), layers.SimpleRNN(2, name="loop"), relu(), dense()],
+    },
+    "Convolutions and pools": {
+        "`QConv1D`, with a stride": seen(lambda: [QConv1D(2, 3, strides=2, **KERNEL)]),
+        '`QConv1D`, `padding="same"`, dilated': seen(
+            lambda: [QConv1D(2, 3, padding="same", dilation_rate=2, **KERNEL)]),
+        '`QConv1D`, `padding="causal"`': seen(lambda: [QConv1D(2, 3, padding="causal", name="filters", **KERNEL)]),
+        "`QConv2D`": seen(lambda: [QConv2D(2, (2, 2), **KERNEL)], (4, 2, 1)),
+        "`QConv2DBatchnorm`": seen(lambda: [QConv2DBatchnorm(2, (2, 2), padding="same", **KERNEL)], (4, 2, 1), 12, 8),
+        "`QDepthwiseConv2D`": seen(lambda: [QDepthwiseConv2D(
+            (2, 1), depthwise_quantizer="quantized_bits(4,0,alpha=1)", bias_quantizer="quantized_bits(4,0,alpha=1)")],
+            (2, 2, 2)),
+        "`QConv1D`, then `BatchNormalization`": seen(lambda: [QConv1D(2, 3, **KERNEL), Norm()]),
+        "`Conv1D` whose weights are no grid": seen(lambda: [layers.Conv1D(2, 3, name="filters")]),
+        "channels first": seen(lambda: [layers.Conv2D(1, 2, data_format="channels_first", name="filters")], (1, 4, 2)),
+        "`SeparableConv1D`": seen(lambda: [layers.SeparableConv1D(2, 3, name="filters")]),
+        "`Conv1DTranspose`": seen(lambda: [layers.Conv1DTranspose(2, 3, name="filters")]),
+        "`MaxPooling1D`": seen(lambda: [relu(3, 1), layers.MaxPooling1D(2)]),
+        "`MaxPooling2D`, windows that overlap": seen(
+            lambda: [relu(3, 1), layers.MaxPooling2D(2, strides=1)], (4, 2, 1)),
+        "`GlobalMaxPooling1D`": seen(lambda: [bits(3, 1), layers.GlobalMaxPooling1D()], (4, 2)),
+        "`AveragePooling1D` of 2 or 4": seen(lambda: [relu(3, 1), layers.AveragePooling1D(4)]),
+        "`AveragePooling1D` of 3": seen(lambda: [relu(3, 1), layers.AveragePooling1D(3, name="mean")]),
+        "`GlobalAveragePooling2D`": seen(lambda: [relu(3, 1), layers.GlobalAveragePooling2D()], (2, 2, 2)),
+        "`ZeroPadding1D`, `Cropping1D`, `UpSampling1D`": seen(lambda: [
+            layers.ZeroPadding1D(1), QConv1D(1, 3, **KERNEL), relu(3, 1), layers.UpSampling1D(2),
+            layers.Cropping1D(1)]),
+        "`UpSampling2D`, bilinear": seen(
+            lambda: [relu(3, 1), layers.UpSampling2D(2, interpolation="bilinear", name="wider")], (4, 2, 1)),
     },
 }  # fmt: skip
 

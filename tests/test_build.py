@@ -287,9 +287,10 @@ def test_an_interrupt_leaves_nothing_that_passes_for_a_result(design_file, tmp_p
     while not (tmp_path / "b" / running).exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=HANG_S)
+    shown, errors = process.communicate(timeout=HANG_S)
     if process.returncode == 0:
         pytest.skip("the build was faster than the interrupt")
+    assert ": interrupted (" in shown and ": failed (" not in shown, shown
     assert process.returncode == 130 and "interrupted" in errors and "Traceback" not in errors
     assert not (tmp_path / "b" / "report.json").exists()
     again = command(*fast(design_file, tmp_path / "b"))

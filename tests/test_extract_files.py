@@ -159,7 +159,7 @@ def branch(config):
     [
         (become("relu", "Lambda", function="__import__('os').system('x')"), "layer relu is a Lambda"),
         (become("hidden", "LSTM"), "layer hidden is recurrent"),
-        (become("hidden", "Conv2D"), "layer hidden is a Conv2D"),
+        (become("hidden", "Conv3D"), "layer hidden is a Conv3D, which is not read"),
         (become("hidden", "os>system"), "layer hidden is of type system"),
         (become("hidden", "QDense", units=10**9), "layer hidden: setting units = 1000000000"),
         (become("hidden", "QDense", dtype="float16"), "layer hidden computes in 'float16'"),

@@ -233,7 +233,7 @@ def changed(key, value, part=None):
         (changed("scaler", 2.0, "iq_conf"), "a quantizer with a scaler; use kbi or kif"),
         (changed("q_type", "float", "kq_conf"), "a quantizer with the type 'float'"),
         (changed("overflow_mode", "WRAP_SM", "iq_conf"), "treats overflow by 'WRAP_SM'"),
-        (lambda e: {**e, "class_name": "QConv2D"}, "is a QConv2D: only dense models become hardware"),
+        (lambda e: {**e, "class_name": "QConv2D"}, "is HGQ 2's QConv2D, which is not read"),
         (lambda e: {**e, "class_name": "QBatchNormalization"}, "is HGQ 2's QBatchNormalization, which is not read"),
         (changed("enable_oq", True), "does not store the settings of its quantizers"),
         (changed("overflow_mode", "SAT", "iq_conf"), "does not store the variables of its quantizers in order"),

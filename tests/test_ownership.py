@@ -15,6 +15,7 @@ from flow.core.errors import NotOurs
 from flow.files import plan
 from flow.files.ownership import files_below, load, refuse_foreign
 from flow.files.steps import build_lock
+from flow.parts.catalog import resolve
 from keras_models.training.output import InTheWay, _replace_front, check_place
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -215,7 +216,9 @@ def test_parts_of_a_build_may_be_removed_by_hand(real, design_file, tmp_path):
 
 
 def test_only_folders_that_are_asked_for_are_in_the_way(tmp_path):
-    options = Options(model=tmp_path, part=None, out=tmp_path, engines=("integer",), architecture="parallel")
+    options = Options(
+        model=tmp_path, part=resolve("xc7z020"), out=tmp_path, engines=("integer",), architecture="parallel"
+    )
     assert set(options.places()[1]) == {"rtl", "sim", "synth", "netproof"}
 
 

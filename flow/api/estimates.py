@@ -53,8 +53,8 @@ def estimate(
 ) -> Estimate:
     """The cost of a model (a Keras model, a file, or a design) as a build with these options would make it.
 
-    Takes well under a second for parallel models, some more to search the folding of large ones. Raises ModelError,
-    DesignError, PartError or UsageError.
+    Takes well under a second for parallel models, some more to search the folding of large ones, and once some seconds
+    to import Keras where the model is the file of one. Raises ModelError, DesignError, PartError or UsageError.
     """
     if not isinstance(part, str | Part):
         raise UsageError(f"part={part!r:.40}: give a device or board by its name, such as xc7z020")

@@ -51,9 +51,12 @@ class QuantizedFile(ModelFile):
     def quantized(self) -> Any:
         """The chain with its formats, `keras_models.quantize.calibrate.Quantized`."""
         choose_backend(needs_qkeras=False)
-        with quiet():
-            from keras_models.quantize.calibrate import Calibration, choose
-            from keras_models.quantize.judge import Judged, unchanged
+        with quiet():  # all of it: Keras imports TensorFlow where it first looks for its types
+            return self._chosen()
+
+    def _chosen(self) -> Any:
+        from keras_models.quantize.calibrate import Calibration, choose
+        from keras_models.quantize.judge import Judged, unchanged
 
         given = None if self.format is None else _signals(self.format, self.chain.inputs)
         try:
@@ -85,7 +88,8 @@ class QuantizedFile(ModelFile):
         from keras_models.training.output import save_model
 
         with tempfile.TemporaryDirectory(prefix="flow-quantized-") as name:
-            save_model(Path(name) / QUANTIZED, self.keras(), self.preparation.applied)
+            with quiet():
+                save_model(Path(name) / QUANTIZED, self.keras(), self.preparation.applied)
             plan.write_file(folder / QUANTIZED, (Path(name) / QUANTIZED).read_bytes())
 
     def float_score(self, test: TestPart) -> dict[str, Any]:

@@ -16,11 +16,15 @@ from typing import Any
 from flow.core.errors import ModelError
 from flow.extract.remedies import DENSE, refusal
 from flow.extract.stored_graph import LayerData, path_of
+from flow.extract.windows import POOLS
 from keras_models.layers.inactive import INACTIVE
 
 MAX_UNITS = 1 << 16
 MAX_KERNEL = 1 << 26
 _LIMIT = 4096  # of any number among the settings
+_WINDOW = ("kernel_size", "strides", "padding", "data_format", "dilation_rate")
+_QUANTIZERS = ("kernel_quantizer", "bias_quantizer")
+_NORM = ("axis", "epsilon", "center", "scale")
 # class -> settings that inference needs; None: all plain ones
 _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "Flatten": (),
@@ -65,6 +69,26 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "RepeatVector": ("n",),
     "Cropping1D": ("cropping",),
     "Rescaling": ("scale", "offset"),
+    **{
+        kind: (*_WINDOW, "filters", "groups", "use_bias", "activation", *(_QUANTIZERS if kind[0] == "Q" else ()))
+        for kind in ("Conv1D", "Conv2D", "QConv1D", "QConv2D")
+    },
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), (*_WINDOW, "depth_multiplier", "use_bias", "activation")),
+    "QDepthwiseConv2D": (
+        *_WINDOW,
+        "depth_multiplier",
+        "use_bias",
+        "activation",
+        "depthwise_quantizer",
+        "bias_quantizer",
+    ),
+    "QConv2DBatchnorm": (*_WINDOW, "filters", "use_bias", "activation", *_QUANTIZERS, *_NORM, "folding_mode"),
+    **dict.fromkeys(sorted(POOLS), ("pool_size", "strides", "padding", "data_format")),
+    "ZeroPadding1D": ("padding", "data_format"),
+    "ZeroPadding2D": ("padding", "data_format"),
+    "Cropping2D": ("cropping", "data_format"),
+    "UpSampling1D": ("size",),
+    "UpSampling2D": ("size", "data_format", "interpolation"),
     "HGQDense": ("units", "use_bias", "activation", "iq", "oq"),
     "HGQQuantizer": ("round_mode", "overflow_mode"),
     "NMPDense": None,
@@ -201,7 +225,7 @@ def _check_sizes(shape: tuple[int, ...], layers: tuple[LayerSpec, ...]) -> None:
         if layer.kind == "Flatten":
             shape = (math.prod(shape),)
         elif layer.kind == "Reshape":
-            shape = _reshaped(layer, shape)
+            shape = reshaped(layer.name, layer.settings.get("target_shape"), shape)
         elif layer.kind in (*DENSE, "Dense", "HGQDense"):
             units = layer.settings.get("units")
             if isinstance(units, bool) or not isinstance(units, int) or not 0 < units <= MAX_UNITS:
@@ -212,11 +236,11 @@ def _check_sizes(shape: tuple[int, ...], layers: tuple[LayerSpec, ...]) -> None:
                 raise ModelError(f"layer {layer.name} brings the model above {MAX_KERNEL} weights; make it smaller")
 
 
-def _reshaped(layer: LayerSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
-    target = layer.settings.get("target_shape")
+def reshaped(name: str, target: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape behind a Reshape to a stored target. Raises ModelError where it is none."""
     if not isinstance(target, list) or not all(isinstance(t, int) and (t > 0 or t == -1) for t in target):
-        raise ModelError(f"layer {layer.name} has target shape {target!r:.40}; use whole numbers")
+        raise ModelError(f"layer {name[:64]} has target shape {target!r:.40}; use whole numbers")
     known = math.prod(t for t in target if t > 0)
     if target.count(-1) > 1 or math.prod(shape) % known or (-1 not in target and known != math.prod(shape)):
-        raise ModelError(f"layer {layer.name} cannot reshape {shape} to {target}; correct its target shape")
+        raise ModelError(f"layer {name[:64]} cannot reshape {shape} to {target}; correct its target shape")
     return tuple(t if t > 0 else math.prod(shape) // known for t in target)

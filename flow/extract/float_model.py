@@ -15,16 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
+from flow.core.fixed import Ints
 from flow.extract import stored_model
+from flow.extract.config import reshaped
 from flow.extract.remedies import IGNORED
 from flow.extract.stored_graph import LayerData, path_of
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
+from flow.extract.windows import AVERAGING, Window, is_depthwise, members, require_size, weights_met, window_of
 from keras_models.quantize.chain import FloatChain, FloatDense
 
 Floats = NDArray[np.float64]
 ENDINGS = ("softmax", "sigmoid", "tanh", "softsign", "softplus")  # rise with their input, so that a class stays one
-_UNSUITED = "--quantize takes dense layers with ReLU or nothing between them: train it with ReLU"
+_UNSUITED = "--quantize takes dense layers, convolutions and means with ReLU or nothing between them: train it so"
 
 
 def float_chain(path: Path | str | StoredModel) -> FloatChain:
@@ -36,7 +39,7 @@ def float_chain(path: Path | str | StoredModel) -> FloatChain:
     stored = path if isinstance(path, StoredModel) else stored_model.read(path)
     try:
         name, shape, layers = path_of(stored.config)
-        builder = ChainBuilder(math.prod(shape))
+        builder = ChainBuilder(math.prod(shape), shape)
         for layer in layers:
             _add(builder, layer, stored.weights.get(layer.name, ()))
         return builder.chain(name)
@@ -49,6 +52,7 @@ class ChainBuilder:
     """Takes dense layers, scales and activations in data-flow order and folds the scales. All raise ModelError."""
 
     width: int
+    shape: tuple[int, ...] = ()  # of the signal: pixels, then channels
     layers: list[FloatDense] = field(default_factory=list)
     left_out: str = ""
     notes: list[str] = field(default_factory=list)
@@ -68,6 +72,15 @@ class ChainBuilder:
             kernel, bias, self._scale = scale[:, None] * kernel, bias + offset @ kernel, None
         self.layers.append(FloatDense(name, kernel, bias))
         self.width = kernel.shape[1]
+        self.shape = (self.width,)
+
+    def filters(self, name: str, seen: Window, met: Ints, kernel: Floats, bias: Floats) -> None:
+        """A convolution, or a pool of means: which weight of the kernel meets what, -1 for none; a bias per filter."""
+        count = met.shape[1] // math.prod(seen.positions)
+        require_size(name, *met.shape)
+        bias = np.tile(np.broadcast_to(bias, (count,)), math.prod(seen.positions))
+        self.dense(name, np.where(met >= 0, kernel.ravel()[met], 0.0), bias)
+        self.shape = (*seen.positions, count)
 
     def affine(self, name: str, scale: Floats, offset: Floats) -> None:
         """``x * scale + offset`` of every element or channel."""
@@ -115,6 +128,10 @@ class ChainBuilder:
 def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) -> None:
     reader = _READERS.get(layer.kind)
     if layer.kind in IGNORED:
+        if layer.kind == "Flatten":
+            builder.shape = (builder.width,)
+        elif layer.kind == "Reshape":
+            builder.shape = reshaped(layer.name, layer.config.get("target_shape"), builder.shape)
         return
     if reader is None:
         raise ModelError(f"layer {layer.name[:64]} is a {layer.kind[:64]}; {_unsuited(layer.kind)}")
@@ -137,6 +154,26 @@ def _dense(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...])
     bias = weights[1] if layer.config.get("use_bias", True) else np.zeros(kernel.shape[-1])
     builder.dense(layer.name, kernel, bias)
     builder.activation(layer.name, _function(layer))
+
+
+def _convolution(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
+    kernel, seen = weights[0], window_of(layer.name, layer.kind, layer.config, builder.shape)
+    bias = weights[1] if layer.config.get("use_bias", True) else np.zeros(1)
+    builder.filters(
+        layer.name, seen, weights_met(layer.name, seen, kernel.shape, is_depthwise(layer.kind)), kernel, bias
+    )
+    builder.activation(layer.name, _function(layer))
+
+
+def _means(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
+    seen = window_of(layer.name, layer.kind, layer.config, builder.shape)
+    require_size(layer.name, builder.width, math.prod(seen.positions) * seen.shape[-1])
+    rows = members(seen)
+    kernel = np.zeros((builder.width, len(rows)))
+    for j, row in enumerate(rows):
+        kernel[row, j] = 1 / len(row)
+    builder.dense(layer.name, kernel, np.zeros(len(rows)))
+    builder.shape = (*seen.positions, seen.shape[-1])
 
 
 def _function(layer: LayerData) -> str:
@@ -181,6 +218,8 @@ def _rescaling(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, .
 
 _READERS: dict[str, Callable[[ChainBuilder, LayerData, tuple[Floats, ...]], None]] = {
     "Dense": _dense,
+    **dict.fromkeys(("Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D"), _convolution),
+    **dict.fromkeys(AVERAGING, _means),
     "BatchNormalization": _batchnorm,
     "Normalization": _normalization,
     "Rescaling": _rescaling,

@@ -22,22 +22,27 @@ def folded_constants(applied: Applied) -> tuple[NDArray[np.float32], NDArray[np.
     where one is no number.
     """
     layer, inputs = applied.layer, applied.input_shape[-1]
-    with quiet(), _changed(layer, activation=None):
+    with quiet(), changed(layer, activation=None):
         bias = layer_function(layer, applied.input_shape)(np.zeros((1, inputs), np.float32))[0]
-        with _changed(layer, bias_quantizer_internal=lambda folded: 0 * folded):
+        with changed(layer, bias_quantizer_internal=lambda folded: 0 * folded):
             kernel = layer_function(layer, applied.input_shape)(np.eye(inputs, dtype=np.float32))
-    for what, values in (("kernel", kernel), ("bias", bias[None])):
-        if not np.isfinite(values).all():
-            place = np.argwhere(~np.isfinite(values))[0]
-            raise ModelError(
-                f"layer {applied.name}, neuron {place[1]}: its folded {what} is {values[tuple(place)]:g}; train again "
-                "with a smaller learning rate"
-            )
+    require_finite(applied.name, kernel=kernel, bias=bias)
     return kernel, bias
 
 
+def require_finite(layer: str, **folded: NDArray[np.float32]) -> None:
+    """Raise ModelError where folded constants, by what they are and with the neurons last, are no numbers."""
+    for what, values in folded.items():
+        if not np.isfinite(values).all():
+            place = np.argwhere(~np.isfinite(values))[0]
+            raise ModelError(
+                f"layer {layer}, neuron {place[-1]}: its folded {what} is {values[tuple(place)]:g}; train again with a "
+                "smaller learning rate"
+            )
+
+
 @contextlib.contextmanager
-def _changed(layer: Any, **settings: Any) -> Iterator[None]:
+def changed(layer: Any, **settings: Any) -> Iterator[None]:
     """The layer with other attributes for the time being."""
     before = {name: getattr(layer, name) for name in settings}
     for name, value in settings.items():

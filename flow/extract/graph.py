@@ -16,7 +16,8 @@ import numpy as np
 from flow.core.errors import ModelError
 from flow.core.fixed import Fixed, Quantizer
 from flow.extract.bundles import Bundle, Form, affine, picked, scaled_forms
-from flow.extract.dyadic import MAX_WEIGHT_BITS, exact_column, power_of_two
+from flow.extract.convolution import window
+from flow.extract.dyadic import MAX_WEIGHT_BITS, exact_column, exact_fraction, power_of_two
 from flow.extract.graph_trace import Call, Trace
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.mix import KINDS, Mix, read_mix
@@ -26,6 +27,7 @@ from flow.extract.readout import Readout, behind, from_fractions
 from flow.extract.remedies import IGNORED, joins, refusal
 from flow.extract.resolve import GIVEN_TWICE, fold_part, left_out_note, real_note
 from flow.extract.sums import affine as is_affine
+from flow.extract.windows import MAXIMA, members
 
 _UNUSED = Quantizer(Fixed(False, 0, 0), "TRN", 0, 0)
 
@@ -86,6 +88,8 @@ class _Graph:
             return sources[0]
         if call.kind in KINDS:
             return self._mixed(call, read_mix(call), sources)
+        if call.kind in MAXIMA:
+            return self._largest(call, sources[0])
         if len(sources) != 1:
             raise ModelError(joins(call.name, call.kind, len(sources)))
         signal, shared = sources[0], self.shared[call.sources[0]]
@@ -179,6 +183,45 @@ class _Graph:
             step = affine(call.name, [(own[0][1], o) for own, o in zip(terms, mix.offset, strict=True)])
             return self._elementwise(step, [own[0][0] for own in terms], shared)
         return self._rows(call.name, terms, mix.offset)
+
+    def _largest(self, call: Call, signal: Sequence[_Column]) -> list[_Column]:
+        """The largest value of every window, two at a time."""
+        rows = [[signal[i] for i in row] for row in members(window(call.applied))]
+        while any(len(row) > 1 for row in rows):
+            pairs = {_key(*pair): pair for row in rows for pair in zip(row[::2], row[1::2], strict=False)}
+            larger = dict(zip(pairs, self._larger(call.name, list(pairs.values())), strict=True))
+            rows = [
+                [larger[_key(*pair)] for pair in zip(row[::2], row[1::2], strict=False)] + row[len(row) & ~1 :]
+                for row in rows
+            ]
+        return [row[0] for row in rows]
+
+    def _larger(self, layer: str, pairs: Sequence[tuple[_Column, _Column]]) -> list[_Column]:
+        """The larger value of every pair: the second, and by how much the first is above it."""
+        ranges = [tuple(self._range(self._finished(column)) for column in pair) for pair in pairs]
+        nothing, above, larger = [Fraction(0)] * len(pairs), list[Quantizer](), list[Quantizer]()
+        for (low_a, high_a, frac_a), (low_b, high_b, frac_b) in ranges:
+            frac = max(frac_a, frac_b)
+            up_a, up_b = frac - frac_a, frac - frac_b
+            most = max((high_a << up_a) - (low_b << up_b), 0)
+            above.append(Quantizer(Fixed.holding(0, most, frac), "TRN", 0, most))
+            ends = max(low_a << up_a, low_b << up_b), max(high_a << up_a, high_b << up_b)
+            larger.append(Quantizer.wrapping(Fixed.holding(*ends, frac)))  # it never does: the sum has bits to spare
+        terms: list[list[_Term]] = [[(a, Fraction(1), False), (b, Fraction(-1), False)] for a, b in pairs]
+        more = self._elementwise(Quant(layer, tuple(above)), self._rows(layer, terms, nothing, False), False)
+        terms = [[(b, Fraction(1), False), (m, Fraction(1), False)] for (_, b), m in zip(pairs, more, strict=True)]
+        return self._elementwise(Quant(layer, tuple(larger)), self._rows(layer, terms, nothing, False), False)
+
+    def _range(self, form: Form) -> tuple[int, int, int]:
+        """Least and largest mantissa of a sum of places, and its fraction bits."""
+        parts = [(exact_fraction(form.bias), 1, 1)]
+        for place, weight in form.weights.items():
+            mantissa, frac = exact_fraction(weight)
+            span = self.places[place].span
+            parts.append(((mantissa, frac + span.format.frac), span.low, span.high))
+        finest = max(frac for (_, frac), _, _ in parts)
+        ends = [sorted((m << finest - frac) * end for end in span) for (m, frac), *span in parts]
+        return sum(low for low, _ in ends), sum(high for _, high in ends), finest
 
     def _rows(
         self, layer: str, terms: Sequence[Sequence[_Term]], offset: Sequence[Fraction], inline: bool = True
@@ -276,6 +319,10 @@ class _Graph:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def _key(first: _Column, second: _Column) -> tuple[int, int, int, int]:
+    return id(first[0]), first[1], id(second[0]), second[1]
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from flow.core.errors import ModelError
 from flow.extract.arrays import to_numpy
 from flow.extract.chain import Applied, fixed_shape, is_model, tensors_of
+from flow.extract.operations import MOVED
 from flow.extract.remedies import IGNORED
 from flow.extract.stored_calls import MAX_CALLS
+from flow.extract.windows import MAXIMA
 
 # Layers and operations that move, add and scale values; Flatten and Reshape, which leave them in their order, aside.
 MOVING = frozenset(
     "Add Subtract Average Negative Multiply Divide TrueDivide Rescaling Concatenate Stack GetItem Permute Transpose "
-    "Swapaxes Moveaxis ExpandDims Squeeze RepeatVector Cropping1D".split()
-)
+    "Swapaxes Moveaxis ExpandDims Squeeze RepeatVector".split()
+) | frozenset(MOVED)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Trace:
         sources = [call.sources for call in self.calls]
         straight = len(self.inputs) == 1 and sources == [(i,) for i in range(len(sources))]
         straight &= self.outputs == (len(sources),)
-        plain = all(hasattr(call.applied.layer, "weights") and call.kind not in MOVING for call in self.calls)
+        plain = all(hasattr(call.applied.layer, "weights") and call.kind not in MOVING | MAXIMA for call in self.calls)
         return [call.applied for call in self.calls] if straight and plain else None
 
     @property

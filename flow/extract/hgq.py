@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
 from flow.core.fixed import MAX_BITS, MAX_FRAC, ROUNDINGS
-from flow.extract.remedies import refusal
 from flow.extract.stored_layout import MODELS, Array, class_of
 
 Weights = dict[str, tuple[Array, ...]]
@@ -91,8 +90,6 @@ def _layer(
         return _entry(entry, "HGQQuantizer", settings), values
     if kind in ("QDense", "QEinsumDense"):
         return _dense(entry, own, arrays, where)
-    if "Conv" in kind or "Pool" in kind:
-        raise ModelError(refusal(name, kind))
     raise ModelError(f"{where} is HGQ 2's {kind}, which is not read; QDense, QEinsumDense and Quantizer are")
 
 

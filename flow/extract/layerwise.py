@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from flow.core.design import Layer, Neuron
 from flow.core.evaluate import as_read
-from flow.core.fixed import Quantizer
+from flow.core.fixed import Ints, Quantizer
 from flow.core.integers import narrowed, shifted_left, wide
 from flow.extract.arrays import predicted, to_numpy
 from flow.extract.chain import Applied
+from flow.extract.convolution import window
 from flow.extract.dyadic import exact_column, exact_fraction
 from flow.extract.exact_numbers import Exact, accumulated, odd_float32, rectified, scaled
 from flow.extract.folded_batchnorm import folded_constants
@@ -29,6 +30,7 @@ from flow.extract.mix import KINDS, Mix, read_mix
 from flow.extract.read import BIAS, steps_of
 from flow.extract.readout import neurons_of
 from flow.extract.remedies import IGNORED
+from flow.extract.windows import AVERAGING, CONVOLUTIONS, MAXIMA, members
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +51,8 @@ def layerwise_outputs(
             values[call.result] = source
         elif call.kind in KINDS:
             values[call.result] = _mixed(read_mix(call), [_exact(values[s]) for s in call.sources])
+        elif call.kind in MAXIMA:
+            values[call.result] = _largest(_exact(source), members(window(call.applied)))
         elif call.kind == "Relu":
             values[call.result] = rectified(_exact(source))
         else:
@@ -76,6 +80,17 @@ def _mixed(mix: Mix, sources: Sequence[Exact]) -> Exact:
         fracs.append(max((frac for _, frac in terms), default=0))
         zeros = np.zeros(len(sources[0].mantissas), object)
         columns.append(sum((wide(shifted_left(t, fracs[-1] - frac)) for t, frac in terms), zeros))
+    return Exact(narrowed(np.stack(columns, axis=1)), fracs)
+
+
+def _largest(values: Exact, rows: Sequence[Ints]) -> Exact:
+    """The largest of these columns of values, for every row of them."""
+    columns, fracs = [], []
+    for row in rows:
+        finest = max(values.fracs[i] for i in row)
+        lifted = [wide(shifted_left(wide(values.mantissas[:, i]), finest - values.fracs[i])) for i in row]
+        columns.append(np.stack(lifted, axis=1).max(axis=1))
+        fracs.append(finest)
     return Exact(narrowed(np.stack(columns, axis=1)), fracs)
 
 
@@ -146,6 +161,10 @@ def _elementwise(
 def _layer(applied: Applied) -> Layer:
     """The dense layer that predictions compute, from the floats of its kernel and its bias; not its float bias."""
     layer = applied.layer
+    if applied.kind in CONVOLUTIONS | AVERAGING:
+        dense = steps_of(applied)[0]
+        assert isinstance(dense, Dense)
+        return Layer(applied.name, neurons_of(dense))
     if applied.kind == "QDenseBatchnorm":
         constants, folded = folded_constants(applied)
         kernel, bias = as_read(constants), as_read(folded).astype(np.float64)

@@ -66,8 +66,8 @@ def _layer(layer: LayerSpec) -> Any:
 
 
 def _set_weights(built: Any, kind: str, arrays: list[Any]) -> None:
-    """Give a layer its arrays; a QDenseBatchnorm's counter, which every file keeps elsewhere, is of training only."""
-    if kind != "QDenseBatchnorm":
+    """Give a layer its arrays; the counter beside a BatchNormalization inside it is of training only."""
+    if kind not in ("QDenseBatchnorm", "QConv2DBatchnorm"):
         built.set_weights(arrays)
         return
     norm = built.batchnorm

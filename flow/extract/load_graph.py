@@ -55,9 +55,12 @@ def _free(name: str, taken: set[str]) -> str:
 
 def _kernel(call: CallSpec, values: list[Any]) -> int:
     """Weights that the call's layer makes when it is built."""
-    units = call.layer.settings.get("units")
+    settings = call.layer.settings
+    units = settings.get("units") or settings.get("filters") or settings.get("depth_multiplier")
     sources = [values[a.value] for a in call.arguments if isinstance(a, Ref)]
-    return int(units) * (int(sources[0].shape[-1]) + 1) if units and sources else 0
+    size = settings.get("kernel_size") or 1
+    places = math.prod(size) if isinstance(size, list) else int(size)
+    return int(units) * (int(sources[0].shape[-1]) * places + 1) if units and sources else 0
 
 
 def _called(call: CallSpec, values: list[Any], layers: dict[str, Any], make: Callable[[LayerSpec], Any]) -> Any:

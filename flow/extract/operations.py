@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flow.extract.stored_layout import class_of
+from flow.extract.windows import CONVOLUTIONS, POOLS
 
 _KERAS_3 = {
     "Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Divide": "divide", "TrueDivide": "true_divide",
@@ -24,8 +25,9 @@ _ARGUMENTS = {
     "expand_dims": ("axis",), "squeeze": ("axis",), "reshape": ("newshape", "shape"),
 }  # fmt: skip
 JOINING = ("Add", "Subtract", "Average", "Multiply", "Concatenate")  # layers that read several values at once
-# Layers that read several values, or move and scale them.
-_BY_CALL = frozenset((*JOINING, "Permute", "RepeatVector", "Cropping1D", "Rescaling"))
+MOVED = ("Cropping1D", "Cropping2D", "ZeroPadding1D", "ZeroPadding2D", "UpSampling1D", "UpSampling2D")
+# Layers that read several values, move and scale them, or see windows of them.
+_BY_CALL = frozenset((*JOINING, *MOVED, *CONVOLUTIONS, *POOLS, "Permute", "RepeatVector", "Rescaling"))
 
 
 def is_by_call(entry: dict[str, Any]) -> bool:

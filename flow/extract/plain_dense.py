@@ -24,25 +24,25 @@ MAX_BITS = 16  # of a mantissa: floats that happen to be short have more
 
 def plain_dense(applied: Applied, units: int) -> list[Step]:
     """The steps of a Dense layer with so many units. Raises ModelError where its weights are floats."""
-    return dense_steps(applied, units, _on_grid)
+    return dense_steps(applied, units, on_grid)
 
 
-def dense_steps(applied: Applied, units: int, on_grid: Callable[[str, str, NDArray[np.float64]], Grid]) -> list[Step]:
+def dense_steps(applied: Applied, units: int, gridded: Callable[[str, str, NDArray[np.float64]], Grid]) -> list[Step]:
     """The steps of a layer that multiplies by its kernel and adds its bias as they are.
 
-    ``on_grid(layer, "weights" or "biases", values)`` gives mantissas and the fraction bits of every column.
+    ``gridded(layer, "weights" or "biases", values)`` gives mantissas and the fraction bits of every column.
     """
     layer, name = applied.layer, applied.name
-    weights, frac = on_grid(name, "weights", as_read(to_numpy(layer.kernel)).astype(np.float64))
+    weights, frac = gridded(name, "weights", as_read(to_numpy(layer.kernel)).astype(np.float64))
     bias, bias_frac = np.zeros(units, np.int64), np.zeros(units, np.int64)
     if layer.use_bias:
-        row, bias_frac = on_grid(name, "biases", as_read(to_numpy(layer.bias)).astype(np.float64)[None, :])
+        row, bias_frac = gridded(name, "biases", as_read(to_numpy(layer.bias)).astype(np.float64)[None, :])
         bias = row[0]
     bits = np.array([needed_bits(column, 0.0) for column in weights.T], np.float64)
     return [Dense(name, weights, frac, bits, bias, bias_frac), *activation_steps(name, layer.activation, units)]
 
 
-def _on_grid(name: str, what: str, values: NDArray[np.float64]) -> Grid:
+def on_grid(name: str, what: str, values: NDArray[np.float64]) -> Grid:
     """Mantissas (inputs x units) and fraction bits of every column."""
     columns = [exact_column(column) for column in values.T]
     for j, (mantissas, _) in enumerate(columns):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -16,17 +17,20 @@ from flow.extract.activations import activation_steps
 from flow.extract.arrays import failing, predicted, to_numpy
 from flow.extract.batchnorm import normalization
 from flow.extract.chain import Applied
+from flow.extract.convolution import by_filter, folded_kernel, means, unrolled, window
 from flow.extract.dyadic import exact_column, exact_matrix
 from flow.extract.folded_batchnorm import folded_constants
 from flow.extract.hgq_steps import hgq_dense, quantizer_steps
 from flow.extract.layer_steps import Dense, Elementwise, Quant, Softmax, Step
 from flow.extract.needed import needed_bits
-from flow.extract.plain_dense import plain_dense
+from flow.extract.plain_dense import on_grid, plain_dense
 from flow.extract.remedies import IGNORED, refusal
+from flow.extract.windows import AVERAGING, CONVOLUTIONS, is_depthwise
 
 TERNARY_BITS = 1.58
 MAX_PLAIN_BIAS_BITS = 16
 BIAS = "bias"  # what a step is called that adds the float bias of a dense layer
+_ALPHA = "set alpha=1 or alpha='auto_po2' in its kernel_quantizer"
 _RETRAIN = "train again with a smaller learning rate"
 
 
@@ -43,7 +47,7 @@ def steps_of(applied: Applied) -> list[Step]:
     if reader is None:
         raise ModelError(refusal(applied.name, kind))
     try:
-        return reader(applied)
+        return list(reader(applied))
     except FlowError:
         raise
     except Exception as exc:  # a quantizer that fails on its own settings, in whatever way its backend does
@@ -153,10 +157,49 @@ def _qdense_batchnorm(applied: Applied) -> list[Step]:
     return _dense_steps(applied, kernel.astype(np.float64), *_bias_steps(applied, bias.astype(np.float64)))
 
 
+def _convolution(applied: Applied) -> list[Step]:
+    """A convolution, plain or quantized: a row of weights per position and filter."""
+    layer, name, kind = applied.layer, applied.name, applied.kind
+    window(applied)  # what it cannot be comes before what its weights are
+    if kind == "QConv2DBatchnorm":
+        _require_quantizer(applied)
+        folded, bias = folded_kernel(applied)
+        return _quantized_convolution(
+            applied, folded.astype(np.float64), bias.astype(np.float64), layer.kernel_quantizer_internal
+        )
+    if not kind.startswith("Q"):
+        kernel = as_read(to_numpy(layer.kernel)).astype(np.float64)
+        weights, frac = on_grid(name, "weights", by_filter(kind, kernel))
+        own_bias = as_read(to_numpy(layer.bias)).astype(np.float64) if layer.use_bias else np.zeros(1)
+        on_grid(name, "biases", own_bias[None, :])
+        labels = np.array([needed_bits(column, 0.0) for column in weights.T], np.float64)
+        return _convolved(applied, own_bias, unrolled(applied, kernel.shape, weights, frac, labels))
+    which = "depthwise" if is_depthwise(kind) else "kernel"
+    quantizer = getattr(layer, f"{which}_quantizer_internal")
+    if not getattr(layer, f"{which}_quantizer"):
+        raise ModelError(f"layer {name} has no {which}_quantizer; give it one, such as quantized_bits(4,0,1,alpha=1)")
+    variable = layer.depthwise_kernel if is_depthwise(kind) else layer.kernel
+    return _quantized_convolution(
+        applied, quantized(name, "kernel", quantizer, variable), _plain_bias(applied), quantizer
+    )
+
+
+def _quantized_convolution(applied: Applied, kernel: Any, bias: Any, quantizer: Any) -> list[Step]:
+    weights, frac = exact_matrix(by_filter(applied.kind, kernel), f"layer {applied.name}", _ALPHA)
+    return _convolved(applied, bias, unrolled(applied, kernel.shape, weights, frac, _labels(quantizer, weights)))
+
+
+def _convolved(applied: Applied, bias: Any, dense: Dense) -> list[Step]:
+    """An unrolled convolution with a bias of each filter, and its activation."""
+    count = len(dense.bias)
+    mantissas, bias_frac, added = _bias_steps(applied, np.tile(bias, count // len(bias)))
+    whole = replace(dense, bias=mantissas, bias_frac=bias_frac)
+    return [whole, *added, *activation_steps(applied.name, applied.layer.activation, count)]
+
+
 def _dense_steps(applied: Applied, kernel: Any, bias: Any, bias_frac: Any, added: list[Step]) -> list[Step]:
     layer, name = applied.layer, applied.name
-    remedy = "set alpha=1 or alpha='auto_po2' in its kernel_quantizer"
-    weights, frac = exact_matrix(kernel, f"layer {name}", remedy)
+    weights, frac = exact_matrix(kernel, f"layer {name}", _ALPHA)
     bits = _labels(layer.kernel_quantizer_internal, weights)
     dense = Dense(name, weights, frac, bits, bias, bias_frac)
     return [dense, *added, *activation_steps(name, layer.activation, len(frac))]
@@ -185,13 +228,19 @@ def quantized(name: str, what: str, quantizer: Any, variable: Any) -> np.ndarray
 
 
 def _qdense_bias(applied: Applied, units: int) -> tuple[Any, Any, list[Step]]:
+    if not applied.layer.use_bias:
+        return np.zeros(units, np.int64), np.zeros(units, np.int64), []
+    return _bias_steps(applied, _plain_bias(applied))
+
+
+def _plain_bias(applied: Applied) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """What predictions add, quantized where the layer quantizes it."""
     layer = applied.layer
     if not layer.use_bias:
-        return np.zeros(units, np.int64), np.zeros(units, np.int64), []
+        return np.zeros(1)
     if layer.bias_quantizer:
-        values = quantized(applied.name, "bias", layer.bias_quantizer_internal, layer.bias)
-        return _bias_steps(applied, values)
-    return _bias_steps(applied, as_read(to_numpy(layer.bias)).astype(np.float64))
+        return quantized(applied.name, "bias", layer.bias_quantizer_internal, layer.bias)
+    return as_read(to_numpy(layer.bias)).astype(np.float64)
 
 
 def _bias_steps(applied: Applied, values: Any) -> tuple[Any, Any, list[Step]]:
@@ -199,7 +248,7 @@ def _bias_steps(applied: Applied, values: Any) -> tuple[Any, Any, list[Step]]:
     layer, zeros = applied.layer, np.zeros(len(values), np.int64)
     parts = [exact_column(values[j : j + 1]) for j in range(len(values))]
     widest = max((abs(m).bit_length() for (m,), _ in parts), default=0)
-    if layer.bias_quantizer or widest <= MAX_PLAIN_BIAS_BITS:
+    if getattr(layer, "bias_quantizer", None) or widest <= MAX_PLAIN_BIAS_BITS:
         remedy = "give it a bias_quantizer, such as quantized_bits(8,2,alpha=1)"
         bias, frac = exact_matrix(values[None, :], f"layer {applied.name}, bias", remedy)
         return bias[0], frac, []
@@ -215,7 +264,7 @@ def _labels(quantizer: Any, weights: Any) -> Any:
     return np.array([max(bits, needed_bits(column, bits)) for column in weights.T], np.float64)
 
 
-_READERS: dict[str, Callable[[Applied], list[Step]]] = {
+_READERS: dict[str, Callable[[Applied], Sequence[Step]]] = {
     "QDense": _qdense,
     "QDenseBatchnorm": _qdense_batchnorm,
     "Dense": lambda a: plain_dense(a, _units(a)),
@@ -225,6 +274,8 @@ _READERS: dict[str, Callable[[Applied], list[Step]]] = {
     "LeakyReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
     "HGQDense": lambda a: hgq_dense(a, _units(a)),
     "HGQQuantizer": quantizer_steps,
+    **dict.fromkeys(CONVOLUTIONS, _convolution),
+    **dict.fromkeys(AVERAGING, means),
     "Softmax": lambda a: [Softmax(a.name)],
     "BatchNormalization": lambda a: [normalization(a)],
     "QBatchNormalization": lambda a: [normalization(a)],

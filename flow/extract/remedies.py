@@ -10,6 +10,7 @@ ATTENTION = ("TokenAttention", "MultiHeadAttention", "GroupQueryAttention", "Att
 DENSE = ("NMPDense", "QDense", "QDenseBatchnorm")
 _REPLACE = "replace it with NMPDense or QDense"
 FLOAT_REMEDY = "quantize the model with --quantize, or train it with NMPDense or QDense"
+_WINDOWS = "Conv1D, Conv2D and DepthwiseConv2D, plain or quantized, and pools of maxima and means"
 _CODEBOOK = f"has weights from a codebook of free values, which have no integer form: {_REPLACE}"
 _OWN = (
     "is of a class that Keras and QKeras lack, and the file does not hold its arithmetic: copy its weights as they "
@@ -18,6 +19,10 @@ _OWN = (
 _REMEDIES = {
     "AdaptiveCodebookDense": _CODEBOOK,
     "ChannelCodebookDense": _CODEBOOK,
+    **dict.fromkeys(
+        ("SeparableConv1D", "SeparableConv2D", "QSeparableConv1D", "QSeparableConv2D"),
+        "has two kernels in one: use a depthwise convolution and one of size 1 behind it",
+    ),
     "Lambda": "is a Lambda, whose code could be anything: remove it or do its work in the preprocessing",
     "TernaryDense": _OWN.format("ternary"),
     "BinaryDense": _OWN.format("binary"),
@@ -39,7 +44,7 @@ def _general(kind: str) -> str:
     if any(word in kind for word in ("RNN", "LSTM", "GRU")):
         return f"is recurrent ({kind}): only feed-forward models of NMPDense, QDense and activations become hardware"
     if "Conv" in kind or "Pool" in kind:
-        return f"is a {kind}: only dense models become hardware, so {_REPLACE} after a Flatten"
+        return f"is a {kind}, which is not read: of windows {_WINDOWS} are"
     return f"is of type {kind}, which has no integer form here: use NMPDense, QDense, NMPActivation or QActivation"
 
 

@@ -31,10 +31,11 @@ from flow.extract.wrapping import settled
 MOST_LINES = 64  # of one neuron
 MOST_ROUNDED = 8  # of one neuron that float32's rounding alone makes irregular
 GIVEN_TWICE = "the model quantizes its inputs itself; leave the input format out"
-NO_FORMAT = (
-    "no quantizer comes before the first dense layer; state the inputs' format with --input-format, such as s16.10 "
+_STATE_IT = (
+    "state the inputs' format with --input-format, such as s16.10 "
     '(16 bits with sign, 10 of them fraction; hls4ml\'s "ap_fixed<16,6>" is the same), or auto: chosen from --data'
 )
+NO_FORMAT = f"no quantizer comes before the first dense layer; {_STATE_IT}"
 
 
 @dataclass
@@ -110,9 +111,11 @@ class _Resolver:
         first = next((i for i, s in enumerate(chain) if isinstance(s, Quant)), None)
         if first is None:
             what = next((s for s in chain if not isinstance(s, Relu)), None)
+            _refuse_function(what)
             raise ModelError(NO_FORMAT if what is None else f"layer {what.layer} sees the inputs, and {NO_FORMAT}")
         before = next((s for s in chain[:first] if not isinstance(s, Relu)), None)
         if before is not None:
+            _refuse_function(before)
             raise ModelError(
                 f"layer {before.layer} sees the inputs before any quantizer; state their format with --input-format, "
                 "such as s16.10, or do its work in the preprocessing"
@@ -291,6 +294,15 @@ def _check(reading: Reading, parts: Sequence[tuple[int, tuple[Line, ...]]]) -> N
         around = np.concatenate([[steps.low, steps.high], steps.places, steps.places - 1])
         if not np.array_equal(add_up(base, own, around), steps(around)):
             raise DesignError(f"neuron {j}: its lines are not what was read")
+
+
+def _refuse_function(step: Step | None) -> None:
+    """Raise ModelError for a function, perhaps a quantizer, of inputs that may be any float."""
+    if isinstance(step, Elementwise) and step.scale is None:
+        raise ModelError(
+            f"layer {step.layer}: {step.name} is read by its answers to every value that enters, and no format says "
+            f"which those are; {_STATE_IT}"
+        )
 
 
 def real_note(layer: str, runtime: str = "Keras") -> str:

@@ -127,7 +127,9 @@ def find(name: str) -> Path:
         if os.path.lexists(path):  # what it is, its reader looks at
             return path
     places = ", ".join(str(p) for p in tried)
-    raise DataError(f"data set {name!r} not found (looked at {places}); give a path to an .npz or set NMP_DATA")
+    known = {p.parent.name for root in {p.parents[1] for p in tried[:-1]} for p in root.glob("*/*.npz")}
+    raise DataError(f"data set {name!r} not found (looked at {places}); give a path to an .npz, set NMP_DATA, or take "
+                    f"one of {_listed([*BUNDLED, *known])}")  # fmt: skip
 
 
 def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[int] | None = None) -> Dataset:
@@ -147,7 +149,9 @@ def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[i
         arrays, names, stem = found.values, found.names, path.stem
     for key in ("X", "y", split_key):
         if key not in arrays:
-            raise DataError(f"data set {name!r} has no array {key!r} (it has {_listed(names)})")
+            raise DataError(
+                f"data set {name!r} has no array {key!r} (it has {_listed(names)}); {_wanted(split_key)[key]}"
+            )
     declaration = DECLARATIONS.get(stem, Declaration())
     columns = tuple(target_columns) if target_columns is not None else declaration.target_columns
     X, split = _features(name, arrays["X"]), _split(name, split_key, arrays[split_key])
@@ -190,6 +194,15 @@ def _read(path: Path, wanted: Sequence[str]) -> Arrays:
         return read_arrays(path, wanted)
     except Unusable as error:
         raise DataError(f"{error}; give an .npz that numpy.savez wrote") from None
+
+
+def _wanted(split_key: str) -> dict[str, str]:
+    """What the arrays of a set are, for those who lack one."""
+    return {
+        split_key: "it says of every row where it belongs: 0 training, 1 validation, 2 test; --split-key names another",
+        "X": "it holds the features, a row for every example",
+        "y": "it holds an integer label or float targets for every row",
+    }
 
 
 def _listed(names: Collection[str]) -> str:
