@@ -55,12 +55,13 @@ def test_callbacks_steer_the_cost(data, model):
     assert all(float(layer.beta) == pytest.approx(1e-3) for layer in precision_layers(model))
     budget = LutBudget(0.6 * before, count="estimate")
     model.fit(X, y, validation_data=(X, y), epochs=40, batch_size=64, verbose=0, callbacks=[budget])
-    assert budget.chosen is not None and budget.chosen.luts == pytest.approx(estimated_luts(model)) <= 0.6 * before
+    assert budget.chosen is not None and budget.chosen.luts <= 0.6 * before
+    assert budget.chosen.luts == pytest.approx(estimated_luts(model))
     with pytest.raises(ValueError, match="no model came under 1 LUTs"):
         model.fit(X, y, validation_data=(X, y), epochs=1, verbose=0, batch_size=64,
                   callbacks=[LutBudget(1, count="estimate")])  # fmt: skip
     for wrong in (lambda: LutBudget(0), lambda: LutBudget(5, count="guess"), lambda: BetaSchedule(-1)):
-        with pytest.raises((ValueError, KeyError)):
+        with pytest.raises(ValueError, match=r"BetaSchedule|LutBudget|guess"):
             wrong()
 
 

@@ -10,7 +10,7 @@ import keras
 
 from keras_models.layers.cost import estimated_luts, set_beta
 from keras_models.layers.widths import Histogram, neuron_widths, width_histograms
-from keras_models.training.budget import Budget, can_count, counters_of
+from keras_models.training.budget import COUNTS, Budget, can_count, counters_of
 from keras_models.training.pareto import ParetoSet, Snapshot
 from keras_models.training.schedule import SETTLED, WARM_UP, BudgetController, rising_beta
 
@@ -54,6 +54,8 @@ class LutBudget(keras.callbacks.Callback):
         super().__init__()
         if not 0 < luts < math.inf:
             raise ValueError(f"LutBudget({luts}): give a positive number of LUTs")
+        if count not in (None, *COUNTS):
+            raise ValueError(f"count {count!r} is not known; choose {', '.join(COUNTS)}")
         self.luts, self.monitor, self.higher_is_better = luts, monitor, higher_is_better
         self.counters = counters_of(count or ("synthesis" if can_count() else "estimate"))
         self.chosen: Snapshot | None = None
