@@ -211,8 +211,13 @@ def _by_schema(data: Any, model: Path) -> Any:
 
 
 def _is_plain(data: Sequence[Any]) -> bool:
-    """Whether (X, y) are arrays of numbers, without names."""
-    return named_columns(data[0]) is None and all(np.asarray(part).dtype.kind in "fiub" for part in data)
+    """Whether (X, y) are arrays of numbers, without names; or none at all, which is refused where they are read."""
+    if named_columns(data[0]) is not None:
+        return False
+    try:
+        return not any(np.asarray(part).dtype.kind in "UO" for part in data)
+    except ValueError:
+        return True
 
 
 def _named_data(data: Any, place: Path, model: Path) -> str | None:
