@@ -185,7 +185,7 @@ def placed_luts(folder: Path, top: str) -> int:
     part, place = catalog.resolve("xc7z020"), plan.fresh_folder(folder / "place")
     place_and_route.prepare(place, folder / "netlist.json", top, TIMEOUT_S)
     nextpnr.place_and_route(place, part, 20.0, 1, TIMEOUT_S, place_only=True)
-    return place_and_route.placed_sites(place / nextpnr.PLACED)["design"]
+    return place_and_route.placed_sites(place / nextpnr.placed(1))["design"]
 
 
 def row(name: str, design: Design, folder: Path, place: bool) -> str:

@@ -1,4 +1,4 @@
-"""The hardware cost in training against synthesized LUTs: ``python -m benchmarks.cost_model [--only NAME ...]``.
+"""The hardware cost in training against synthesized LUT sites: ``python -m benchmarks.cost_model [--only NAME ...]``.
 
 Trains small networks on ten data sets at three LUT budgets or more each, some in paper mode, synthesizes all of them
 and compares. Trainings and syntheses that have ended are kept in ``--work`` and not repeated.
@@ -164,7 +164,7 @@ def draw(designs: list[dict[str, Any]], path: Path) -> None:
         points = [(d["luts"], d["estimate"]) for d in designs if d["name"].endswith("-0") == paper]
         if points:
             axes.loglog(*zip(*points, strict=True), mark, label=label)
-    axes.set(xlabel="LUTs after synthesis", ylabel="LUTs estimated in training")
+    axes.set(xlabel="LUT sites after synthesis", ylabel="LUT sites estimated in training")
     axes.legend()
     fig.savefig(path, dpi=110, metadata={"Software": ""})
     plt.close(fig)
@@ -173,10 +173,11 @@ def draw(designs: list[dict[str, Any]], path: Path) -> None:
 NOTES = """
 Estimate: `keras_models.layers.cost`, which budgets, fronts and `m.train.json` use, and which the
 differentiable term of the loss has as its value (but for tables and signals that nobody uses). Adder graphs:
-`flow.parallel.cost` on the graphs that become Verilog. Yosys at 10 ns, LUT sites as in the build's report. 16 or 32-32
-hidden neurons, about 2,500 steps on at most 4,000 rows; budgets of 150 to 2,000 LUTs, or paper mode, whose one-bit
-weights and 8- and 16-bit activations the estimate was not fitted to. Its constants were fitted to an earlier training
-of the designs in hardware mode (but covertype_93k and kth_vod with 32-32 neurons); these are trained since.
+`flow.parallel.sites` on the graphs that become Verilog. Yosys at 10 ns, LUT sites as in the build's report. 16 or 32-32
+hidden neurons, about 2,500 steps on at most 4,000 rows; budgets of 150 to 2,000 as the estimate counted them before it
+was fitted to sites, or paper mode, whose one-bit weights and 8- and 16-bit activations it is not fitted to. Its three
+constants are fitted to the designs in hardware mode themselves; fitted without the set that is judged, 29 of the first
+30 are within 10 %, the median error is 1.8 %, the largest 11.3 %.
 """
 
 
@@ -199,7 +200,7 @@ def report(work: Path, command: str) -> None:
         each.append([shape, budget if budget != "0" else "paper mode", f"{d['luts']:,}", f"{d['estimate']:,.0f}",
                      f"{d['estimate'] / d['luts'] - 1:+.1%}"])  # fmt: skip
     body = (f"{table(header, rows)}\n\n![estimate against synthesis]({plot.name})\n{NOTES}\n"
-            + table(["set, hidden", "budget", "LUT", "estimate", "error"], each))  # fmt: skip
+            + table(["set, hidden", "budget", "LUT sites", "estimate", "error"], each))  # fmt: skip
     write_section("Hardware cost in training against synthesis", command, body)
 
 

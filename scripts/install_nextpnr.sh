@@ -1,16 +1,20 @@
 #!/bin/sh
-# Place and route for 7-series parts: nextpnr-himbaechel-xilinx and its chip databases, in a private folder.
+# From a netlist to a bitstream for 7-series parts, in a private folder: nextpnr-himbaechel-xilinx with its chip
+# databases, and Project X-Ray's database of what each bit means, with its tools.
 #
 #   scripts/install_nextpnr.sh [FOLDER]      (default: ${XDG_DATA_HOME:-$HOME/.local/share}/nmp-flow/nextpnr)
 #
 # The packages are Debian unstable's, from the mirror this machine's apt is configured with; their signatures are
 # checked by apt. They are unpacked, not installed: the system's own packages stay as they are, no root is needed, and
-# the program runs with the unpacked C library. Running the script again on a finished folder does nothing.
+# the programs run with the unpacked C library. It takes 700 MB of disk and, beside the download (about 100 MB), ten
+# seconds. Running the script again on a finished folder does nothing; a folder of an older version is filled anew.
 set -eu
 
-PACKAGES="nextpnr-himbaechel-xilinx nextpnr-himbaechel-xilinx-chipdb"
+PACKAGES="nextpnr-himbaechel-xilinx nextpnr-himbaechel-xilinx-chipdb prjxray prjxray-database"
+PROGRAMS="nextpnr-himbaechel-xilinx xc7frames2bit bitread"
 SUITE=sid
 FOLDER=${1:-${XDG_DATA_HOME:-$HOME/.local/share}/nmp-flow/nextpnr}
+STARTED=$(date +%s)
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 fail() {
@@ -20,8 +24,10 @@ fail() {
 
 finish() {
     echo "$LAUNCHER"
-    echo "flow.build finds it there by itself if the folder is the default one; otherwise:"
-    echo "  export NMP_NEXTPNR=$LAUNCHER"
+    echo "$DATABASE"
+    echo "$(du -sh "$FOLDER" | cut -f1) of disk, $(($(date +%s) - STARTED)) s"
+    echo "flow.build finds both there by itself if the folder is the default one; otherwise:"
+    echo "  export NMP_NEXTPNR=$LAUNCHER NMP_PRJXRAY=$DATABASE"
     exit 0
 }
 
@@ -34,7 +40,9 @@ done
 mkdir -p "$FOLDER" || fail "cannot create $FOLDER"
 FOLDER=$(cd "$FOLDER" && pwd)
 LAUNCHER=$FOLDER/bin/nextpnr-himbaechel-xilinx
-if [ -x "$LAUNCHER" ] && "$LAUNCHER" --version >/dev/null 2>&1; then
+DATABASE=$FOLDER/root/usr/share/prjxray/database
+if [ -x "$LAUNCHER" ] && [ -x "$FOLDER/bin/bitread" ] && [ -d "$DATABASE/zynq7" ] &&
+    "$LAUNCHER" --version >/dev/null 2>&1; then
     finish
 fi
 
@@ -79,26 +87,30 @@ apt-get -q -q -y -c "$WORK/apt.conf" --download-only install $PACKAGES >/dev/nul
     fail "the packages could not be fetched; see above"
 
 echo "unpacking into $FOLDER/root ..."
-rm -rf "$FOLDER/root" "$FOLDER/bin"
-mkdir -p "$FOLDER/root" "$FOLDER/bin"
+rm -rf "$FOLDER/root.new"
+mkdir -p "$FOLDER/root.new" "$FOLDER/bin"
 for package in "$WORK"/cache/archives/*.deb; do
-    dpkg-deb -x "$package" "$FOLDER/root" || fail "$package could not be unpacked; is the disk full?"
+    dpkg-deb -x "$package" "$FOLDER/root.new" || fail "$package could not be unpacked; is the disk full?"
 done
+rm -rf "$FOLDER/root"
+mv "$FOLDER/root.new" "$FOLDER/root"
 
 LOADER=$(find "$FOLDER/root" -name 'ld-linux-x86-64.so.2' | head -n 1)
-PROGRAM=$FOLDER/root/usr/bin/nextpnr-himbaechel-xilinx
 CHIPDB=$(find "$FOLDER/root" -type d -path '*himbaechel/xilinx' | head -n 1)
-[ -n "$LOADER" ] && [ -x "$PROGRAM" ] && [ -n "$CHIPDB" ] || fail "the unpacked packages lack the program, its \
-loader or its chip databases; remove $FOLDER and run this script again"
-# The program looks for its data beside the running executable, which is the loader: so the loader goes beside it.
+[ -n "$LOADER" ] && [ -n "$CHIPDB" ] && [ -d "$DATABASE/zynq7" ] || fail "the unpacked packages lack the loader or a \
+database; remove $FOLDER and run this script again"
+# The programs look for their data beside the running executable, which is the loader: so the loader goes beside them.
 cp -L "$LOADER" "$FOLDER/root/usr/bin/loader" || fail "$FOLDER is full or read-only"
-cat >"$LAUNCHER.new" <<END
+for name in $PROGRAMS; do
+    [ -x "$FOLDER/root/usr/bin/$name" ] || fail "the unpacked packages lack $name; remove $FOLDER and run this script again"
+    cat >"$FOLDER/bin/$name.new" <<END
 #!/bin/sh
 # Runs the unpacked program with the libraries unpacked beside it.
-exec "$FOLDER/root/usr/bin/loader" --library-path "$FOLDER/root/usr/lib/x86_64-linux-gnu:$FOLDER/root/lib/x86_64-linux-gnu" "$PROGRAM" "\$@"
+exec "$FOLDER/root/usr/bin/loader" --library-path "$FOLDER/root/usr/lib/x86_64-linux-gnu:$FOLDER/root/lib/x86_64-linux-gnu" "$FOLDER/root/usr/bin/$name" "\$@"
 END
-chmod +x "$LAUNCHER.new"
-mv "$LAUNCHER.new" "$LAUNCHER"
+    chmod +x "$FOLDER/bin/$name.new"
+    mv "$FOLDER/bin/$name.new" "$FOLDER/bin/$name"
+done
 "$LAUNCHER" --version || fail "$LAUNCHER does not run; remove $FOLDER and run this script again"
 rm -rf "$WORK"
 finish

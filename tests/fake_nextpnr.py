@@ -56,6 +56,8 @@ def main():
         return 125
     if fault != "silent":
         Path(option("--write")).write_text(json.dumps(placed()))
+        for output in (word for word in sys.argv if word.startswith("fasm=")):
+            Path(output.removeprefix("fasm=")).write_text("")
         text = json.dumps(report(int(option("--seed"))))
         Path(option("--report")).write_text(text[: len(text) // 2] if fault == "cut" else text)
     return 0

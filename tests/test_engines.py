@@ -49,10 +49,10 @@ def test_a_new_engine_is_a_line_and_a_module(monkeypatch, tmp_path):
     module = ModuleType("flow.build.engines.echo")
     module.ENGINE = HardwareEngine(name="echo", run=lambda made: ran.append(made) or ())
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    asked = SimpleNamespace(engines=("echo",), shell="none")
+    asked = SimpleNamespace(engines=("echo",), shell="none", bitstream=False)
     (found,) = registry.hardware_engines(asked)
     assert found.run("made") == () and ran == ["made"]
-    assert not registry.hardware_engines(SimpleNamespace(engines=(), shell="none"))
+    assert not registry.hardware_engines(SimpleNamespace(engines=(), shell="none", bitstream=False))
 
 
 def test_a_module_of_another_name_is_no_engine():

@@ -31,7 +31,13 @@ def asked_by(arguments, monkeypatch):
 
 @pytest.mark.parametrize(
     "others",
-    [{}, OTHERS, {"engines": ["xls"], "rtl_engine": "xls", "results_per_second": 2.0}, {"pipeline": "rows"}],
+    [
+        {},
+        OTHERS,
+        {"engines": ["xls"], "rtl_engine": "xls", "results_per_second": 2.0},
+        {"pipeline": "rows"},
+        {"bitstream": True},
+    ],
     ids=len,
 )
 def test_the_command_of_a_report_asks_for_the_same_build(others, monkeypatch):

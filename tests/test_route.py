@@ -74,7 +74,7 @@ def test_nextpnr_is_asked_for_the_part_the_clock_and_three_pads(synthesized, fak
     assert "create_clock -period 9 " in call["xdc"]
     assert result.fmax_mhz == 123.5 and result.used == {"SLICE_LUTX": 7, "PAD": 3}
     assert result.lut_sites == {"design": 2, "wrapper": 1, "constants": 1}
-    assert not (tmp_path / "r" / nextpnr.PLACED).exists(), "a placed design is large"
+    assert not (tmp_path / "r" / nextpnr.placed(1)).exists(), "a placed design is large"
 
 
 def test_further_seeds_only_while_the_clock_is_missed_and_the_best_counts(synthesized, fake, tmp_path, monkeypatch):

@@ -214,7 +214,7 @@ def test_rows_take_the_sites_that_nextpnr_gives_them(tmp_path):
     assert expected == {name: count * COPIES for name, (_, count) in ROWS.items()}
     place_and_route.prepare(tmp_path / "place", tmp_path / "netlist.json", "top", 300)
     nextpnr.place_and_route(tmp_path / "place", resolve("xc7z020"), 20.0, 1, 600, place_only=True)
-    (placed,) = read_json(tmp_path / "place" / nextpnr.PLACED, MAX_OWN_JSON)["modules"].values()
+    (placed,) = read_json(tmp_path / "place" / nextpnr.placed(1), MAX_OWN_JSON)["modules"].values()
     found = defaultdict(set)
     for name, placed_cell in placed["cells"].items():
         bel = re.fullmatch(r"(.*)[56]LUT", placed_cell["attributes"].get("NEXTPNR_BEL", ""))

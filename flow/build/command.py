@@ -125,6 +125,9 @@ def main(
         str | None, typer.Option(help="Build dense layers by themselves: a name, several (a,b; a folder each), or all.")
     ] = None,
     route: Annotated[bool, typer.Option("--route", help="Place and route: the clock really reached.")] = False,
+    bitstream: Annotated[
+        bool, typer.Option("--bitstream", help="Route, make the bitstream, and read it back to prove it.")
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(callback=_configured, is_eager=True, help="YAML of options, such as the build.yml of a build."),
@@ -148,7 +151,8 @@ def main(
             vectors=vectors, clock_period_ns=clock_period_ns, pipeline=pipeline, head=head, input_format=input_format,
             quantize=quantize, seed=seed,
             waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
-            results_per_second=results_per_second, route=route, rtl_engine=rtl_engine, shell=shell, lanes=lanes,
+            results_per_second=results_per_second, route=route, bitstream=bitstream, rtl_engine=rtl_engine, shell=shell,
+            lanes=lanes,
             bus_bits=bus_bits, layer=layer, hls_io=hls_io, strategy=strategy, reuse_factor=reuse_factor,
         )  # fmt: skip
         status = _run(options, show) if layer is None else _run_layers(options, layer, show)

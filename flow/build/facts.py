@@ -80,6 +80,31 @@ class RouteFacts(Routed):
     version: str
 
 
+@dataclass(frozen=True)
+class BitstreamFacts:
+    """The bitstream and what reading it back has found.
+
+    ``lut_contents_corrected`` names LUT sites whose contents place and route had written wrong. ``compared`` counts
+    LUTs, flip-flops, carry chains, multiplexers and pins of the netlist that were compared, and LUTs of the bitstream
+    that only pass a signal on. ``switches`` are those of the routing that are on;
+    ``placed`` is which layer lies in which slice (`flow.bitstream.layout`).
+    """
+
+    file: str
+    sha256: str
+    part: str
+    idcode: str
+    features: int
+    bits: int
+    frames: int
+    lut_contents_corrected: Sequence[str]
+    switches: int
+    compared: Mapping[str, int]
+    differences: int
+    placed: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+
 @dataclass
 class Synthesis:
     """The netlist: what it occupies, its longest path, its LUTs by layer and neuron; ``routed`` where that was asked.
@@ -126,4 +151,5 @@ class Facts:
     vendor: VendorFacts | None = None
     xls: XlsFacts | None = None
     synthesis: Synthesis | None = None
+    bitstream: BitstreamFacts | None = None
     quantization: Quantization | None = None

@@ -60,6 +60,7 @@ class Options:
     seed: int = 0
     waveform: bool = False
     route: bool = False
+    bitstream: bool = False  # which needs the route
     rtl_engine: str = "own"
     shell: str = "none"
     lanes: str = "bytes"
@@ -73,6 +74,8 @@ class Options:
 
     def __post_init__(self) -> None:
         self._check_kinds()
+        if self.bitstream:
+            object.__setattr__(self, "route", True)
         for option, value, known in (
             *((name.replace("_", "-"), getattr(self, name), all_of) for name, all_of in ALL.items()),
             ("bus-bits", self.bus_bits, BUS_BITS),
@@ -132,6 +135,7 @@ class Options:
             "pynq": self.shell == "pynq",
             "proof": self.architecture != "parallel",
             "route": self.route,
+            "bitstream": self.bitstream,
             "xls": "xls" in self.engines or self.rtl_engine == "xls",
         }
         folders = ("rtl", "sim", "synth", "netproof", *(name for name, is_asked in asked.items() if is_asked))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from flow.build.facts import HlsProject, NetlistProof, Quantization, ShellFacts, VendorFacts, XlsFacts
+from flow.build.facts import BitstreamFacts, HlsProject, NetlistProof, Quantization, ShellFacts, VendorFacts, XlsFacts
 from flow.build.state import Score
 from flow.core.compare import EngineResult
 from flow.folded.explanation import FoldingReport
@@ -166,6 +166,7 @@ class BuildReport:
     vendor: VendorFacts | None = field(default=None, metadata=_ABSENT)
     xls: XlsFacts | None = field(default=None, metadata=_ABSENT)
     quantization: Quantization | None = field(default=None, metadata=_ABSENT)
+    bitstream: BitstreamFacts | None = field(default=None, metadata=_ABSENT)
     schema: int = 1
 
     def to_json(self) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def report(build: Build) -> BuildReport:
         vendor=facts.vendor,
         xls=facts.xls,
         quantization=facts.quantization,
+        bitstream=facts.bitstream,
     )
 
 

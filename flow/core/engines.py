@@ -41,6 +41,8 @@ ENGINES = (
            within="verilator"),
     Listed("netlist", "netlist, cocotb",
            "synthesized netlist in Icarus (Verilator where cycles are many), cocotb bench", "default"),
+    Listed("bitstream", "bitstream read back",
+           "netlist rebuilt from the bits of the bitstream: compared cell by cell, then in Verilator"),
     Listed("axis", "stream shell in Icarus, cocotb", "stream shell and core in Icarus, bus-level cocotb bench"),
     Listed("xls", "XLS Verilog in Icarus, cocotb; DSLX as software",
            "Verilog of the XLS compiler in Icarus, cocotb bench", "named"),

@@ -22,12 +22,14 @@ from flow.extract.remedies import IGNORED
 from flow.extract.stored_graph import LayerData, path_of
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
-from flow.extract.windows import AVERAGING, Window, is_depthwise, members, require_size, weights_met, window_of
+from flow.extract.windows import AVERAGING, MAXIMA, Window, is_depthwise, members, require_size, weights_met, window_of
 from keras_models.quantize.chain import FloatChain, FloatDense
 
 Floats = NDArray[np.float64]
 ENDINGS = ("softmax", "sigmoid", "tanh", "softsign", "softplus")  # rise with their input, so that a class stays one
-_UNSUITED = "--quantize takes dense layers, convolutions and means with ReLU or nothing between them: train it so"
+_UNSUITED = (
+    "--quantize takes dense layers, convolutions and means with ReLU or nothing between them: train it with ReLU"
+)
 
 
 def float_chain(path: Path | str | StoredModel) -> FloatChain:
@@ -144,6 +146,10 @@ def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) ->
 
 
 def _unsuited(kind: str) -> str:
+    if kind in MAXIMA:
+        return (
+            "--quantize does not take maxima: use a stride or a pool of means, or train it quantized, with QConv layers"
+        )
     if kind.startswith(("Q", "NMP", "FixedPoint", "HQuantize", "HDense")):
         return "the model is quantized already: build it without --quantize"
     return _UNSUITED

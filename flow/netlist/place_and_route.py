@@ -59,10 +59,11 @@ def wrapper(netlist: Mapping[str, Any], top: str) -> str:
 
 def route(
     folder: Path, netlist: Path, top: str, part: Part, clock_period_ns: float, timeout_s: float, name: Namer,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Sequence[int] = SEEDS, keep: bool = False,
 ) -> Routed:  # fmt: skip
     """Route ``netlist`` (Yosys JSON) in ``folder``, with further seeds while the period asked for is missed.
 
+    With ``keep`` it leaves where everything lies in the better run, and its features, which are large files.
     Raises ToolNotFound, ToolFailed, and ReportError where the report is not nextpnr's.
     """
     prepare(folder, netlist, top, timeout_s)
@@ -71,7 +72,7 @@ def route(
     for seed in seeds:
         done = nextpnr.place_and_route(folder, part, clock_period_ns, seed, timeout_s)
         report = read_report(folder / f"nextpnr.{seed}.json")
-        placed = placed_sites(folder / nextpnr.PLACED)
+        placed = placed_sites(folder / nextpnr.placed(seed))
         fmax = fmax_mhz(report)
         attempts.append({"seed": seed, "fmax_mhz": fmax, "seconds": round(done.seconds, 1)})
         if best is None or (fmax or 0.0) > best[0]:
@@ -79,6 +80,10 @@ def route(
         if fmax is None or fmax >= 1000 / clock_period_ns:
             break
     assert best is not None, "at least one seed"
+    for attempt in attempts:
+        if not keep or attempt["seed"] != best[1]:
+            (folder / nextpnr.placed(attempt["seed"])).unlink()
+            (folder / nextpnr.fasm(attempt["seed"])).unlink()
     used = {site: entry["used"] for site, entry in best[2]["utilization"].items() if entry["used"]}
     return Routed(best[0] or None, best[1], used, sites, critical_path(best[2], name), attempts)
 
@@ -126,7 +131,7 @@ def placed_sites(path: Path) -> dict[str, int]:
     """6-input LUT sites of a placed design: those that hold logic of it, constants only, or the wrapper only.
 
     A site is one of the four LUTs of a slice, with both its outputs. Raises ReportError where the file is none of
-    nextpnr's; it is deleted after reading, since it is many times as large as the design.
+    nextpnr's.
     """
     with refused(ReportError, f"{path}: not a design placed by nextpnr", "route again"):
         (module,) = read_json(path, MAX_OWN_JSON)["modules"].values()
@@ -136,7 +141,6 @@ def placed_sites(path: Path) -> dict[str, int]:
             if match:
                 kind = "constants" if name.startswith("$PACKER") else "design" if _in_design(name) else "wrapper"
                 sites.setdefault(match[1], set()).add(kind)
-    path.unlink()
     kinds = [next(k for k in ("design", "wrapper", "constants") if k in found) for found in sites.values()]
     return {kind: kinds.count(kind) for kind in ("design", "wrapper", "constants")}
 

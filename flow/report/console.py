@@ -92,6 +92,8 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
         console.print(_proof(report))
     for place in undecided(report):
         console.print(f"[yellow]not decided by proof: {escape(place)}[/]")
+    if report.get("bitstream"):
+        console.print(_bitstream(report))
     console.print(_resources(report))
     if found := vendor(report):
         console.print(_vendor(found))
@@ -191,11 +193,26 @@ def _proof(report: dict[str, Any]) -> Table:
     """Which equalities hold for every vector, and which were compared on vectors only."""
     links, rows = chain(report)
     table = Table(title="proof", title_justify="left", box=None, header_style="bold")
-    for name in ("", *(LINKS[link] for link in links)):
-        table.add_column(name, no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for link in links:  # the headings wrap: four links are wider than a terminal
+        table.add_column(LINKS[link])
     styles = {"proved": "green", "refuted": "red"}
     for name, states in rows:
         table.add_row(name, *(f"[{styles.get(state, 'yellow')}]{state}[/]" if state else "" for state in states))
+    return table
+
+
+def _bitstream(report: dict[str, Any]) -> Table:
+    """The file, and what reading it back has compared."""
+    found = report["bitstream"]
+    compared, wrong = found["compared"], found["differences"]
+    table = Table(title="bitstream, not tried on a board", title_justify="left", box=None, show_header=False)
+    table.add_row("file", shown(found["file"]))
+    table.add_row("features, bits", f"{found['features']:,}, {found['bits']:,}")
+    table.add_row("LUT contents corrected", f"{len(found['lut_contents_corrected'])}")
+    table.add_row("LUTs, flip-flops, pins compared", f"{compared.get('luts', 0):,}, {compared.get('flip_flops', 0):,}, "
+                  f"{compared.get('pins', 0):,}")  # fmt: skip
+    table.add_row("differences", f"[red]{wrong}[/]" if wrong else "[green]0[/]")
     return table
 
 

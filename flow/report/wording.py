@@ -24,6 +24,7 @@ TITLES = {  # of a build's steps
     "synthesis": "Yosys synthesis",
     "shell_synthesis": "Yosys synthesis of the shell",
     "route": "place and route",
+    "bitstream files": "assembly of the bitstream",
     "xls_compile": "XLS, DSLX to Verilog",
     "vendor_csim": "AMD HLS, C simulation",
     "vendor_synth": "AMD HLS, synthesis",

@@ -44,6 +44,11 @@ _FOLDING = Fields({
     "reason": str, "interval_cycles": int, "results_per_second": float, "memory_bits": int, "learned_bits": float,
     "estimate": Fields({"lut": int, "dsp": int, "fits": bool}), "layers": Each(_FOLD),
 })  # fmt: skip
+_BITSTREAM = Fields({
+    "file": str, "sha256": str, "part": str, "idcode": str, "features": int, "bits": int, "frames": int,
+    "lut_contents_corrected": _WORDS, "switches": int, "compared": _COUNTS, "differences": int,
+    "placed": Fields({"columns": int, "rows": int, "layers": Table(Each(Row((int, int))))}), "seconds": Table(float),
+})  # fmt: skip
 
 BUILD = Fields({
     "schema": int, "status": str, "error": str, "design": str, "head": str, "part": str, "clock_period_ns": float,
@@ -61,6 +66,7 @@ BUILD = Fields({
     "hls_project": Maybe(Fields({"io_type": str, "layers": Table(_LIST), "notes": _WORDS})),
     "shell": Maybe(Fields({"kind": str, "top": str, "registers": Table(_LIST), "synthesis": Maybe(_COUNTS)})),
     "netlist_proof": Maybe(Fields({"cones": int, "proved": int, "refuted": int, "undecided": int, "seconds": float})),
+    "bitstream": Maybe(_BITSTREAM),
     "vendor": Maybe(Fields({"tool": str, "steps": Table(Fields({}))})),
     "xls": Maybe(Fields({"latency_cycles": int, "compile_seconds": float, "delay_model": str})),
     "quantization": Maybe(Fields({

@@ -13,7 +13,6 @@ from flow.parts.catalog import Part
 from flow.tools.process import Completed, find, run
 
 PROGRAM = "nextpnr-himbaechel-xilinx"
-PLACED = "placed.json"
 _REMEDY = "run scripts/install_nextpnr.sh, which sets it up in a private folder"
 
 
@@ -24,6 +23,10 @@ class Pins:
     clock: str
     data_in: str
     data_out: str
+
+    def by_port(self) -> dict[str, str]:
+        """The pin of each port of the wrapper."""
+        return {"clk_pad": self.clock, "serial_in": self.data_in, "serial_out": self.data_out}
 
 
 # Pads that boards with these parts use for a clock, a switch and an LED, so they exist and are usable as such.
@@ -47,7 +50,7 @@ def locate() -> str:
 
 def unsupported(part: Part) -> str | None:
     """Why this part cannot be placed and routed; None where it can."""
-    if _pins(part) is None:
+    if pads(part) is None:
         return f"{PROGRAM} has no chip database or no known pads for {part.name}; it covers {', '.join(_PINS)}"
     return None
 
@@ -65,16 +68,26 @@ def device_name(part: Part) -> str:
     return f"{part.device}{part.package}{grade[0] if grade else '-1'}"
 
 
+def placed(seed: int) -> str:
+    """The file that says where every cell lies."""
+    return f"placed.{seed}.json"
+
+
+def fasm(seed: int) -> str:
+    """The file of the routed design's features."""
+    return f"routed.{seed}.fasm"
+
+
 def place_and_route(
     folder: Path, part: Part, clock_period_ns: float, seed: int, timeout_s: float, place_only: bool = False
 ) -> Completed:
     """Place and route ``routed.json`` in ``folder``, whose ports are clk_pad, serial_in and serial_out.
 
-    Leaves ``placed.json`` (where every cell lies), ``nextpnr.SEED.json`` (the report) and ``nextpnr.SEED.log``. Missing
-    the clock period is no failure, the report tells it; ``place_only`` stops before routing. Raises ToolNotFound,
-    ToolFailed.
+    Leaves ``placed.SEED.json``, ``routed.SEED.fasm``, ``nextpnr.SEED.json`` (the report) and ``nextpnr.SEED.log``.
+    Missing the clock period is no failure, the report tells it; ``place_only`` stops before routing. Raises
+    ToolNotFound, ToolFailed.
     """
-    pins = _pins(part)
+    pins = pads(part)
     if pins is None:
         raise ToolFailed(str(unsupported(part)))
     write_file(folder / "route.xdc", _constraints(pins, clock_period_ns))
@@ -82,7 +95,8 @@ def place_and_route(
     report.unlink(missing_ok=True)
     arguments = [
         locate(), "--device", device_name(part), "-o", "xdc=route.xdc", "--json", "routed.json",
-        "--report", report.name, "--write", PLACED, *(["--no-route"] if place_only else []),
+        "--report", report.name, "--write", placed(seed),
+        *(["--no-route"] if place_only else ["-o", f"fasm={fasm(seed)}"]),
         "--freq", f"{1000 / clock_period_ns:.3f}", "--seed", str(seed), "--timing-allow-fail",
         "--placer-heap-cell-placement-timeout", "0",
     ]  # fmt: skip
@@ -94,12 +108,13 @@ def place_and_route(
 
 def _constraints(pins: Pins, clock_period_ns: float) -> str:
     lines = []
-    for port, pin in (("clk_pad", pins.clock), ("serial_in", pins.data_in), ("serial_out", pins.data_out)):
+    for port, pin in pins.by_port().items():
         lines.append(f"set_property PACKAGE_PIN {pin} [get_ports {port}]")
         lines.append(f"set_property IOSTANDARD LVCMOS33 [get_ports {port}]")
     lines.append(f"create_clock -period {clock_period_ns:g} [get_ports clk_pad]")
     return "\n".join(lines) + "\n"
 
 
-def _pins(part: Part) -> Pins | None:
+def pads(part: Part) -> Pins | None:
+    """The pads of the wrapper on a part; None where none are known."""
     return _PINS.get(f"{part.device}{part.package}")

@@ -1,4 +1,4 @@
-"""Estimated LUTs of integer layers: digits of weights times the width of what they multiply; NumPy only.
+"""Estimated LUT sites of integer layers: digits of weights times the width of what they multiply; NumPy only.
 
 An estimate, not a count: adders are counted per canonical signed digit, with constants fitted to the cost of adder
 graphs (which share sub-sums); signals nobody uses and neurons of width 0 are free.
@@ -13,11 +13,11 @@ import numpy as np
 
 from keras_models.digits import nonzero_digits
 
-# Fitted to what this project's generator makes of models trained on ten data sets with 100 to 2,000 LUTs; how well is
-# measured by benchmarks/cost_model.py.
-LUT_PER_BIT = 0.437  # of a digit, per bit of the input it adds: rows of carry chains take three bits and leave one
-LUT_PER_SUM_BIT = 0.292  # of a neuron's sum, per bit of its width: carries, bias and rounding
-LUT_PER_ACTIVATION_BIT = 1.85  # ReLU and saturation
+# LUT sites, fitted to what this project's generator makes of models trained on ten data sets with 150 to 2,400 of them;
+# how well is measured by benchmarks/cost_model.py. The table's figures are those of LUTs, which are a site each.
+LUT_PER_BIT = 0.529  # of a digit, per bit of the input it adds: chains take two bits per LUT, and sums are shared
+LUT_PER_SUM_BIT = 0.604  # of a neuron's sum, per bit of its width: carries, bias and rounding
+LUT_PER_ACTIVATION_BIT = 1.47  # ReLU and saturation
 # A neuron with few input bits becomes tables where these cost less.
 _TABLE_BITS = 13
 _LUT_PER_TABLE_BIT = 1.07  # per bit of the result, while all inputs fit one LUT
@@ -26,7 +26,7 @@ _LUT_INPUTS = 6
 
 
 def layer_luts(weights: np.ndarray, input_bits: np.ndarray, output_bits: np.ndarray | None) -> float:
-    """Estimated LUTs of one integer dense layer (inputs, units) with its activation quantizer, if any."""
+    """Estimated LUT sites of one integer dense layer (inputs, units) with its activation quantizer, if any."""
     input_bits = np.asarray(input_bits, np.float64)
     digits = nonzero_digits(weights) * (input_bits > 0)[:, None]
     alive = np.ones(weights.shape[1], bool) if output_bits is None else np.asarray(output_bits) > 0
@@ -41,14 +41,14 @@ def layer_luts(weights: np.ndarray, input_bits: np.ndarray, output_bits: np.ndar
 
 
 def _table_luts(bits: np.ndarray, result_bits: np.ndarray) -> np.ndarray:
-    """(units,) estimated LUTs of neurons as tables of so many input bits; infinite where they are too many for that."""
+    """(units,) estimated LUT sites of neurons as tables of so many input bits; infinite where there are too many."""
     more = np.clip(bits, _LUT_INPUTS, _TABLE_BITS) - _LUT_INPUTS  # beyond, 2 to this power may have no float
     tables = _LUT_PER_TABLE_BIT * result_bits * 2.0 ** (_TABLE_GROWTH * more)
     return np.where(bits <= _TABLE_BITS, tables, np.inf)
 
 
 def luts_of_export(description: Sequence[dict[str, Any]], input_bits: int = 8) -> float:
-    """Estimated LUTs of a chain of exported layers; ``input_bits`` stands for inputs whose width is unknown."""
+    """Estimated LUT sites of a chain of exported layers; ``input_bits`` stands for inputs whose width is unknown."""
     return sum(luts_by_layer(description, input_bits))
 
 

@@ -78,7 +78,7 @@ class HardwareEngine(Engine):
     """An engine that runs what the build has emitted, once the step ``after`` has made it."""
 
     run: Callable[[Made], Sequence[EngineResult]]
-    after: Literal["rtl", "synthesis"] = "rtl"
+    after: Literal["rtl", "synthesis", "route"] = "rtl"
     seconds: float = 1.0  # that a small design takes, roughly: the longest start first
 
 

@@ -96,13 +96,17 @@ def _jobs(made: Made, engines: Sequence[HardwareEngine]) -> list[Callable[[], No
     def run(engine: HardwareEngine) -> None:
         record(build, *engine.run(made))
 
+    def run_after(step: str) -> None:
+        for engine in engines:
+            if engine.after == step:
+                run(engine)
+
     def synthesis() -> None:
         synthesize(made)
         prove_synthesis(build, made.bench, made.rtl_digest)
-        for engine in engines:
-            if engine.after == "synthesis":
-                run(engine)
+        run_after("synthesis")
         run_route(build, made.bench)
+        run_after("route")
 
     jobs: list[Callable[[], None]] = [synthesis]
     if hardware.blocks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,19 +11,37 @@ from flow.bench.description import Bench
 from flow.build.engines.synthesis import origins
 from flow.build.facts import RouteFacts
 from flow.build.state import Build
+from flow.core.errors import ReportError
 from flow.files import plan
 from flow.files.steps import digest_of
 from flow.netlist.place_and_route import Namer, route
 from flow.netlist.read import netlist_module
-from flow.tools import nextpnr
+from flow.tools import nextpnr, prjxray
 
 _TIMEOUT_S = 3600.0
+
+
+_KNOWN = re.compile(
+    r"LUT[1-6](_2)?|INV|FD[RSCP]E|CARRY4|MUXF[78]|RAM(32|64)M|RAMB(18|36)E1|\$scopeinfo"
+)  # what a bitstream is read back for
+
+
+def refuse_unreadable(netlist: Mapping[str, Any]) -> None:
+    """Raises ReportError before routing for what could not be read back from a bitstream afterwards."""
+    for name, cell in netlist["cells"].items():
+        if not _KNOWN.fullmatch(cell["type"]):
+            raise ReportError(
+                f"a bitstream with {cell['type']} ({name}) cannot be read back, and none is made that is not proved; "
+                "leave --bitstream out"
+            )
 
 
 def require_route(build: Build) -> None:
     """Raises ToolNotFound in the build's first second where routing is asked for and cannot be done."""
     if build.options.route and nextpnr.unsupported(build.options.part) is None:
         nextpnr.locate()
+        if build.options.bitstream:
+            prjxray.locate()
 
 
 def run_route(build: Build, bench: Bench) -> None:
@@ -41,11 +61,18 @@ def run_route(build: Build, bench: Bench) -> None:
     def work() -> dict[str, Any]:
         plan.fresh_folder(folder)
         with netlist_module(netlist, bench.top) as module:
+            if options.bitstream:
+                refuse_unreadable(module)
             known = origins(build, module)
         name: Namer = (lambda cell: None) if known is None else known.name
-        routed = route(folder, netlist, bench.top, options.part, options.clock_period_ns, _TIMEOUT_S, name)
+        routed = route(
+            folder, netlist, bench.top, options.part, options.clock_period_ns, _TIMEOUT_S, name, keep=options.bitstream
+        )
         return {**asdict(routed), "version": nextpnr.version(folder)}
 
-    key = digest_of("route 3", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate())
+    key = digest_of(
+        "route 4", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate(),
+        str(options.bitstream),
+    )  # fmt: skip
     assert build.facts.synthesis is not None
     build.facts.synthesis.routed = RouteFacts(**build.steps.run("route", key, work, ("route",)))

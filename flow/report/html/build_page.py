@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flow.core.engines import BY_NAME, in_order
+from flow.report.html.chip_map import bitstream
 from flow.report.html.folding import folding
 from flow.report.html.heat_map import heat
 from flow.report.html.lut_strip import luts
@@ -60,6 +61,7 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "waterfall": waterfall(report),
         "verification": verification(report),
         "chain": proof(report),
+        "bitstream": bitstream(report),
         "undecided": undecided(report),
         "vendor": vendor(report),
         "differences": report.get("differences", []),

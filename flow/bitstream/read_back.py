@@ -1,0 +1,81 @@
+"""From the .bit file alone to a netlist, and what it has in common with the one that was synthesized."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flow.bitstream.compare import Compared, Comparison, Namer
+from flow.bitstream.container import read_bit
+from flow.bitstream.database import Database
+from flow.bitstream.decode import decode
+from flow.bitstream.fabric import Contradiction
+from flow.bitstream.frames import Bit, bits_of
+from flow.bitstream.placement import PlacedCell
+from flow.bitstream.recover import recover
+from flow.bitstream.verilog import core_verilog
+
+
+@dataclass(frozen=True)
+class Core:
+    """The design inside the wrapper: its module, the ports of it, and the instance in the wrapper."""
+
+    top: str
+    ports: Mapping[str, Any]
+    instance: str
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """What was read: counts, the comparison, every difference in words, and the core as Verilog if it is one.
+
+    ``compared`` is None where the bits contradict themselves, so that there is no netlist to compare.
+    """
+
+    features: int
+    bits: int
+    switches: int
+    compared: Compared | None
+    differences: tuple[str, ...]
+    verilog: str | None
+
+
+def read_back(
+    bit: bytes, database: Database, netlist: Mapping[str, Any], placement: Mapping[str, PlacedCell],
+    pads: Mapping[str, str], core: Core, name: Namer, expected: Collection[Bit] | None = None,
+) -> ReadBack:  # fmt: skip
+    """Read a .bit file and compare it with ``netlist``, what place and route was given, whose ports lie on ``pads``.
+
+    Bits that are not those ``expected`` are told of where nothing else is: they have no effect. Raises ReportError for
+    a file that is no bitstream of the part, ReadError for what the reader does not know.
+    """
+    decoded = None
+    try:
+        bits_by_frame = bits_of(read_bit(bit, database).frames)
+        decoded = decode(bits_by_frame, database)
+        recovered = recover(decoded, database)
+        comparison = Comparison(netlist, recovered, placement, pads, name)
+        compared = comparison.run()
+        found = [*compared.differences, *decoded.unexplained, *recovered.astray]
+    except Contradiction as broken:
+        features, bits = (decoded.count, decoded.bits) if decoded else (0, 0)
+        return ReadBack(features, bits, 0, None, (str(broken),), None)
+    verilog = None
+    try:
+        verilog = core_verilog(core.top, core.ports, netlist, core.instance, comparison)
+    except Contradiction as broken:
+        found.append(str(broken))
+    if not found and expected is not None:
+        found += _without_effect({(a, b) for a, places in bits_by_frame.items() for b in places}, expected)
+    return ReadBack(decoded.count, decoded.bits, recovered.switches, compared, tuple(found), verilog)
+
+
+def _without_effect(bits: Collection[Bit], expected: Collection[Bit]) -> list[str]:
+    different = sorted(set(bits) ^ set(expected))
+    return [f"frame {a:#010x} bit {b} is not as the FASM says, without effect" for a, b in different]
+
+
+def layers_of(differences: Sequence[str], layers: Sequence[str]) -> list[str]:
+    """The layers that differences name."""
+    return [layer for layer in layers if any(text.startswith((f"{layer} ", f"{layer}:")) for text in differences)]

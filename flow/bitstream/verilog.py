@@ -1,0 +1,97 @@
+"""The netlist of a bitstream as Verilog, cut out of the wrapper that it was routed in: the design's own ports again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flow.bitstream.compare import Comparison
+from flow.bitstream.fabric import Contradiction
+from flow.bitstream.netlist import Cell, Recovered, depends
+
+CLOCK = "clk"
+_LUTS = ("LUT5", "LUT6")
+
+
+def core_verilog(
+    top: str, ports: Mapping[str, Any], netlist: Mapping[str, Any], instance: str, comparison: Comparison
+) -> str:
+    """A module ``top`` with the ``ports`` of Yosys' module of that name, made of the cells between them.
+
+    ``netlist`` is what place and route was given: its net names of ``instance`` say where the ports are. Raises
+    Contradiction where an output of the design is nowhere in the bitstream.
+    """
+    places = {name: netlist["netnames"][f"{instance}.{name}"]["bits"] for name in ports}
+    inputs, outputs = {}, {}
+    for name, port in ports.items():
+        for i, bit in enumerate(places[name]):
+            signal = comparison.signal_of(bit)
+            if port["direction"] == "input":
+                inputs[signal] = name if name == CLOCK else f"{name}[{i}]"
+            elif signal is None:
+                raise Contradiction(f"output {name}[{i}] of the design is nowhere in the bitstream")
+            else:
+                outputs[f"{name}[{i}]"] = signal
+    used = _behind(set(outputs.values()), inputs, comparison.recovered)
+    wires = {s: f"s{i}" for i, s in enumerate(s for c in used.values() for bits in c.outputs.values() for s in bits)}
+    names = {**wires, **{str(s): n for s, n in inputs.items()}, "0": "1'b0", "1": "1'b1"}
+    lines = [f"// {top}, read back from its bitstream: {len(used)} cells", "`default_nettype none"]
+    lines += [f"module {top} (", ",\n".join(_port(name, port) for name, port in ports.items()), ");"]
+    lines += [f"    wire {wire};" for wire in wires.values()]
+    lines += [_instance(name, cell, names) for name, cell in used.items()]
+    lines += [f"    assign {port} = {names[signal]};" for port, signal in outputs.items()]
+    return "\n".join([*lines, "endmodule", "`default_nettype wire", ""])
+
+
+def _behind(signals: set[str], inputs: Mapping[str | None, str], recovered: Recovered) -> dict[str, Cell]:
+    """The cells that signals depend on, up to the inputs."""
+    drivers = {s: name for name, cell in recovered.cells.items() for bits in cell.outputs.values() for s in bits}
+    found: dict[str, Cell] = {}
+    stack = sorted(signals)
+    while stack:
+        signal = stack.pop()
+        name = drivers.get(signal)
+        if signal in inputs or name is None or name in found:
+            continue
+        found[name] = recovered.cells[name]
+        stack += [s for bits in found[name].inputs.values() for s in bits]
+    return found
+
+
+def _width(kind: str, parameter: str) -> int:
+    """The bits of a parameter."""
+    if parameter.startswith("INIT"):
+        return 256 if kind.startswith("RAMB") else 64 if kind.startswith("RAM") else 1
+    return 8 if parameter.startswith("READ_WIDTH") else 1
+
+
+def _table(name: str, cell: Cell, names: Mapping[str, str]) -> str:
+    size, table = int(cell.kind[3]), cell.parameters["INIT"]
+    used = [i for i in range(size) if depends(table, i, size)]
+    rows = [sum((row >> k & 1) << i for k, i in enumerate(used)) for row in range(1 << len(used))]
+    short = sum((table >> row & 1) << k for k, row in enumerate(rows))
+    wire, pins = names[cell.outputs["O"][0]], [names[cell.inputs[f"I{i}"][0]] for i in reversed(used)]
+    if not pins:
+        return f"    assign {wire} = 1'b{short};  // {name}"
+    table_wire = f"t{wire[1:]}"
+    return (
+        f"    wire [{len(rows) - 1}:0] {table_wire} = {len(rows)}'h{short:x};  // {name}\n"
+        f"    assign {wire} = {table_wire}[{{{', '.join(pins)}}}];"
+    )
+
+
+def _port(name: str, port: Mapping[str, Any]) -> str:
+    width = "" if name == CLOCK else f"[{len(port['bits']) - 1}:0] "
+    return f"    {port['direction']} wire {width}{name}"
+
+
+def _instance(name: str, cell: Cell, names: Mapping[str, str]) -> str:
+    """A cell; LUTs as tables over the signals that count, which simulate several times faster than instances."""
+    if cell.kind in _LUTS:
+        return _table(name, cell, names)
+    values = ", ".join(f".{p}({_width(cell.kind, p)}'h{v:x})" for p, v in cell.parameters.items())
+    pins = ", ".join(
+        f".{pin}({{{', '.join(names[s] for s in reversed(bits))}}})"
+        for pin, bits in [*cell.inputs.items(), *cell.outputs.items()]
+    )
+    return f"    {cell.kind} {f'#({values}) ' if values else ''}\\{name} ({pins});"
