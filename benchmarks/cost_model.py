@@ -53,9 +53,12 @@ def train_set(name: str, hidden: str, budgets: list[float], work: Path) -> None:
     from keras_models.layers.export import export_integer
     from keras_models.training.choice import method_and_spec
     from keras_models.training.fit import fit, loop_for
+    from keras_models.training.recipes import fit_config
 
     mode = "hardware" if budgets[0] else "paper"
-    options = train.parser().parse_args(["--data", name, "--out", "m.h5", "--hidden", hidden, "--mode", mode])
+    rates = "grown" if budgets[0] else "published"
+    options = train.parser().parse_args(["--data", name, "--out", "m.h5", "--hidden", hidden, "--mode", mode,
+                                         "--rates", rates])  # fmt: skip
     dataset = load_dataset(name)
     preprocessing = Preprocessing.fit(dataset)
     parts = {}
@@ -67,7 +70,7 @@ def train_set(name: str, hidden: str, budgets: list[float], work: Path) -> None:
     rows = len(parts["train"][0])
     batch = 128 if rows > 1000 else 32
     epochs = STEPS * batch // rows
-    start, config = model.get_weights(), train.fit_config(options, rows)
+    start, config = model.get_weights(), fit_config(options, rows)
     config = dataclasses.replace(config, epochs=epochs, batch_size=batch, optimizer="adam", learning_rate=7e-3,
                                  patience=None)  # fmt: skip
     loop = loop_for(model, method, parts, dataset.task, config)

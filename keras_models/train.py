@@ -18,34 +18,24 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_models.command_line import parsed
-from keras_models.data.labels import label_remarks
-from keras_models.data.loaders import Dataset, load_dataset
-from keras_models.data.preprocess import Preprocessing
-from keras_models.training import choice
+from keras_models.data.loaders import Dataset
+from keras_models.training import choice, source
 from keras_models.training.choice import UsageError, sizes_of
 from keras_models.training.ending import status_of
 from keras_models.training.output import check_place, write, write_run_pictures
+from keras_models.training.recipes import LEARNING, MODES, RATES
+from keras_models.training.run import Trained, trained
 from keras_models.training.schedule import WARM_UP
-from keras_models.untrusted import MAX_JSON, one_line, read_text
+from keras_models.untrusted import MAX_JSON, one_line, read_text, visible
 
 if TYPE_CHECKING:
-    import keras
-
-    from keras_models.methods.catalog import Method
-    from keras_models.training.fit import FitConfig, FitResult
+    pass
 
 METHOD_NAMES = ("nmp", "uniform", "float", "layerwise", "adq", "sigmaquant", "releq", "cmpq")
-LEARNING = ("nmp", "layerwise")  # methods whose widths follow the hardware cost
-MODE_DEFAULTS: dict[str, dict[str, Any]] = {
-    "hardware": {"epochs": 400, "learning_rate": 7e-3, "beta": 2e-5},
-    "paper": {"epochs": 100, "learning_rate": 1e-3, "beta": 0.0},
-}
-FRONT_BETA = 1e-3
 _MORE = 32  # characters that the names of the other files have more
 CONTINUABLE = ("nmp", "layerwise", "uniform", "float", "cmpq")  # methods without a search of their own before training
 
@@ -53,22 +43,24 @@ CONTINUABLE = ("nmp", "layerwise", "uniform", "float", "cmpq")  # methods withou
 def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(prog=prog, description="Train a model and write it with its preprocessing.")
-    p.add_argument("--data", required=True, metavar="NAME|FILE", help="a known set or an .npz with X, y and split")
+    source.add_options(p)
     p.add_argument("--out", required=True, type=Path, metavar="m.h5", help="model to write, .h5 or .keras")
     choice.add_options(p)
     p.add_argument("--method", choices=METHOD_NAMES, default="nmp",
                    help="how the model learns: nmp, layerwise with learned widths, others to compare with")  # fmt: skip
-    p.add_argument("--mode", choices=sorted(MODE_DEFAULTS), default="hardware", help="of --method nmp: for hardware, "
+    p.add_argument("--mode", choices=sorted(MODES), default="hardware", help="of --method nmp: for hardware, "
                    "or as the paper trains")  # fmt: skip
+    p.add_argument("--rates", choices=RATES, default="grown", help="of --mode paper: those with which widths grow, or "
+                   "the publication's, for many more steps")  # fmt: skip
     p.add_argument("--epochs", type=int, help="default 400, paper mode 100")
     p.add_argument("--batch-size", type=int, help="default 512, 128 for small sets")
-    p.add_argument("--learning-rate", type=float, help="default 0.007, paper mode 0.001")
-    p.add_argument("--optimizer", choices=["adam", "sgd"], help="default adam, paper mode sgd")
-    p.add_argument("--schedule", choices=["cosine", "constant"], help="of the learning rate; default cosine, paper "
-                   "mode constant")  # fmt: skip
+    p.add_argument("--learning-rate", type=float, help="default 0.007, paper mode 0.01, published 0.001")
+    p.add_argument("--optimizer", choices=["adam", "sgd"], help="default adam, published sgd")
+    p.add_argument("--schedule", choices=["cosine", "constant"], help="of the learning rate; default cosine, "
+                   "published constant")  # fmt: skip
     p.add_argument("--strength-rate", type=float, metavar="X", help="learning rate of the widths' strengths as a share "
-                   "of --learning-rate; default 0.2, paper mode 1")  # fmt: skip
-    p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; paper mode 20")
+                   "of --learning-rate; default 0.2, paper mode 0.05, published 1")  # fmt: skip
+    p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; published 20")
     p.add_argument("--beta", type=float, help="final weight of the cost, loss per LUT (or bit)")
     p.add_argument("--settle", type=float, metavar="SHARE", help="of the epochs after which widths and ranges stay")
     p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that the LUTs end just below N")
@@ -77,8 +69,6 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
                    "it trains, and go on from there after a kill, to the same model")  # fmt: skip
     p.add_argument("--pictures", action="store_true", help="draw widths, front and neurons in m.pictures/")
     p.add_argument("--tensorboard", type=Path, metavar="DIR", help="write metrics, widths and pictures for TensorBoard")
-    p.add_argument("--split-key", default="split", metavar="K", help="array of the data set that holds the split")
-    p.add_argument("--target-columns", metavar="0,1", help="columns of y to learn")
     p.add_argument("--seed", type=int, default=0, help="of weights, order of rows and searches")
     p.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     p.add_argument("--json", action="store_true", help="print m.train.json and nothing else")
@@ -108,16 +98,17 @@ def _reported(options: argparse.Namespace, alone: bool) -> None:
 def _train(options: argparse.Namespace, alone: bool) -> None:
     """Check everything that can be checked before, then train."""
     check(options)
-    dataset = load_dataset(options.data, options.split_key, columns_of(options.target_columns))
+    found = source.read(options)
     check_writable(options.out)
     check_place(options.out, options.front, options.pictures)
-    remarks = label_remarks(dataset)
     choose_backend()
     if alone:
         keep_tensorflow_out(options.method)
-    for line in remarks:
-        print(f"note: {line}", file=sys.stderr if options.quiet else sys.stdout, flush=True)
-    train(options, dataset)
+    for line in [] if options.quiet else found.summary:
+        print(visible(line), flush=True)
+    for line in found.remarks:
+        print(f"note: {one_line(line)}", file=sys.stderr if options.quiet else sys.stdout, flush=True)
+    train(options, found.dataset, found.remarks)
 
 
 def _left(options: argparse.Namespace) -> str:
@@ -146,6 +137,8 @@ def check(options: argparse.Namespace) -> None:
     if learned and options.method not in LEARNING:
         raise UsageError(f"fronts, budgets and bit sets need learned widths (--method {' or '.join(LEARNING)}), "
                          f"not {options.method}")  # fmt: skip
+    if options.rates == "published" and (options.method, options.mode) != ("nmp", "paper"):
+        raise UsageError("--rates published are those of --mode paper")
     if options.resume and options.method not in CONTINUABLE:
         raise UsageError(f"--resume: the search of --method {options.method} cannot be continued; leave it out")
     if options.cost == "bits" and (options.front or options.lut_budget or options.method not in LEARNING):
@@ -154,6 +147,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError(f"--settle {options.settle:g}: give a share between {WARM_UP:g} and 1")
     if options.settle is not None and options.method not in LEARNING:
         raise UsageError(f"--settle needs learned widths (--method {' or '.join(LEARNING)}), not {options.method}")
+    if options.class_weight != "none" and options.method not in CONTINUABLE:
+        raise UsageError(f"--class-weight: the search of --method {options.method} knows no weights; leave it out")
     if options.front and options.lut_budget:
         raise UsageError("--front and --lut-budget exclude each other")
 
@@ -162,16 +157,6 @@ def check_seed(seed: int) -> None:
     """Raise `UsageError` for what NumPy and Keras take no random numbers from."""
     if not 0 <= seed < 1 << 32:
         raise UsageError(f"--seed {seed}: give 0 to {(1 << 32) - 1}")
-
-
-def columns_of(text: str | None) -> tuple[int, ...] | None:
-    """(0, 1) from "0,1"; raises `UsageError` for other text."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--target-columns {text!r}: give column numbers like 0,1") from None
 
 
 def check_writable(out: Path) -> None:
@@ -197,79 +182,17 @@ def keep_tensorflow_out(method: str) -> None:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
-def fit_config(options: argparse.Namespace, rows: int) -> FitConfig:
-    """Training settings: what was given, else the mode's defaults."""
-    from keras_models.training.fit import FitConfig
-
-    paper = options.method == "nmp" and options.mode == "paper"
-    default = MODE_DEFAULTS["paper" if paper else "hardware"]
-
-    def given(value: Any, fallback: Any) -> Any:
-        return fallback if value is None else value
-
-    beta = given(options.beta, FRONT_BETA if options.front else default["beta"])
-    beta = beta if options.method in LEARNING else 0.0
-    return FitConfig(
-        epochs=given(options.epochs, default["epochs"]),
-        batch_size=given(options.batch_size, 512 if rows > 20000 else 128),
-        learning_rate=given(options.learning_rate, default["learning_rate"]),
-        optimizer=given(options.optimizer, "sgd" if paper else "adam"),
-        constant_rate=given(options.schedule, "constant" if paper else "cosine") == "constant",
-        strength_rate=given(options.strength_rate, 1.0 if paper else FitConfig.strength_rate),
-        beta=beta,
-        beta_start=beta / 100 if options.cost == "bits" else FitConfig.beta_start,
-        lut_budget=options.lut_budget,
-        count_luts=choice.count_of(options),
-        front=options.front,
-        settle=options.settle,
-        patience=given(options.patience, 20 if paper else None),
-        seed=options.seed,
-        method_settings=choice.method_settings(options),
-    )
-
-
-def train(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
-    """Preprocess, build, fit, write; returns the content of ``m.train.json``."""
-    import keras
-
+def train(options: argparse.Namespace, dataset: Dataset, remarks: Sequence[str] = ()) -> dict[str, Any]:
+    """Preprocess, build, fit, write; returns the content of ``m.train.json``, ``remarks`` among it."""
     from keras_models.training.checkpoint import Checkpoint
-    from keras_models.training.fit import fit
 
     check_interrupt()
-    preprocessing = Preprocessing.fit(dataset)
-    parts = {}
-    for name in ("train", "val", "test"):
-        X, y = dataset.part(name)
-        if options.window > 1:
-            X = dataset.windows(name, options.window)
-        inputs = preprocessing.apply(X.reshape(-1, X.shape[-1])).reshape(*X.shape[:-1], -1)
-        parts[name] = (inputs, preprocessing.apply_targets(y))
-    keras.utils.set_random_seed(options.seed)
-    method, spec = choice.method_and_spec(options, dataset.outputs, preprocessing, parts["train"][0])
-    model = method.build(spec)
-    config = fit_config(options, len(parts["train"][0]))
     checkpoint = Checkpoint(options.out.with_suffix(".checkpoint.npz")) if options.resume else None
-    with ExitStack() as stack:
-        listeners: list[Any] = []
-        if not (options.quiet or options.json):
-            from keras_models.training.progress import EpochProgress
-
-            listeners.append(stack.enter_context(EpochProgress(config.epochs)))
-        if options.tensorboard is not None:
-            from keras_models.training.summaries import Summaries
-
-            listeners.append(stack.enter_context(Summaries(options.tensorboard)).epoch)
-
-        def tell(row: dict[str, float], widths: dict[str, dict[str, int]]) -> None:
-            for listen in listeners:
-                listen(row, widths)
-
-        result = fit(model, method, parts, dataset.task, config, checkpoint=checkpoint,
-                     on_epoch=tell)  # fmt: skip
-    report = summary(options, dataset, preprocessing, method, model, parts, result)
-    write(options.out, model, preprocessing, report, result)
+    made = trained(options, dataset, checkpoint=checkpoint)
+    report = summary(options, dataset, made) | {"notes": list(remarks)}
+    write(options.out, made.model, made.preprocessing, report, made.result)
     write_run_pictures(options.out.with_suffix(".pictures") if options.pictures else None, options.tensorboard,
-                       model, result, dataset.task == "classification")  # fmt: skip
+                       made.model, made.result, dataset.task == "classification")  # fmt: skip
     if checkpoint is not None:
         checkpoint.remove()
     if not options.quiet:
@@ -285,25 +208,24 @@ def _result(report: dict[str, Any], out: Path) -> str:
             + f", {report['seconds']:.0f} s: {one_line(str(out))}")  # fmt: skip
 
 
-def summary(
-    options: argparse.Namespace, dataset: Dataset, preprocessing: Preprocessing, method: Method,
-    model: keras.Model, parts: Any, result: FitResult,
-) -> dict[str, Any]:  # fmt: skip
+def summary(options: argparse.Namespace, dataset: Dataset, made: Trained) -> dict[str, Any]:
     """The content of ``m.train.json`` for the model as it is (the best one of the run)."""
     import keras
 
     from keras_models.training.fit import score_of
 
+    model, parts, result, preprocessing = made.model, made.parts, made.result, made.preprocessing
     best = result.best
     assert best is not None
     outputs = {name: model.predict(parts[name][0], batch_size=8192, verbose=0) for name in ("val", "test")}
     report = {
         "metric": "accuracy" if dataset.task == "classification" else "mse",
         **{name: score_of(dataset.task, outputs[name], parts[name][1]) for name in ("test", "val")},
+        **source.balanced_scores(outputs, parts, options.class_weight),
         **best.statistics,
         **result.found,
-        **choice.deployment(options, method),
-        "estimated_luts": method.describe(model)[0] or result.found.get("estimated_luts"),
+        **choice.deployment(options, made.method),
+        "estimated_luts": made.method.describe(model)[0] or result.found.get("estimated_luts"),
         "counted_luts": best.luts if choice.count_of(options) != "estimate" else None,
         "epoch": best.epoch,
         "epochs": len(result.history),
@@ -312,9 +234,12 @@ def summary(
         "data": dataset.name,
         "split_key": options.split_key,
         "classes": list(dataset.classes) or None,
-        "notes": label_remarks(dataset),
+        "class_names": list(preprocessing.output_names) if dataset.classes else None,
+        "target": options.target,
+        "class_weight": options.class_weight,
         "method": options.method,
         "mode": options.mode if options.method == "nmp" else None,
+        "rates": options.rates if (options.method, options.mode) == ("nmp", "paper") else None,
         "model": options.model,
         "hidden": list(sizes_of(options)),
         "window": options.window,

@@ -220,7 +220,7 @@ def test_build_says_that_it_quantized_with_both_scores(trained, tmp_path: Path) 
 def test_auto_leaves_the_inputs_format_to_the_data(trained) -> None:
     path, data = trained
     options = Options.of(path, data=str(data), quantize=True, input_format="auto")
-    dataset = open_dataset(path, str(data), None, None)
+    dataset, _ = open_dataset(path, str(data), None, None, lambda: None)
     assert QuantizedFile(options, dataset, choose_preparation(None, None, dataset)).format is None
 
 

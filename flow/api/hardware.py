@@ -24,7 +24,7 @@ from flow.api.trace import Trace, traced
 from flow.build.options import Options
 from flow.build.report import BuildReport
 from flow.build.run import run
-from flow.build.state import Build
+from flow.build.state import Build, ModelFile
 from flow.core.design import Design
 from flow.core.design import to_json as design_json
 from flow.core.errors import DataError, Mismatch, ModelError, UsageError, reason
@@ -35,7 +35,9 @@ from flow.extract.quiet import quiet
 from flow.files import plan
 from flow.report.console import Progress, summary
 from flow.report.terminal import SafeConsole
+from keras_models.data.own import known_data, known_labels
 from keras_models.data.preprocess import Preprocessing
+from keras_models.data.schema import named_columns
 
 ENGINES = ("integer", "verilator")
 _ROWS = 2048  # prepared at a time: they stay in the processor's cache
@@ -47,7 +49,8 @@ class Hardware:
     """Hardware that a build has made and verified; `hardware` makes it.
 
     ``report`` is the content of ``report.json``, ``design`` the integer design, ``folder`` where everything lies,
-    ``preprocessing`` what the build applies to features (None for nothing), ``classes`` the label of each class index.
+    ``preprocessing`` what the build applies to features (None for nothing), ``classes`` the label of each class index,
+    ``class_names`` what these are called, where they have names.
     """
 
     def __init__(self, build: Build, report: BuildReport, place: Path) -> None:
@@ -56,6 +59,7 @@ class Hardware:
         self.folder: Path = build.options.out.resolve()
         self.preprocessing: Preprocessing | None = build.preparation.applied
         self.classes: tuple[int, ...] = build.classes
+        self.class_names: tuple[str, ...] = build.class_names
         self._model = build.model
         self._rtl = RtlModel(self.folder, place / "rtl")
         weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
@@ -70,7 +74,8 @@ class Hardware:
         """The hardware's outputs for ``X`` (rows x features), as the real numbers that leave the chip (rows x outputs).
 
         ``X`` is in the data's own units, as ``data`` of the build: ``preprocessing`` is applied to it, unless it is
-        ``prepared`` already. Engine ``integer`` computes with the integer design, ``verilator`` runs the Verilog
+        ``prepared`` already. Where the model knows its columns by name, ``X`` may be a data frame, a mapping of columns
+        or a list of mappings. Engine ``integer`` computes with the integer design, ``verilator`` runs the Verilog
         itself. With head ``argmax`` the result are class indices (rows,). Raises DataError where ``X`` does not fit.
         """
         if engine not in ENGINES:
@@ -96,7 +101,14 @@ class Hardware:
 
     def _rows(self, X: ArrayLike, prepared: bool) -> NDArray[Any]:
         applied = self.preprocessing
-        return as_rows(X, len(self.design.inputs) if prepared or applied is None else applied.features)
+        if prepared or applied is None:
+            return as_rows(X, len(self.design.inputs))
+        if applied.schema is not None:
+            try:
+                X = applied.raw(X)
+            except ValueError as exc:
+                raise DataError(f"X: {reason(exc)}") from None
+        return as_rows(X, applied.features)
 
     def _prepared(self, rows: NDArray[Any], prepared: bool) -> NDArray[Any]:
         """Model inputs of rows as they were given."""
@@ -123,7 +135,8 @@ def hardware(
     """Build verified hardware of a model, as ``python -m flow.build`` does, and return it.
 
     ``model``: a Keras model, the path of one, a design, or the path of a ``design.json``. ``data``: the name or path of
-    a data set, or arrays ``(X, y)``, which all serve as test rows. ``out``: the folder for everything; without it a
+    a data set, or arrays ``(X, y)``, which all serve as test rows; a data frame or mapping of columns, or texts among
+    them, where the model was trained on a table. ``out``: the folder for everything; without it a
     temporary one, which goes with the object. ``options``: those of the command line by their names there, such as
     ``clock_period_ns=5`` or ``engines="integer,verilator"``. Prints nothing unless ``verbose``.
 
@@ -150,8 +163,9 @@ def _options(model: Any, part: str, data: Any, out: str | Path | None, others: d
     if isinstance(columns, int | list | tuple) and not isinstance(columns, bool):
         wanted = [columns] if isinstance(columns, int) else columns
         others = {**others, "target_columns": ",".join(str(column) for column in wanted)}
+    path = _stored(model, place)
     return Options.of(
-        _stored(model, place), part, place / "build" if out is None else out, data=_named_data(data, place), **others
+        path, part, place / "build" if out is None else out, data=_named_data(data, place, path), **others
     )
 
 
@@ -176,10 +190,42 @@ def _stored(model: Any, place: Path) -> Path:
     return path
 
 
-def _named_data(data: Any, place: Path) -> str | None:
+def _by_schema(data: Any, model: Path) -> Any:
+    """(X, y) as numbers, of a table or of texts that the model's schema describes; other data as they are."""
+    whole = named_columns(data) is not None
+    if not whole and (not isinstance(data, Sequence) or len(data) != 2 or _is_plain(data)):
+        return data
+    stored = ModelFile(model).preprocessing()
+    schema = None if stored is None else stored.schema
+    if schema is None:
+        raise DataError(
+            "data has named columns or texts, and the model does not say what they mean; give numbers (X, y)"
+        )
+    try:
+        if whole:
+            dataset = known_data(data, schema).dataset
+            return dataset.X, dataset.y
+        return schema.rows(data[0]), known_labels(data[1], schema)
+    except ValueError as exc:
+        raise DataError(f"data: {reason(exc)}") from None
+
+
+def _is_plain(data: Sequence[Any]) -> bool:
+    """Whether (X, y) are arrays of numbers, without names; or none at all, which is refused where they are read."""
+    if named_columns(data[0]) is not None:
+        return False
+    try:
+        return not any(np.asarray(part).dtype.kind in "UO" for part in data)
+    except ValueError:
+        return True
+
+
+def _named_data(data: Any, place: Path, model: Path) -> str | None:
     """Data as the command line names it. Arrays become a set whose test rows they are, and whose training rows, from
     which labels and, where asked for, moments are read.
     """
+    if data is not None and not isinstance(data, str | Path):
+        data = _by_schema(data, model)
     if data is None or isinstance(data, str | Path):
         return None if data is None else str(data)
     if not isinstance(data, Sequence) or len(data) != 2:

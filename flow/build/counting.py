@@ -1,6 +1,6 @@
 """LUT sites of a Keras model's parallel hardware, counted while it trains: quickly from adder graphs, or by synthesis.
 
-``keras_models`` finds these two functions by name when a run has a LUT budget; nothing of it is imported here.
+``keras_models`` finds these functions by name when a run has a LUT budget; nothing of it is imported here.
 """
 
 from __future__ import annotations
@@ -30,6 +30,18 @@ _TIMEOUT_S = 3600.0
 def adder_luts(model: Any) -> float:
     """LUT sites that the model's adder graphs let expect; raises ValueError for a model without an integer form."""
     return _counted(model, lambda design: sum(_TARGET.sites(graph) for graph in build_graphs(design, _TARGET)))
+
+
+def layer_sites(model: Any) -> dict[str, float]:
+    """`adder_luts` layer by layer, in order."""
+    from flow.extract import extract
+
+    try:
+        design = finish(extract(model))
+        graphs = build_graphs(design, _TARGET)
+    except FlowError as exc:
+        raise ValueError(f"LUTs cannot be counted: {exc}") from exc
+    return {graph.name: float(_TARGET.sites(graph)) for graph in graphs}
 
 
 def synthesized_luts(model: Any) -> float:

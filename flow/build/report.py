@@ -22,6 +22,7 @@ class InputColumns:
     format: Sequence[str]
     range: Sequence[Sequence[float]]
     rounding: Sequence[str]
+    name: Sequence[str] | None = field(default=None, metadata=_ABSENT)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class NeuronColumns:
     accumulator_range: Sequence[Sequence[float]]
     output: Sequence[str | None]
     rounding: Sequence[str | None]
+    name: Sequence[str] | None = field(default=None, metadata=_ABSENT)
     luts: Sequence[int] | None = field(default=None, metadata=_ABSENT)
 
 
@@ -144,6 +146,7 @@ class BuildReport:
     keras_score: Score | None
     preprocessing: str
     classes: Sequence[int] | None
+    class_names: Sequence[str] | None
     warnings: Sequence[str]
     notes: Sequence[str]
     training: Mapping[str, Any]

@@ -48,6 +48,7 @@ def report(build: Build) -> BuildReport:
         keras_score=build.keras_score,
         preprocessing=build.preparation.kind,
         classes=list(build.classes) or None,
+        class_names=list(build.class_names) or None,
         warnings=[remark.text for remark in build.remarks if remark.is_warning],
         notes=[remark.text for remark in build.remarks if not remark.is_warning],
         training=training(options.model),

@@ -11,6 +11,7 @@ from flow.build.options import Options
 from flow.build.report import InputColumns, LayerLuts, NeuronColumns
 from flow.core.design import Design, Layer
 from flow.core.errors import ModelError
+from flow.core.ports import element_names
 from flow.core.ranges import accumulator_range
 from flow.core.untrusted import MAX_MODEL, digest, refused
 from flow.extract.test_data import training_record
@@ -24,6 +25,7 @@ def input_columns(design: Design) -> InputColumns:
         format=[str(q.format) for q in design.inputs],
         range=[_real(q.low, q.high, q.format.frac) for q in design.inputs],
         rounding=[q.rounding for q in design.inputs],
+        name=list(element_names(design, "inputs")) or None,
     )
 
 
@@ -37,6 +39,7 @@ def neuron_columns(design: Design, index: int, luts: Mapping[str, int] | None = 
         accumulator_range=[_real(*accumulator_range(n, formats, ranges)) for n in layer.neurons],
         output=[str(n.output.format) if n.output else None for n in layer.neurons],
         rounding=[n.output.rounding if n.output else None for n in layer.neurons],
+        name=(list(element_names(design, "outputs")) or None) if index == len(design.layers) - 1 else None,
         luts=None if luts is None else [luts.get(str(j), 0) for j in range(len(layer.neurons))],
     )
 

@@ -20,11 +20,17 @@ from flow.core.design import Design, from_json, to_json
 from flow.core.engines import model_kind
 from flow.core.errors import ModelError
 from flow.core.evaluate import argmax, evaluate, quantize_inputs, real_outputs
-from flow.core.remarks import note, warning
+from flow.core.remarks import Remark, note, warning
 from flow.core.untrusted import MAX_JSON, read_text
 from flow.extract.formats import AUTO
 from flow.extract.input_format import Choice
-from flow.extract.test_data import Preparation, TestPart, choose_preparation, fit_test_part, open_dataset
+from flow.extract.test_data import (
+    Preparation,
+    TestPart,
+    choose_preparation,
+    fit_test_part,
+    open_dataset,
+)
 from flow.files import plan
 from flow.files.steps import Steps, digest_of
 from keras_models.data.loaders import Dataset
@@ -44,10 +50,7 @@ def prepare(
     """
     model = ModelFile(options.model, options.layer, options.weights)
     steps = Steps(options.out, observer, teller)
-    dataset = None
-    if options.data:  # before the model: a wrong name is reported at once
-        with steps.timed("data"):
-            dataset = open_dataset(options.model, options.data, options.split_key, options.target_columns)
+    dataset, told = _dataset(options, model, steps)
     preparation = choose_preparation(options.preprocessing, model.preprocessing(), dataset)
     chosen = None
     if options.quantize:
@@ -60,9 +63,17 @@ def prepare(
     test = fit_test_part(dataset, preparation, design) if dataset else None
     build = Build(options, steps, design, _vectors(options, design, test), model, test, preparation)
     found = design.source.get("notes")
-    build.say(*(note(str(text)) for text in (found if isinstance(found, list) else ())), *preparation.remarks)
+    build.say(*(note(str(text)) for text in (found if isinstance(found, list) else ())), *told, *preparation.remarks)
     build.say(*(test.remarks if test else ()), *([note(chosen.text)] if chosen else ()))
     return build
+
+
+def _dataset(options: Options, model: ModelFile, steps: Steps) -> tuple[Dataset | None, tuple[Remark, ...]]:
+    """The data set of the options, read before the model: a wrong name is reported at once."""
+    if not options.data:
+        return None, ()
+    with steps.timed("data"):
+        return open_dataset(options.model, options.data, options.split_key, options.target_columns, model.preprocessing)
 
 
 def _quantized(options: Options, steps: Steps, dataset: Dataset | None, preparation: Preparation) -> ModelFile:
@@ -102,7 +113,7 @@ def perform(build: Build) -> None:
 
 
 def _design_key(model: ModelFile, options: Options, preparation: Preparation) -> str:
-    return digest_of("design 3", model.digest, options.head, options.input_format or "", preparation.text)
+    return digest_of("design 4", model.digest, options.head, options.input_format or "", preparation.text)
 
 
 def _design(model: ModelFile, options: Options, steps: Steps, preparation: Preparation) -> Design:
@@ -115,7 +126,8 @@ def _design(model: ModelFile, options: Options, steps: Steps, preparation: Prepa
     if design.head == "argmax" and len(design.layers[-1].neurons) == 1:
         raise ModelError("--head argmax of a single output is always 0; leave it out: the output's sign is the class")
     applied = json.loads(preparation.text) if preparation.text else None
-    return replace(design, source={**design.source, "preprocessing": applied})
+    names = {"names": preparation.names} if preparation.names else {}
+    return replace(design, source={**design.source, "preprocessing": applied, **names})
 
 
 def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors:

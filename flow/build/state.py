@@ -186,6 +186,11 @@ class Build:
         """The label that each class index stands for, by the data or by the model; empty where neither tells."""
         return self.test.classes if self.test else self.preparation.classes
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called, in the order of `classes`; empty where they have no names but their labels."""
+        return (self.test.class_names if self.test else ()) or self.preparation.class_names
+
     def say(self, *remarks: Remark) -> None:
         """Add what console and report have to say, each line once."""
         self.remarks += [remark for remark in remarks if remark not in self.remarks]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from flow.core.design import Design
 
+_UNSEEN = re.compile(r"[^A-Za-z0-9_.=%()\[\]<>:+ /-]")
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -18,6 +19,19 @@ class Port:
     name: str
     first: int
     count: int
+
+
+def element_names(design: Design, which: Literal["inputs", "outputs"]) -> tuple[str, ...]:
+    """What the data calls each input or output element, in characters that any text may hold; empty without names.
+
+    They are for reading: two elements may have the same.
+    """
+    total = len(design.inputs) if which == "inputs" else len(design.layers[-1].neurons)
+    said: Any = design.source.get("names")
+    found = said.get(which) if isinstance(said, dict) else None
+    if not isinstance(found, list | tuple) or len(found) != total or not all(isinstance(n, str) for n in found):
+        return ()
+    return tuple(_UNSEEN.sub("_", name)[:64] for name in found)
 
 
 def ports(design: Design, which: Literal["inputs", "outputs"]) -> tuple[Port, ...]:

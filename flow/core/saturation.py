@@ -19,20 +19,28 @@ _NAMED = 5  # inputs named in a line
 def saturated(design: Design, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
     """The share of each input's values (vectors x inputs) that lie a whole step or more outside its range.
 
-    0 for inputs of two levels or fewer: their thresholds are meant to be passed.
+    0 for inputs of two levels or fewer, whose thresholds are meant to be passed, and for data of 0 and 1 alone, which
+    stay apart where a learned range ends just below 1.
     """
     shares, unit = np.zeros(len(design.inputs)), float(input_unit(design))
     for index, quantizer in enumerate(design.inputs):
-        if quantizer.high - quantizer.low > 1:
+        bits = np.isin(inputs[:, index], (0, 1)).all()
+        if quantizer.high - quantizer.low > 1 and not bits:
             values, lsb = inputs[:, index].astype(np.float64), unit * 2.0**-quantizer.format.frac
             shares[index] = ((values >= (quantizer.high + 1) * lsb) | (values <= (quantizer.low - 1) * lsb)).mean()
     return shares
 
 
-def saturation_text(design: Design, inputs: NDArray[np.floating], columns: Sequence[int]) -> str | None:
-    """What to say where much of the data saturates; None where little does. ``columns``: the data's, of each input."""
+def saturation_text(
+    design: Design, inputs: NDArray[np.floating], columns: Sequence[int | str], prepared: bool = False
+) -> str | None:
+    """What to say where much of the data saturates; None where little does. ``columns``: the data's, of each input.
+
+    Inputs ``prepared`` as the model's own training did have the right scale: some of the few inputs of a small model
+    may learn to be thresholds, and only one that is nearly always outside tells of other units.
+    """
     shares = saturated(design, inputs)
-    if not shares.size or (shares.mean() < MOST_OF_ALL and shares.max() < MOST_OF_ONE):
+    if not shares.size or (shares.max() < MOST_OF_ONE and (prepared or shares.mean() < MOST_OF_ALL)):
         return None
     worst = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
     first = ", ".join(f"{columns[i]} ({shares[i]:.0%}, {_range(design, i)})" for i in worst[:_NAMED])

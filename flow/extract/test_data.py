@@ -7,6 +7,7 @@ guesses what its inputs were.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,21 +22,31 @@ from flow.core.remarks import Remark, warning
 from flow.core.saturation import saturation_text
 from flow.core.untrusted import read_json, refused
 from flow.extract import labels, stored_model
-from keras_models.data import loaders
+from keras_models.data import loaders, own, tables
 from keras_models.data.preprocess import Preprocessing
+from keras_models.optional import remedy
 
 
 @dataclass(frozen=True)
 class Preparation:
     """How features become model inputs: ``kind`` is "stored", "none" or "standard", ``applied`` None for as they are.
 
-    ``classes`` are the labels of the outputs that training stored with the model, in whatever way inputs are prepared.
+    ``classes`` are the labels of the outputs that training stored with the model, in whatever way inputs are prepared,
+    ``class_names`` what these are called, where they have names.
     """
 
     kind: str = "none"
     applied: Preprocessing | None = None
     classes: tuple[int, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """What model inputs and outputs are called by what is applied, where it says so."""
+        if self.applied is None or self.applied.schema is None:
+            return {}
+        return {"inputs": list(self.applied.input_names), "outputs": list(self.applied.output_names)}
 
     @property
     def text(self) -> str:
@@ -53,6 +64,7 @@ class TestPart:
     task: str
     classes: tuple[int, ...] = ()  # the label of each class index
     remarks: tuple[Remark, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def score(self, outputs: NDArray[np.float64], head: str) -> dict[str, Any]:
         """``{"metric", "value"}`` of real-valued outputs (rows x outputs) against the targets."""
@@ -92,8 +104,11 @@ def training_record(model: Path) -> dict[str, Any]:
         return dict(record)
 
 
-def open_dataset(model: Path, name: str, split_key: str | None, columns: str | None) -> loaders.Dataset:
-    """Data set ``name`` with the split and target columns training used, unless others are given.
+def open_dataset(
+    model: Path, name: str, split_key: str | None, columns: str | None, stored: Callable[[], Preprocessing | None]
+) -> tuple[loaders.Dataset, tuple[Remark, ...]]:
+    """Data set ``name`` with the split and target columns training used, unless others are given, and what is to be
+    said about it. What is ``stored`` with the model says what the columns of a table are.
 
     Raises DataError where it cannot be found or read.
     """
@@ -106,9 +121,13 @@ def open_dataset(model: Path, name: str, split_key: str | None, columns: str | N
     except ValueError:
         raise DataError(f"--target-columns {chosen}: give column numbers like 0,1") from None
     try:
-        return loaders.load_dataset(name, split_key or record.get("split_key") or "split", targets)
+        known = stored() if tables.is_table(name) else None
+        found = own.data_for(name, known, split_key or record.get("split_key") or "split", targets)
     except (loaders.DataError, ValueError, OSError) as exc:
         raise DataError(_without_prefix(str(exc), name)) from None
+    except ImportError as exc:
+        raise DataError(remedy(exc) or str(exc)) from None
+    return found.dataset, tuple(warning(text) for text in found.remarks)
 
 
 def _without_prefix(message: str, name: str) -> str:
@@ -132,15 +151,21 @@ def parse_preprocessing(text: str | None, where: str) -> Preprocessing | None:
 def choose_preparation(asked: str | None, stored: Preprocessing | None, dataset: loaders.Dataset | None) -> Preparation:
     """What is done with features: what was ``asked`` for, else what the model stores, else nothing."""
     classes = () if stored is None else stored.classes
+    names = stored.output_names if stored is not None and classes else ()
     if asked is None:
-        return Preparation("none" if stored is None else "stored", stored, classes)
+        return Preparation("none" if stored is None else "stored", stored, classes, class_names=names)
     remarks: tuple[Remark, ...] = ()
     if stored is not None:
         text = f"--preprocessing {asked} replaces the preprocessing that the model stores: scores are of other inputs"
         remarks = (warning(f"{text} than it was trained on"),)
     if asked == "none" or dataset is None:
-        return Preparation(asked, None, classes, remarks)
-    return Preparation(asked, Preprocessing.fit(dataset), classes, remarks)
+        return Preparation(asked, None, classes, remarks, names)
+    if not (dataset.split == 0).any():
+        raise DataError(
+            f"--preprocessing {asked} is fitted on a training part, and {dataset.name} has none: it is not the table "
+            "that the model was trained on; leave --preprocessing out"
+        )
+    return Preparation(asked, Preprocessing.fit(dataset), classes, remarks, names)
 
 
 def fit_test_part(dataset: loaders.Dataset, preparation: Preparation, design: Design) -> TestPart:
@@ -157,6 +182,10 @@ def fit_test_part(dataset: loaders.Dataset, preparation: Preparation, design: De
         raise DataError(
             f"data {name} has {X.shape[1]} features, the preprocessing of its inputs takes {applied.features}"
         )
+    if applied is None and np.isnan(X).any():
+        raise DataError(
+            f"data {name} has missing values (NaN), and no preprocessing fills them in; clean the file first"
+        )
     try:
         inputs = X.astype(np.float32) if applied is None else applied.apply(X)
     except (ValueError, IndexError) as exc:
@@ -167,7 +196,9 @@ def fit_test_part(dataset: loaders.Dataset, preparation: Preparation, design: De
     if dataset.task == "classification":
         found = labels.match(dataset, preparation.classes, outputs)
         remarks += found.remarks
-        return TestPart(name, inputs, found.targets, dataset.task, found.classes, remarks)
+        schema = dataset.schema
+        names = tuple(map(schema.label, found.classes)) if schema is not None and schema.classes else ()
+        return TestPart(name, inputs, found.targets, dataset.task, found.classes, remarks, names)
     targets = y if applied is None else applied.apply_targets(y)
     if targets.reshape(len(targets), -1).shape[1] != outputs:
         raise DataError(_other_targets(name, targets.reshape(len(targets), -1).shape[1], outputs))
@@ -235,10 +266,12 @@ def _misfit(dataset: loaders.Dataset, preparation: Preparation, found: int, want
 
 def _saturation(design: Design, inputs: NDArray[np.float32], preparation: Preparation) -> tuple[Remark, ...]:
     applied = preparation.applied
-    columns: list[int] = list(range(inputs.shape[1]))
+    columns: list[int | str] = list(range(inputs.shape[1]))
     if applied is not None:
-        columns = [*applied.numeric, *(c for c, levels in applied.categorical for _ in levels)]
-    text = saturation_text(design, inputs, columns)
+        columns = [*applied.numeric, *(c for c, levels in applied.categorical for _ in levels), *applied.flags]
+        if applied.schema is not None:
+            columns = [f"{column} {name}" for column, name in zip(columns, applied.input_names, strict=True)]
+    text = saturation_text(design, inputs, columns, preparation.kind == "stored")
     if text is None:
         return ()
     return (warning(f"{text}; are these the units it was trained on? (preprocessing: {preparation.kind})"),)

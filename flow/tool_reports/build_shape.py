@@ -6,13 +6,13 @@ Reports of earlier versions have fewer fields. A build that failed has its statu
 from __future__ import annotations
 
 from flow.core.design_shape import SOURCE
-from flow.core.shapes import ANY, Each, Fields, Maybe, Row, Table
+from flow.core.shapes import ANY, Each, Fields, Kind, Maybe, Row, Table
 
 _WORDS, _COUNTS, _LIST = Each(str), Table(int), Each(ANY)
 _SCORE = Fields({"data": str, "metric": str, "rows": int, "value": float})
-_COLUMNS = {"weight_bits": Each(float), "zero_weights": Each(int), "luts": Each(int),
+_COLUMNS: dict[str, Kind] = {"weight_bits": Each(float), "zero_weights": Each(int), "luts": Each(int),
             "accumulator": Each(Maybe(str)), "accumulator_range": Each(Row((float, float))),
-            "output": Each(Maybe(str)), "rounding": Each(Maybe(str))}  # fmt: skip
+            "output": Each(Maybe(str)), "rounding": Each(Maybe(str)), "name": Maybe(_WORDS)}  # fmt: skip
 _LAYER = Fields({
     "name": str, "inputs": int, "neurons": int, "groups": Each(Fields({"weight_bits": float, "neurons": int})),
     "mean_weight_bits": float, "mean_activation_bits": Maybe(float), "zero_weights": int, "weights": int,
@@ -55,9 +55,11 @@ BUILD = Fields({
     "architecture": str, "architecture_reason": str, "rtl_engine": str, "latency_cycles": int,
     "layer_latency_cycles": _COUNTS, "initiation_interval": int, "estimated_critical_path_ns": float,
     "proof": Table(Table(str)), "undecided": _WORDS, "layers": Each(_LAYER), "verification": Table(_ENGINE),
-    "inputs": Fields({"format": _WORDS, "range": Each(Row((float, float))), "rounding": _WORDS}),
+    "inputs": Fields({"format": _WORDS, "range": Each(Row((float, float))), "rounding": _WORDS,
+                      "name": Maybe(_WORDS)}),
     "synthesis": _SYNTHESIS, "skipped": Table(str), "score": _SCORE, "keras_score": Maybe(_SCORE),
-    "preprocessing": str, "classes": Maybe(Each(int)), "warnings": _WORDS, "notes": _WORDS, "training": Fields({}),
+    "preprocessing": str, "classes": Maybe(Each(int)), "class_names": Maybe(_WORDS),
+    "warnings": _WORDS, "notes": _WORDS, "training": Fields({}),
     "model": Table(str), "command": _WORDS, "differences": _WORDS, "source": SOURCE, "versions": Table(str),
     "seconds": Table(float), "adders": _COUNTS, "least_sites": Maybe(_COUNTS), "engines": Table(str),
     "folding": Maybe(_FOLDING),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_models.data.loaders import PARTS, DataError, Dataset
+from keras_models.untrusted import one_line
 
 UNKNOWN = -1  # class index of a label that the model has no output for: never predicted
 MAX_CLASSES = 1 << 16
@@ -48,22 +49,31 @@ def named(labels: Sequence[int]) -> str:
     return text if len(labels) <= _NAMED else f"{text} and {len(labels) - _NAMED} more"
 
 
+def named_of(dataset: Dataset, labels: Sequence[int]) -> str:
+    """Labels of a data set as people write them, by their names where it has them."""
+    schema = dataset.schema
+    if schema is None or not schema.classes:
+        return named(labels)
+    text = ", ".join(one_line(schema.label(label), 24) for label in labels[:_NAMED])
+    return text if len(labels) <= _NAMED else f"{text} and {len(labels) - _NAMED} more"
+
+
 def label_remarks(dataset: Dataset) -> list[str]:
     """What has to be said about a set's labels before a model is trained on them, a line each.
 
     Raises `DataError` where they cannot be learned: a single class, or more than `MAX_CLASSES`.
     """
     classes = dataset.classes
+    said = list(dataset.notes)
     if not classes:
-        return _whole_targets(dataset)
+        return [*said, *_whole_targets(dataset)]
     if len(classes) == 1:
         raise DataError(f"data set {dataset.name!r}: the training part holds one class only (label {classes[0]}); "
                         "there is nothing to learn")  # fmt: skip
     if len(classes) > MAX_CLASSES:
         raise DataError(f"data set {dataset.name!r}: {len(classes)} classes, {MAX_CLASSES} are possible; save y as "
                         "floats for regression")  # fmt: skip
-    said = []
-    if classes != tuple(range(len(classes))):
+    if classes != tuple(range(len(classes))) and (dataset.schema is None or not dataset.schema.classes):
         said.append(f"labels {named(classes)} are outputs {named(range(len(classes)))}, in this order")
     if len(classes) > _MANY_CLASSES:
         said.append(f"y holds integers, which are taken as {len(classes)} classes; save y as floats for regression")
@@ -71,7 +81,7 @@ def label_remarks(dataset: Dataset) -> list[str]:
         y = dataset.part(part)[1]
         unseen = y[~np.isin(y, classes)]
         if len(unseen):
-            labels = named([int(label) for label in np.unique(unseen)])
+            labels = named_of(dataset, [int(label) for label in np.unique(unseen)])
             said.append(f"{len(unseen)} of {len(y)} rows of the {part} part have labels that no training row has "
                         f"({labels}); they count as wrong")  # fmt: skip
     return said

@@ -15,10 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_models.data.schema import MAX_NAME, Schema
 from keras_models.untrusted import Arrays, Unusable, read_arrays
 
 PARTS = ("train", "val", "test")
 MAX_VALUE = 1e19  # beyond it squares leave float32
+CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+ARROW_SUFFIXES = (".parquet", ".pq", ".feather", ".arrow")
+TABLE_SUFFIXES = CSV_SUFFIXES + ARROW_SUFFIXES
+_NAMES = ("feature_names", "class_names", "target_names")
 BUNDLED = ("digits", "breast_cancer")
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,12 +40,14 @@ class Declaration:
     ``categorical``: column -> how many of its most frequent training levels become one-hot columns.
     ``target_columns``: the columns of ``y`` used unless the caller chooses.
     ``ordered``: rows follow each other in time, evenly and without gaps.
+    ``flags``: columns that get a 0/1 input of their own, 1 where a value is missing.
     """
 
     scale: float | None = None
     categorical: Mapping[int, int] = field(default_factory=dict)
     target_columns: tuple[int, ...] | None = None
     ordered: bool = False
+    flags: tuple[int, ...] = ()
 
 
 DECLARATIONS: Mapping[str, Declaration] = {
@@ -56,13 +63,19 @@ DECLARATIONS: Mapping[str, Declaration] = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """A loaded set. ``X``: (rows, features); ``y``: (rows,) int64 labels or (rows, targets) float64 in own units."""
+    """A loaded set. ``X``: (rows, features); ``y``: (rows,) int64 labels or (rows, targets) float64 in own units.
+
+    ``schema`` holds names, and what a table's columns mean; ``notes`` what has to be said about them. X holds NaN where
+    a value is missing.
+    """
 
     name: str
     X: np.ndarray
     y: np.ndarray
     split: np.ndarray
     declaration: Declaration
+    schema: Schema | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:
@@ -94,6 +107,8 @@ class Dataset:
 
         Before the first row of the set stand copies of it. Raises `DataError` for a set whose rows have no order.
         """
+        if self.schema is not None and self.schema.is_table and not self.declaration.ordered:
+            raise DataError(f"table {self.name!r}: --window needs rows in the order of time; name it with --time")
         if (self.name in DECLARATIONS and not self.declaration.ordered) or self.name in BUNDLED:
             raise DataError(f"data set {self.name!r}: its rows do not follow each other in time; leave out --window")
         own = np.flatnonzero(self.split == PARTS.index(name))
@@ -103,7 +118,7 @@ class Dataset:
 def find(name: str) -> Path:
     """The file of a named set or a path; raises `DataError` with the places looked at."""
     tried = []
-    if not name.endswith(".npz") and os.sep not in name:
+    if not name.endswith((".npz", *TABLE_SUFFIXES)) and os.sep not in name:
         roots = [Path(os.environ["NMP_DATA"])] if os.environ.get("NMP_DATA") else []
         for root in [*roots, _PROJECT_ROOT.parent / "shared" / "data"]:
             tried.append(root / name / f"{name}.npz")
@@ -127,7 +142,10 @@ def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[i
         names: Collection[str] = arrays
     else:
         path = find(name)
-        found = _read(path, ("X", "y", split_key))
+        if path.suffix.lower() in TABLE_SUFFIXES:
+            raise DataError(f"{name} is a table: a training learns from it with --target, and a build of its model "
+                            "reads it; elsewhere give an .npz with X, y and split")  # fmt: skip
+        found = _read(path, ("X", "y", split_key, *_NAMES))
         arrays, names, stem = found.values, found.names, path.stem
     for key in ("X", "y", split_key):
         if key not in arrays:
@@ -140,7 +158,35 @@ def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[i
     y = _targets(name, arrays["y"], columns)
     if not len(X) == len(y) == len(split):
         raise DataError(f"data set {name!r}: X, y and {split_key!r} have {len(X)}, {len(y)} and {len(split)} rows")
-    return Dataset(stem, X, y, split, declaration)
+    schema, notes = _named(arrays, X, y, columns)
+    return Dataset(stem, X, y, split, declaration, schema, notes)
+
+
+def _named(
+    arrays: Mapping[str, np.ndarray], X: np.ndarray, y: np.ndarray, columns: Sequence[int] | None
+) -> tuple[Schema | None, tuple[str, ...]]:
+    """What a file calls its features, classes and targets, where it does, and which of these names do not fit."""
+    labels = y.dtype.kind == "i"
+    wanted = {"feature_names": X.shape[1], "class_names": int(y.max()) + 1 if labels and y.min() >= 0 else None,
+              "target_names": None if labels else int(arrays["y"].reshape(len(y), -1).shape[1])}  # fmt: skip
+    names: dict[str, tuple[str, ...]] = {}
+    notes = []
+    for key, count in wanted.items():
+        found = arrays.get(key)
+        if found is None or count is None:
+            continue
+        fits = found.ndim == 1 and found.dtype.kind == "U" and (len(found) == count or (labels and len(found) > count))
+        if fits and len(set(found.tolist())) == len(found):
+            names[key] = tuple(str(text)[:MAX_NAME] for text in found)
+        else:
+            notes.append(f"{key} is not used: it should be {count} different texts")
+    targets = names.get("target_names", ())
+    chosen = tuple(targets[c] for c in columns) if columns is not None and targets else targets
+    features = names.get("feature_names", ())
+    if not names:
+        return None, tuple(notes)
+    return Schema(features or tuple(f"x{i}" for i in range(X.shape[1])), (), names.get("class_names", ()), chosen,
+                  labels), tuple(notes)  # fmt: skip
 
 
 def _read(path: Path, wanted: Sequence[str]) -> Arrays:
@@ -173,18 +219,27 @@ def _bundled(name: str) -> dict[str, np.ndarray]:
     split = np.zeros(rows, np.int8)
     split[order[int(0.7 * rows) :]] = 1
     split[order[int(0.85 * rows) :]] = 2
-    return {"X": bunch.data.astype(np.float32), "y": bunch.target.astype(np.int64), "split": split}
+    return {
+        "X": bunch.data.astype(np.float32), "y": bunch.target.astype(np.int64), "split": split,
+        "feature_names": np.array(bunch.feature_names, str), "class_names": np.array(bunch.target_names, str),
+    }  # fmt: skip
 
 
 def _features(name: str, X: np.ndarray) -> np.ndarray:
     if X.ndim != 2 or X.dtype.kind not in "fiub" or 0 in X.shape:
         raise DataError(f"data set {name!r}: X must be a non-empty (rows, features) array, not {X.dtype} {X.shape}")
-    usable = np.abs(X) < MAX_VALUE if X.dtype.kind == "f" else np.ones(1, bool)
+    if X.dtype.kind != "f":
+        return X
+    usable = (np.abs(X) < MAX_VALUE) | np.isnan(X)
     if not usable.all():
         column = int(np.flatnonzero(~usable.all(axis=0))[0])
         raise DataError(
-            f"data set {name!r}: feature column {column} holds NaN, infinity or a value beyond {MAX_VALUE:g}; "
-            "clean the file first"
+            f"data set {name!r}: feature column {column} holds infinity or a value beyond {MAX_VALUE:g}; clean the "
+            "file first"
+        )
+    if (empty := np.isnan(X).all(axis=0)).any():
+        raise DataError(
+            f"data set {name!r}: feature column {int(np.flatnonzero(empty)[0])} holds no value; leave it out"
         )
     return X
 

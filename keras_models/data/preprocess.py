@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_models.data.labels import class_indices, read_classes
 from keras_models.data.loaders import Dataset
+from keras_models.data.schema import Schema
 from keras_models.untrusted import MAX_MODEL, opened, parse_json
 
 ATTRIBUTE = "nmp_preprocessing"
@@ -21,6 +22,7 @@ ENTRY = "nmp_preprocessing.json"
 CLIP_LOW, CLIP_HIGH = -8.0, 7.99
 HEAVY_TAIL = 20.0  # |x| beyond this many standard deviations: the column is compressed by a signed log first
 _FORMAT_VERSION = 1
+_LATER: dict[str, Any] = {"classes": [], "fill": [], "flags": [], "schema": None}  # earlier versions have none of them
 MAX_FEATURES = 1 << 16
 _MAX_TEXT = 1 << 24
 
@@ -30,7 +32,10 @@ class Preprocessing:
     """The map from a data set's own units to model inputs, and of standardised outputs back to target units.
 
     Output columns are the numeric columns in their order (signed log where ``log``; ``(x - mean) * scale``; clipped to
-    [``low``, ``high``] where ``clip``), then for each categorical column one 0/1 column per kept level.
+    [``low``, ``high``] where ``clip``), then for each categorical column one 0/1 column per kept level, then for each
+    column of ``flags`` one that is 1 where the value is missing. ``fill`` is what stands for a missing value in each
+    numeric column (none: they hold no missing values); a missing category is no level. ``schema`` names the columns and
+    says how rows of a table become features.
     ``target_mean`` and ``target_std`` are empty for classification; ``classes`` are then the labels of the model's
     outputs in their order (none in files of earlier versions: there a label is the number of its output).
     """
@@ -47,21 +52,29 @@ class Preprocessing:
     low: float = CLIP_LOW
     high: float = CLIP_HIGH
     classes: tuple[int, ...] = ()
+    fill: tuple[float, ...] = ()
+    flags: tuple[int, ...] = ()
+    schema: Schema | None = None
 
     @classmethod
     def fit(cls, dataset: Dataset) -> Preprocessing:
-        """Fit on the training part: heavy tails, moments, categorical levels, target moments or labels."""
+        """Fit on the training part: medians, heavy tails, moments, categorical levels, target moments or labels."""
         X, y = dataset.part("train")
         categorical = tuple(
             (column, _top_levels(X[:, column], count))
             for column, count in sorted(dataset.declaration.categorical.items())
         )
         numeric = tuple(c for c in range(X.shape[1]) if c not in dataset.declaration.categorical)
+        values = X[:, list(numeric)].astype(np.float64)
+        table = dataset.schema is not None and dataset.schema.is_table
+        fill = _medians(values) if table or np.isnan(dataset.X).any() else ()
+        if fill:
+            values = np.where(np.isnan(values), fill, values)
         if dataset.declaration.scale is not None:
             n = len(numeric)
             columns = ((False,) * n, (0.0,) * n, (float(dataset.declaration.scale),) * n, (False,) * n)
         else:
-            columns = _fit_numeric(X[:, list(numeric)].astype(np.float64))
+            columns = _fit_numeric(values)
         mean: tuple[float, ...] = ()
         std: tuple[float, ...] = ()
         if dataset.task == "regression":
@@ -69,23 +82,46 @@ class Preprocessing:
             std = tuple(float(v) if v > 0 else 1.0 for v in y.std(axis=0))
         return cls(
             X.shape[1], numeric, *columns, categorical=categorical, target_mean=mean, target_std=std,
-            classes=dataset.classes,
+            classes=dataset.classes, fill=fill, flags=dataset.declaration.flags, schema=dataset.schema,
         )  # fmt: skip
 
     @property
     def outputs(self) -> int:
         """Number of model input columns produced."""
-        return len(self.numeric) + sum(len(levels) for _, levels in self.categorical)
+        return len(self.numeric) + sum(len(levels) for _, levels in self.categorical) + len(self.flags)
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
-        """Model inputs (rows, `outputs`) float32 from raw features (rows, features).
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What each model input is called, such as ``rtt``, ``proto=tcp`` or ``rtt is missing``; none without names."""
+        schema = self.schema
+        if schema is None:
+            return ()
+        names = [schema.features[column] for column in self.numeric]
+        names += [f"{schema.features[c]}={schema.level(c, code)}" for c, levels in self.categorical for code in levels]
+        return (*names, *(f"{schema.features[column]} is missing" for column in self.flags))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What each class or target is called; none where they have no names but their labels."""
+        if self.schema is None:
+            return ()
+        return tuple(map(self.schema.label, self.classes)) if self.schema.classes else self.schema.targets
+
+    def raw(self, source: Any) -> np.ndarray:
+        """Features (rows, features) as numbers, of rows as `Schema.rows` takes them."""
+        return np.asarray(source) if self.schema is None else self.schema.rows(source)
+
+    def apply(self, source: Any) -> np.ndarray:
+        """Model inputs (rows, `outputs`) float32 from raw features (rows, features), as `raw` takes them.
 
         Raises ValueError when the number of features differs from the fitted one, or a value leaves float32.
         """
-        X = np.asarray(X)
+        X = self.raw(source)
         if X.ndim != 2 or X.shape[1] != self.features:
             raise ValueError(f"expected (rows, {self.features}) features, got shape {X.shape}")
         values = X[:, list(self.numeric)].astype(np.float64)
+        if self.fill:
+            values = np.where(np.isnan(values), self.fill, values)
         log = np.asarray(self.log, bool)
         values[:, log] = np.sign(values[:, log]) * np.log1p(np.abs(values[:, log]))
         with np.errstate(over="ignore", invalid="ignore"):  # judged below
@@ -95,9 +131,11 @@ class Preprocessing:
             blocks = [values.astype(np.float32)]
         if not np.isfinite(blocks[0]).all():
             column = self.numeric[int(np.flatnonzero(~np.isfinite(blocks[0]).all(axis=0))[0])]
-            raise ValueError(f"feature column {column} leaves float32 when it is preprocessed")
+            missing = "holds a missing value, of which training had none, or "
+            raise ValueError(f"feature column {column} {missing}leaves float32 when it is preprocessed")
         for column, levels in self.categorical:
             blocks.append((X[:, column : column + 1] == np.asarray(levels)).astype(np.float32))
+        blocks += [np.isnan(X[:, column : column + 1]).astype(np.float32) for column in self.flags]
         return np.ascontiguousarray(np.concatenate(blocks, axis=1))
 
     def apply_targets(self, y: np.ndarray) -> np.ndarray:
@@ -128,10 +166,11 @@ class Preprocessing:
             stored: Any = parse_json(text, "the text", limit=_MAX_TEXT)
             if not isinstance(stored, dict) or stored.pop("version", None) != _FORMAT_VERSION:
                 raise ValueError("unknown version")
-            stored.setdefault("classes", [])  # models of earlier versions have none
+            for key, absent in _LATER.items():
+                stored.setdefault(key, absent)
             if set(stored) != {field.name for field in fields(cls)}:
                 raise ValueError("other members than it should have")
-            for key in ("numeric", "log", "mean", "scale", "clip", "target_mean", "target_std"):
+            for key in ("numeric", "log", "mean", "scale", "clip", "target_mean", "target_std", "fill", "flags"):
                 stored[key] = tuple(_list(stored[key], key))
             stored["classes"] = read_classes(_list(stored["classes"], "classes"))
             stored["categorical"] = tuple(
@@ -140,6 +179,7 @@ class Preprocessing:
                     _list(pair, "categorical", 2) for pair in _list(stored["categorical"], "categorical")
                 )
             )
+            stored["schema"] = None if stored["schema"] is None else Schema.from_data(stored["schema"])
             restored = cls(**stored)
             restored._check()
         except ValueError as error:
@@ -157,8 +197,23 @@ class Preprocessing:
             raise ValueError("column lists of different lengths")
         if not all(isinstance(flag, bool) for flag in (*self.log, *self.clip)):
             raise ValueError("log and clip are not true or false")
+        if len(self.fill) not in (0, len(self.numeric)):
+            raise ValueError("fill is not one value per numeric column")
+        if not all(_is_whole(c, 0, self.features - 1) for c in self.flags):
+            raise ValueError("flags are not columns")
+        if self.schema is not None and len(self.schema.features) != self.features:
+            raise ValueError("the schema names another number of features")
         levels = [value for _, values in self.categorical for value in values]
-        numbers = (*self.mean, *self.scale, *self.target_mean, *self.target_std, *levels, self.low, self.high)
+        numbers = (
+            *self.mean,
+            *self.scale,
+            *self.target_mean,
+            *self.target_std,
+            *levels,
+            *self.fill,
+            self.low,
+            self.high,
+        )
         if not all(_is_number(value) for value in numbers):
             raise ValueError("a value is no finite number")
         if len(self.target_mean) != len(self.target_std) or not all(value > 0 for value in self.target_std):
@@ -182,9 +237,17 @@ def _is_number(value: Any) -> bool:
 
 
 def _top_levels(column: np.ndarray, count: int) -> tuple[float, ...]:
-    levels, frequency = np.unique(column, return_counts=True)
+    levels, frequency = np.unique(column[~np.isnan(column)], return_counts=True)
     order = np.lexsort((levels, -frequency))[:count]
     return tuple(float(v) for v in np.sort(levels[order]))
+
+
+def _medians(X: np.ndarray) -> tuple[float, ...]:
+    """The lower median of each column, which occurs in it; 0 for a column without a value."""
+    some = (~np.isnan(X)).any(axis=0)
+    found = np.zeros(X.shape[1])
+    found[some] = np.nanquantile(X[:, some], 0.5, axis=0, method="lower")
+    return tuple(float(value) for value in found)
 
 
 def _fit_numeric(X: np.ndarray) -> tuple[tuple[bool, ...], tuple[float, ...], tuple[float, ...], tuple[bool, ...]]:

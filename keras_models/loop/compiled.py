@@ -67,11 +67,15 @@ def optimizer_step(
     return new_values, new_moments
 
 
-def task_loss(task: str, targets: Tensor, outputs: Tensor) -> Tensor:
+def task_loss(task: str, targets: Tensor, outputs: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean squared error, or cross-entropy of logits with integer classes (rows,) or shares of classes (rows, outputs).
 
-    A single output is the logit of the second of two classes.
+    A single output is the logit of the second of two classes. ``weights`` (rows,) multiply the rows' losses.
     """
+    if weights is not None:
+        rows = ops.mean(ops.square(outputs - targets), axis=1) if task == "regression" else (
+            keras.losses.sparse_categorical_crossentropy(targets, outputs, from_logits=True))  # fmt: skip
+        return ops.mean(weights * rows)
     if task == "regression":
         return ops.mean(ops.square(outputs - targets))
     if len(targets.shape) == 2:
@@ -83,28 +87,34 @@ def task_loss(task: str, targets: Tensor, outputs: Tensor) -> Tensor:
 
 
 class Loop:
-    """Trains ``model`` in place on (X, y); rows beyond full batches are left out of an epoch (others each time).
+    """Trains ``model`` in place on (X, y), rows weighted where ``weights`` (rows,) are given; rows beyond full batches
+    are left out of an epoch (others each time).
 
     An epoch is one compiled function of the values of variables. Subclasses say how to compile and differentiate.
     """
 
     def __init__(
         self, model: keras.Model, X: np.ndarray, y: np.ndarray, task: str,
-        optimizer: OptimizerConfig, batch_size: int, seed: int,
+        optimizer: OptimizerConfig, batch_size: int, seed: int, weights: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         self.model, self.task, self.optimizer = model, task, optimizer
-        self.batch_size = min(batch_size, len(X))
-        self.rows = len(X)
+        self.batch_rows = batch_size  # asked for
+        self.take(X, y, weights)
         self.charged = False  # a cost without weight is not computed; once it was, it stays: no second compilation
         variables = model.trainable_variables
         self.rates = optimizer.rates(variables)
         self.of_formats = [v.name.endswith(FORMAT_ROLES) for v in variables]
         self.packing = Packing([v.shape for v in variables])
         self.betas = [i for i, v in enumerate(model.non_trainable_variables) if v.name == "beta"]
-        self.data = (ops.convert_to_tensor(X), ops.convert_to_tensor(y))
         self.update = {charged: self._compile(charged) for charged in (False, True)}
         self.forward = self._compile_forward()
         self.restart(seed)
+
+    def take(self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Train on these rows from now on, of as many columns and weighted as those before."""
+        self.rows = len(X)
+        self.batch_size = min(self.batch_rows, self.rows)
+        self.data = tuple(ops.convert_to_tensor(part) for part in (X, y, weights) if part is not None)
 
     def restart(self, seed: int) -> None:
         """As if new, with what is compiled kept; the model's weights are the caller's to set."""
@@ -155,11 +165,13 @@ class Loop:
             for layer, charged in zip(layers, before, strict=True):
                 layer.charged = charged
 
-    def _loss(self, trainable: Any, fixed: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Any]:
+    def _loss(
+        self, trainable: Any, fixed: Any, x: Tensor, target: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
         """Scalar, without the hardware cost, and new values of the fixed variables."""
         with self._uncharged():
             out, fixed, losses = self.model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
-        return task_loss(self.task, target, out) + sum(losses, start=0.0), list(fixed)
+        return task_loss(self.task, target, out, weights) + sum(losses, start=0.0), list(fixed)
 
     def _cost(self, trainable: Any, fixed: Any) -> tuple[Tensor, None]:
         """Scalar: the hardware cost in the loss."""

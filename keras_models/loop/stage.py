@@ -14,7 +14,7 @@ from keras_models.quantizers.exact import to_numpy
 if TYPE_CHECKING:
     import keras
 
-Part = tuple[np.ndarray, np.ndarray]
+Part = tuple[np.ndarray, ...]  # inputs, targets, and where rows are weighted their weights
 CALIBRATION_ROWS = 2048
 
 
@@ -45,7 +45,7 @@ class Stage:
 
     def calibration(self) -> Part:
         """The first rows of the training part."""
-        X, y = self.parts["train"]
+        X, y = self.parts["train"][:2]
         return X[:CALIBRATION_ROWS], y[:CALIBRATION_ROWS]
 
     def loss(self) -> float:

@@ -41,4 +41,4 @@ def places(hidden: Sequence[int], outputs: int) -> list[Place]:
 
 def initializer(seed: int, place: Place) -> keras.initializers.Initializer:
     """How a dense layer's kernel starts."""
-    return keras.initializers.HeNormal(seed=1000 * seed + place.number)
+    return keras.initializers.HeNormal(seed=(1000 * seed + place.number) % (1 << 32))

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from keras_models import interrupts
 from keras_models.command_line import parsed
-from keras_models.data.loaders import DataError, Dataset, load_dataset
+from keras_models.data.loaders import DataError, Dataset
+from keras_models.data.own import data_for
 from keras_models.data.preprocess import Preprocessing, read
-from keras_models.train import check_seed, check_writable, choose_backend, columns_of, keep_tensorflow_out
+from keras_models.train import check_seed, check_writable, choose_backend, keep_tensorflow_out
 from keras_models.training.choice import UsageError
 from keras_models.training.ending import status_of
 from keras_models.training.output import check_place
+from keras_models.training.source import columns_of
 from keras_models.untrusted import MAX_JSON, one_line, read_text
 
 if TYPE_CHECKING:
@@ -78,7 +80,12 @@ def _quantize(options: argparse.Namespace, alone: bool) -> None:
     """Check everything that can be checked before, then quantize."""
     _check(options)
     chain = read_chain(options.model)
-    dataset = load_dataset(options.data, options.split_key, columns_of(options.target_columns))
+    found = data_for(options.data, _stored(options.model), options.split_key, columns_of(options.target_columns))
+    dataset = found.dataset
+    if not (dataset.split == 0).any():
+        raise DataError(
+            f"{options.data} is not the table that the float model was trained on; widths are chosen on that"
+        )
     choose_backend()
     if alone:
         keep_tensorflow_out("nmp")
@@ -121,8 +128,12 @@ def _preprocessing(options: argparse.Namespace, dataset: Dataset) -> Preprocessi
 
     if options.preprocessing == "standard":
         return Preprocessing.fit(dataset)
-    stored = read(options.model) if options.preprocessing is None and options.model.suffix != ".onnx" else None
+    stored = _stored(options.model) if options.preprocessing is None else None
     return unchanged(dataset) if stored is None else stored
+
+
+def _stored(model: Path) -> Preprocessing | None:
+    return None if model.suffix == ".onnx" else read(model)
 
 
 def quantized(options: argparse.Namespace, chain: FloatChain, judged: Judged, data: str) -> dict[str, Any]:
@@ -141,7 +152,7 @@ def quantized(options: argparse.Namespace, chain: FloatChain, judged: Judged, da
     model, result = nmp_model(quantized), None
     after = {part: judged.score(quantized.logits(judged.parts[part][0]), part) for part in ("val", "test")}
     if options.epochs:
-        result = _tuned(options, model, chain, judged)
+        result = tuned(options, model, chain, judged)
     luts, statistics = METHODS["nmp"].describe(model)
     outputs = {part: model.predict(judged.parts[part][0], batch_size=8192, verbose=0) for part in ("val", "test")}
     report = {
@@ -160,7 +171,8 @@ def quantized(options: argparse.Namespace, chain: FloatChain, judged: Judged, da
     return report
 
 
-def _tuned(options: argparse.Namespace, model: Any, chain: FloatChain, judged: Judged) -> Any:
+def tuned(options: argparse.Namespace, model: Any, chain: FloatChain, judged: Judged) -> Any:
+    """Fine-tune ``model`` in place, as the options say; its `FitResult`."""
     from contextlib import ExitStack
 
     from keras_models.quantize.tune import tune

@@ -34,9 +34,7 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be continued; the message is one line."""
 
 
-def identity(
-    model: keras.Model, parts: Mapping[str, tuple[np.ndarray, np.ndarray]], task: str, config: FitConfig
-) -> str:
+def identity(model: keras.Model, parts: Mapping[str, tuple[np.ndarray, ...]], task: str, config: FitConfig) -> str:
     """A digest of all a run depends on: data, settings, variables and the Keras backend."""
     import keras
 

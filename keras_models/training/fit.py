@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_models.layers.widths import Histogram, width_histograms
 from keras_models.loop.compiled import Loop, OptimizerConfig, make_loop
-from keras_models.loop.stage import Stage
+from keras_models.loop.stage import Part, Stage
 from keras_models.methods.catalog import Method
 from keras_models.training.budget import Budget, counters_of
 from keras_models.training.checkpoint import Checkpoint, identity
@@ -66,19 +66,22 @@ class FitResult:
     widths: list[dict[str, Histogram]] = field(default_factory=list)
 
 
-def score_of(task: str, outputs: np.ndarray, targets: np.ndarray) -> float:
-    """Accuracy of logits (one alone tells two classes by its sign), or the mean squared error."""
-    if task == "classification" and outputs.shape[1] == 1:
-        return float(((outputs[:, 0] > 0) == targets).mean())
+def score_of(task: str, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Accuracy of logits (one alone tells two classes by its sign), or the mean squared error, of weighted rows."""
     if task == "classification":
-        return float((outputs.argmax(axis=1) == targets).mean())
-    return float(np.mean(np.square(outputs.astype(np.float64) - targets)))
+        found = (outputs[:, 0] > 0) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+        rows = (found == targets).astype(np.float64)
+    else:
+        rows = np.square(outputs.astype(np.float64) - targets)
+    if weights is None:
+        return float(rows.mean())
+    return float(np.average(rows.reshape(len(rows), -1).mean(axis=1), weights=weights))
 
 
 def fit(
     model: keras.Model,
     method: Method,
-    parts: dict[str, tuple[np.ndarray, np.ndarray]],
+    parts: Mapping[str, Part],
     task: str,
     config: FitConfig,
     on_epoch: Callable[[dict[str, float], dict[str, Histogram]], None] = lambda row, widths: None,
@@ -86,6 +89,8 @@ def fit(
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train ``model`` on ``parts["train"]``, judging by ``parts["val"]``; the best model's weights are left in it.
+
+    A part is (inputs, targets), or (inputs, targets, weights of the rows).
 
     The model kept is the one of best validation score: under a LUT budget among those within 5 % below it (else the
     largest below it; a run that has found too few of them goes on for up to half its epochs), with a cost weight among
@@ -123,17 +128,16 @@ def fit(
     return run.result
 
 
-def loop_for(
-    model: keras.Model, method: Method, parts: dict[str, tuple[np.ndarray, np.ndarray]], task: str, config: FitConfig
-) -> Loop:
+def loop_for(model: keras.Model, method: Method, parts: Mapping[str, Part], task: str, config: FitConfig) -> Loop:
     """The loop that `fit` trains a model with."""
     strength_rate = config.strength_rate if method.learns_bits else 0.0
     optimizer = OptimizerConfig(config.optimizer, strength_rate, config.range_rate)
-    return make_loop(model, *parts["train"], task, optimizer, config.batch_size, config.seed)
+    X, y, *weights = parts["train"]
+    return make_loop(model, X, y, task, optimizer, config.batch_size, config.seed, *weights)
 
 
 def _one_epoch(
-    loop: Loop, method: Method, model: keras.Model, val: tuple[np.ndarray, np.ndarray], run: RunState, epoch: int
+    loop: Loop, method: Method, model: keras.Model, val: Part, run: RunState, epoch: int
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Train one epoch; its metrics and the model's statistics."""
     config = run.config
@@ -142,7 +146,7 @@ def _one_epoch(
     rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
     beta = run.beta(progress) if method.learns_bits else 0.0
     loss = loop.epoch(rate, beta, 0.0 if config.settle is not None and progress >= config.settle else 1.0)
-    score = score_of(run.task, loop.predict(val[0]), val[1])
+    score = score_of(run.task, loop.predict(val[0]), *val[1:])
     luts, statistics = method.describe(model)
     row = {"epoch": epoch + 1, "loss": loss, "val": score, "beta": beta, "learning_rate": rate,
            "mean_weight_bits": statistics["mean_weight_bits"],

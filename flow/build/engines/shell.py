@@ -63,7 +63,7 @@ def _pynq(build: Build, shell: Shell, bench: Bench) -> dict[str, str]:
     rows = slice(0, min(_SELF_TEST, vectors.referee))
     return emit_pynq(
         build.design, shell, bench, options.clock_period_ns, preprocessing, vectors.inputs[rows],
-        vectors.expected[rows], build.classes,
+        vectors.expected[rows], build.classes, build.class_names,
     )  # fmt: skip
 
 

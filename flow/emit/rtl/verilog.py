@@ -9,7 +9,7 @@ from itertools import accumulate, groupby
 from flow.core.design import Design, layer_output_formats
 from flow.core.fixed import Fixed
 from flow.core.passes.names import verilog_top
-from flow.core.ports import Port, ports
+from flow.core.ports import Port, element_names, ports
 from flow.emit.layout import comment, instance
 from flow.emit.rtl.argmax import argmax_module
 from flow.emit.rtl.expressions import port_bits
@@ -103,7 +103,9 @@ def top_module(design: Design, top: str, latency: int, notes: Sequence[str], sta
 
 def port_lines(design: Design) -> list[str]:
     """Lines of a comment that give the formats of the packed ports, and where in them the model's own are."""
+    inner = element_names(design, "outputs")
     outputs = f"index of the largest of {len(design.output_formats)} logits"
+    outputs += f" ({', '.join(f'{i} is {name}' for i, name in enumerate(inner))})" if inner else ""
     if design.head != "argmax":
         outputs = _formats(design.output_formats)
     texts = [
@@ -111,15 +113,22 @@ def port_lines(design: Design) -> list[str]:
         f"outputs (sign, bits.fraction): {outputs}",
     ]
     texts += _named(ports(design, "inputs"), "in_data", design.input_formats)
+    texts += _named(_elements(element_names(design, "inputs")), "in_data", design.input_formats)
     if design.head != "argmax":
+        texts += _named(_elements(inner), "out_data", design.output_formats)
         texts += _named(ports(design, "outputs"), "out_data", design.output_formats)
     return [line for text in texts for line in comment(text, 0)]
+
+
+def _elements(names: Sequence[str]) -> list[Port]:
+    return [Port(name, place, 1) for place, name in enumerate(names)]
 
 
 def _named(found: Sequence[Port], signal: str, formats: Sequence[Fixed]) -> list[str]:
     """A line that says which bits of a packed port are which of the model's own."""
     ends = [0, *accumulate(f.bits for f in formats)]
-    parts = (f"{signal}[{ends[p.first + p.count] - 1}:{ends[p.first]}] is {p.name}" for p in found)
+    spans = ((ends[p.first], ends[p.first + p.count], p.name) for p in found)
+    parts = (f"{signal}[{end - 1}:{low}] is {name}" if end > low else f"{name} has no bits" for low, end, name in spans)
     return [", ".join(parts)] if found else []
 
 

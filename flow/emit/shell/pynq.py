@@ -28,17 +28,18 @@ def emit_pynq(
     inputs: Ints,
     expected: Ints,
     classes: Sequence[int] = (),
+    class_names: Sequence[str] = (),
 ) -> dict[str, str]:
     """Files of the folder ``pynq``, beside ``rtl`` and ``shell``.
 
-    ``preprocessing`` is what the build applied, ``classes`` the label of each class index where known, ``inputs`` and
-    ``expected`` are the mantissas of the self test.
+    ``preprocessing`` is what the build applied, ``classes`` the label of each class index where known, ``class_names``
+    what these are called, ``inputs`` and ``expected`` are the mantissas of the self test.
     """
     name = shell.top.removesuffix("_axis")
     clock_mhz = f"{min(1000 / clock_period_ns, _MAX_CLOCK_MHZ):g}"
     common = {"part": PART, "vendor": _VENDOR, "top": shell.top}
     sources = [f"../{s}" for s in bench.sources] + [f"../shell/{s}" for s in shell.files]
-    about = accelerator(design, shell, bench, preprocessing, classes)
+    about = accelerator(design, shell, bench, preprocessing, classes, class_names)
     tests = {"inputs": inputs.tolist(), "expected": expected.tolist()}
     return {
         "package_ip.tcl": render(
@@ -56,7 +57,12 @@ def emit_pynq(
 
 
 def accelerator(
-    design: Design, shell: Shell, bench: Bench, preprocessing: dict[str, Any] | None, classes: Sequence[int] = ()
+    design: Design,
+    shell: Shell,
+    bench: Bench,
+    preprocessing: dict[str, Any] | None,
+    classes: Sequence[int] = (),
+    class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What the driver must know: identity, layout, input quantizers, outputs, preprocessing, labels."""
     fracs = [0] if design.head == "argmax" else [f.frac for f in design.output_formats]
@@ -83,6 +89,7 @@ def accelerator(
         "units": [float(input_unit(design)), 1.0 if design.head == "argmax" else float(output_unit(design))],
         "preprocessing": preprocessing,
         "classes": list(classes) or None,
+        "class_names": list(class_names) or None,
     }
 
 

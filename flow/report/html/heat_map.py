@@ -84,7 +84,7 @@ def _labels(layer: Mapping[str, Any]) -> list[str]:
     for j, width in enumerate(neurons["weight_bits"]):
         zeros, accumulator, output = (neurons[k][j] for k in ("zero_weights", "accumulator", "output"))
         share = 100 * zeros / layer["inputs"] if layer["inputs"] else 0
-        said = [f"{layer['name']}, neuron {j}", f"{bits(width)}-bit weights{_word(width)}"]
+        said = [f"{layer['name']}, neuron {j}{_named(neurons, j)}", f"{bits(width)}-bit weights{_word(width)}"]
         said.append(f"{number(zeros)} of {number(layer['inputs'])} weights zero ({share:.0f} %)")
         low, high = neurons["accumulator_range"][j]
         said.append(f"sum {span(low, high)} in {number(format_bits(accumulator))} bits ({accumulator})")
@@ -124,11 +124,18 @@ def _inputs(report: Mapping[str, Any], most: float) -> dict[str, Any]:
     inputs, cells = report["inputs"], []
     for i, text in enumerate(inputs["format"]):
         width = format_bits(text) or 0
-        label = f"input {i}; {width} bits ({text}, {inputs['rounding'][i]}); values {span(*inputs['range'][i])}"
+        label = f"input {i}{_named(inputs, i)}; {width} bits ({text}, {inputs['rounding'][i]}); "
+        label += f"values {span(*inputs['range'][i])}"
         cells.append(Cell(i, label, (str(width),), (step(width, max(most, 8)),)))
     widths = [format_bits(text) or 0 for text in inputs["format"]]
     note = f"{number(len(cells))} elements, {number(sum(widths))} bits; here always the bits of each element"
     return {"name": "inputs", "kind": "input", "note": note, "rows": _rows(cells, _across(len(cells))), "table": None}
+
+
+def _named(columns: Mapping[str, Any], place: int) -> str:
+    """What the data calls an element, where the report knows."""
+    names = columns.get("name") or []
+    return f", {names[place]}" if place < len(names) else ""
 
 
 def _across(count: int) -> int:

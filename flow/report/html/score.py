@@ -52,7 +52,7 @@ def score(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _labels(report: Mapping[str, Any]) -> str:
     """Which output is which label, where that is not plain."""
-    classes = report.get("classes") or []
+    classes = report.get("class_names") or report.get("classes") or []
     if classes == list(range(len(classes))):
         return ""
     return "Outputs and their labels: " + ", ".join(f"{i} is {label}" for i, label in enumerate(classes)) + "."
