@@ -33,7 +33,7 @@ def ending(go_on: str = "run the same command again", *, stdout_is_kept: bool = 
             yield
     except (FlowError, KeyboardInterrupt) as exc:
         for line in getattr(exc, "__notes__", ()):
-            print(line, file=sys.stderr)
+            print(line, file=sys.stderr if stdout_is_kept else sys.stdout)
         told, status = f"interrupted; {go_on}", interrupts.STATUS
         if isinstance(exc, FlowError):
             told, status = str(exc), exc.exit_status
