@@ -63,7 +63,7 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
     p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; published 20")
     p.add_argument("--beta", type=float, help="final weight of the cost, loss per LUT (or bit)")
     p.add_argument("--settle", type=float, metavar="SHARE", help="of the epochs after which widths and ranges stay")
-    p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that the LUTs end just below N")
+    p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that the LUT sites end just below N")
     p.add_argument("--front", action="store_true", help="keep the Pareto set of a run with rising beta in m.front/")
     p.add_argument("--resume", action="store_true", help="keep the run's state in m.checkpoint.npz while "
                    "it trains, and go on from there after a kill, to the same model")  # fmt: skip
@@ -204,7 +204,7 @@ def _result(report: dict[str, Any], out: Path) -> str:
     """The line about a finished training."""
     return (f"{report['metric']} {report['test']:.4f} on the test part, {report['mean_weight_bits']:.2f} weight bits"
             + (f", {report['counted_luts']:.0f} LUT sites" if report["counted_luts"] else
-               f", about {report['estimated_luts']:.0f} LUTs by the estimate" if report["estimated_luts"] else "")
+               f", about {report['estimated_luts']:.0f} LUT sites by the estimate" if report["estimated_luts"] else "")
             + f", {report['seconds']:.0f} s: {one_line(str(out))}")  # fmt: skip
 
 

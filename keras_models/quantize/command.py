@@ -203,6 +203,6 @@ def _lines(report: dict[str, Any], options: argparse.Namespace) -> list[str]:
     widths = f"{report['mean_weight_bits']:.2f} weight bits"
     if report["mean_activation_bits"] is not None:
         widths += f", {report['mean_activation_bits']:.2f} activation bits"
-    lines.append(f"{widths}, about {report['estimated_luts']:.0f} LUTs by the estimate, {report['seconds']:.0f} s: "
-                 f"{one_line(str(options.out))}")  # fmt: skip
+    lines.append(f"{widths}, about {report['estimated_luts']:.0f} LUT sites by the estimate, "
+                 f"{report['seconds']:.0f} s: {one_line(str(options.out))}")  # fmt: skip
     return lines

@@ -246,5 +246,6 @@ class RunState:
         finite = [row for row in self.result.history if math.isfinite(row["val"])]
         if self.budget is not None and finite:
             least = self.budget.correction * min(row["estimated_luts"] for row in finite)
-            return f"no model came under {self.budget.limit:g} LUTs (least about {least:.0f}); train for more epochs"
+            limit = f"{self.budget.limit:g} LUT sites"
+            return f"no model came under {limit} (least about {least:.0f}); train for more epochs"
         return "training gave no finite validation score; lower the learning rate"

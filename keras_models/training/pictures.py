@@ -41,7 +41,7 @@ def front_figure(history: Sequence[Mapping[str, float]], higher_is_better: bool)
     points = [p for p in points if all(math.isfinite(value) for value in p)]
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.set(xlabel="estimated LUTs", ylabel="validation score" if higher_is_better else "validation loss")
+    axes.set(xlabel="estimated LUT sites", ylabel="validation score" if higher_is_better else "validation loss")
     if points:
         luts, scores = zip(*points, strict=True)
         axes.scatter(luts, scores, s=8, c=np.arange(len(points)), cmap="viridis")

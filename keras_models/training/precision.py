@@ -49,7 +49,7 @@ def precision_summary(model: keras.Model, count: str | None = None) -> str:
     bits = np.concatenate([np.broadcast_to(item["weight_bits"], item["weights"].shape).ravel() for item in dense])
     rows.append(("total", "", str(sum(len(item["weight_bits"]) for item in dense)), f"{bits.mean():.2f}", "",
                  f"{(weights == 0).mean():.0%}", "", f"{sum(luts):,.0f}"))  # fmt: skip
-    header = (*_HEADER, "LUTs (estimate)" if count == "estimate" else "LUT sites")
+    header = (*_HEADER, "LUT sites (estimate)" if count == "estimate" else "LUT sites")
     return "\n".join(summary_table(rows, header, right={1, 2, 3, 5, 6, 7}))
 
 

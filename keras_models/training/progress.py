@@ -32,5 +32,5 @@ class EpochProgress:
         """Advance to the end of an epoch and show its figures."""
         figures = f"val {row['val']:.4f}, {row['mean_weight_bits']:.2f} bits"
         if math.isfinite(row["estimated_luts"]):
-            figures += f", {row['estimated_luts']:.0f} LUTs est."
+            figures += f", {row['estimated_luts']:.0f} sites est."
         self.bar.update(self.task, completed=row["epoch"], figures=figures)
