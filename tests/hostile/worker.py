@@ -51,8 +51,8 @@ def _run(command: str, arguments: list[str]) -> int:
         from keras_models import train
 
         return train.main(arguments)
-    package = hasattr(importlib.import_module(module), "__path__")  # what python -m runs of one is inside it
-    importlib.import_module(f"{module}.__main__" if package else module).app(arguments, prog_name=module)
+    commands = {"flow.hls_config": "flow.hls.config_command", "flow.hls_stock": "flow.hls.stock_command"}
+    importlib.import_module(commands.get(module, f"{module}.command")).app(arguments, prog_name=module)
     return 0
 
 
