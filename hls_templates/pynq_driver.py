@@ -110,7 +110,7 @@ def _read_column(column: Any, levels: list[str] | None, name: str, schema: dict[
         try:
             found[row] = places.get(text, -1.0) if levels is not None else float("x" if "_" in text else text)
         except ValueError:
-            what = f"column {name!r} holds {text[:40]!r} in row {row}"
+            what = f"column {name!r} holds {text!r:.40} in row {row}"
             raise ValueError(f"{what}, where the model takes numbers") from None
     return found
 

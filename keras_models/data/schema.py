@@ -176,7 +176,7 @@ def checked_numbers(column: Any, name: str, missing: frozenset[str] = frozenset(
     found, wrong = numbers(column, missing)
     if wrong:
         text = cells([list(_listed(column))[wrong[0]]])[0]
-        raise ValueError(f"column {name!r} holds {text[:40]!r} in row {wrong[0]}, where the model takes numbers")
+        raise ValueError(f"column {name!r} holds {text!r:.40} in row {wrong[0]}, where the model takes numbers")
     return found
 
 
