@@ -100,7 +100,9 @@ def make_case(seed: int, architecture: str, vectors: int, max_layers: int = 6, m
     return Case(design, hardware, inputs, evaluate(design, inputs))
 
 
-def judge(cases: Sequence[Case], folder: Path, netlist_vectors: int = 24) -> dict[str, str]:
+def judge(
+    cases: Sequence[Case], folder: Path, netlist_vectors: int = 24, long_cycles: int = simulate.LONG_CYCLES
+) -> dict[str, str]:
     """Every engine on every case: what is wrong, by engine; empty text where all vectors agree in all bits."""
     batch = make_batch([(c.design, c.hardware.rtl) for c in cases])
     inputs, expected = (side_by_side([getattr(c, side) for c in cases]) for side in ("inputs", "expected"))
@@ -120,7 +122,14 @@ def judge(cases: Sequence[Case], folder: Path, netlist_vectors: int = 24) -> dic
 
     def bench(engine: str, count: int = len(inputs), sources: Sequence[Path] | None = None) -> str:
         result = simulate.run_cocotb(
-            engine, batch.bench, folder, inputs[:count], expected[:count], folder / engine, sources=sources
+            engine,
+            batch.bench,
+            folder,
+            inputs[:count],
+            expected[:count],
+            folder / engine,
+            sources=sources,
+            long_cycles=long_cycles,
         )
         return "" if result.agrees else result.message
 

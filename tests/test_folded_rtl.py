@@ -30,6 +30,7 @@ def build(design, interval, folder, weights=PRICES, dsp=False):
 def run(design, bench, folder, count=24, **options):
     inputs = strategies.vectors(design, count)
     engine = options.pop("engine", "icarus")
+    options.setdefault("long_cycles", 2000)  # test_long_pauses has the patience
     return simulate.run_cocotb(engine, bench, folder, inputs, evaluate(design, inputs), folder / "sim", **options)
 
 

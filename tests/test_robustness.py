@@ -14,7 +14,7 @@ from flow.verify import simulate
 @pytest.mark.parametrize(("architecture", "seeds"), [("parallel", range(2000, 2002)), ("folded", range(2000, 2001))])
 def test_every_engine_agrees_on_every_design(architecture, seeds, tmp_path):
     cases = [batch.make_case(seed, architecture, 40) for seed in seeds]
-    assert batch.judge(cases, tmp_path, netlist_vectors=16) == dict.fromkeys(
+    assert batch.judge(cases, tmp_path, netlist_vectors=16, long_cycles=2000) == dict.fromkeys(
         ("integer", "hls", "icarus", "verilator", "netlist"), ""
     )
 
@@ -27,7 +27,7 @@ def test_a_wrong_number_is_told_with_its_design(architecture, tmp_path):
     plan.mirror(dict(made.files), tmp_path / "rtl")
     inputs = batch.side_by_side([c.inputs for c in cases])
     expected = batch.side_by_side([np.roll(c.expected, 1, axis=0) if c is victim else c.expected for c in cases])
-    result = simulate.run_cocotb("icarus", made.bench, tmp_path, inputs, expected, tmp_path / "sim")
+    result = simulate.run_cocotb("icarus", made.bench, tmp_path, inputs, expected, tmp_path / "sim", long_cycles=2000)
     assert not result.agrees
     assert f"design {victim.design.name}, " in result.message
 
@@ -39,7 +39,7 @@ def test_designs_out_of_step_are_told(tmp_path):
     made = batch.make_batch(rtls)
     plan.mirror(dict(made.files), tmp_path / "rtl")
     inputs, expected = (batch.side_by_side([getattr(c, side) for c in cases]) for side in ("inputs", "expected"))
-    result = simulate.run_cocotb("icarus", made.bench, tmp_path, inputs, expected, tmp_path / "sim")
+    result = simulate.run_cocotb("icarus", made.bench, tmp_path, inputs, expected, tmp_path / "sim", long_cycles=2000)
     assert not result.agrees
 
 
@@ -48,5 +48,7 @@ def test_an_input_of_one_value_may_be_anything_between_vectors(tmp_path):
     case = batch.make_case(455, "parallel", 64)
     bench = describe(case.design, case.hardware.rtl)
     plan.mirror(dict(case.hardware.rtl.files), tmp_path / "rtl")
-    result = simulate.run_cocotb("icarus", bench, tmp_path, case.inputs, case.expected, tmp_path / "sim")
+    result = simulate.run_cocotb(
+        "icarus", bench, tmp_path, case.inputs, case.expected, tmp_path / "sim", long_cycles=2000
+    )
     assert result.agrees, result.message

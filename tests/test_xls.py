@@ -43,7 +43,9 @@ def in_icarus(design, folder, inputs, plant=lambda files: files, **changes):
     rtl = compile_rtl(design, folder / "compiled", 10.0)
     plan.write({f"rtl/{name}": text for name, text in plant(rtl.files).items()}, folder)
     bench = replace(bench_of(design, rtl, "rtl"), **changes)
-    return simulate.run_cocotb("icarus", bench, folder, inputs, evaluate(design, inputs), folder / "sim")
+    return simulate.run_cocotb(
+        "icarus", bench, folder, inputs, evaluate(design, inputs), folder / "sim", long_cycles=2000
+    )
 
 
 @settings(max_examples=2)
@@ -105,7 +107,9 @@ def test_a_wrong_weight_is_caught_by_software_and_by_icarus(tmp_path):
     rtl = compile_rtl(planted, tmp_path / "compiled", 10.0)
     plan.write({f"rtl/{name}": text for name, text in rtl.files.items()}, tmp_path)
     bench = bench_of(design, rtl, "rtl")
-    result = simulate.run_cocotb("icarus", bench, tmp_path, inputs, evaluate(design, inputs), tmp_path / "sim")
+    result = simulate.run_cocotb(
+        "icarus", bench, tmp_path, inputs, evaluate(design, inputs), tmp_path / "sim", long_cycles=2000
+    )
     assert not result.agrees and "layer output, neuron 1" in result.message
 
 
