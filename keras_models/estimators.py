@@ -111,7 +111,7 @@ class NMPEstimator(BaseEstimator):
                  "--learning-rate": self.learning_rate, "--beta": self.beta, "--lut-budget": self.lut_budget,
                  "--hidden": _dashed(self.hidden), "--weight-bits": _dashed(self.weight_bits),
                  "--activation-bits": _dashed(self.activation_bits), "--seed": seed}  # fmt: skip
-        given = [word for name, value in words.items() if value is not None for word in (f"{name}={value}",)]
+        given = [f"{name}={value}" for name, value in words.items() if value is not None]
         return given if self.verbose else [*given, "--quiet"]
 
     def _split(self, y: np.ndarray, seed: int) -> np.ndarray:
@@ -139,7 +139,7 @@ class NMPEstimator(BaseEstimator):
     def _read(self, X: Any, y: Any) -> tuple[np.ndarray, Any, Schema]:
         """Features as numbers, y checked, and what the features are."""
         columns = _columns(X)
-        texts = {} if columns is None else {n: c for n, c in columns.items() if numbers(c)[1] or _of_truth(c)}
+        texts = {} if columns is None else {n: c for n, c in columns.items() if numbers(c)[1]}
         if not texts:
             X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", multi_output=True, y_numeric=False)
             names = getattr(self, "feature_names_in_", None)
@@ -305,7 +305,3 @@ def _columns(X: Any) -> Mapping[str, Any] | None:
 def _dashed(values: Sequence[Any] | None) -> str | None:
     """(64, 32) as the command line has it."""
     return None if values is None else "-".join(str(value) for value in np.atleast_1d(np.asarray(values, object)))
-
-
-def _of_truth(column: Any) -> bool:
-    return bool(np.asarray(column).dtype.kind == "b")

@@ -28,19 +28,25 @@ def bits_of(frames: Mapping[int, Words]) -> dict[int, set[int]]:
     """The bits that are 1, by frame; the ECC is no configuration and left out."""
     found: dict[int, set[int]] = {}
     for address, words in frames.items():
-        clean = words.copy()
-        clean[ECC_WORD] &= np.uint32(~ECC_MASK & 0xFFFFFFFF)
-        ones = np.flatnonzero(np.unpackbits(clean.astype("<u4").view(np.uint8), bitorder="little"))
-        if len(ones):
-            found[address] = set(ones.tolist())
+        if ones := _ones(words).tolist():
+            found[address] = set(ones)
     return found
+
+
+def _without_ecc(words: Words) -> Words:
+    clean = words.copy()
+    clean[ECC_WORD] &= np.uint32(~ECC_MASK & 0xFFFFFFFF)
+    return clean
+
+
+def _ones(words: Words) -> NDArray[np.int64]:
+    """The bits of a frame that are 1, those of its ECC left out."""
+    return np.flatnonzero(np.unpackbits(_without_ecc(words).astype("<u4").view(np.uint8), bitorder="little"))
 
 
 def ecc(words: Words) -> int:
     """The 13 bits that the device checks a frame with (UG470; the positions are Project X-Ray's)."""
-    clean = words.copy()
-    clean[ECC_WORD] &= np.uint32(~ECC_MASK & 0xFFFFFFFF)
-    ones = np.flatnonzero(np.unpackbits(clean.astype("<u4").view(np.uint8), bitorder="little"))
+    ones = _ones(words)
     value = int(np.bitwise_xor.reduce(_weights()[ones])) if len(ones) else 0
     return value ^ ((value & 0xFFF).bit_count() & 1) << 12
 
@@ -55,6 +61,6 @@ def _weights() -> NDArray[np.int64]:
 
 def with_ecc(words: Words) -> Words:
     """A frame with its ECC in its middle word."""
-    found = words.copy()
-    found[ECC_WORD] = found[ECC_WORD] & np.uint32(~ECC_MASK & 0xFFFFFFFF) | np.uint32(ecc(words))
+    found = _without_ecc(words)
+    found[ECC_WORD] |= np.uint32(ecc(words))
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flow.build.state import finish
 from flow.core.design import Design
@@ -25,35 +25,30 @@ PART = "xc7z020"
 PERIOD_NS = 10.0
 _TARGET = Target(PERIOD_NS, resolve(PART).family)
 _TIMEOUT_S = 3600.0
+_Count = TypeVar("_Count")
 
 
 def adder_luts(model: Any) -> float:
     """LUT sites that the model's adder graphs let expect; raises ValueError for a model without an integer form."""
-    return _counted(model, lambda design: sum(_TARGET.sites(graph) for graph in build_graphs(design, _TARGET)))
+    return float(sum(layer_sites(model).values()))
 
 
 def layer_sites(model: Any) -> dict[str, float]:
     """`adder_luts` layer by layer, in order."""
-    from flow.extract import extract
-
-    try:
-        design = finish(extract(model))
-        graphs = build_graphs(design, _TARGET)
-    except FlowError as exc:
-        raise ValueError(f"LUTs cannot be counted: {exc}") from exc
+    graphs = _counted(model, lambda design: build_graphs(design, _TARGET))
     return {graph.name: float(_TARGET.sites(graph)) for graph in graphs}
 
 
 def synthesized_luts(model: Any) -> float:
     """LUT sites after synthesis, as a build with the default settings reports them; raises ValueError as above."""
-    return _counted(model, _synthesized)
+    return float(_counted(model, _synthesized))
 
 
-def _counted(model: Any, count: Callable[[Design], float]) -> float:
+def _counted(model: Any, count: Callable[[Design], _Count]) -> _Count:
     from flow.extract import extract
 
     try:
-        return float(count(finish(extract(model))))
+        return count(finish(extract(model)))
     except FlowError as exc:  # training knows no errors of this package
         raise ValueError(f"LUTs cannot be counted: {exc}") from exc
 

@@ -17,7 +17,7 @@ from flow.extract.folded_batchnorm import changed, require_finite
 from flow.extract.layer_steps import Dense
 from flow.extract.places import CARRIED_BITS
 from flow.extract.quiet import quiet
-from flow.extract.windows import Window, is_depthwise, members, require_size, weights_met, window_of
+from flow.extract.windows import Window, is_depthwise, pooled, require_size, weights_met, window_of
 
 Floats = NDArray[np.float64]
 
@@ -66,16 +66,15 @@ def folded_kernel(applied: Applied) -> tuple[NDArray[np.float32], NDArray[np.flo
 
 def means(applied: Applied) -> list[Dense]:
     """A pool of means as sums. Raises ModelError where one divides by no power of two."""
-    rows = members(window(applied))
-    for row in rows:
-        if power_of_two(len(row)) is None:
+    matrix = pooled(window(applied))
+    counts = matrix.sum(axis=0).tolist()
+    exponents = [power_of_two(count) for count in counts]
+    for count, exponent in zip(counts, exponents, strict=True):
+        if exponent is None:
             raise ModelError(
-                f"layer {applied.name} takes the mean of {len(row)} values, which binary fractions do not hold; choose "
+                f"layer {applied.name} takes the mean of {count} values, which binary fractions do not hold; choose "
                 "pools of 2, 4, 8 ... values without padding, or sums and maxima"
             )
-    matrix = np.zeros((math.prod(applied.input_shape), len(rows)), np.int64)
-    for j, row in enumerate(rows):
-        matrix[row, j] = 1
-    zeros = np.zeros(len(rows), np.int64)
-    frac = np.array([power_of_two(len(row)) for row in rows], np.int64)
-    return [Dense(applied.name, matrix, frac, np.full(len(rows), CARRIED_BITS), zeros, zeros)]
+    zeros = np.zeros(len(exponents), np.int64)
+    bits = np.full(len(exponents), CARRIED_BITS)
+    return [Dense(applied.name, matrix, np.array(exponents, np.int64), bits, zeros, zeros)]

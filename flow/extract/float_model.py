@@ -22,7 +22,7 @@ from flow.extract.remedies import IGNORED
 from flow.extract.stored_graph import LayerData, path_of
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
-from flow.extract.windows import AVERAGING, MAXIMA, Window, is_depthwise, members, require_size, weights_met, window_of
+from flow.extract.windows import AVERAGING, MAXIMA, Window, is_depthwise, pooled, require_size, weights_met, window_of
 from keras_models.quantize.chain import FloatChain, FloatDense
 
 Floats = NDArray[np.float64]
@@ -174,11 +174,8 @@ def _convolution(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats,
 def _means(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
     seen = window_of(layer.name, layer.kind, layer.config, builder.shape)
     require_size(layer.name, builder.width, math.prod(seen.positions) * seen.shape[-1])
-    rows = members(seen)
-    kernel = np.zeros((builder.width, len(rows)))
-    for j, row in enumerate(rows):
-        kernel[row, j] = 1 / len(row)
-    builder.dense(layer.name, kernel, np.zeros(len(rows)))
+    inside = pooled(seen)
+    builder.dense(layer.name, inside / inside.sum(axis=0), np.zeros(inside.shape[1]))
     builder.shape = (*seen.positions, seen.shape[-1])
 
 

@@ -155,6 +155,15 @@ def weights_met(name: str, window: Window, kernel: tuple[int, ...], depthwise: b
     return found
 
 
+def pooled(window: Window) -> NDArray[np.int64]:
+    """(inputs, outputs) 1 where a pool's output has the input in its window, else 0."""
+    rows = members(window)
+    found = np.zeros((math.prod(window.shape), len(rows)), np.int64)
+    for output, row in enumerate(rows):
+        found[row, output] = 1
+    return found
+
+
 def members(window: Window) -> list[NDArray[np.int64]]:
     """By output of a pool the inputs in its window: by position, then by channel."""
     channels = window.shape[-1]

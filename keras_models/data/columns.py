@@ -77,11 +77,11 @@ def column_of(name: str, cells_of: Any, categorical: bool = False, keep: bool = 
     Raises `DataError` for numbers with a few other texts among them, or values beyond `MAX_VALUE`.
     """
     values, wrong = numbers(cells_of)
-    texts = None if not wrong and not _of_truth(cells_of) else cells(cells_of)
-    if texts is None:
+    if not wrong:
         return _of_numbers(name, values, categorical, keep)
+    texts = cells(cells_of)
     present = [text for text in texts if text]
-    if not categorical and wrong and len(wrong) <= _STRAYS * len(present):
+    if not categorical and len(wrong) <= _STRAYS * len(present):
         row = wrong[0]
         raise DataError(
             f"column {name!r} holds numbers, but {one_line(texts[row], 40)!r} in row {row + 1} (of {len(wrong)} such "
@@ -90,10 +90,6 @@ def column_of(name: str, cells_of: Any, categorical: bool = False, keep: bool = 
     levels = tuple(sorted(set(present)))
     kind = "categorical" if categorical or keep else _kind_of_text(name, present, len(levels))
     return Column(name, kind, texts, len(texts) - len(present), levels if kind == "categorical" else ())
-
-
-def _of_truth(cells_of: Any) -> bool:
-    return getattr(cells_of, "dtype", None) is not None and np.asarray(cells_of).dtype.kind == "b"
 
 
 def _kind_of_text(name: str, present: Sequence[str], levels: int) -> str:
