@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.build.architecture import Hardware
+from flow.build.hardware import Hardware
 from flow.build.facts import Facts
 from flow.build.options import Options
 from flow.core.check import check

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 
 from flow.bench.description import to_json as bench_json
-from flow.build.architecture import Hardware, choose
+from flow.build.architecture import choose
+from flow.build.hardware import Hardware
 from flow.build.engines import folded, text_proof
 from flow.build.engines import xls as xls_engine
 from flow.build.engines.engine import HardwareEngine, Made
