@@ -82,7 +82,9 @@ class Pins:
         bench = self.bench
         self._set("rst", rst)
         self._set("in_valid", valid)
-        self._set("in_data", data >> self.beat * bench.in_bits & ((1 << bench.in_bits) - 1) if bench.in_beats > 1 else data)
+        self._set(
+            "in_data", data >> self.beat * bench.in_bits & ((1 << bench.in_bits) - 1) if bench.in_beats > 1 else data
+        )
         if self.out_ready is not None:
             self._set("out_ready", take)
         self.clk.value = 0

@@ -34,7 +34,7 @@ def check_wishes(
     architecture: str, interval: int | None, results_per_second: float | None, pipeline: str = "auto"
 ) -> None:
     """Raises UsageError where wishes contradict each other."""
-    if pipeline == "rows" and (architecture == "folded" or (interval or 1) > 1):
+    if pipeline == "rows" and (architecture in ("folded", STREAMING) or (interval or 1) > 1):
         raise UsageError("--pipeline rows registers the rows of parallel hardware; drop it, or folded and the interval")
     if results_per_second is not None and interval is not None:
         raise UsageError("give --initiation-interval or --results-per-second, not both")

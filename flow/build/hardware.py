@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from flow.core.fixed import Ints
 from flow.emit.rtl.verilog import Rtl
@@ -12,9 +11,7 @@ from flow.folded.explanation import FoldingReport
 from flow.folded.proof.layer import Block
 from flow.parallel.graph import LayerGraph
 from flow.streamed.cores import Core
-
-if TYPE_CHECKING:
-    from flow.build.streaming import StreamReport
+from flow.streamed.explanation import StreamReport
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Hardware:
     ``graphs`` are the proven graphs that the RTL of a parallel design is to be proved equal to; ``blocks`` are, by
     layer of a folded one, the modules that are still to be proved for its proof to hold. ``proof`` is what is known of
     each layer's links so far; ``adders``, ``generators`` (of the graph) and ``least_sites`` (below which no packing of
-    the same sums comes) are by layer of a parallel design. ``cores`` are, by layer, those of a streamed one with their own RTL.
+    the same sums comes) are by layer of a parallel design, ``cores`` those of a streamed one with their RTL.
     """
 
     architecture: str
@@ -40,3 +37,9 @@ class Hardware:
     folding: FoldingReport | None = None
     stream: StreamReport | None = None
     cores: Mapping[str, tuple[Core, Rtl]] = field(default_factory=dict)
+
+    @property
+    def uses_memories(self) -> bool:
+        """Whether a layer is folded, so that products may lie in DSP blocks."""
+        folded = any(core.folding is not None for core, _ in self.cores.values())
+        return self.architecture == "folded" or folded

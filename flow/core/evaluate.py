@@ -147,6 +147,14 @@ def accumulate(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> tup
     return added(matmul(mantissas, weights), biases), fracs
 
 
+def multiplications(design: Design) -> int:
+    """Weights that are not zero, counted at every position of a streamed network."""
+    counts = [int(np.count_nonzero(layer.matrix)) for layer in design.layers]
+    if design.nodes:
+        counts = [count * design.nodes[design.node_of(i)].window.count for i, count in enumerate(counts)]
+    return sum(counts)
+
+
 def live_inputs(layer: Layer) -> NDArray[np.bool_]:
     """Which input elements carry a weight in any neuron."""
     return np.asarray(layer.matrix != 0).any(axis=1).reshape(-1)

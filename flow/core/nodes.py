@@ -18,6 +18,7 @@ from flow.core.errors import DesignError
 
 INPUT = -1  # a source: the design's own input
 KINDS = ("dense", "max")
+Form = Literal["auto", "unrolled", "streamed"]  # how windows over pixels become hardware
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,10 @@ def node_of(data: dict[str, Any]) -> Node:
         data["kind"],
         tuple(data["sources"]),
         Window(
-            *(tuple(window[key]) for key in ("shape", "size", "strides", "dilation")),
+            tuple(window["shape"]),
+            tuple(window["size"]),
+            tuple(window["strides"]),
+            tuple(window["dilation"]),
             tuple((before, after) for before, after in window["padded"]),
         ),
     )

@@ -7,13 +7,13 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from flow.core.check import check
 from flow.core.design import HEADS, Design, Layer
 from flow.core.errors import ModelError, UsageError
 from flow.core.fixed import Quantizer
-from flow.core.nodes import Node
+from flow.core.nodes import Form, Node
 from flow.extract.chain import Applied
 from flow.extract.float32 import require_range
 from flow.extract.formats import parse_format
@@ -27,7 +27,6 @@ from flow.extract.training_only import training_only
 from flow.extract.windows import TooLarge
 
 MAX_NAME = 64
-Form = Literal["auto", "unrolled", "streamed"]
 
 
 def extract(
@@ -41,7 +40,8 @@ def extract(
 
     ``input_format`` (such as ``s8.4``: signed, 8 bits, 4 of them fraction) is for models that do not quantize their
     inputs; ``form`` is whether windows over pixels are unrolled (a row of weights at every position) or streamed, by
-    default unrolled where that is small enough; with ``head`` "probability" a final sigmoid or tanh becomes a table. ``source`` of the design holds
+    default unrolled where that is small enough; with ``head`` "probability" a final sigmoid or tanh becomes a table.
+    ``source`` of the design holds
     ``notes`` (lines for the user), ``input_format``, and what was read in which way. Raises ModelError with the layer's
     name and the remedy where a layer has no exact integer form.
     """

@@ -27,7 +27,7 @@ from flow.extract.read import narrow, steps_of
 from flow.extract.readout import Readout, behind, identity, parameters
 from flow.extract.remedies import IGNORED, refusal
 from flow.extract.resolve import GIVEN_TWICE, fold, fold_part
-from flow.extract.windows import AVERAGING, CONVOLUTIONS, MAXIMA, POOLS, is_depthwise, window_of
+from flow.extract.windows import AVERAGING, CONVOLUTIONS, MAXIMA, POOLS, window_of
 
 PADDINGS = frozenset(("ZeroPadding1D", "ZeroPadding2D"))
 JOINS = frozenset(("Add", "Subtract", "Average"))
@@ -169,13 +169,13 @@ class _Stream:
         if source.spans is not None:
             softmax_alone = all(isinstance(s, Softmax) for s in steps)
             name = f"{call.name}_values" if softmax_alone else call.name
-            made = self._layer(name, source, Window.pixel(source.shape), [identity(name, source.channels)], source.shape)
+            made = self._layer(
+                name, source, Window.pixel(source.shape), [identity(name, source.channels)], source.shape
+            )
             return replace(made, steps=[*made.steps, *steps])
         return replace(source, steps=[*source.steps, *steps])
 
-    def _layer(
-        self, name: str, source: _Map, window: Window, steps: Sequence[Step], shape: tuple[int, ...]
-    ) -> _Map:
+    def _layer(self, name: str, source: _Map, window: Window, steps: Sequence[Step], shape: tuple[int, ...]) -> _Map:
         """A dense layer, and what follows it, on a window over a map."""
         self._close(source)
         after = source.after
@@ -199,7 +199,9 @@ class _Stream:
             source = self._values(call.name, source)
         assert source.spans is not None
         if window.is_padded and any(span.low < 0 for span in source.spans):
-            raise ModelError(f"layer {call.name} pads values that may be negative; use padding='valid', or a ReLU before")
+            raise ModelError(
+                f"layer {call.name} pads values that may be negative; use padding='valid', or a ReLU before"
+            )
         self.nodes.append(Node(call.name, "max", source.sources, window))
         shape = (*window.positions, source.channels)
         if len(call.applied.output_shape) == 1:
@@ -210,9 +212,11 @@ class _Stream:
     def _concatenated(self, call: Call, sources: Sequence[_Map]) -> _Map:
         shapes = {source.shape[:-1] for source in sources}
         axis = call.applied.layer.axis
-        if len(shapes) != 1 or axis not in (-1, len(call.applied.output_shape)) or call.applied.output_shape[
-            -1
-        ] != sum(source.channels for source in sources):
+        if (
+            len(shapes) != 1
+            or axis not in (-1, len(call.applied.output_shape))
+            or call.applied.output_shape[-1] != sum(source.channels for source in sources)
+        ):
             raise ModelError(f"layer {call.name} (Concatenate) joins more than channels; {_OTHERWISE}")
         for source in sources:
             self._close(source)

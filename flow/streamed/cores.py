@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from flow.core.design import Design, Layer
 from flow.core.errors import DesignError
 from flow.core.fixed import Quantizer
-from flow.core.nodes import Node
+from flow.core.nodes import Window
 from flow.core.passes.names import verilog_top
 from flow.folded.folding import Folding
 from flow.folded.lowering import lower
@@ -22,6 +22,8 @@ from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph
 from flow.parallel.sites import Target
 from flow.parts.catalog import Part
+from flow.streamed.shapes import is_whole
+from flow.streamed.timing import cycles
 
 SHARE = 0.7  # of the part's LUT sites that may be taken: beyond, routing gets hard
 MAX_PARALLEL_WEIGHTS = 20_000  # of one core: an adder graph of more takes minutes to find
@@ -39,6 +41,11 @@ class Core:
     graphs: tuple[LayerGraph, ...] = ()
     folding: Folding | None = None
 
+    @property
+    def kind(self) -> str:
+        """How the layer is computed."""
+        return "parallel" if self.folding is None else "folded"
+
 
 def core_design(design: Design, index: int) -> Design:
     """Layer ``index`` of a streamed design as a design of its own."""
@@ -51,20 +58,6 @@ def core_design(design: Design, index: int) -> Design:
     return Design(name, inputs, (Layer(layer.name, layer.neurons, layer.groups),), design.head if is_last else "logits")
 
 
-def beats(node: Node) -> int:
-    """Cycles in which the window of a node takes an image: a pixel each, and a zero each that lies around it."""
-    window = node.window
-    if is_whole(node):
-        return window.pixel_count
-    return math.prod(n + sum(p) for n, p in zip(window.shape, window.padded, strict=False))
-
-
-def is_whole(node: Node) -> bool:
-    """Whether a node sees all pixels at once."""
-    window = node.window
-    return window.size == window.shape[:-1] and not window.is_padded and window.places > 1
-
-
 def pixel_bits(design: Design, number: int) -> int:
     """Bits of the pixels that a node looks at."""
     return sum(span.format.bits for span in design.spans_at(number))
@@ -73,10 +66,18 @@ def pixel_bits(design: Design, number: int) -> int:
 def window_sites(design: Design, number: int) -> float:
     """LUT sites that the rows above a window are about to take."""
     window = design.nodes[number].window
-    if is_whole(design.nodes[number]) or len(window.shape) < 3 or window.reach[0] < 2:
+    if is_whole(window) or len(window.shape) < 3 or window.reach[0] < 2:
         return 0.0
     width = window.shape[1] + sum(window.padded[1])
     return (window.reach[0] - 1) * pixel_bits(design, number) * math.ceil(width / _LUT_RAM_ROWS) * 4 / 3
+
+
+def _slowest(window: Window, image: int) -> int:
+    """Most cycles per position with which an image takes at most ``image`` cycles."""
+    interval = max(image // window.count, 1)
+    while interval > 1 and cycles(window, interval) > image:
+        interval -= 1
+    return interval
 
 
 class Solver:
@@ -93,15 +94,15 @@ class Solver:
     @property
     def shortest(self) -> int:
         """Cycles per image below which no window comes."""
-        return max(beats(node) for node in self.design.nodes)
+        return max(cycles(node.window, 1) for node in self.design.nodes)
 
-    def within(self, cycles: int) -> list[Core]:
+    def within(self, image: int) -> list[Core]:
         """The cheapest cores that take an image in so many cycles. Raises DesignError naming a layer that cannot."""
-        if cycles < self.shortest:
+        if image < self.shortest:
             raise DesignError(
                 f"an image takes {self.shortest} cycles to enter, a pixel each; ask for that interval or a longer one"
             )
-        return [self._cheapest(i, cycles // node.window.count) for i, node in enumerate(self.nodes)]
+        return [self._cheapest(i, _slowest(node.window, image)) for i, node in enumerate(self.nodes)]
 
     def fastest(self) -> list[Core]:
         """Those that take an image in the fewest cycles found with which the part is not too full."""
@@ -130,9 +131,9 @@ class Solver:
         sites = sum(core.sites for core in cores) + self.windows
         return sites <= SHARE * self.part.lut and fits_share(sum(core.bram18 for core in cores), self.part)
 
-    def _fitting(self, cycles: int) -> list[Core] | None:
+    def _fitting(self, image: int) -> list[Core] | None:
         try:
-            found = self.within(cycles)
+            found = self.within(image)
         except DesignError:
             return None
         return found if self.fits(found) else None

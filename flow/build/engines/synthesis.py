@@ -24,7 +24,7 @@ _TIMEOUT_S = 3600.0
 def synthesize(made: Made) -> None:
     """Synthesize the core in ``synth/``; cells, longest path and usage stand in the build's facts."""
     build, bench, out = made.build, made.bench, made.build.options.out
-    parallel = made.hardware.architecture == "parallel"
+    parallel = not made.hardware.uses_memories
     family = build.options.part.yosys_family
     script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, family, dsp=not parallel)
 
@@ -47,7 +47,7 @@ def synthesize(made: Made) -> None:
 def origins(build: Build, module: Mapping[str, Any]) -> Origins | None:
     """What the cells of the build's netlist belong to; None of XLS's, which merges layers."""
     assert build.hardware is not None
-    if build.options.rtl_engine != "own":
+    if build.options.rtl_engine != "own" or build.design.nodes:
         return None
     folding = build.hardware.folding
     if folding is not None:

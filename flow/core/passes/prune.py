@@ -49,7 +49,8 @@ def _prune_nodes(design: Design) -> Design:
             index = design.layer_of(number)
             neurons = tuple(n if u else _dead(n) for n, u in zip(layers[index].neurons, read, strict=True))
             layers[index] = Layer(layers[index].name, neurons, ())
-            read = live_inputs(layers[index]).reshape(node.window.places, -1).any(axis=0).tolist()
+            live = live_inputs(layers[index]).tolist()
+            read = [any(live[channel :: node.window.channels]) for channel in range(node.window.channels)]
         first = 0
         for source in node.sources:
             own = read[first : first + len(used[source])]

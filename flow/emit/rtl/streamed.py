@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from flow.core.design import Design
 from flow.core.errors import DesignError
@@ -15,43 +14,18 @@ from flow.emit.rtl.folded import emit_folded
 from flow.emit.rtl.verilog import Rtl, emit_parallel
 from flow.emit.templates import render, static
 from flow.parts.family import XC7, Family
-from flow.streamed.cores import Core, beats, is_whole
+from flow.streamed.cores import Core
+from flow.streamed.queues import Queued
+from flow.streamed.shapes import is_plain, is_whole
+from flow.streamed.timing import Edge, Pace
 
+_SPARE = 2  # places beside those in a pipeline, so that it never waits at full rate
 _BLOCK_RAM_BITS = 4096  # of the rows above a window: with more they lie in block RAM
 
 
-@dataclass(frozen=True)
-class Streamed:
-    """The Verilog of a network, and that of its cores by layer."""
-
-    rtl: Rtl
-    cores: Mapping[str, Rtl]
-
-
-def emit_streamed(
-    design: Design, cores: Sequence[Core], queues: Mapping[tuple[int, int], int], clock_period_ns: float,
-    family: Family = XC7,
-) -> Streamed:  # fmt: skip
-    """Verilog of a streamed design; ``queues`` are the places of those at forks, by source and reader."""
-    made = {core.design.layers[0].name: _core(core, clock_period_ns, family) for core in cores}
-    top = _Top(design, made, queues)
-    own = top.text()
-    files: dict[str, str] = {f"{name}.v": static(f"{name}.v") for name in sorted(top.used)}
-    for rtl in made.values():
-        for name, text in rtl.files.items():
-            if files.setdefault(name, text) != text:
-                raise DesignError(f"two layers would both be written to {name}; give them other names")
-    files[f"{top.module}.v"] = own
-    interval = max(
-        [beats(node) for node in design.nodes]
-        + [core.interval * design.nodes[design.node_of(i)].window.count for i, core in enumerate(cores)]
-    )
-    latencies = {name: rtl.latency_cycles for name, rtl in made.items()}
-    rtl = Rtl(
-        top.module, files, interval + sum(latencies.values()) + 4 * len(design.nodes), latencies,
-        max(rtl.critical_path_ns for rtl in made.values()), interval, ready=True,
-    )  # fmt: skip
-    return Streamed(rtl, made)
+def core_rtl(cores: Sequence[Core], clock_period_ns: float, family: Family = XC7) -> dict[str, Rtl]:
+    """The Verilog of each core, by layer."""
+    return {core.design.layers[0].name: _core(core, clock_period_ns, family) for core in cores}
 
 
 def _core(core: Core, clock_period_ns: float, family: Family) -> Rtl:
@@ -60,10 +34,41 @@ def _core(core: Core, clock_period_ns: float, family: Family) -> Rtl:
     return emit_parallel(core.design, core.graphs, clock_period_ns, family)
 
 
+def paces(design: Design, cores: Sequence[Core], rtls: Mapping[str, Rtl]) -> list[Pace]:
+    """How each node moves, as `flow.streamed.timing` takes it."""
+    found = []
+    for number, node in enumerate(design.nodes):
+        if node.kind == "max":
+            found.append(Pace(1, 1, 1))
+            continue
+        core, rtl = cores[design.layer_of(number)], rtls[node.name]
+        if core.folding is None:  # from the pipeline into its queue takes a cycle
+            found.append(Pace(1, rtl.latency_cycles + 1, rtl.latency_cycles + _SPARE))
+        else:
+            inside = -(-rtl.latency_cycles // core.interval)
+            found.append(Pace(core.interval, rtl.latency_cycles, inside + _SPARE))
+    return found
+
+
+def emit_streamed(design: Design, cores: Mapping[str, Rtl], queues: Queued) -> Rtl:
+    """Verilog of a streamed design around its ``cores``, by layer, with these queues between nodes."""
+    top = _Top(design, cores, queues.places)
+    own = top.text()
+    files: dict[str, str] = {f"{name}.v": static(f"{name}.v") for name in sorted(top.used)}
+    for rtl in cores.values():
+        for name, text in rtl.files.items():
+            if files.setdefault(name, text) != text:
+                raise DesignError(f"two layers would both be written to {name}; give them other names")
+    files[f"{top.module}.v"] = own
+    slowest = max(rtl.critical_path_ns for rtl in cores.values())
+    latencies = {name: rtl.latency_cycles for name, rtl in cores.items()}
+    return Rtl(top.module, files, queues.timing.latency, latencies, slowest, queues.timing.interval, ready=True)
+
+
 class _Top:
     """The top module, put together node by node."""
 
-    def __init__(self, design: Design, cores: Mapping[str, Rtl], queues: Mapping[tuple[int, int], int]) -> None:
+    def __init__(self, design: Design, cores: Mapping[str, Rtl], queues: Mapping[Edge, int]) -> None:
         self.design, self.cores, self.queues = design, cores, queues
         self.module = verilog_top(design)
         self.used: set[str] = set()
@@ -104,10 +109,10 @@ class _Top:
         return port_bits(tuple(span.format for span in self.design.spans(number)))
 
     def _forked(self, number: int, valid: str, ready: str, data: str) -> None:
-        """A node's stream to each of its readers: ``s<node>_<reader>``, through a queue each where there are several."""
+        """A node's stream to each of its readers, through a queue each where there are several."""
         readers, bits = self.readers[number], self._bits(number)
         own = "in" if number == INPUT else f"n{number}"
-        if len(readers) == 1:
+        if len(readers) == 1 and (number, readers[0]) not in self.queues:
             name = f"{own}_{readers[0]}"
             self._note(f"wire {name}_ready;")
             self._note(f"wire {name}_valid = {valid};")
@@ -162,14 +167,14 @@ class _Top:
         """The stream of what the node's window sees, by position: the prefix of its wires."""
         window = node.window
         bits = max(sum(span.format.bits for span in self.design.spans_at(number)), 1)
-        if window.places == 1 and not window.is_padded and set(window.strides) <= {1}:
+        if is_plain(window):
             return entering
         name = f"w{number}"
         rows, cols = _two(window.reach)
-        taken = window.pixel_count if is_whole(node) else rows * cols
+        taken = window.pixel_count if is_whole(window) else rows * cols
         self._note(f"wire {name}_valid, {name}_ready;")
         self._note(f"wire [{taken * bits - 1}:0] {name}_all;")
-        if is_whole(node):
+        if is_whole(window):
             self.used.add("stream_gather")
             self._note(f"stream_gather #(.BITS({bits}), .COUNT({taken})) u_{name} (")
         else:
@@ -222,7 +227,7 @@ class _Top:
         self._note(f"{core.top} u_n{number} (.clk(clk), .rst(rst),")
         self._note(f"    .in_valid(c{number}_enter), .in_data({data}),")
         self._note(f"    .out_valid(c{number}_done), .out_data(c{number}_result));")
-        self._note(f"stream_collect #(.BITS({bits}), .PLACES({core.latency_cycles + 2})) u_c{number} (")
+        self._note(f"stream_collect #(.BITS({bits}), .PLACES({core.latency_cycles + _SPARE})) u_c{number} (")
         self._note(f"    .clk(clk), .rst(rst), .in_valid({seen}_valid), .in_ready({seen}_ready),")
         self._note(f"    .enter(c{number}_enter), .done(c{number}_done), .result(c{number}_result),")
         self._note(f"    .out_valid(n{number}_valid), .out_ready(n{number}_ready), .out_data(n{number}_data));")
@@ -243,9 +248,7 @@ class _Top:
         self._note(f"    .in_valid({seen}_valid), .in_ready({seen}_ready), .in_data(m{number}_data),")
         self._note(f"    .out_valid(n{number}_valid), .out_ready(n{number}_ready), .out_data(n{number}_data));")
 
-    def _channel(
-        self, number: int, node: Node, seen: str, channel: int, fmt: Fixed, offset: int, pixel: int
-    ) -> None:
+    def _channel(self, number: int, node: Node, seen: str, channel: int, fmt: Fixed, offset: int, pixel: int) -> None:
         places = node.window.places
         values = ", ".join(f"{seen}_data[{p * pixel + offset}+:{fmt.bits}]" for p in reversed(range(places)))
         self._note(
@@ -271,5 +274,3 @@ def _told(node: Node) -> str:
     out = " x ".join(map(str, window.positions)) or "1"
     what = "the largest of each channel" if node.kind == "max" else "a layer"
     return f"{what} at {out} positions of a window of {by} on {entering}"
-
-
