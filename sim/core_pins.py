@@ -292,7 +292,7 @@ def held_for(stream: Stream, counts: Iterable[int]) -> Pause:
         nonlocal wanted, result, waited
         if stream.taken != result:
             wanted, result, waited = next(remaining, 0), stream.taken, 0
-        waited += stream.held is not None
+        waited += stream.held is not None or stream.pins.held is not None
         return waited < wanted
 
     return stall

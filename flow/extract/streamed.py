@@ -161,7 +161,8 @@ class _Stream:
         if call.kind == "Relu":
             steps: list[Step] = [Relu(call.name)]
         elif hasattr(call.applied.layer, "weights"):
-            steps = steps_of(Applied(call.applied.layer, (source.channels,), (source.channels,)))
+            pixel = (*(1,) * (len(call.applied.input_shape) - 1), source.channels)
+            steps = steps_of(Applied(call.applied.layer, pixel, pixel))
         else:
             raise ModelError(refusal(call.name, call.kind))
         if not steps:

@@ -146,9 +146,10 @@ class Solver:
                 f"layer {self.designs[index].layers[0].name} has too many weights to compute them in {interval} cycles "
                 "per position; ask for a longer interval"
             )
-        return min(known, key=self._price)
+        return min(known, key=self.price)
 
-    def _price(self, core: Core) -> float:
+    def price(self, core: Core) -> float:
+        """What a core costs: how much of the part it takes."""
         return core.sites / self.part.lut + core.bram18 / max(self.part.bram18, 1)
 
     def _parallel_core(self, index: int) -> Core | None:

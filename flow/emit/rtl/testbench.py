@@ -21,7 +21,6 @@ def describe(design: Design, rtl: Rtl) -> Bench:
     is_streamed = bool(design.nodes)
     return Bench(
         rtl.top, sources, inputs, outputs, rtl.latency_cycles, rtl.initiation_interval, rtl.ready,
-        timed=not is_streamed,
         in_beats=design.nodes[0].window.pixel_count if is_streamed else 1,
         out_beats=design.nodes[-1].window.count if is_streamed and design.head != "argmax" else 1,
     )  # fmt: skip
