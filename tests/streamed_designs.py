@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from flow.bench.vectors import make_vectors
-from flow.build.streaming import stream_hardware
 from flow.build.state import finish
+from flow.build.streaming import stream_hardware
 from flow.core.design import Design, Layer, Neuron, from_json, to_json
 from flow.core.evaluate import evaluate
 from flow.core.fixed import Fixed, Quantizer
