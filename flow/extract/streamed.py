@@ -77,6 +77,8 @@ def has_windows(traced: Trace) -> bool:
 
 def stream(traced: Trace, given: Quantizer | None) -> Streamed:
     """The traced model as nodes; ``given`` quantizes an input that the model does not. Raises ModelError."""
+    if not has_windows(traced):
+        raise ModelError("the model has no convolutions or pools to stream; leave --architecture streaming out")
     if len(traced.inputs) != 1 or len(traced.outputs) != 1:
         raise ModelError("a streamed network has one input and one output; use --architecture parallel or folded")
     return _Stream(traced, given).streamed()
