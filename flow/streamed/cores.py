@@ -27,6 +27,8 @@ from flow.streamed.timing import cycles
 
 SHARE = 0.7  # of the part's LUT sites that may be taken: beyond, routing gets hard
 MAX_PARALLEL_WEIGHTS = 20_000  # of one core: an adder graph of more takes minutes to find
+_LEAST_SITES = 0.5  # of a weight in an adder graph: no sharing brings it lower
+_LONG_ROW = 256  # pixels
 _LUT_RAM_ROWS = 64  # that a LUT of memory holds; three of four LUTs hold a bit each
 
 
@@ -63,10 +65,24 @@ def pixel_bits(design: Design, number: int) -> int:
     return sum(span.format.bits for span in design.spans_at(number))
 
 
+def in_block_ram(window: Window) -> bool:
+    """Whether the rows above a window lie in block RAM: of long rows, which take less of a part there than in LUTs."""
+    return len(window.shape) == 3 and window.reach[0] > 1 and window.shape[1] + sum(window.padded[1]) > _LONG_ROW
+
+
+def window_memories(design: Design, number: int) -> int:
+    """Block RAMs of 18 kbit that the rows above a window are about to take."""
+    window = design.nodes[number].window
+    if is_whole(window) or not in_block_ram(window):
+        return 0
+    width = window.shape[1] + sum(window.padded[1])
+    return math.ceil((window.reach[0] - 1) * pixel_bits(design, number) / 36) * math.ceil(width / 512)
+
+
 def window_sites(design: Design, number: int) -> float:
     """LUT sites that the rows above a window are about to take."""
     window = design.nodes[number].window
-    if is_whole(window) or len(window.shape) < 3 or window.reach[0] < 2:
+    if is_whole(window) or len(window.shape) < 3 or window.reach[0] < 2 or in_block_ram(window):
         return 0.0
     width = window.shape[1] + sum(window.padded[1])
     return (window.reach[0] - 1) * pixel_bits(design, number) * math.ceil(width / _LUT_RAM_ROWS) * 4 / 3
@@ -88,6 +104,7 @@ class Solver:
         self.nodes = [design.nodes[design.node_of(i)] for i in range(len(design.layers))]
         self.designs = [core_design(design, i) for i in range(len(design.layers))]
         self.windows = sum(window_sites(design, k) for k in range(len(design.nodes)))
+        self.memories = sum(window_memories(design, k) for k in range(len(design.nodes)))
         self._parallel: dict[int, Core | None] = {}
         self._folded: dict[tuple[int, int], Core | None] = {}
 
@@ -129,7 +146,9 @@ class Solver:
     def fits(self, cores: Sequence[Core]) -> bool:
         """Whether the cores and windows leave the part the room that routing needs."""
         sites = sum(core.sites for core in cores) + self.windows
-        return sites <= SHARE * self.part.lut and fits_share(sum(core.bram18 for core in cores), self.part)
+        return sites <= SHARE * self.part.lut and fits_share(
+            sum(core.bram18 for core in cores) + self.memories, self.part
+        )
 
     def _fitting(self, image: int) -> list[Core] | None:
         try:
@@ -139,8 +158,10 @@ class Solver:
         return found if self.fits(found) else None
 
     def _cheapest(self, index: int, interval: int) -> Core:
-        options = [self._parallel_core(index), self._folded_core(index, interval) if interval > 1 else None]
-        known = [core for core in options if core is not None]
+        folded = self._folded_core(index, interval) if interval > 1 else None
+        least = int((self.designs[index].layers[0].matrix != 0).sum()) * _LEAST_SITES / self.part.lut
+        parallel = None if folded is not None and self.price(folded) <= least else self._parallel_core(index)
+        known = [core for core in (parallel, folded) if core is not None]
         if not known:
             raise DesignError(
                 f"layer {self.designs[index].layers[0].name} has too many weights to compute them in {interval} cycles "
