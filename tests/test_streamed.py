@@ -27,12 +27,15 @@ from flow.core.errors import DesignError, ModelError
 from flow.core.evaluate import evaluate, real_inputs
 from flow.core.fixed import Fixed, Quantizer
 from flow.core.nodes import INPUT, Node, Window
+from flow.emit.rtl.streamed import core_rtl, emit_streamed, paces
 from flow.emit.rtl.testbench import describe
 from flow.extract import compare_with_keras, extract
 from flow.files import plan
+from flow.parallel.sites import Target
 from flow.parts.catalog import resolve
-from flow.streamed.queues import queued
-from flow.streamed.timing import Pace, timing
+from flow.streamed.cores import Solver
+from flow.streamed.queues import Queued, queued
+from flow.streamed.timing import timing
 from flow.verify import simulate
 from tests.streamed_designs import run
 
@@ -106,32 +109,43 @@ def branching():
     return finish(Design("fork", (quantizer,) * 20, (layer("slide", 9), layer("join", 3)), "logits", {}, nodes))
 
 
+def simulated(design, rtl, folder):
+    plan.write({f"rtl/{name}": text for name, text in rtl.files.items()}, folder)
+    inputs = make_vectors(design, 6)
+    bench, expected = describe(design, rtl), evaluate(design, inputs)
+    return simulate.run_cocotb("icarus", bench, folder, inputs, expected, folder / "sim", long_cycles=200)
+
+
 def test_queues_are_as_deep_as_they_must_be(tmp_path):
-    """One place less stands still or takes longer, by calculation; at the bound, the hardware is exact and on time."""
-    design = branching()
-    paces = [Pace(1, 3, 4), Pace(1, 2, 3)]
-    found = queued(design, paces)
+    """At the bound, with one place less, and with so few that branches wait for each other: as it was calculated."""
+    design, part = branching(), resolve("xc7z020")
+    solver = Solver(design, part, Target(10.0, part.family))
+    cores = solver.fastest()
+    rtls = core_rtl(cores, 10.0)
+    pace = paces(design, cores, rtls)
+    found = queued(design, pace)
     assert found.timing.interval == 42  # a pixel or a zero a cycle
+    skip = (INPUT, 1)
     for edge, places in found.places.items():
-        less = timing(design, paces, {**found.places, edge: places - 1}) if places > 1 else None
-        assert less is None or less.interval > found.timing.interval
-    skip = found.places[INPUT, 1]
-    assert timing(design, paces, {**found.places, (INPUT, 1): 2}) is None  # a branch waits for the other for ever
-    hardware = stream_hardware(design, resolve("xc7z020"), 10.0, None, None)
-    assert hardware.stream is not None and abs(hardware.stream.queues["input to join"] - skip) <= 4
-    plan.write({f"rtl/{name}": text for name, text in hardware.rtl.files.items()}, tmp_path)
-    inputs = make_vectors(design, 8)
-    bench = describe(design, hardware.rtl)
-    result = simulate.run_cocotb(
-        "icarus", bench, tmp_path, inputs, evaluate(design, inputs), tmp_path / "sim", long_cycles=300
-    )
-    assert result.agrees, result.message
-    wrong = tmp_path / "rtl" / "stream_window.v"  # a planted bug: zeros below the map are those beside it
-    plan.write_file(wrong, wrong.read_text().replace("at_row >= LOWER ||", ""))
-    result = simulate.run_cocotb(
-        "icarus", bench, tmp_path, inputs, evaluate(design, inputs), tmp_path / "bug", long_cycles=300
-    )
-    assert not result.agrees
+        less = timing(design, pace, {**found.places, edge: places - 1}) if places > 1 else None
+        assert less is None or less.interval > 42
+    assert simulated(design, emit_streamed(design, rtls, found), tmp_path / "bound").agrees
+    places = {**found.places, skip: found.places[skip] - 1}
+    slower = timing(design, pace, places)
+    assert slower is not None and slower.interval > 42
+    assert simulated(design, emit_streamed(design, rtls, Queued(places, slower)), tmp_path / "less").agrees
+    places = {**found.places, skip: 3}
+    assert timing(design, pace, places) is None
+    stands = simulated(design, emit_streamed(design, rtls, Queued(places, found.timing)), tmp_path / "stands")
+    assert "in_ready stayed 0" in stands.message
+
+
+def test_a_planted_bug_is_found(tmp_path):
+    design = branching()
+    rtl = stream_hardware(design, resolve("xc7z020"), 10.0, None, None).rtl
+    name = "stream_window.v"  # zeros below the map become what comes next
+    bug = replace(rtl, files={**rtl.files, name: rtl.files[name].replace("at_row >= LOWER ||", "")})
+    assert bug.files[name] != rtl.files[name] and not simulated(design, bug, tmp_path).agrees
 
 
 def test_what_is_not_streamed_is_refused_in_a_line():

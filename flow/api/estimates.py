@@ -68,9 +68,7 @@ def estimate(
     if architecture not in ARCHITECTURES:
         raise UsageError(f"architecture {architecture!r} is not known; choose auto, parallel or folded")
     if design.nodes or architecture == STREAMING:
-        raise UsageError(
-            "streamed networks are not estimated yet; build it, or choose parallel or folded"
-        )
+        raise UsageError("streamed networks are not estimated yet; build it, or choose parallel or folded")
     check_wishes(architecture, initiation_interval, results_per_second)
     if results_per_second is not None:
         initiation_interval = interval_for(results_per_second, clock_period_ns)
