@@ -48,6 +48,7 @@ class Options:
     vectors: int | None = None
     clock_period_ns: float = 10.0
     pipeline: str = "auto"
+    dsp: int | None = None
     architecture: str = "auto"
     initiation_interval: int | None = None
     results_per_second: float | None = None
@@ -168,7 +169,7 @@ class Options:
         for option, value, least in (
             ("vectors", self.vectors, 1), ("initiation-interval", self.initiation_interval, 1),
             ("results-per-second", self.results_per_second, 1), ("reuse-factor", self.reuse_factor, 1),
-            ("clock-period-ns", self.clock_period_ns, 1), ("seed", self.seed, 0),
+            ("clock-period-ns", self.clock_period_ns, 1), ("seed", self.seed, 0), ("dsp", self.dsp, 0),
         ):  # fmt: skip
             if value is not None and not value >= least:
                 raise UsageError(f"--{option} {value}: give {least} or more")
@@ -190,7 +191,10 @@ class Options:
             )
         if self.rtl_engine == "xls" and self.architecture == "folded":
             raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
-        check_wishes(self.architecture, self.initiation_interval, self.results_per_second, self.pipeline)
+        wishes = self.architecture, self.initiation_interval, self.results_per_second, self.pipeline, self.dsp
+        check_wishes(*wishes)
+        if self.dsp is not None and self.dsp > self.part.dsp:
+            raise UsageError(f"--dsp {self.dsp} is more than the {self.part.dsp} DSP blocks of {self.part.device}")
         if self.rtl_engine == "xls" and self.pipeline == "rows":
             raise UsageError("--pipeline rows is of our own Verilog; XLS places registers by the clock alone")
         if self.weights is not None and self.model.suffix != ".json":

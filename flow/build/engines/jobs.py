@@ -70,6 +70,7 @@ def _hardware(build: Build) -> Hardware:
         options.initiation_interval,
         options.results_per_second,
         options.pipeline,
+        options.dsp,
     )
     if not xls_rtl:
         return hardware
