@@ -55,8 +55,8 @@ def bit_statistics(description: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ``mean_weight_bits`` counts every weight with its neuron's width; ``mean_activation_bits`` is over the neurons that
     have an activation quantizer; ``zero_weights`` is the share of weights that are zero.
     """
-    dense = [item for item in description if item["kind"] == "dense"]
-    after = [b for a, b in pairwise(description) if a["kind"] == "dense" != b["kind"]]
+    dense = [item for item in description if item["kind"] != "quantizer"]
+    after = [b for a, b in pairwise(description) if a["kind"] != "quantizer" == b["kind"]]
     weights = sum(item["weights"].size for item in dense)
     labels = np.concatenate([item["weight_bits"] for item in dense])
     activations = np.concatenate([item["bits"] for item in after]) if after else np.zeros(0)
@@ -71,7 +71,7 @@ def bit_statistics(description: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def load_model(path: str | Path) -> keras.Model:
     """Load a saved model for inference; the layers of this package are registered by importing their modules."""
-    from keras_models.layers import tokens  # noqa: F401
+    from keras_models.layers import convolution, tokens  # noqa: F401
     from keras_models.methods import codebook  # noqa: F401
 
     return keras.models.load_model(path, compile=False)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_models.layers.dense import MAX_BIAS
+from keras_models.layers.neurons import MAX_BIAS
 from keras_models.quantize.chain import FloatChain, FloatDense, Floats
 from keras_models.quantize.formats import (
     MOST,

@@ -31,14 +31,14 @@ def precision_summary(model: keras.Model, count: str | None = None) -> str:
     """
     count = count or ("adders" if can_count() else "estimate")
     description = export_integer(model)
-    dense = [item for item in description if item["kind"] == "dense"]
+    dense = [item for item in description if item["kind"] != "quantizer"]
     if not dense:
         raise ValueError(f"model {model.name} has no NMP layers with weights")
     names = [layer.name for layer in precision_layers(model) for item in layer.export_integer()]
     luts = _luts(model, count, description)
     rows, place = [], -1
     for index, (item, name) in enumerate(zip(description, names, strict=True)):
-        if item["kind"] == "dense":
+        if item["kind"] != "quantizer":
             place += 1
             after = description[index + 1] if index + 1 < len(description) else None
             out = after["bits"] if after is not None and after["kind"] == "quantizer" else None
