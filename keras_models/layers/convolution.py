@@ -146,8 +146,8 @@ class _Depthwise(Convolution):
     def add_filters(self, inputs: int) -> None:
         """Create what the filters learn."""
         seen = np.repeat(np.arange(inputs), self.depth_multiplier)
-        seen = np.tile(seen, (math.prod(self.kernel_size), 1))
-        self.add_neurons((*self.kernel_size, inputs, self.depth_multiplier), seen.shape[1], inputs, seen)
+        met = np.tile(seen, (math.prod(self.kernel_size), 1))
+        self.add_neurons((*self.kernel_size, inputs, self.depth_multiplier), len(seen), inputs, met)
 
     def filters_of(self, inputs: int | None) -> int:
         """Number of filters on so many channels."""

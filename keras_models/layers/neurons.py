@@ -119,9 +119,8 @@ class NeuronLayer(PrecisionLayer):
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(units,), initializer=self.bias_initializer)
         if self.kernel_quantizer_internal is None:
-            start = self.weight_range
-            if start is None:
-                start = float(np.log2(2 * np.sqrt(2 / math.prod(shape[:-1]))))
+            usual = float(np.log2(2 * np.sqrt(2 / math.prod(shape[:-1]))))
+            start = usual if self.weight_range is None else self.weight_range
             variables = self.add_precision("weight", units, self.weight_ladder, start)
             self.kernel_quantizer_internal = WeightQuantizer(self.weight_ladder, *variables)
         if self.activation == "relu":
@@ -141,15 +140,18 @@ class NeuronLayer(PrecisionLayer):
         """A kernel of the layer's own shape as (weights of a neuron, neurons)."""
         return kernel if len(kernel.shape) == 2 else ops.reshape(kernel, (len(self.channels), self.units))
 
+    def quantized_kernel(self, kernel: Tensor, training: bool = False) -> Tensor:
+        """What the layer computes with, of the kernel's shape."""
+        quantizer = self.kernel_quantizer_internal
+        if not self.learned:
+            return quantizer(kernel)
+        if len(kernel.shape) == 2:
+            return quantizer(kernel, training)
+        return ops.reshape(quantizer(self.columns(kernel), training), kernel.shape)
+
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """(..., units) from (..., inputs)."""
-        quantizer = self.kernel_quantizer_internal
-        if self.learned:
-            kernel = quantizer(self.columns(self.kernel), bool(training))
-            kernel = kernel if kernel.shape == self.kernel.shape else ops.reshape(kernel, self.kernel.shape)
-        else:
-            kernel = quantizer(self.kernel)
-        outputs = self.sums(inputs, kernel)
+        outputs = self.sums(inputs, self.quantized_kernel(self.kernel, bool(training)))
         if self.bias is not None:
             outputs = outputs + self._quantized_bias(bool(training))
         self.add_hardware_loss(training)
@@ -262,12 +264,10 @@ class NeuronLayer(PrecisionLayer):
             return [dense]
         return [dense, self.activation_quantizer.export(relu=True)]
 
-    def _integer_kernel(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _integer_kernel(self) -> tuple[np.ndarray, ...]:
         if self.learned:
-            integers: tuple[np.ndarray, np.ndarray, np.ndarray] = self.kernel_quantizer_internal.integers(
-                self.columns(self.kernel)
-            )
-            return integers
+            found: tuple[np.ndarray, ...] = self.kernel_quantizer_internal.integers(self.columns(self.kernel))
+            return found
         values = to_numpy(self.columns(self.kernel_quantizer_internal(ops.convert_to_tensor(self.kernel))))
         mantissa, frac = qkeras_bridge.integers(values, f"{self.name}: kernel")
         return mantissa, frac, np.full(self.units, qkeras_bridge.width_label(self.kernel_quantizer_internal))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_models.layers import convolution  # noqa: F401  (so that saved models of them load)
 from keras_models.layers.activations import NMPInputQuantizer
 from keras_models.layers.dense import NMPDense
 from keras_models.methods import mlp
@@ -71,7 +72,7 @@ def bit_statistics(description: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def load_model(path: str | Path) -> keras.Model:
     """Load a saved model for inference; the layers of this package are registered by importing their modules."""
-    from keras_models.layers import convolution, tokens  # noqa: F401
+    from keras_models.layers import tokens  # noqa: F401
     from keras_models.methods import codebook  # noqa: F401
 
     return keras.models.load_model(path, compile=False)
