@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -31,10 +32,16 @@ from keras_models import (
     load_model,
     precision_summary,
     set_beta,
+    to_nmp,
+    train,
 )
+from keras_models.data.preprocess import read
 from keras_models.layers.cost import adder_cost
 from keras_models.layers.counts import layer_luts, luts_by_layer
 from keras_models.loop.compiled import OptimizerConfig, make_loop
+from keras_models.quantize.build import nmp_model
+from keras_models.quantize.calibrate import Calibration, Signals
+from keras_models.quantize.command import read_chain
 from keras_models.quantizers.exact import to_numpy
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -72,7 +79,7 @@ def network(seed: int, flat: bool, **more: object) -> keras.Model:
 def test_unrolled_designs_equal_keras(seed: int) -> None:
     model = network(seed, flat=seed % 2 == 1)
     design = widths(extract(model))
-    assert compare_with_keras(model, design, off_grid(design, 60, seed)) is None
+    assert compare_with_keras(model, design, off_grid(design.inputs, 60, seed)).mismatches == 0
 
 
 def test_a_kernel_that_qkeras_quantizes() -> None:
@@ -83,7 +90,7 @@ def test_a_kernel_that_qkeras_quantizes() -> None:
     ])  # fmt: skip
     design = widths(extract(model))
     assert {n.weight_bits for n in design.layers[0].neurons} == {3.0}
-    assert compare_with_keras(model, design, off_grid(design, 40, 0)) is None
+    assert compare_with_keras(model, design, off_grid(design.inputs, 40, 0)).mismatches == 0
 
 
 def test_saved_models_load_in_a_fresh_process(tmp_path: Path) -> None:
@@ -158,7 +165,8 @@ def test_training_learns_widths_of_filters_in_both_modes() -> None:
         after = layer.export_integer()[0]["weight_bits"]
         assert losses[-1] < losses[0] and (to_numpy(layer.kernel) != kernel).any(axis=(0, 1, 2)).all()
         assert (after > before).any() if mode == "paper" else (after < before).any()
-        assert compare_with_keras(model, design := widths(extract(model)), off_grid(design, 20, 1)) is None
+        design = widths(extract(model))
+        assert compare_with_keras(model, design, off_grid(design.inputs, 20, 1)).mismatches == 0
 
 
 def test_in_keras_fit_the_cost_reaches_the_loss() -> None:
@@ -168,6 +176,62 @@ def test_in_keras_fit_the_cost_reaches_the_loss() -> None:
     free = model.evaluate(X, np.zeros((8, 3)), verbose=0)
     set_beta(model, 1e-3)
     assert model.fit(X, np.zeros((8, 3)), verbose=0).history["loss"][0] > free
+
+
+def images(rows: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of 8 bits, brighter above or below."""
+    random = np.random.default_rng(3)
+    y = random.integers(0, 2, rows)
+    X = random.integers(0, 120, (rows, 6, 5)).astype(np.uint8)
+    X[y == 1, :3] += 100
+    return X, y
+
+
+def test_a_float_network_becomes_one_of_learned_widths(tmp_path: Path) -> None:
+    X, y = images()
+    X = (X / 256).astype(np.float32)
+    model = keras.Sequential([
+        keras.Input((6, 5, 1)), L.Conv2D(3, 3, strides=2, padding="same"), L.BatchNormalization(), L.ReLU(),
+        L.MaxPooling2D(2, padding="same"), L.DepthwiseConv2D(2, padding="same", depth_multiplier=2),
+        L.AveragePooling2D((2, 1)), L.Flatten(), L.Dense(3, activation="relu"), L.Dense(2),
+    ])  # fmt: skip
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(X, y, epochs=2, verbose=0)
+    model.save(tmp_path / "float.keras")
+    chain, rows = read_chain(tmp_path / "float.keras"), X.reshape(len(X), -1)
+    answers = model.predict(X[..., None], verbose=0)
+    np.testing.assert_allclose(chain.logits(rows), answers, rtol=1e-4, atol=1e-5)
+    given = Signals(np.array([9.0]), np.array([1.0]), np.array([True]))
+    for calibration in (Calibration(chain, rows), Calibration(chain, rows, given, exact=True)):
+        quantized = calibration.at(2.0**-6)
+        found = nmp_model(quantized)
+        np.testing.assert_array_equal(found.predict(rows, verbose=0), quantized.logits(rows))
+        assert np.square(quantized.logits(rows) - answers).mean() < 0.02 * answers.var()
+    kinds = [type(layer).__name__ for layer in to_nmp(model, X[..., None], y).layers]
+    assert kinds.count("NMPConv2D") == 3 and kinds.count("MaxPooling2D") == 1 and "Flatten" in kinds
+
+
+def test_a_network_is_trained_by_its_layers_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    X, y = images()
+    np.savez(tmp_path / "d.npz", X=X, y=y, split=np.arange(len(X)) % 3)
+    words = ["--data", str(tmp_path / "d.npz"), "--model", "cnn", "--epochs", "3", "--out", str(tmp_path / "m.keras")]
+    layers = "conv:2x3:same:stride2,pool:2:same,depthwise:2,dense:3"
+    assert train.main([*words, "--layers", layers, "--front", "--quiet"]) == 0
+    report = json.loads((tmp_path / "m.train.json").read_text())
+    model = load_model(tmp_path / "m.keras")
+    assert report["layers"] == layers and report["deployable"] and list((tmp_path / "m.front").glob("*.keras"))
+    assert [layer.name for layer in model.layers] == [
+        "image", "quantize_inputs", "conv_0", "pool_1", "depthwise_2", "flatten", "dense_3", "output"
+    ]  # fmt: skip
+    preprocessing = read(tmp_path / "m.keras")
+    assert preprocessing is not None and set(preprocessing.scale) == {1 / 256}
+    for wrong, told in (
+        (["--layers", "conv:8"], "write conv:FILTERSxSIZE"), (["--layers", "dense:4,pool:2"], "behind all others"),
+        (["--layers", "conv:2x9"], "too large for the 6x5 pixels"), (["--image", "5x5x1"], "not the 30 features"),
+        (["--hidden", "4"], "--hidden and --weights-only are not"), (["--method", "adq"], "trains by nmp, uniform"),
+    ):  # fmt: skip
+        assert train.main([*words, "--quiet", *wrong]) in (1, 2)
+        assert told in capsys.readouterr().err
 
 
 def test_what_cannot_be_is_refused_in_a_line() -> None:
