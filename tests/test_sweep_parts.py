@@ -73,7 +73,8 @@ def test_energy_counts_switching_elements_of_a_result():
 @pytest.mark.parametrize(
     "given",
     [
-        {"hidden": "8-x"}, {"hidden": "conv:8;dense:4"}, {"hidden": "0"}, {"hidden": ","}, {"bit_sets": "4-2"}, {"bit_sets": "0-17"},
+        {"hidden": "8-x"}, {"hidden": "conv:8;dense:4"}, {"hidden": "0"}, {"hidden": ","}, {"bit_sets": "4-2"},
+        {"bit_sets": "0-17"},
         {"bit_sets": "0-1.3"}, {"bit_sets": "0-4/x"}, {"bit_sets": "nan"}, {"beta": "1:0"}, {"beta": "x"},
         {"beta": "0:1"}, {"beta": "1:2:3"}, {"beta": "1:inf"}, {"lut_budget": "-1"}, {"beta": "1", "lut_budget": "2"},
         {"objective": "area"}, {"architecture": "serial"}, {"initiation_interval": "4"},
