@@ -59,7 +59,7 @@ def network(seed: int, flat: bool, **more: object) -> keras.Model:
         NMPInputQuantizer(input_bits=(0, 2, 4), name="start"),
         conv(4, 3 if flat else (3, 2), groups=rng.choice([1, 2]), activation="relu", name="filters", **window),
         pool,
-        depthwise(2, 2, padding="same", activation=rng.choice([None, "relu"]), name="depth"),
+        depthwise(2, padding="same", depth_multiplier=2, activation=rng.choice([None, "relu"]), name="depth"),
         L.Flatten(),
         NMPDense(3, name="out"),
     ]
@@ -85,7 +85,7 @@ def test_unrolled_designs_equal_keras(seed: int) -> None:
 def test_a_kernel_that_qkeras_quantizes() -> None:
     model = keras.Sequential([
         keras.Input((4, 4, 2)), NMPInputQuantizer(input_bits=(3,)),
-        NMPDepthwiseConv2D(2, 2, kernel_quantizer="quantized_bits(3,0,1,alpha=1)", activation="relu"),
+        NMPDepthwiseConv2D(2, depth_multiplier=2, kernel_quantizer="quantized_bits(3,0,1,alpha=1)", activation="relu"),
         L.Flatten(), NMPDense(2),
     ])  # fmt: skip
     design = widths(extract(model))

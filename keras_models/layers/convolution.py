@@ -108,8 +108,13 @@ class Convolution(NeuronLayer):
 class _Grouped(Convolution):
     """A convolution of channels, all or by groups."""
 
-    def __init__(self, filters: int, kernel_size: int | Sequence[int], *, groups: int = 1, **settings: Any) -> None:
-        super().__init__(filters, kernel_size, **settings)
+    def __init__(
+        self, filters: int, kernel_size: int | Sequence[int], strides: int | Sequence[int] = 1, padding: str = "valid",
+        data_format: str | None = None, dilation_rate: int | Sequence[int] = 1, groups: int = 1,
+        activation: str | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(filters, kernel_size, strides, padding, data_format, dilation_rate, activation=activation,
+                         **settings)  # fmt: skip
         if not isinstance(groups, int) or groups < 1 or self.units % groups:
             raise ValueError(f"{self.name}: groups {groups!r}: a divisor of its {filters} filters is needed")
         self.groups = groups
@@ -139,8 +144,13 @@ class _Depthwise(Convolution):
 
     counted = "depth_multiplier"
 
-    def __init__(self, kernel_size: int | Sequence[int], depth_multiplier: int = 1, **settings: Any) -> None:
-        super().__init__(depth_multiplier, kernel_size, **settings)
+    def __init__(
+        self, kernel_size: int | Sequence[int], strides: int | Sequence[int] = 1, padding: str = "valid",
+        depth_multiplier: int = 1, data_format: str | None = None, dilation_rate: int | Sequence[int] = 1,
+        activation: str | None = None, **settings: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(depth_multiplier, kernel_size, strides, padding, data_format, dilation_rate,
+                         activation=activation, **settings)  # fmt: skip
         self.depth_multiplier = int(depth_multiplier)
 
     def add_filters(self, inputs: int) -> None:
