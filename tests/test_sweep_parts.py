@@ -56,6 +56,9 @@ def test_arguments_say_what_was_drawn():
     assert (
         build[build.index("--initiation-interval") + 1] == "16" and build[build.index("--architecture") + 1] == "folded"
     )
+    networks = settle(hidden="conv:4x3,pool:2; conv:8x3,dense:8", beta="0.001")
+    train = space.train_arguments(networks, drawn | {"hidden": networks.hidden[1]})
+    assert train[train.index("--layers") + 1] == "conv:8x3,dense:8" and "--hidden" not in train
 
 
 def test_energy_counts_switching_elements_of_a_result():
@@ -70,7 +73,8 @@ def test_energy_counts_switching_elements_of_a_result():
 @pytest.mark.parametrize(
     "given",
     [
-        {"hidden": "8-x"}, {"hidden": "0"}, {"hidden": ","}, {"bit_sets": "4-2"}, {"bit_sets": "0-17"},
+        {"hidden": "8-x"}, {"hidden": "conv:8;dense:4"}, {"hidden": "0"}, {"hidden": ","}, {"bit_sets": "4-2"},
+        {"bit_sets": "0-17"},
         {"bit_sets": "0-1.3"}, {"bit_sets": "0-4/x"}, {"bit_sets": "nan"}, {"beta": "1:0"}, {"beta": "x"},
         {"beta": "0:1"}, {"beta": "1:2:3"}, {"beta": "1:inf"}, {"lut_budget": "-1"}, {"beta": "1", "lut_budget": "2"},
         {"objective": "area"}, {"architecture": "serial"}, {"initiation_interval": "4"},

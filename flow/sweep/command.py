@@ -41,7 +41,11 @@ def main(
         typer.Option(help="Cost beside the score: lut, latency (ns) or energy (estimate); default lut."),
     ] = None,
     hidden: Annotated[
-        str | None, typer.Option(help=f"Hidden layers to choose from; default {_DEFAULTS['hidden']}.")
+        str | None,
+        typer.Option(
+            help="Hidden layers to choose from, or between semicolons networks of convolutions, as keras_models.train "
+            f"--layers takes them; default {_DEFAULTS['hidden']}."
+        ),
     ] = None,
     bit_sets: Annotated[
         str | None,

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from flow.build.architecture import ARCHITECTURES
 from flow.core.errors import UsageError
+from keras_models.methods.cnn_layers import parts_of
 
 OBJECTIVES = {
     "lut": "LUT sites",
@@ -89,7 +90,9 @@ def _rounded(value: float, name: str) -> float:
 
 def train_arguments(settings: Settings, parameters: Mapping[str, Any]) -> list[str]:
     """Arguments of ``keras_models.train`` but its output."""
-    words = ["--data", settings.data, "--split-key", settings.split_key, "--hidden", parameters["hidden"],
+    network = parameters["hidden"]
+    shape = ["--model", "cnn", "--layers", network] if ":" in network else ["--hidden", network]
+    words = ["--data", settings.data, "--split-key", settings.split_key, *shape,
              "--epochs", str(settings.epochs), "--seed", str(settings.seed), "--quiet"]  # fmt: skip
     if settings.target_columns:
         words += ["--target-columns", settings.target_columns]
@@ -158,7 +161,15 @@ def choices(text: str, option: str) -> tuple[str, ...]:
 
 
 def hidden_choices(text: str) -> tuple[str, ...]:
-    """Architectures like ``16,32-32``. Raises UsageError."""
+    """Networks like ``16,32-32``, or of convolutions like ``conv:4x3,pool:2;conv:8x3,dense:8``. Raises UsageError."""
+    if ":" in text:
+        networks = tuple(dict.fromkeys(part.strip() for part in text.split(";") if part.strip()))
+        for network in networks:
+            try:
+                parts_of(network)
+            except ValueError as exc:
+                raise UsageError(f"--hidden {network}: {exc}; choices are separated by semicolons") from None
+        return networks
     found = choices(text, "--hidden")
     for choice in found:
         if not all(part.isdigit() and int(part) > 0 for part in choice.split("-")):

@@ -51,6 +51,21 @@ def can_count() -> bool:
     return importlib.util.find_spec(_MODULE.partition(".")[0]) is not None
 
 
+def count_for(model: keras.Model, count: str | None, best: str) -> str:
+    """What counts a model's LUT sites where ``count`` does not say: the ``best`` way, if it can be had.
+
+    Filters that the model's cost counts once are counted by the estimate: designs to be counted unroll them. Raises
+    ValueError where another count of such is asked for.
+    """
+    streamed = any(
+        getattr(layer, "hardware", None) == "streamed" for layer in model._flatten_layers(include_self=False)
+    )
+    if streamed and count not in (None, "estimate"):
+        raise ValueError(f"count {count!r} unrolls convolutions, which this model's cost counts once; take 'estimate', "
+                         "or build its layers with hardware='unrolled'")  # fmt: skip
+    return count or (best if can_count() and not streamed else "estimate")
+
+
 @dataclass
 class Budget:
     """Steers a run to just below ``limit`` LUTs and keeps the models that may be its result.

@@ -41,11 +41,20 @@ def trained(
 
     from keras_models.training.fit import fit
 
+    if options.model == "cnn":
+        dataset = source.scaled_as_image(dataset)
     preprocessing = Preprocessing.fit(dataset)
     parts = source.prepared(dataset, preprocessing, options.window, options.class_weight, sample_weight)
     keras.utils.set_random_seed(options.seed)
-    method, spec = choice.method_and_spec(options, dataset.outputs, preprocessing, parts["train"][0])
-    model = method.build(spec)
+    method, spec = choice.method_and_spec(
+        options, dataset.outputs, preprocessing, parts["train"][0], dataset.declaration.image
+    )
+    try:
+        model = method.build(spec)
+    except ValueError as error:
+        if options.model != "cnn":
+            raise
+        raise choice.UsageError(f"--layers {choice.layers_of(options)}: {error}") from None
     config = fit_config(options, len(parts["train"][0]))
     with ExitStack() as stack:
         listeners: list[Any] = []
