@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -140,12 +140,13 @@ class NMPEstimator(BaseEstimator):
         """Features as numbers, y checked, and what the features are."""
         columns = _columns(X)
         texts = {} if columns is None else {n: c for n, c in columns.items() if numbers(c)[1]}
-        if not texts:
+        if columns is None or not (
+            texts or isinstance(X, Mapping | Sequence)
+        ):  # scikit-learn knows frames, no mappings
             X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", multi_output=True, y_numeric=False)
             names = getattr(self, "feature_names_in_", None)
             found = [f"x{i}" for i in range(X.shape[1])] if names is None else [str(name) for name in names]
             return X, y, Schema(tuple(found))
-        assert columns is not None
         _check_feature_names(self, X, reset=True)
         self.n_features_in_ = len(columns)
         names = list(columns)
@@ -153,7 +154,9 @@ class NMPEstimator(BaseEstimator):
             (i, tuple(sorted({*cells(columns[name])} - {""}))) for i, name in enumerate(names) if name in texts
         )
         schema = Schema(tuple(names), levels)
-        return schema.rows(columns), y, schema
+        rows = schema.rows(columns)
+        check_consistent_length(rows, y)
+        return rows, y, schema
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the model returns for rows: logits, or standardised targets."""
