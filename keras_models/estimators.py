@@ -178,10 +178,14 @@ class NMPEstimator(BaseEstimator):
 
     def build(self, part: str = "xc7z020", data: Any = None, out: str | Path | None = None, **options: Any) -> Any:
         """Verified hardware of the fitted model: `flow.hardware` with its options. ``data``: rows (X, y) to score."""
+        from keras_models.training.output import write_history
+
         flow = importlib.import_module("flow")
         with tempfile.TemporaryDirectory() as folder:
             rows = None if data is None else (self._features(data[0]), self._coded(data[1]))
-            return flow.hardware(self.save(Path(folder) / "nmp.h5"), part=part, data=rows, out=out, **options)
+            model = self.save(Path(folder) / "nmp.h5")
+            write_history(model, self.history_)
+            return flow.hardware(model, part=part, data=rows, out=out, **options)
 
     def _coded(self, y: Any) -> np.ndarray:
         """Labels or targets as the model's data had them."""

@@ -64,7 +64,7 @@ def _profile(design: Design, index: int, mantissas: Ints) -> LayerProfile:
 def _significant(matrix: Ints) -> list[int]:
     """Weights by the bits of their magnitude."""
     bits = [int(abs(int(w))).bit_length() for w in matrix.ravel()]
-    return np.bincount(np.array(bits, np.int64), minlength=2).tolist()
+    return [int(count) for count in np.bincount(np.array(bits, np.int64), minlength=2)]
 
 
 def _at_end(layer: Layer) -> tuple[int, int]:

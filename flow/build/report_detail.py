@@ -19,8 +19,10 @@ from flow.extract.training_files import training_history, training_record
 _MOST_LAYERS = 40
 _FILES = {
     "design.json": "integer design", "build.yml": "options of the build", "rtl/files.f": "list of the Verilog files",
-    "hls/README.md": "hls4ml project", "synth/synth.ys": "synthesis script", "synth/yosys.log": "synthesis log",
-    "synth/netlist.v": "netlist", "sim/bench.json": "what the benches check", "shell/driver.py": "driver for the board",
+    "hls/build_prj.tcl": "hls4ml project", "synth/synth.ys": "synthesis script", "synth/yosys.log": "synthesis log",
+    "synth/netlist.v": "netlist", "sim/bench.json": "what the benches check", "pynq/driver.py": "driver for the board",
+    "sim/icarus/waves.vcd": "waveform", "sim/verilator/bench/waves.vcd": "waveform",
+    "bitstream/manifest.json": "bitstream and its digests", "bitstream/placement.svg": "chip",
 }  # fmt: skip
 _TRAINING = ("metric", "test", "val", "test_raw", "data", "method", "mode", "epochs", "seed", "mean_weight_bits")
 

@@ -85,7 +85,7 @@ def predicted_classes(outputs: NDArray[np.float64], head: str) -> NDArray[np.int
         return outputs[:, 0].astype(np.int64)
     if outputs.shape[1] == 1:
         return (outputs[:, 0] > (0.5 if head == "probability" else 0)).astype(np.int64)
-    return outputs.argmax(axis=1)
+    return np.asarray(outputs.argmax(axis=1))
 
 
 def open_dataset(

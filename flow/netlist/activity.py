@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from flow.netlist.truth_tables import Bit, reduced, truth_table
@@ -48,6 +49,18 @@ def activity(module: Mapping[str, Any], inputs: Mapping[str, list[int]], count: 
     changes = {net: ((value ^ value >> 1) & window).bit_count() for net, value in values.known.items()
                if isinstance(net, int)}  # fmt: skip
     return Activity(changes, count - 1 - skip)
+
+
+def _function(cell: dict[str, Any], port: str) -> tuple[int, list[int]]:
+    """A look-up table's function of the nets that it depends on."""
+    table, inputs = truth_table(cell, port)
+    found, places = _reduced(table, tuple(i if isinstance(bit, int) else bit for i, bit in enumerate(inputs)))
+    return found, [bit for place in places if isinstance(bit := inputs[place], int)]
+
+
+@lru_cache(maxsize=1 << 16)
+def _reduced(table: int, inputs: tuple[Bit, ...]) -> tuple[int, list[int]]:
+    return reduced(table, inputs)  # a layer has many equal tables
 
 
 class _Values:
@@ -93,7 +106,7 @@ class _Values:
         if kind == "INV":
             return list(wires["I"])
         if _LUT.fullmatch(kind):
-            return list(reduced(*truth_table(cell, port))[1])
+            return list(_function(cell, port)[1])
         if _CARRY.fullmatch(kind):
             before = [b for p in ("CI", "CYINIT") for b in wires.get(p, ())]
             return [*before, *wires["S"][: index + 1], *wires["DI"][: index + (port == "CO")]]
@@ -111,7 +124,7 @@ class _Values:
         if kind == "INV":
             return self.ones ^ self.known[wires["I"][0]]
         if _LUT.fullmatch(kind):
-            table, inputs = reduced(*truth_table(cell, port))
+            table, inputs = _function(cell, port)
             return self._table(table, [self.known[bit] for bit in inputs])
         if _CARRY.fullmatch(kind):
             return self._carry(wires, port, index)

@@ -56,7 +56,7 @@ def longest_path(cells: dict[str, Any], netnames: dict[str, Any], delays: Delays
 
 def longest_paths(cells: dict[str, Any], netnames: dict[str, Any], delays: Delays) -> Iterator[TimingPath]:
     """The longest path to every net that a register takes, the longest of all first."""
-    arrival = _Arrival(cells, delays)
+    arrival, names = _Arrival(cells, delays), _net_names(netnames)
     ends: dict[int, tuple[tuple[float, int], str]] = {}
     for name, cell in cells.items():
         if not _SEQUENTIAL.fullmatch(cell["type"]):
@@ -75,7 +75,8 @@ def longest_paths(cells: dict[str, Any], netnames: dict[str, Any], delays: Delay
     for bit, ((at, levels), end) in sorted(ends.items(), key=lambda item: item[1][0], reverse=True):
         if (at, levels) > (0.0, 0):
             delay_ns = at + delays.register + delays.detour
-            yield TimingPath(delay_ns, levels, _net_name(netnames, bit), (*arrival.cells_to(bit), end))
+            called = names.get(bit, f"net {bit}")
+            yield TimingPath(delay_ns, levels, called, (*arrival.cells_to(bit), end))
 
 
 def _used(cell: dict[str, Any], *parameters: str) -> bool:
@@ -242,6 +243,7 @@ class _Arrival:
         return bit in self.driver and self.cells[self.driver[bit][0]]["type"].startswith(kinds)
 
 
-def _net_name(netnames: dict[str, Any], bit: int) -> str:
-    names = [name for name, net in netnames.items() if bit in net["bits"]]
-    return min(names, key=lambda n: (n.startswith("$"), "$" in n, len(n))) if names else f"net {bit}"
+def _net_names(netnames: dict[str, Any]) -> dict[int, str]:
+    """What every net is called: of several names the one that is most likely a person's."""
+    order = sorted(netnames, key=lambda n: (n.startswith("$"), "$" in n, len(n)), reverse=True)
+    return {bit: name for name in order for bit in netnames[name]["bits"] if isinstance(bit, int)}

@@ -34,7 +34,7 @@ def _layer(layer: Mapping[str, Any]) -> dict[str, Any]:
         "outputs": [(f"{10 * i} to {10 * i + 10} %", percent(ratio(n, made)), width(ratio(n, max(outputs))))
                     for i, n in enumerate(outputs)] if made else [],
         "zeros": percent(ratio(found["zeros"], made)) if made else None,
-        "saturated": number(sum(saturated)), "values": number(made),
+        "saturated": number(sum(saturated)), "made": number(made),
         "saturated_share": percent(ratio(sum(saturated), made)),
         "worst": ", ".join(f"{j} ({percent(n / rows)})" for n, j in worst),
     }  # fmt: skip

@@ -14,10 +14,10 @@ _MOST = 40  # classes whose table is shown as a whole
 def outcomes(report: Mapping[str, Any]) -> dict[str, Any] | None:
     """The view; None where the build had no data, or too many classes."""
     found = table(report, "predictions")
-    classes, targets = found.get("classes"), found.get("targets")
+    classes, targets = found.get("classes"), found.get("targets") or ()
     if not classes and not targets:
         return None
-    return {"classes": _classes(classes) if classes else None, "targets": [_target(t) for t in targets or ()],
+    return {"classes": _classes(classes) if classes else None, "targets": [_target(t) for t in targets],
             "standardised": bool(targets) and any(t.get("mse_own_unit") is not None for t in targets)}  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Canvas:
         return {
             "width": self.width, "height": self.height, "left": self.left, "right": self.right, "top": self.top,
             "bottom": self.bottom, "x_ticks": [(f"{x(v):.1f}", number(_short(v))) for v in ticks(xs, log)],
-            "y_ticks": [(f"{y(v):.1f}", f"{v:.4g}") for v in ticks(ys, False)],
+            "y_ticks": [(f"{y(v):.1f}", number(_short(v))) for v in ticks(ys, False)],
         }  # fmt: skip
 
 
@@ -47,12 +47,15 @@ def wide(values: Sequence[float]) -> bool:
 
 
 def ticks(values: Sequence[float], log: bool) -> list[float]:
-    """Evenly placed values for an axis over the range of ``values``."""
+    """Evenly placed values for an axis over the range of ``values``, round ones where it is not logarithmic."""
     low, high = _span(values)
-    shares = [i / (_TICKS - 1) for i in range(_TICKS)]
     if log:
-        return [math.exp(math.log(max(low, 1e-9)) + s * math.log(high / max(low, 1e-9))) for s in shares]
-    return [low + s * (high - low) for s in shares]
+        steps = [i / (_TICKS - 1) for i in range(_TICKS)]
+        return [math.exp(math.log(max(low, 1e-9)) + s * math.log(high / max(low, 1e-9))) for s in steps]
+    rough = (high - low) / _TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _short(value: float) -> float | int:

@@ -28,7 +28,7 @@ def training(report: Mapping[str, Any]) -> dict[str, Any] | None:
               for name, title in _CURVES.items() if name in names]  # fmt: skip
     return {
         "curves": [curve for curve in curves if curve], "epochs": number(int(epochs[-1])),
-        "metric": metric_name(trained.get("metric", "")), "best": trained.get("epoch"),
+        "metric": metric_name(trained["metric"]) if "metric" in trained else "", "best": trained.get("epoch"),
     }  # fmt: skip
 
 
