@@ -179,6 +179,10 @@ def test_page_shows_them_and_links_stay_inside():
     for part in (*said, 'href="rtl/a%20b.v"', "0 age", "&lt;b&gt;"):
         assert part in text, part
     assert "passwd" not in text and "javascript:" not in text and "<b>," not in text
+    target = {"name": "delay", "mse": 0.12, "mse_own_unit": 34.5, "mean_absolute_error": 4.2, "bias": -0.3,
+              "points": [[1.0, 2.0], [3.0, 2.5]]}  # fmt: skip
+    text = pages.page({**data, "predictions": {"classes": None, "targets": [target]}})
+    assert "in its own unit, squared" in text and "34.5" in text and text.count('r="2"') == 2
 
 
 def test_comparison_says_when_parts_and_data_differ(tmp_path):
