@@ -13,6 +13,7 @@ from flow.build.engines import folded, text_proof
 from flow.build.engines import xls as xls_engine
 from flow.build.engines.engine import HardwareEngine, Made
 from flow.build.engines.netlist_proof import prove_synthesis
+from flow.build.engines.power import estimate_power
 from flow.build.engines.registry import hardware_engines, model_engines
 from flow.build.engines.routing import require_route, run_route
 from flow.build.engines.shell import emit_shell
@@ -105,6 +106,7 @@ def _jobs(made: Made, engines: Sequence[HardwareEngine]) -> list[Callable[[], No
     def synthesis() -> None:
         synthesize(made)
         prove_synthesis(build, made.bench, made.rtl_digest)
+        estimate_power(made)
         run_after("synthesis")
         run_route(build, made.bench)
         run_after("route")
