@@ -18,7 +18,7 @@ from flow.core.errors import ModelError
 from flow.core.fixed import Ints
 from flow.extract import stored_model
 from flow.extract.config import reshaped
-from flow.extract.remedies import IGNORED
+from flow.extract.remedies import IGNORED, refusal
 from flow.extract.stored_graph import LayerData, path_of
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
@@ -28,8 +28,10 @@ from keras_models.quantize.chain import FloatChain, FloatDense
 Floats = NDArray[np.float64]
 ENDINGS = ("softmax", "sigmoid", "tanh", "softsign", "softplus")  # rise with their input, so that a class stays one
 _UNSUITED = (
-    "--quantize takes dense layers, convolutions and means with ReLU or nothing between them: train it with ReLU"
+    "--quantize takes dense layers, convolutions and means with ReLU or nothing between them: train it with ReLU, or "
+    "quantized, with QDense and a QActivation behind the function"
 )
+_CURVES = ("ELU", "LeakyReLU", "PReLU", "ThresholdedReLU")
 
 
 def float_chain(path: Path | str | StoredModel) -> FloatChain:
@@ -136,7 +138,7 @@ def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) ->
             builder.shape = reshaped(layer.name, layer.config.get("target_shape"), builder.shape)
         return
     if reader is None:
-        raise ModelError(f"layer {layer.name[:64]} is a {layer.kind[:64]}; {_unsuited(layer.kind)}")
+        raise ModelError(_unsuited(layer.name[:64], layer.kind[:64]))
     try:
         reader(builder, layer, tuple(np.asarray(w, np.float64) for w in weights))
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as exc:
@@ -145,14 +147,17 @@ def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) ->
         ) from None
 
 
-def _unsuited(kind: str) -> str:
+def _unsuited(name: str, kind: str) -> str:
+    """The line that refuses a layer that no float chain has."""
+    what = f"layer {name} is a {kind}"
     if kind in MAXIMA:
         return (
-            "--quantize does not take maxima: use a stride or a pool of means, or train it quantized, with QConv layers"
+            f"{what}; --quantize does not take maxima: use a stride or a pool of means, or train it quantized, with "
+            "QConv layers"
         )
     if kind.startswith(("Q", "NMP", "FixedPoint", "HQuantize", "HDense")):
-        return "the model is quantized already: build it without --quantize"
-    return _UNSUITED
+        return f"{what}; the model is quantized already: build it without --quantize"
+    return f"{what}; {_UNSUITED}" if kind in _CURVES else refusal(name, kind)
 
 
 def _dense(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
