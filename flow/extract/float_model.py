@@ -19,7 +19,8 @@ from flow.core.fixed import Ints
 from flow.extract import stored_model
 from flow.extract.config import reshaped
 from flow.extract.remedies import IGNORED, refusal
-from flow.extract.stored_graph import LayerData, path_of
+from flow.extract.stored_calls import line_of
+from flow.extract.stored_graph import LayerData
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
 from flow.extract.windows import AVERAGING, MAXIMA, Window, is_depthwise, pooled, require_size, weights_met, window_of
@@ -42,10 +43,10 @@ def float_chain(path: Path | str | StoredModel) -> FloatChain:
         return floats.onnx_chain(path)
     stored = path if isinstance(path, StoredModel) else stored_model.read(path)
     try:
-        name, shape, layers = path_of(stored.config)
+        name, shape, calls = line_of(stored.config)
         builder = ChainBuilder(math.prod(shape), shape)
-        for layer in layers:
-            _add(builder, layer, stored.weights.get(layer.name, ()))
+        for call in calls:
+            _add(builder, call.layer, stored.weights.get(call.key, ()))
         return builder.chain(name)
     except ModelError as exc:
         raise ModelError(f"{stored.path}: {exc}") from None
@@ -163,7 +164,13 @@ def _unsuited(name: str, kind: str) -> str:
 def _dense(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
     kernel = weights[0]
     bias = weights[1] if layer.config.get("use_bias", True) else np.zeros(kernel.shape[-1])
+    around = builder.shape[:-1] if kernel.ndim == 2 and builder.shape[-1:] == kernel.shape[:1] else ()
+    if around:  # every place sees the same weights, as those of a convolution of size 1
+        count = math.prod(around)
+        require_size(layer.name, builder.width, count * bias.size)
+        kernel, bias = np.kron(np.eye(count), kernel), np.tile(bias, count)
     builder.dense(layer.name, kernel, bias)
+    builder.shape = (*around, builder.width // math.prod(around))
     builder.activation(layer.name, _function(layer))
 
 
