@@ -114,7 +114,8 @@ XC7 = Family(
     "7-series -1 delays, net delays fitted to routed designs", 10.0, 1.0, hyphens=False,
 )  # fmt: skip
 XCU = Family(
-    "xcu", "UltraScale parts", "xcu", ("xcku040", "xcku060", "xcku115"), 8,
+    "xcu", "UltraScale parts", "xcu",
+    ("xcku0", "xcku115", "xcvu0", "xcvu125", "xcvu160", "xcvu190", "xcvu440"), 8,
     _mean(_XC7[0], _XCUP[0]), _mean(_XC7[1], _XCUP[1]),
     "means of 7-series and UltraScale+ -1 delays, none are published; not fitted to routed designs", 5.0, 0.95,
 )  # fmt: skip
