@@ -211,7 +211,7 @@ def _dense(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...])
     if around:  # every place sees the same weights, as those of a convolution of size 1
         count = math.prod(around)
         require_size(layer.name, builder.width, count * bias.size)
-        kernel, bias = np.kron(np.eye(count), kernel), np.tile(bias, count)
+        kernel, bias = np.asarray(np.kron(np.eye(count), kernel), np.float64), np.tile(bias, count)
     builder.dense(layer.name, kernel, bias)
     builder.shape = (*around, builder.width // math.prod(around))
     builder.activation(layer.name, _function(layer))
