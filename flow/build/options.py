@@ -11,11 +11,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from flow.bench.bus_layout import BUS_BITS
 from flow.build import config_file
-from flow.build.architecture import check_wishes
+from flow.build.architecture import STREAMING, check_wishes
 from flow.build.choices import ALL, settled
 from flow.core.engines import DEFAULT, SELECTABLE
 from flow.core.engines import chosen as chosen_engines
 from flow.core.errors import ConfigError, UsageError
+from flow.core.nodes import Form
 from flow.core.untrusted import read_yaml, refused
 from flow.emit.hls.schedule import HlsChoices
 from flow.emit.hls.schedule import choices as hls_choices
@@ -128,6 +129,15 @@ class Options:
         content, where = (None, "the HLS config") if path is None else (_read(path), str(path))
         return hls_choices(self.hls_io, self.strategy, self.reuse_factor, content, where)
 
+    @property
+    def form(self) -> Form:
+        """Whether windows over pixels are unrolled or streamed, as `flow.extract.extract` takes it."""
+        if self.layer is not None or self.rtl_engine == "xls":
+            return "unrolled"
+        if self.architecture == STREAMING:
+            return "streamed"
+        return "auto" if self.architecture == "auto" else "unrolled"
+
     def places(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The files a build writes in its folder, and the folders it writes into."""
         asked = {
@@ -189,8 +199,12 @@ class Options:
             raise UsageError(
                 f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({pynq.PART}), not {self.part.name}; use --shell axis"
             )
-        if self.rtl_engine == "xls" and self.architecture == "folded":
-            raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
+        if self.rtl_engine == "xls" and self.architecture in ("folded", STREAMING):
+            raise UsageError(
+                f"--rtl-engine xls makes parallel hardware only; drop it or --architecture {self.architecture}"
+            )
+        if self.layer is not None and self.architecture == STREAMING:
+            raise UsageError("--architecture streaming is of a whole network; leave it out with --layer")
         wishes = self.architecture, self.initiation_interval, self.results_per_second, self.pipeline, self.dsp
         check_wishes(*wishes)
         if self.dsp is not None and self.dsp > self.part.dsp:

@@ -22,6 +22,7 @@ from flow.build.state import Score
 from flow.core.compare import EngineResult
 from flow.folded.explanation import FoldingReport
 from flow.netlist.sta import TimingPath
+from flow.streamed.explanation import StreamReport
 
 _ABSENT: Mapping[str, Any] = {"absent": True}  # of a field that is left out of the file where it is None
 
@@ -132,9 +133,9 @@ class BuildReport:
     """Everything a build found; ``status`` is ``ok``, or ``mismatch`` where an engine or a proof disagreed.
 
     ``adders``, ``generators`` and ``least_sites`` (LUT sites below which no packing of the same sums comes) are by
-    layer of a parallel design, ``folding`` is a folded one's. Latencies are in clock cycles. ``proof`` is by layer,
-    argmax head and top module; ``seconds`` by step. ``files`` are those of the build's folder that are worth opening,
-    by path; ``profiled`` says on which vectors the layers' profiles are.
+    layer of a parallel design, ``folding`` is a folded one's, ``stream`` has the nodes of a streamed one. Latencies are
+    in clock cycles. ``proof`` is by layer, argmax head and top module; ``seconds`` by step. ``files`` are those of the
+    build's folder that are worth opening, by path; ``profiled`` says on which vectors the layers' profiles are.
     """
 
     status: str
@@ -174,6 +175,7 @@ class BuildReport:
     generators: Mapping[str, str] | None = field(default=None, metadata={**_ABSENT, "name": "engines"})
     least_sites: Mapping[str, int] | None = field(default=None, metadata=_ABSENT)
     folding: FoldingReport | None = field(default=None, metadata=_ABSENT)
+    stream: StreamReport | None = field(default=None, metadata=_ABSENT)
     hls_project: HlsProject | None = field(default=None, metadata=_ABSENT)
     shell: ShellFacts | None = field(default=None, metadata=_ABSENT)
     netlist_proof: NetlistProof | None = field(default=None, metadata=_ABSENT)

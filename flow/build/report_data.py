@@ -72,6 +72,7 @@ def report(build: Build) -> BuildReport:
         generators=hardware.generators,
         least_sites=hardware.least_sites,
         folding=hardware.folding,
+        stream=hardware.stream,
         hls_project=facts.hls_project,
         shell=facts.shell,
         netlist_proof=facts.netlist_proof,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
+from flow.core.nodes import Window
 from flow.extract import stored_model
 from flow.extract.config import reshaped
 from flow.extract.remedies import IGNORED, refusal
@@ -22,7 +23,7 @@ from flow.extract.stored_calls import line_of
 from flow.extract.stored_graph import LayerData
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
-from flow.extract.windows import AVERAGING, MAXIMA, Window, is_depthwise, pooled, require_size, weights_met, window_of
+from flow.extract.windows import AVERAGING, MAXIMA, is_depthwise, pooled, require_size, weights_met, window_of
 from keras_models.quantize.chain import FloatChain, FloatDense, Windows
 
 Floats = NDArray[np.float64]

@@ -24,6 +24,11 @@ def fits(cost: Cost, part: Part) -> bool:
     )
 
 
+def fits_share(bram18: int, part: Part) -> bool:
+    """Whether so many block RAMs leave the part the room that routing needs."""
+    return bram18 <= _USABLE_MEMORY * part.bram18
+
+
 def interval_for(results_per_second: float, clock_period_ns: float) -> int:
     """The longest interval in cycles that still gives so many results per second."""
     interval = int(1e9 / clock_period_ns / results_per_second)

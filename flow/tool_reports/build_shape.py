@@ -49,6 +49,12 @@ _FOLDING = Fields({
     "reason": str, "interval_cycles": int, "results_per_second": float, "memory_bits": int, "learned_bits": float,
     "estimate": Fields({"lut": int, "dsp": int, "fits": bool}), "layers": Each(_FOLD),
 })  # fmt: skip
+_NODE = Fields({
+    "name": str, "kind": str, "sources": _WORDS, "shape": Each(int), "window": Each(int), "strides": Each(int),
+    "padding": Each(Row((int, int))), "positions": Each(int), "channels": int, "core": str, "interval": int,
+    "cycles": int, "buffer_bits": int, "lut": int, "bram18": int,
+})  # fmt: skip
+_STREAM = Fields({"cycles_per_image": int, "nodes": Each(_NODE), "queues": _COUNTS})
 _BITSTREAM = Fields({
     "file": str, "sha256": str, "part": str, "idcode": str, "features": int, "bits": int, "frames": int,
     "lut_contents_corrected": _WORDS, "switches": int, "compared": _COUNTS, "differences": int,
@@ -82,7 +88,7 @@ BUILD = Fields({
     "predictions": Maybe(_PREDICTIONS), "power": Maybe(_POWER), "profiled": str, "files": Table(str),
     "model": Table(str), "command": _WORDS, "differences": _WORDS, "source": SOURCE, "versions": Table(str),
     "seconds": Table(float), "adders": _COUNTS, "least_sites": Maybe(_COUNTS), "engines": Table(str),
-    "folding": Maybe(_FOLDING),
+    "folding": Maybe(_FOLDING), "stream": Maybe(_STREAM),
     "hls_project": Maybe(Fields({"io_type": str, "layers": Table(_LIST), "notes": _WORDS})),
     "shell": Maybe(Fields({"kind": str, "top": str, "registers": Table(_LIST), "synthesis": Maybe(_COUNTS)})),
     "netlist_proof": Maybe(Fields({"cones": int, "proved": int, "refuted": int, "undecided": int, "seconds": float})),

@@ -28,7 +28,7 @@ _ENDS = 2000  # of paths that are looked at for them
 def synthesize(made: Made) -> None:
     """Synthesize the core in ``synth/``; cells, longest path and usage stand in the build's facts."""
     build, bench, out = made.build, made.bench, made.build.options.out
-    parallel = made.hardware.architecture == "parallel"
+    parallel = not made.hardware.uses_memories
     family = build.options.part.yosys_family
     script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, family, dsp=not parallel)
 
@@ -65,7 +65,7 @@ def _by_parts(module: Mapping[str, Any], delays: Delays, known: Origins) -> list
 def origins(build: Build, module: Mapping[str, Any]) -> Origins | None:
     """What the cells of the build's netlist belong to; None of XLS's, which merges layers."""
     assert build.hardware is not None
-    if build.options.rtl_engine != "own":
+    if build.options.rtl_engine != "own" or build.design.nodes:
         return None
     folding = build.hardware.folding
     if folding is not None:
