@@ -19,7 +19,8 @@ from flow.core.errors import ConfigError, UsageError
 from flow.core.untrusted import read_yaml, refused
 from flow.emit.hls.schedule import HlsChoices
 from flow.emit.hls.schedule import choices as hls_choices
-from flow.emit.shell import pynq
+from flow.emit.shell import pynq, zynq
+from flow.emit.shell.selftest import BOARDS
 from flow.extract.formats import AUTO, parse_format
 from flow.extract.onnx.stored import SUFFIX as ONNX
 from flow.parts import catalog
@@ -127,12 +128,18 @@ class Options:
         content, where = (None, "the HLS config") if path is None else (_read(path), str(path))
         return hls_choices(self.hls_io, self.strategy, self.reuse_factor, content, where)
 
+    @property
+    def on_processor(self) -> bool:
+        """Whether the bitstream has the core behind a Zynq's processor."""
+        return self.shell == "pynq" and self.bitstream
+
     def places(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The files a build writes in its folder, and the folders it writes into."""
         asked = {
             "hls": "hls" in self.engines,
             "shell": self.shell != "none",
-            "pynq": self.shell == "pynq",
+            "pynq": self.shell == "pynq" and not self.bitstream,
+            "board": self.on_processor,
             "proof": self.architecture != "parallel",
             "route": self.route,
             "bitstream": self.bitstream,
@@ -188,6 +195,11 @@ class Options:
             raise UsageError(
                 f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({pynq.PART}), not {self.part.name}; use --shell axis"
             )
+        if self.on_processor and self.bus_bits != zynq.BUS_BITS:
+            raise UsageError(f"--shell pynq --bitstream has a bus of {zynq.BUS_BITS} bits; leave --bus-bits out")
+        if self.shell == "selftest" and (self.part.board not in BOARDS or not self.bitstream):
+            known = ", ".join(sorted(BOARDS))
+            raise UsageError(f"--shell selftest is a bitstream for a board: give --bitstream and --part of {known}")
         if self.rtl_engine == "xls" and self.architecture == "folded":
             raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
         check_wishes(self.architecture, self.initiation_interval, self.results_per_second, self.pipeline)

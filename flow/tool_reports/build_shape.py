@@ -23,7 +23,10 @@ _ENGINE = Fields({
     "vectors": int, "mismatches": int, "seconds": float, "vectors_per_second": Maybe(float),
     "build_seconds": Maybe(float), "problems": _WORDS, "note": str, "distinct_vectors": Maybe(int),
 })  # fmt: skip
-_ROUTE = Fields({"version": str, "seed": int, "attempts": Each(Fields({})), "used": _COUNTS, "lut_sites": _COUNTS})
+_ROUTE = Fields({
+    "version": str, "seed": int, "attempts": Each(Fields({})), "used": _COUNTS, "lut_sites": _COUNTS,
+    "clocks": Table(float), "pipelining": Each(Fields({})),
+})  # fmt: skip
 _SYNTHESIS = Fields({
     "tool": str, "version": str, "lut": int, "ff": int, "dsp": int, "bram18": int, "uram": Maybe(int),
     "lut_cells": int, "lut_paired": int, "lut_placed": int, "lut_as_memory": int, "carry4": int, "inverters": int,
