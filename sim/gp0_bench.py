@@ -1,7 +1,7 @@
 """The cocotb bench of the processor's slave: what a Zynq's M_AXI_GP0 does, bursts and identifiers included.
 
-Environment and files are those of ``sim.axis_bench``; NMP_BOARD is the folder that goes to the board. The same bench runs on the Verilog and on the netlist of a
-bitstream, cut at the pins of the processor.
+Environment and files are those of ``sim.axis_bench``; NMP_BOARD is the folder that goes to the board. The same bench
+runs on the Verilog and on the netlist of a bitstream, cut at the pins of the processor.
 """
 
 from __future__ import annotations
@@ -122,6 +122,10 @@ async def exchange(pins: Pins, vectors: range, phase: str, at_once: bool = False
 async def phase(dut: Any, name: str, body: Callable[[Pins], Awaitable[None]]) -> None:
     """Run one phase from reset and write what is known so far."""
     outcome, faults = BENCH.outcome, BENCH.outcome.faults
+    broken = f"the slave broke the bus protocol ({name})"  # what ends a test from within the masters
+    problem(broken)
+    outcome.phases.append(name)
+    outcome.write(BENCH.folder / RESULT, len(BENCH.inputs))
     Clock(dut.clk, PERIOD_NS, "ns").start(start_high=False)
     pins = Pins(dut)
     await pins.reset()
@@ -129,7 +133,7 @@ async def phase(dut: Any, name: str, body: Callable[[Pins], Awaitable[None]]) ->
         await with_timeout(body(pins), 100_000 * BENCH.interval * PERIOD_NS + 1_000_000, "ns")
     except SimTimeoutError:
         problem(f"the bus did not come free ({name})")
-    outcome.phases.append(name)
+    del outcome.problems[broken]
     outcome.write(BENCH.folder / RESULT, len(BENCH.inputs))
     assert outcome.faults == faults, f"{outcome.faults - faults} faults: {outcome.first_mismatch} {outcome.problems}"
 

@@ -132,7 +132,7 @@ def _check(made: Made, database: Database, name: Namer, around: Top) -> Mapping[
         lines = read_fasm(out / "bitstream" / f"{made.bench.top}.fasm")
         expected = assemble(features(lines), database).bits
         places = {name: netlist["netnames"][f"{around.core}.{name}"]["bits"] for name in ports}
-        cores = [Core(made.bench.top, ports, places), *([_logic(made.board, netlist)] if made.board else [])]
+        cores = [Core(made.bench.top, ports, places), *([logic_core(made.board, netlist)] if made.board else [])]
         found = read_back(content, database, netlist, placement, around.pins, cores, name, expected)
     result = EngineResult("bitstream", 0, 0, time.monotonic() - start)
     if found.verilog:
@@ -145,7 +145,7 @@ def _check(made: Made, database: Database, name: Namer, around: Top) -> Mapping[
     }
 
 
-def _logic(board: Board, netlist: Mapping[str, Any]) -> Core:
+def logic_core(board: Board, netlist: Mapping[str, Any]) -> Core:
     """The board's logic as it lies in the routed netlist."""
     cells = netlist["cells"]
     places = {

@@ -37,9 +37,9 @@ def run_hardware_engines(build: Build) -> None:
     """
     engines = hardware_engines(build.options)
     _require_tools(build, engines)
-    made = _emit(build, build.options.clock_period_ns)
+    made = emit(build, build.options.clock_period_ns)
     if can_go_deeper(build):
-        made = settle(build, made, lambda planned_ns: _emit(build, planned_ns))
+        made = settle(build, made, lambda planned_ns: emit(build, planned_ns))
     jobs = _jobs(made, engines)
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
@@ -53,7 +53,7 @@ def run_hardware_engines(build: Build) -> None:
             raise
 
 
-def _emit(build: Build, planned_ns: float) -> Made:
+def emit(build: Build, planned_ns: float) -> Made:
     """Emit the hardware, its registers planned for a clock period, and its shell."""
     with build.steps.timed("rtl"):
         hardware = _hardware(build, planned_ns)
