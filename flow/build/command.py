@@ -120,7 +120,9 @@ def main(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random vectors.")] = 0,
     waveform: Annotated[bool, typer.Option(help="Dump waveforms of the Icarus run.")] = False,
-    shell: Annotated[choices.Shell, typer.Option(help="Around the core: none, axis (AXI4-Stream) or pynq.")] = "none",
+    shell: Annotated[
+        choices.Shell, typer.Option(help="Around the core: none, axis (AXI4-Stream), pynq or selftest.")
+    ] = "none",
     lanes: Annotated[
         choices.Lanes, typer.Option(help="Elements on the stream: bytes (NumPy arrays) or packed.")
     ] = "bytes",

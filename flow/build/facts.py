@@ -215,7 +215,8 @@ class Facts:
     """All sections.
 
     ``proof`` is by layer, argmax head and top module what is known of each link of the chain from design to hardware;
-    ``undecided`` names what could not be proved.
+    ``undecided`` names what could not be proved. ``pipelining`` are the attempts to meet the clock after place and
+    route: period that was planned for, latency, clock reached, digest of the Verilog, and which one was kept.
     """
 
     proof: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -226,6 +227,7 @@ class Facts:
     vendor: VendorFacts | None = None
     xls: XlsFacts | None = None
     synthesis: Synthesis | None = None
+    pipelining: Sequence[Mapping[str, Any]] = ()
     bitstream: BitstreamFacts | None = None
     quantization: Quantization | None = None
     predictions: Predictions | None = None

@@ -20,7 +20,8 @@ from flow.core.nodes import Form
 from flow.core.untrusted import read_yaml, refused
 from flow.emit.hls.schedule import HlsChoices
 from flow.emit.hls.schedule import choices as hls_choices
-from flow.emit.shell import pynq
+from flow.emit.shell import pynq, zynq
+from flow.emit.shell.selftest import BOARDS
 from flow.extract.formats import AUTO, parse_format
 from flow.extract.onnx.stored import SUFFIX as ONNX
 from flow.parts import catalog
@@ -138,12 +139,18 @@ class Options:
             return "streamed"
         return "auto" if self.architecture == "auto" else "unrolled"
 
+    @property
+    def on_processor(self) -> bool:
+        """Whether the bitstream has the core behind a Zynq's processor."""
+        return self.shell == "pynq" and self.bitstream
+
     def places(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The files a build writes in its folder, and the folders it writes into."""
         asked = {
             "hls": "hls" in self.engines,
             "shell": self.shell != "none",
-            "pynq": self.shell == "pynq",
+            "pynq": self.shell == "pynq" and not self.bitstream,
+            "board": self.on_processor,
             "proof": self.architecture != "parallel",
             "route": self.route,
             "bitstream": self.bitstream,
@@ -199,6 +206,11 @@ class Options:
             raise UsageError(
                 f"--shell pynq is for the PYNQ-Z1 and PYNQ-Z2 ({pynq.PART}), not {self.part.name}; use --shell axis"
             )
+        if self.on_processor and self.bus_bits != zynq.BUS_BITS:
+            raise UsageError(f"--shell pynq --bitstream has a bus of {zynq.BUS_BITS} bits; leave --bus-bits out")
+        if self.shell == "selftest" and (self.part.board not in BOARDS or not self.bitstream):
+            known = ", ".join(sorted(BOARDS))
+            raise UsageError(f"--shell selftest is a bitstream for a board: give --bitstream and --part of {known}")
         if self.rtl_engine == "xls" and self.architecture in ("folded", STREAMING):
             raise UsageError(
                 f"--rtl-engine xls makes parallel hardware only; drop it or --architecture {self.architecture}"

@@ -92,11 +92,13 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Route:
-    """How place and route came to its clock."""
+    """How place and route came to its clock; ``clocks`` are those of the netlist, in MHz, ``pipelining`` the depths."""
 
     version: str
     seed: int
     attempts: Sequence[Mapping[str, Any]]
+    clocks: Mapping[str, float]
+    pipelining: Sequence[Mapping[str, Any]]
     used: Mapping[str, int]
     lut_sites: Mapping[str, int]
 

@@ -157,12 +157,13 @@ def synthesis_entry(build: Build) -> SynthesisReport:
         utilization={k: round(counts[k] / available[k], 4) if available[k] else 0.0 for k in counts},
         fits=all(n <= available[k] for k, n in counts.items()),
         fmax_mhz=fmax,
-        fmax_source=estimated if routed is None else f"{nextpnr.PROGRAM}, post-route",
+        fmax_source=estimated if routed is None else f"{nextpnr.PROGRAM}, post-route, {nextpnr.CAVEATS}",
         critical_path=found.path if routed is None else routed.path,
         meets_clock=None if routed is None else fmax is None or fmax >= 1000 / period_ns,
         fmax_estimate_mhz=None if routed is None else estimate,
         route=None if routed is None else Route(
-            routed.version, routed.seed, routed.attempts, routed.used, routed.lut_sites
+            routed.version, routed.seed, routed.attempts, routed.clocks, build.facts.pipelining, routed.used,
+            routed.lut_sites,
         ),
         paths=found.paths or None,
     )  # fmt: skip

@@ -26,6 +26,7 @@ TITLES = {  # of a build's steps
     "profiles": "use of the formats",
     "shell_synthesis": "Yosys synthesis of the shell",
     "route": "place and route",
+    "pipelining": "registers for the routed clock",
     "bitstream files": "assembly of the bitstream",
     "xls_compile": "XLS, DSLX to Verilog",
     "vendor_csim": "AMD HLS, C simulation",

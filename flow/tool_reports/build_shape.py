@@ -27,7 +27,10 @@ _ENGINE = Fields({
     "vectors": int, "mismatches": int, "seconds": float, "vectors_per_second": Maybe(float),
     "build_seconds": Maybe(float), "problems": _WORDS, "note": str, "distinct_vectors": Maybe(int),
 })  # fmt: skip
-_ROUTE = Fields({"version": str, "seed": int, "attempts": Each(Fields({})), "used": _COUNTS, "lut_sites": _COUNTS})
+_ROUTE = Fields({
+    "version": str, "seed": int, "attempts": Each(Fields({})), "used": _COUNTS, "lut_sites": _COUNTS,
+    "clocks": Table(float), "pipelining": Each(Fields({})),
+})  # fmt: skip
 _PATH = Fields({"delay_ns": float, "levels": int, "endpoint": str, "through": _LIST})
 _SYNTHESIS = Fields({
     "tool": str, "version": str, "lut": int, "ff": int, "dsp": int, "bram18": int, "uram": Maybe(int),
