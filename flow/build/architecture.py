@@ -31,9 +31,15 @@ PARALLEL_SHARE = 0.7  # of the part's LUT sites that `auto` takes for parallel h
 
 
 def check_wishes(
-    architecture: str, interval: int | None, results_per_second: float | None, pipeline: str = "auto"
+    architecture: str,
+    interval: int | None,
+    results_per_second: float | None,
+    pipeline: str = "auto",
+    dsp: int | None = None,
 ) -> None:
     """Raises UsageError where wishes contradict each other."""
+    if dsp and (architecture == "parallel" or pipeline == "rows"):
+        raise UsageError("--dsp is for folded hardware; parallel hardware multiplies by constants, in LUTs; drop it")
     if pipeline == "rows" and (architecture in ("folded", STREAMING) or (interval or 1) > 1):
         raise UsageError("--pipeline rows registers the rows of parallel hardware; drop it, or folded and the interval")
     if results_per_second is not None and interval is not None:
@@ -50,13 +56,15 @@ def choose(
     interval: int | None = None,
     results_per_second: float | None = None,
     pipeline: str = "auto",
+    dsp: int | None = None,
 ) -> Hardware:
     """Hardware for a design: the smallest that meets the interval or the rate, without either the fastest that fits.
 
-    ``pipeline="rows"`` is parallel hardware with registers behind every row. Raises UsageError where the wishes
+    ``pipeline="rows"`` is parallel hardware with registers behind every row; ``dsp`` is how many DSP blocks folded
+    hardware may use, None where the search says. Raises UsageError where the wishes
     contradict each other, DesignError where they cannot be met.
     """
-    check_wishes(architecture, interval, results_per_second, pipeline)
+    check_wishes(architecture, interval, results_per_second, pipeline, dsp)
     if design.nodes:
         if architecture not in ("auto", STREAMING):
             raise UsageError(
@@ -64,12 +72,14 @@ def choose(
             )
         if pipeline == "rows":
             raise UsageError("--pipeline rows is of parallel hardware; leave it out for a streamed network")
+        if dsp is not None:
+            raise UsageError("--dsp is of folded hardware; the layers of a streamed network choose for themselves")
         return stream_hardware(design, part, clock_period_ns, interval, results_per_second)
     if architecture == STREAMING:
         raise UsageError("--architecture streaming is for networks of windows over pixels, which this is not")
     if results_per_second is not None:
         interval = interval_for(results_per_second, clock_period_ns)
-        check_wishes(architecture, interval, None, pipeline)
+        check_wishes(architecture, interval, None, pipeline, dsp)
     why = "asked for"
     target = Target(clock_period_ns, part.family, every_row=pipeline == "rows")
     if target.every_row and architecture == "auto":
@@ -81,7 +91,7 @@ def choose(
             return _parallel(design, graphs, target, why)
     if architecture == "parallel":
         return _parallel(design, build_graphs(design, target), target, why)
-    return _folded(design, part, clock_period_ns, interval, why)
+    return _folded(design, part, clock_period_ns, interval, why, dsp)
 
 
 def _parallel_graphs(
@@ -122,11 +132,13 @@ def _parallel(design: Design, graphs: tuple[LayerGraph, ...], target: Target, wh
     )
 
 
-def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | None, why: str) -> Hardware:
+def _folded(
+    design: Design, part: Part, clock_period_ns: float, interval: int | None, why: str, dsp: int | None
+) -> Hardware:
     lowered = lower(design)
     if not lowered.layers and not lowered.constants:
         raise DesignError("the design has no outputs")
-    folding: Folding = fastest(lowered, part) if interval is None else smallest(lowered, part, interval)
+    folding: Folding = fastest(lowered, part, dsp) if interval is None else smallest(lowered, part, interval, dsp)
     rtl = emit_folded(folding, clock_period_ns, part.family)
     blocks = prove_folded(folding, rtl.files, rtl.top)
 

@@ -13,7 +13,7 @@ Lanes = Literal["bytes", "packed"]
 Pipeline = Literal["auto", "rows"]
 Preprocessing = Literal["none", "standard"]
 RtlEngine = Literal["own", "xls"]
-Shell = Literal["none", "axis", "pynq"]
+Shell = Literal["none", "axis", "pynq", "selftest"]
 Strategy = Literal["latency", "resource"]
 
 ALL: dict[str, tuple[str, ...]] = {

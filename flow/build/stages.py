@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from flow.bench.vectors import make_vectors
 from flow.build.engines.jobs import run_hardware_engines, run_model_engines
 from flow.build.options import Options
+from flow.build.predictions import predictions
+from flow.build.profiles import profiles
 from flow.build.quantization import QuantizedFile
 from flow.build.state import Build, ModelFile, Score, Vectors
 from flow.core.compare import same_score
@@ -109,6 +111,8 @@ def perform(build: Build) -> None:
         build.facts.quantization = quantized.facts(build.test)
     run_model_engines(build)
     run_hardware_engines(build)
+    with build.steps.timed("profiles"):
+        build.facts.profiles, build.facts.profiled = profiles(build)
     _score(build)
     if quantized is not None and build.facts.quantization is not None:
         build.say(*quantized.remarks(build.facts.quantization, build.score))
@@ -188,6 +192,7 @@ def _score(build: Build) -> None:
     if design.source.get("probability") and head == "logits":
         head = "probability"
     score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
+    build.facts.predictions = predictions(build.test, outputs, head, design, build.preparation.applied)
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no model that could be scored beside it"

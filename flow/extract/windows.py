@@ -23,7 +23,8 @@ class TooLarge(ModelError):
 
 MAX_ROWS = 1 << 23  # of inputs times outputs: beyond, unrolled hardware fits no part
 CONVOLUTIONS = frozenset(
-    "Conv1D Conv2D DepthwiseConv1D DepthwiseConv2D QConv1D QConv2D QDepthwiseConv2D QConv2DBatchnorm".split()
+    "Conv1D Conv2D DepthwiseConv1D DepthwiseConv2D QConv1D QConv2D QDepthwiseConv2D QConv2DBatchnorm "
+    "NMPConv1D NMPConv2D NMPDepthwiseConv1D NMPDepthwiseConv2D".split()
 )
 AVERAGING = frozenset("AveragePooling1D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D".split())
 MAXIMA = frozenset("MaxPooling1D MaxPooling2D GlobalMaxPooling1D GlobalMaxPooling2D".split())
