@@ -197,6 +197,5 @@ class Solver:
             return None
         if found.interval > interval:
             return None
-        held = sum(f.bits for f in design.input_formats)
         cost = found.cost
-        return Core(design, cost.lut + held / 3, cost.bram18, found.interval, folding=found)
+        return Core(design, cost.lut, cost.bram18, found.interval, folding=found)
