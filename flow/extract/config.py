@@ -89,6 +89,7 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "Cropping2D": ("cropping", "data_format"),
     "UpSampling1D": ("size",),
     "UpSampling2D": ("size", "data_format", "interpolation"),
+    "HGQActivation": ("activation", "iq", "oq"),
     "HGQDense": ("units", "use_bias", "activation", "iq", "oq"),
     "HGQQuantizer": ("round_mode", "overflow_mode"),
     "NMPDense": None,

@@ -15,20 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
+from flow.core.nodes import Window
 from flow.extract import stored_model
 from flow.extract.config import reshaped
-from flow.extract.remedies import IGNORED
-from flow.extract.stored_graph import LayerData, path_of
+from flow.extract.remedies import IGNORED, refusal
+from flow.extract.stored_calls import line_of
+from flow.extract.stored_graph import LayerData
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
-from flow.extract.windows import AVERAGING, MAXIMA, Window, is_depthwise, pooled, require_size, weights_met, window_of
+from flow.extract.windows import AVERAGING, MAXIMA, is_depthwise, pooled, require_size, weights_met, window_of
 from keras_models.quantize.chain import FloatChain, FloatDense, Windows
 
 Floats = NDArray[np.float64]
 ENDINGS = ("softmax", "sigmoid", "tanh", "softsign", "softplus")  # rise with their input, so that a class stays one
 _UNSUITED = (
-    "--quantize takes dense layers, convolutions and pools with ReLU or nothing between them: train it with ReLU"
+    "--quantize takes dense layers, convolutions and pools with ReLU or nothing between them: train it with ReLU, or "
+    "quantized, with QDense and a QActivation behind the function"
 )
+_CURVES = ("ELU", "LeakyReLU", "PReLU", "ThresholdedReLU")
 
 
 def float_chain(path: Path | str | StoredModel) -> FloatChain:
@@ -39,10 +43,10 @@ def float_chain(path: Path | str | StoredModel) -> FloatChain:
         return floats.onnx_chain(path)
     stored = path if isinstance(path, StoredModel) else stored_model.read(path)
     try:
-        name, shape, layers = path_of(stored.config)
+        name, shape, calls = line_of(stored.config)
         builder = ChainBuilder(math.prod(shape), shape)
-        for layer in layers:
-            _add(builder, layer, stored.weights.get(layer.name, ()))
+        for call in calls:
+            _add(builder, call.layer, stored.weights.get(call.key, ()))
         return builder.chain(name)
     except ModelError as exc:
         raise ModelError(f"{stored.path}: {exc}") from None
@@ -184,7 +188,7 @@ def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) ->
             builder.shape = reshaped(layer.name, layer.config.get("target_shape"), builder.shape)
         return
     if reader is None:
-        raise ModelError(f"layer {layer.name[:64]} is a {layer.kind[:64]}; {_unsuited(layer.kind)}")
+        raise ModelError(_unsuited(layer.name[:64], layer.kind[:64]))
     try:
         reader(builder, layer, tuple(np.asarray(w, np.float64) for w in weights))
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as exc:
@@ -193,16 +197,24 @@ def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) ->
         ) from None
 
 
-def _unsuited(kind: str) -> str:
+def _unsuited(name: str, kind: str) -> str:
+    """The line that refuses a layer that no float chain has."""
+    what = f"layer {name} is a {kind}"
     if kind.startswith(("Q", "NMP", "FixedPoint", "HQuantize", "HDense")):
-        return "the model is quantized already: build it without --quantize"
-    return _UNSUITED
+        return f"{what}; the model is quantized already: build it without --quantize"
+    return f"{what}; {_UNSUITED}" if kind in _CURVES else refusal(name, kind)
 
 
 def _dense(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
     kernel = weights[0]
     bias = weights[1] if layer.config.get("use_bias", True) else np.zeros(kernel.shape[-1])
+    around = builder.shape[:-1] if kernel.ndim == 2 and builder.shape[-1:] == kernel.shape[:1] else ()
+    if around:  # every place sees the same weights, as those of a convolution of size 1
+        count = math.prod(around)
+        require_size(layer.name, builder.width, count * bias.size)
+        kernel, bias = np.asarray(np.kron(np.eye(count), kernel), np.float64), np.tile(bias, count)
     builder.dense(layer.name, kernel, bias)
+    builder.shape = (*around, builder.width // math.prod(around))
     builder.activation(layer.name, _function(layer))
 
 

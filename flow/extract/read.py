@@ -20,7 +20,7 @@ from flow.extract.chain import Applied
 from flow.extract.convolution import by_filter, folded_kernel, means, unrolled, window
 from flow.extract.dyadic import exact_column, exact_matrix
 from flow.extract.folded_batchnorm import folded_constants
-from flow.extract.hgq_steps import hgq_dense, quantizer_steps
+from flow.extract.hgq_steps import hgq_activation, hgq_dense, quantizer_steps
 from flow.extract.layer_steps import Dense, Elementwise, Quant, Softmax, Step
 from flow.extract.needed import needed_bits
 from flow.extract.plain_dense import on_grid, plain_dense
@@ -284,6 +284,7 @@ _READERS: dict[str, Callable[[Applied], Sequence[Step]]] = {
     "Activation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "ReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
     "LeakyReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
+    "HGQActivation": hgq_activation,
     "HGQDense": lambda a: hgq_dense(a, _units(a)),
     "HGQQuantizer": quantizer_steps,
     **dict.fromkeys(CONVOLUTIONS, _convolution),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 SLACK = 0.05  # a model under a budget should use at least 95 % of it
-RECOUNTS = (0.4, 0.55, 0.7, 0.85, 1.02, 1.25)  # shares of the epochs after which the estimate is held against a count
+RECOUNTS = (0.5, 0.8, 1.02, 1.25)  # shares of the epochs after which the estimate is held against a count
 SURELY_FROM = 0.7  # from here by the count that has the last word: the two differ by some per cent
 ENOUGH = 3
 KEPT = {True: 8, False: 2}  # models to choose from at the end: within the slack, and further below
@@ -29,7 +29,7 @@ class Counters(NamedTuple):
 
 
 _MODULE = "flow.build.counting"  # by name: this package works without it, and imports nothing of it
-_FUNCTIONS = {"adders": ("adder_luts", "adder_luts"), "synthesis": ("adder_luts", "synthesized_luts")}
+_FUNCTIONS = {"adders": ("quick_luts", "adder_luts"), "synthesis": ("quick_luts", "synthesized_luts")}
 COUNTS = ("estimate", *_FUNCTIONS)
 
 

@@ -58,10 +58,13 @@ def trained(
     config = fit_config(options, len(parts["train"][0]))
     with ExitStack() as stack:
         listeners: list[Any] = []
+        told: dict[str, Any] = {}
         if not (options.quiet or options.json):
             from keras_models.training.progress import EpochProgress
 
-            listeners.append(stack.enter_context(EpochProgress(config.epochs)))
+            progress = stack.enter_context(EpochProgress(config.epochs))
+            listeners.append(progress)
+            told["on_compile"] = progress.compiling
         if options.tensorboard is not None:
             from keras_models.training.summaries import Summaries
 
@@ -71,5 +74,6 @@ def trained(
             for listen in listeners:
                 listen(row, widths)
 
-        result = (trainer or fit)(model, method, parts, dataset.task, config, checkpoint=checkpoint, on_epoch=tell)
+        result = (trainer or fit)(model, method, parts, dataset.task, config, checkpoint=checkpoint, on_epoch=tell,
+                                  **told)  # fmt: skip
     return Trained(model, method, preprocessing, parts, result)
