@@ -32,6 +32,8 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "Activation": ("activation",),
     "ReLU": ("max_value", "negative_slope", "threshold"),
     "LeakyReLU": ("negative_slope",),
+    "ELU": ("alpha",),
+    "PReLU": ("shared_axes",),
     "Softmax": (),
     "BatchNormalization": ("axis", "epsilon", "center", "scale"),
     "QBatchNormalization": (
@@ -102,7 +104,8 @@ QUANTIZERS = frozenset(
 )
 _FUNCTIONS = frozenset(
     "linear relu softmax sigmoid tanh elu selu gelu silu softplus softsign hard_sigmoid exponential leaky_relu relu6 "
-    "swish hard_tanh binary_tanh smooth_tanh smooth_sigmoid binary_sigmoid".split()
+    "swish hard_tanh binary_tanh smooth_tanh smooth_sigmoid binary_sigmoid "
+    "celu mish hard_silu hard_swish log_sigmoid squareplus soft_shrink hard_shrink tanh_shrink sparse_plus".split()
 )
 _CALL = re.compile(r"(\w+)\(([\w\s.,='\"+\-]*)\)\Z")
 
