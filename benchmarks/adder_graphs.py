@@ -183,8 +183,8 @@ def _yosys_memory_mb(folder: Path, script: str) -> float:
 def placed_luts(folder: Path, top: str) -> int:
     """LUT sites that hold logic of the design once nextpnr has placed it in xc7z020, between registers at its ports."""
     part, place = catalog.resolve("xc7z020"), plan.fresh_folder(folder / "place")
-    place_and_route.prepare(place, folder / "netlist.json", top, TIMEOUT_S)
-    nextpnr.place_and_route(place, part, 20.0, 1, TIMEOUT_S, place_only=True)
+    around = place_and_route.prepare(place, folder / "netlist.json", top, TIMEOUT_S, part)
+    nextpnr.place_and_route(place, part, 20.0, 1, TIMEOUT_S, around.constraints(20.0), place_only=True)
     return place_and_route.placed_sites(place / nextpnr.placed(1))["design"]
 
 

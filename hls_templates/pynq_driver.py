@@ -2,6 +2,7 @@
 
     from driver import Accelerator
     accelerator = Accelerator.load()      # the folder with this file: accelerator.json, the .bit and the .hwh
+                                          # load(driver="plain") needs no PYNQ: fpga_manager and /dev/mem, as root
     accelerator.self_test()               # vectors with known results, exactly
     accelerator.predict(X)                # X in the data's own units: preprocessing and scaling are the model's own
 
@@ -10,13 +11,19 @@ list of rows as mappings, with the table's own column names, texts and missing v
 
 Everything that can go wrong raises an AcceleratorError that says what and where: a wrong bitstream, a stalled or short
 transfer, a DMA error, TLAST in the wrong place. After an error the hardware is reset and can be used again. Needs only
-NumPy and, on the board, pynq; runs on Python 3.8 and newer.
+NumPy and, on the board, pynq, or root and Linux' fpga_manager; runs on Python 3.8 and newer. As a program,
+``python3 driver.py --driver plain``, it loads the bitstream and runs the self test.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
+import math
+import mmap
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +43,13 @@ ERROR_TEXTS = (
     "TKEEP left out a data byte",
     "the core gave a result without a vector",
 )
+# Windows onto the streams, of accelerators without a DMA: what did not go through, beats, and beats that end a packet.
+WINDOWS, BEATS, LAST_BEATS = 0x1000, 0x8000, 0xC000
+WINDOW_TEXTS = ("a write found no room in time and was dropped", "a read found no result in time")
+# A Zynq-7000's system registers (UG585): lock keys, IO PLL, FCLK0 and the resets that go to the logic.
+SLCR, LOCK, UNLOCK, IO_PLL, FCLK0, LOGIC_RESET = 0xF8000000, 0x004, 0x008, 0x108, 0x170, 0x240
+LOCK_KEY, UNLOCK_KEY = 0x767B, 0xDF0D
+BOARD_CLOCK_MHZ = 50.0  # of the processor on PYNQ-Z1 and PYNQ-Z2
 # Registers of one AXI DMA channel (simple mode), relative to its base.
 SEND, RECEIVE = 0x00, 0x30
 DMA_CONTROL, DMA_STATUS, DMA_ADDRESS, DMA_LENGTH = 0x00, 0x04, 0x18, 0x28
@@ -121,46 +135,121 @@ def _plain(values: np.ndarray) -> list[Any]:
     return values.astype(str).tolist() if values.dtype.kind == "M" else values.tolist()
 
 
+class Mapped:
+    """Registers in the processor's memory, word by word, by way of /dev/mem; Linux lets root do this."""
+
+    def __init__(self, base: int, size: int, device: str = "/dev/mem") -> None:
+        handle = os.open(device, os.O_RDWR | os.O_SYNC)
+        try:
+            self._words = np.frombuffer(mmap.mmap(handle, size, offset=base), np.uint32)
+        finally:
+            os.close(handle)
+
+    def read(self, offset: int) -> int:
+        """A register."""
+        return int(self._words[offset >> 2])
+
+    def write(self, offset: int, value: int) -> None:
+        """Write a register."""
+        self._words[offset >> 2] = value
+
+
+def load_plain(binary: Path, clock_mhz: float, root: Path = Path("/"), system: Any = None) -> None:
+    """Load a .bin by Linux' fpga_manager, then set the logic's clock FCLK0 and reset it.
+
+    ``clock_mhz`` is not exceeded. ``root`` is where the system's files lie, ``system`` its registers. Raises
+    AcceleratorError where the kernel has no fpga_manager for it or does not take the bitstream.
+    """
+    manager, firmware = root / "sys/class/fpga_manager/fpga0", root / "lib/firmware"
+    if not (manager / "firmware").exists():
+        raise AcceleratorError(f"{manager}/firmware is not there: this kernel loads no bitstream that way; use PYNQ")
+    firmware.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(binary, firmware / binary.name)
+    (manager / "flags").write_text("0\n")  # the whole device
+    (manager / "firmware").write_text(f"{binary.name}\n")
+    state = (manager / "state").read_text().strip()
+    if state != "operating":
+        raise AcceleratorError(f"fpga_manager did not take {binary}: its state is {state!r}")
+    system = Mapped(SLCR, 0x1000) if system is None else system
+    pll_mhz = BOARD_CLOCK_MHZ * (system.read(IO_PLL) >> 12 & 0x7F)
+    first, second = divisors(pll_mhz, clock_mhz)
+    system.write(UNLOCK, UNLOCK_KEY)
+    system.write(FCLK0, second << 20 | first << 8)
+    system.write(LOGIC_RESET, system.read(LOGIC_RESET) | 1)
+    system.write(LOGIC_RESET, system.read(LOGIC_RESET) & ~1)
+    system.write(LOCK, LOCK_KEY)
+
+
+def divisors(pll_mhz: float, clock_mhz: float) -> tuple[int, int]:
+    """Two divisors of 1 to 63 for a clock that is not above ``clock_mhz``."""
+    whole = math.ceil(pll_mhz / clock_mhz * (1 - 1e-9))
+    second = -(-whole // 63)
+    return -(-whole // second), second
+
+
 class Accelerator:
-    """The accelerator behind an AXI DMA. ``load`` makes one on the board.
+    """The accelerator behind an AXI DMA, or behind windows in the processor's memory. ``load`` makes one on the board.
 
     ``core`` and ``dma`` have ``read(offset)`` and ``write(offset, value)``; ``allocate(bytes)`` gives an array of bytes
-    that the DMA can reach, with ``physical_address``, ``flush`` and ``invalidate``.
+    that the DMA can reach, with ``physical_address``, ``flush`` and ``invalidate``. Windows need ``core`` alone.
     """
 
     def __init__(
-        self, model: dict[str, Any], core: Any, dma: Any, allocate: Callable[[int], Any], timeout_s: float = 5.0,
-        max_vectors: int = 4096,
+        self, model: dict[str, Any], core: Any, dma: Any = None, allocate: Callable[[int], Any] | None = None,
+        timeout_s: float = 5.0, max_vectors: int = 4096,
     ) -> None:  # fmt: skip
         self.model, self.core, self.dma, self.timeout_s = model, core, dma, timeout_s
         layout = model["layout"]
         self.in_bytes, self.out_bytes = int(layout["in_bytes"]), int(layout["out_bytes"])
         self.max_vectors = max(1, min(max_vectors, MAX_TRANSFER_BYTES // max(self.in_bytes, self.out_bytes)))
         self._check_bitstream()
-        self._source = allocate(self.max_vectors * self.in_bytes)
-        self._target = allocate(self.max_vectors * self.out_bytes)
+        if allocate is not None:
+            self._source = allocate(self.max_vectors * self.in_bytes)
+            self._target = allocate(self.max_vectors * self.out_bytes)
         self._lock = threading.Lock()
         self._selftest: dict[str, Any] | None = None
         self.recover()
 
     @classmethod
-    def load(cls, folder: str | Path | None = None, **options: Any) -> Accelerator:
-        """Load the bitstream that lies in ``folder`` (by default beside this file) and check that it is ours."""
-        import pynq
+    def load(cls, folder: str | Path | None = None, driver: str = "pynq", **options: Any) -> Accelerator:
+        """Load the bitstream that lies in ``folder`` (by default beside this file) and check that it is ours.
 
+        ``driver`` is ``pynq``, or ``plain`` for a Linux without PYNQ, where the bitstream has windows.
+        """
         place = Path(folder) if folder is not None else Path(__file__).resolve().parent
         model = json.loads((place / "accelerator.json").read_text())
+        windows = model.get("windows")
+        if driver not in ("pynq", "plain"):
+            raise AcceleratorError(f"there is no driver {driver!r}; choose pynq or plain")
+        if driver == "plain" and not windows:
+            raise AcceleratorError("this bitstream has a DMA, which driver='plain' cannot use; use pynq")
         bitstream = place / model["bitstream"]
-        if not bitstream.is_file() or not bitstream.with_suffix(".hwh").is_file():
-            raise AcceleratorError(f"{bitstream} or its .hwh is not there; make them with block_design.tcl")
-        overlay = pynq.Overlay(str(bitstream))
-        try:
-            core, dma = getattr(overlay, model["core"]), getattr(overlay, model["dma"])
-        except AttributeError as error:
-            raise WrongBitstream(f"{bitstream} is not an overlay of this accelerator: {error}") from None
-        made = cls(model, core, dma, lambda size: pynq.allocate((size,), np.uint8), **options)
+        needed = [bitstream.with_suffix(".bin")] if driver == "plain" else [bitstream, bitstream.with_suffix(".hwh")]
+        if not all(path.is_file() for path in needed):
+            how = "build with --bitstream" if windows else "make them with block_design.tcl"
+            names = " or its ".join([str(needed[0]), *(path.suffix for path in needed[1:])])
+            raise AcceleratorError(f"{names} is not there; {how}")
+        if driver == "plain":
+            load_plain(needed[0], windows["clock_mhz"])
+            made = cls(model, Mapped(windows["base"], windows["bytes"]), **options)
+        else:
+            made = cls._with_pynq(model, bitstream, options)
         made._selftest = json.loads((place / "selftest.json").read_text())
         return made
+
+    @classmethod
+    def _with_pynq(cls, model: dict[str, Any], bitstream: Path, options: dict[str, Any]) -> Accelerator:
+        import pynq
+
+        overlay = pynq.Overlay(str(bitstream))
+        try:
+            core = getattr(overlay, model["core"])
+            dma = None if model.get("windows") else getattr(overlay, model["dma"])
+        except AttributeError as error:
+            raise WrongBitstream(f"{bitstream} is not an overlay of this accelerator: {error}") from None
+        if dma is None:
+            return cls(model, core, **options)
+        return cls(model, core, dma, lambda size: pynq.allocate((size,), np.uint8), **options)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predictions for rows of features in the data's own units.
@@ -317,7 +406,11 @@ class Accelerator:
         return values
 
     def recover(self) -> None:
-        """Reset the DMA and the accelerator; whatever was under way is dropped."""
+        """Reset the accelerator, and the DMA if there is one; whatever was under way is dropped."""
+        if self.dma is None:
+            self.core.write(CONTROL, 1)
+            self.core.write(WINDOWS, 3)
+            return
         self.dma.write(SEND + DMA_CONTROL, RESET)  # resets both channels
         self._wait(lambda: not self.dma.read(SEND + DMA_CONTROL) & RESET, "the DMA did not come out of its reset")
         self.core.write(CONTROL, 1)
@@ -343,6 +436,8 @@ class Accelerator:
                 raise
 
     def _exchange(self, data: np.ndarray, count: int) -> np.ndarray:
+        if self.dma is None:
+            return self._by_windows(data, count)
         size = count * self.out_bytes
         self._source[: data.size] = data.reshape(-1)
         self._source.flush()
@@ -358,6 +453,27 @@ class Accelerator:
         self._check_stream(count)
         self._target.invalidate()
         return np.array(self._target[:size]).reshape(count, self.out_bytes)
+
+    def _by_windows(self, data: np.ndarray, count: int) -> np.ndarray:
+        """One packet through the windows, in pieces of as many vectors as results can wait."""
+        self.recover()  # counters from 0, nothing left inside
+        self.core.write(PACKET, count)
+        places, results = int(self.model["windows"]["places"]), []
+        for start in range(0, count, places):
+            words = np.ascontiguousarray(data[start : start + places]).reshape(-1).view("<u4").tolist()
+            ends = start + places >= count
+            for word in words[:-1] if ends else words:
+                self.core.write(BEATS, word)
+            if ends:
+                self.core.write(LAST_BEATS, words[-1])
+            wanted = min(places, count - start) * self.out_bytes // 4
+            results.append(np.array([self.core.read(BEATS) for _ in range(wanted)], "<u4"))
+        noted = self.core.read(WINDOWS)
+        if noted:
+            what = "; ".join(text for bit, text in enumerate(WINDOW_TEXTS) if noted >> bit & 1)
+            raise TransferTimeout(f"{what}; {self._story()}")
+        self._check_stream(count)
+        return np.concatenate(results).view(np.uint8).reshape(count, self.out_bytes)
 
     def _start(self, channel: int, buffer: Any, size: int) -> None:
         self.dma.write(channel + DMA_CONTROL, RUN)
@@ -394,3 +510,16 @@ class Accelerator:
         errors = [text for bit, text in enumerate(ERROR_TEXTS) if noted >> bit & 1] or ["no error noted"]
         seen = f"{vectors_in} vectors in {packets_in} packets in, {vectors_out} results in {packets_out} packets out"
         return f"the accelerator saw {seen}; {', '.join(errors)}"
+
+
+def main() -> None:
+    """Load the bitstream and run the self test."""
+    parser = argparse.ArgumentParser(description="Loads the bitstream beside this file and runs its self test.")
+    parser.add_argument("--driver", choices=("pynq", "plain"), default="pynq", help="plain: fpga_manager and /dev/mem")
+    asked = parser.parse_args()
+    accelerator = Accelerator.load(driver=asked.driver)
+    print(f"{accelerator.self_test()} vectors, every result right")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ import os
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cocotb
 from cocotb.clock import Clock
@@ -61,6 +61,16 @@ def _rows(path: Path, size: int) -> list[bytes]:
 
 
 BENCH = Bench(Path(os.environ["NMP_BENCH"]))
+
+
+class Registers(Protocol):
+    """Whatever reads and writes registers."""
+
+    async def read(self, address: int) -> int:
+        """A register."""
+
+    async def write(self, address: int, value: int) -> None:
+        """Write a register."""
 
 
 class Pins:
@@ -137,14 +147,14 @@ def compare(vector: int, actual: bytes, phase: str) -> None:
         problem(f"padding or sign extension is wrong ({phase})")
 
 
-async def check(pins: Pins, what: str, address: int, expected: int, mask: int = 0xFFFFFFFF) -> None:
+async def check(pins: Registers, what: str, address: int, expected: int, mask: int = 0xFFFFFFFF) -> None:
     """A register must read as expected."""
     value = await pins.read(address) & mask
     if value != expected:
         problem(f"register {what} is {value:#x}, expected {expected:#x}")
 
 
-async def counters(pins: Pins, vectors: int, packets: int) -> None:
+async def counters(pins: Registers, vectors: int, packets: int) -> None:
     """In and out counters must agree with what was sent."""
     for place, (name, count) in enumerate(
         [("VECTORS_IN", vectors), ("VECTORS_OUT", vectors), ("PACKETS_IN", packets), ("PACKETS_OUT", packets)]
@@ -257,7 +267,7 @@ async def held_output(dut: Any) -> None:
     await phase(dut, "held output", body)
 
 
-async def flagged(pins: Pins, what: str, bits: int) -> None:
+async def flagged(pins: Registers, what: str, bits: int) -> None:
     """Exactly the error ``bits`` are noted, and can be cleared."""
     await check(pins, f"ERRORS after {what}", ERRORS, bits)
     await check(pins, f"STATUS after {what}", STATUS, 3)

@@ -25,6 +25,7 @@ from flow.core.errors import ReportError, ToolNotFound
 from flow.core.fixed import Fixed, Quantizer
 from flow.emit.rtl.cells import cell_models
 from flow.netlist import place_and_route
+from flow.netlist.routed_top import INSTANCE
 from flow.parts.catalog import resolve
 from flow.report.html.chip_map import svg
 from flow.tools import icarus, nextpnr, prjxray, process, yosys
@@ -96,20 +97,23 @@ class Routed:
         (folder / "route").mkdir()
         (folder / "tiny.v").write_text(VERILOG)
         yosys.run_script(folder, SCRIPT, "tiny", 60)
-        place_and_route.prepare(folder / "route", folder / "netlist.json", "tiny", 60)
-        nextpnr.place_and_route(folder / "route", Z020, 20.0, 1, 300)
+        around = place_and_route.prepare(folder / "route", folder / "netlist.json", "tiny", 60, Z020)
+        nextpnr.place_and_route(folder / "route", Z020, 20.0, 1, 300, around.constraints(20.0))
         self.database, self.fasm = database, folder / "route" / nextpnr.fasm(1)
         self.placement = read_placement(folder / "route" / nextpnr.placed(1), database)
         (self.netlist,) = json.loads((folder / "route" / "routed.json").read_text())["modules"].values()
         module = json.loads((folder / "netlist.json").read_text())["modules"]["tiny"]
-        self.core = Core("tiny", module["ports"], place_and_route.INSTANCE)
+        nets = {name: self.netlist["netnames"][f"{INSTANCE}.{name}"]["bits"] for name in module["ports"]}
+        self.core = Core("tiny", module["ports"], nets)
         self.files = files.make(self.fasm, self.placement, self.netlist["cells"], database, "tiny")
         self.bits = assemble(features(self.files.fasm.splitlines()), database).bits
 
     def read(self, bit: bytes, netlist=None):
         pads = nextpnr.pads(Z020).by_port()
         name = lambda cell: "dense_0 neuron 3" if "u_b" in cell else None  # noqa: E731
-        return read_back(bit, self.database, netlist or self.netlist, self.placement, pads, self.core, name, self.bits)
+        return read_back(
+            bit, self.database, netlist or self.netlist, self.placement, pads, [self.core], name, self.bits
+        )
 
     def with_bits(self, bits):
         return self.read(container.bit_file(frames.of_bits(bits), self.database, "tiny"))
@@ -149,8 +153,9 @@ def test_the_bitstream_is_read_back_as_what_was_routed(routed):
         and found.compared.memories == 4
         and found.switches > 100
     )
-    assert "module tiny (" in found.verilog and found.verilog.count("MUXF7 ") == 2
-    assert "output wire [52:0] out_data" in found.verilog and "FDSE #(" in found.verilog
+    (text,) = found.verilog
+    assert "module tiny (" in text and text.count("MUXF7 ") == 2
+    assert "output wire [52:0] out_data" in text and "FDSE #(" in text
 
 
 def test_the_netlist_of_the_bits_computes_what_the_cells_do(routed, tmp_path):
@@ -158,7 +163,7 @@ def test_the_netlist_of_the_bits_computes_what_the_cells_do(routed, tmp_path):
     library = cell_models(yosys.cell_library().read_text())
     modules = {m[1]: m[0] for m in re.finditer(r"^module (\w+).*?^endmodule\n", library, re.MULTILINE | re.DOTALL)}
     models = "".join(modules[name] for name in MODELS.split())
-    theirs = routed.read(routed.files.bit).verilog.replace("module tiny", "module theirs")
+    theirs = routed.read(routed.files.bit).verilog[0].replace("module tiny", "module theirs")
     bench = """
 module bench; reg clk = 0; reg [8:0] x = 0; wire [52:0] p, q; integer i;
   tiny a(.clk(clk), .in_data(x), .out_data(p)); theirs b(.clk(clk), .in_data(x), .out_data(q));
@@ -208,7 +213,7 @@ def test_a_flipped_bit_of_a_lut_is_told_with_layer_and_neuron(routed, value):
     bits = [(block.base + f, 32 * block.offset + p) for n in names for f, p in known[n].ones]
     bit = next(b for b in bits if (b in routed.bits) == bool(value))
     found = routed.with_bits(routed.bits ^ {bit})
-    assert len(found.differences) == 1 and found.verilog is not None
+    assert len(found.differences) == 1 and found.verilog
     assert found.differences[0].startswith("dense_0 neuron 3: ") and "u_b" in found.differences[0]
     assert layers_of(found.differences, ["dense_0", "dense_1", "dense"]) == ["dense_0"]
 

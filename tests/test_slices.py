@@ -212,8 +212,9 @@ def test_rows_take_the_sites_that_nextpnr_gives_them(tmp_path):
         for name, count in expected_sites(module).by_cell.items():
             expected[re.search(r"u_(\w+?)__", name)[1]] += count
     assert expected == {name: count * COPIES for name, (_, count) in ROWS.items()}
-    place_and_route.prepare(tmp_path / "place", tmp_path / "netlist.json", "top", 300)
-    nextpnr.place_and_route(tmp_path / "place", resolve("xc7z020"), 20.0, 1, 600, place_only=True)
+    z020 = resolve("xc7z020")
+    around = place_and_route.prepare(tmp_path / "place", tmp_path / "netlist.json", "top", 300, z020)
+    nextpnr.place_and_route(tmp_path / "place", z020, 20.0, 1, 600, around.constraints(20.0), place_only=True)
     (placed,) = read_json(tmp_path / "place" / nextpnr.placed(1), MAX_OWN_JSON)["modules"].values()
     found = defaultdict(set)
     for name, placed_cell in placed["cells"].items():

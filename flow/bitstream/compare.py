@@ -6,12 +6,12 @@ only moves cells, adds cells that pass a signal on, and turns the pins of LUTs: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from flow.bitstream import memories
+from flow.bitstream import memories, processor, reach
 from flow.bitstream.functions import FUNCTIONS, is_lut
 from flow.bitstream.netlist import Recovered, as_module, depends
 from flow.bitstream.placement import PlacedCell, contents_by_site
@@ -20,7 +20,7 @@ from flow.proof.netlist.cells import FLIP_FLOPS
 from flow.proof.netlist.side import Bit, Side
 from flow.proof.netlist.words import number
 
-_HOLDING = (*FLIP_FLOPS, *memories.KINDS)
+_HOLDING = (*FLIP_FLOPS, *memories.KINDS, processor.KIND)
 Module = Mapping[str, Any]  # a flat module of Yosys' JSON
 Namer = Callable[[str], str | None]  # a cell of the netlist -> "dense_0 neuron 17"
 
@@ -76,11 +76,12 @@ class Comparison:
         luts = [n for n, c in self.ours.cells.items() if is_lut(c["type"])]
         wrong = {n for n in luts if not self._same_lut(n)}
         for cell in sorted(wrong):
-            if not any(before in wrong for before in self._before(cell)):
+            if not any(before in wrong for before in reach.luts_before(self.ours, cell, _HOLDING)):
                 self._tell(cell, self._why(cell))
         for cell in self._flip_flops():
             self._compare_flip_flop(cell, wrong)
         self._compare_memories()
+        self._compare_processor()
         self._compare_pads()
         passing = self._census()
         return Compared(
@@ -99,14 +100,24 @@ class Comparison:
             return str(literal)
         return self._signals.get(literal)
 
+    def same_as(self, bit: Bit) -> Sequence[str]:
+        """Every signal of the bitstream that is the same as a net of the netlist; none of constants."""
+        literal = self.ours.word([bit])[0]
+        return () if literal in (FALSE, TRUE) else self._equal.get(literal, ())
+
     @cached_property
     def _signals(self) -> Mapping[Literal, str]:
         """The bitstream's signals by their literals: where others pass it on, the flip-flop that makes it."""
-        for net in self.nets.values():
-            self.theirs.word([net])
         makers = {s for c in self.recovered.cells.values() if c.kind in FLIP_FLOPS for s in c.outputs["Q"]}
-        in_order = sorted(self.nets, key=makers.__contains__)
-        return {self.theirs.literals[self.nets[signal]]: signal for signal in in_order}
+        return {literal: max(signals, key=makers.__contains__) for literal, signals in self._equal.items()}
+
+    @cached_property
+    def _equal(self) -> Mapping[Literal, list[str]]:
+        """The bitstream's signals by their literals."""
+        found: dict[Literal, list[str]] = {}
+        for signal, net in self.nets.items():
+            found.setdefault(self.theirs.word([net])[0], []).append(signal)
+        return found
 
     def _seed(self) -> None:
         """One variable for each pad and flip-flop, on both sides."""
@@ -122,6 +133,12 @@ class Comparison:
             place = self.placement.get(cell)
             if place and place.key in self.recovered.cells:
                 self.theirs.seed(self.nets[place.key], variable)
+        for cell in self._processors():
+            for bit, source in processor.outputs(self.ours.cells[cell]):
+                variable = self.graph.variable()
+                self.ours.seed(bit, variable)
+                if source in self.nets:
+                    self.theirs.seed(self.nets[source], variable)
         for cell, parts in self.memories.items():
             for bit, signal in memories.outputs(self.ours.cells[cell], parts, self.recovered):
                 variable = self.graph.variable()
@@ -147,6 +164,20 @@ class Comparison:
             if name not in known:
                 self.differences.append(f"the memory {name} of the bitstream belongs to no cell of the netlist")
 
+    def _processors(self) -> list[str]:
+        return [name for name, cell in self.ours.cells.items() if cell["type"] == processor.KIND]
+
+    def _compare_processor(self) -> None:
+        for cell in self._processors():
+            for pin, bit, signal in processor.inputs(self.ours.cells[cell], self.recovered):
+                self.pins += 1
+                if bit is None or signal is None:
+                    self._tell(cell, f"has pin {pin} driven in the {'bitstream' if bit is None else 'netlist'} only")
+                elif self.ours.word([bit])[0] != self.theirs.word([self.nets.get(signal, signal)])[0]:
+                    self._tell(cell, f"has another signal at pin {pin} in the bitstream")
+        if not self._processors() and processor.KIND in self.recovered.cells:
+            self.differences.append("the bitstream is connected to the processor, the netlist is not")
+
     def _flip_flops(self) -> Iterator[str]:
         return (n for n, c in self.ours.cells.items() if c["type"] in FLIP_FLOPS and c["connections"].get("Q"))
 
@@ -167,29 +198,8 @@ class Comparison:
 
     @cached_property
     def _live(self) -> frozenset[Bit]:
-        """The nets of the netlist that a flip-flop or a pad depends on; of a carry chain, up to the position used."""
-        cells, drivers = self.ours.cells, self.ours.drivers
-        stack = [b for p in self.ours.ports.values() if p["direction"] == "output" for b in p["bits"]]
-        for cell in self._flip_flops():
-            stack += [b for p, bits in cells[cell]["connections"].items() if p != "Q" for b in bits]
-        found: set[Bit] = set()
-        while stack:
-            bit = stack.pop()
-            if bit in found:
-                continue
-            found.add(bit)
-            if bit not in drivers or cells[drivers[bit]]["type"] in FLIP_FLOPS:
-                continue
-            entry = cells[drivers[bit]]
-            tops: dict[str, int] = {}  # a sum O needs the data of the positions below it, a carry CO its own too
-            if entry["type"] == "CARRY4":
-                pin = next(p for p in ("O", "CO") if bit in entry["connections"].get(p, ()))
-                position = entry["connections"][pin].index(bit)
-                tops = {"S": position + 1, "DI": position + (pin == "CO")}
-            for port, bits in entry["connections"].items():
-                if entry["port_directions"][port] == "input":
-                    stack += bits[: tops.get(port)]
-        return frozenset(found)
+        """The nets of the netlist on which anything depends."""
+        return reach.live(self.ours, [processor.KIND])
 
     def _why(self, cell: str) -> str:
         theirs = self._literals(cell)[1]
@@ -207,23 +217,6 @@ class Comparison:
     def _inputs_of(self, cell: str) -> Iterator[list[Bit]]:
         entry = self.ours.cells[cell]
         return (bits for port, bits in entry["connections"].items() if entry["port_directions"][port] == "input")
-
-    def _before(self, cell: str) -> Iterator[str]:
-        """The LUTs that feed a cell, also through carry chains and multiplexers."""
-        stack, seen = [cell], {cell}
-        while stack:
-            entry = self.ours.cells[stack.pop()]
-            for port, bits in entry["connections"].items():
-                for bit in bits if entry["port_directions"][port] == "input" else ():
-                    driver = self.ours.drivers.get(bit)
-                    if driver is None or driver in seen:
-                        continue
-                    seen.add(driver)
-                    kind = self.ours.cells[driver]["type"]
-                    if is_lut(kind):
-                        yield driver
-                    elif kind not in _HOLDING:
-                        stack.append(driver)
 
     def _compare_flip_flop(self, cell: str, wrong: set[str]) -> None:
         entry, place = self.ours.cells[cell], self.placement.get(cell)
@@ -244,18 +237,12 @@ class Comparison:
             ours = self.ours.word(entry["connections"].get(pin, ["1" if pin == "CE" else "0"]))[0]
             found = self.theirs.word([self.nets.get(s, s) for s in theirs.inputs[same]])[0]
             resets |= pin == kind.pin and ours != FALSE
-            if ours != found and not any(before in wrong for before in self._feeding(entry, pin)):
+            if ours != found and not any(
+                before in wrong for before in reach.luts_feeding(self.ours, entry, pin, _HOLDING)
+            ):
                 self._tell(cell, f"has another signal at pin {pin} in the bitstream")
         if resets and (kind.value, kind.asynchronous) != (other.value, other.asynchronous):
             self._tell(cell, "is set or reset otherwise in the bitstream")
-
-    def _feeding(self, entry: Mapping[str, Any], pin: str) -> Iterator[str]:
-        """The LUTs that feed one pin of a flip-flop."""
-        for bit in entry["connections"].get(pin, ()):
-            driver = self.ours.drivers.get(bit)
-            if driver is not None:
-                kind = self.ours.cells[driver]["type"]
-                yield from [driver] if is_lut(kind) else () if kind in _HOLDING else self._before(driver)
 
     def _compare_pads(self) -> None:
         outputs = {self.pads[n]: p["bits"][0] for n, p in self.ours.ports.items() if p["direction"] == "output"}

@@ -113,6 +113,13 @@ class Fabric:
                 return str(entry["site_pins"][pin]["wire"])
         return None
 
+    def pins(self, tile: str, site: str, kind: str) -> dict[str, str]:
+        """The wire at each pin of a site that has one."""
+        for entry in self.database.wiring(self.database.tiles[tile].kind).sites:
+            if entry["name"] == site and entry["type"] == kind:
+                return {pin: str(carried["wire"]) for pin, carried in entry["site_pins"].items() if carried}
+        return {}
+
     def _step(self, node: tuple[Wire, ...]) -> tuple[Wire | None, tuple[Pin, ...]]:
         """Where a node's value comes from: another wire, or the pins that drive it."""
         on = [(tile, source) for tile, wire in node for source in self._on.get((tile, wire), ())]

@@ -20,16 +20,16 @@ from flow.bitstream.verilog import core_verilog
 
 @dataclass(frozen=True)
 class Core:
-    """The design inside the wrapper: its module, the ports of it, and the instance in the wrapper."""
+    """A part of what was routed: its module, the ports of it, and the nets of the routed netlist that these are."""
 
     top: str
     ports: Mapping[str, Any]
-    instance: str
+    places: Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
 class ReadBack:
-    """What was read: counts, the comparison, every difference in words, and the core as Verilog if it is one.
+    """What was read: counts, the comparison, every difference in words, and each core as Verilog where they are there.
 
     ``compared`` is None where the bits contradict themselves, so that there is no netlist to compare.
     """
@@ -39,12 +39,12 @@ class ReadBack:
     switches: int
     compared: Compared | None
     differences: tuple[str, ...]
-    verilog: str | None
+    verilog: tuple[str, ...]
 
 
 def read_back(
     bit: bytes, database: Database, netlist: Mapping[str, Any], placement: Mapping[str, PlacedCell],
-    pads: Mapping[str, str], core: Core, name: Namer, expected: Collection[Bit] | None = None,
+    pads: Mapping[str, str], cores: Sequence[Core], name: Namer, expected: Collection[Bit] | None = None,
 ) -> ReadBack:  # fmt: skip
     """Read a .bit file and compare it with ``netlist``, what place and route was given, whose ports lie on ``pads``.
 
@@ -62,10 +62,10 @@ def read_back(
         found = [*compared.differences, *decoded.unexplained, *recovered.astray, *idle]
     except Contradiction as broken:
         features, bits = (decoded.count, decoded.bits) if decoded else (0, 0)
-        return ReadBack(features, bits, 0, None, (str(broken),), None)
-    verilog = None
+        return ReadBack(features, bits, 0, None, (str(broken),), ())
+    verilog: tuple[str, ...] = ()
     try:
-        verilog = core_verilog(core.top, core.ports, netlist, core.instance, comparison)
+        verilog = tuple(core_verilog(core.top, core.ports, core.places, comparison) for core in cores)
     except Contradiction as broken:
         found.append(str(broken))
     if not found and expected is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
-from flow.bitstream import block_rams
+from flow.bitstream import block_rams, processor
 from flow.bitstream.database import Database
 from flow.bitstream.decode import Decoded
 from flow.bitstream.fabric import Fabric, Pin, ReadError
@@ -139,7 +140,25 @@ class _Reader:
             return self._block_output(pin)
         if pin.kind == "BUFGCTRL":
             return f"{pin.tile}.{pin.site}.BUFG"
+        if pin.kind == processor.KIND:
+            return self._processor(pin)
         raise ReadError(f"the {pin.kind} in {pin.tile} drives a net and cannot be read back yet")
+
+    def _processor(self, pin: Pin) -> str:
+        """An output of the processor; with the first one used all of its inputs are looked at."""
+        signal = f"{processor.KIND}.{pin.pin}"
+        if processor.KIND not in self.found.cells:
+            wires = self.fabric.pins(pin.tile, pin.site, processor.KIND)
+            outputs = self.database.outputs(processor.KIND)
+            self.seen.update(f"{processor.KIND}.{name}" for name in outputs)
+            given = {name: (f"{processor.KIND}.{name}",) for name in wires if name in outputs}
+            cell = self.found.cells[processor.KIND] = Cell(processor.KIND, {}, {}, given)
+            wired = {}
+            for name, wire in wires.items():
+                if name not in outputs and self.fabric.drivers(pin.tile, wire):
+                    wired[name] = (self._use(self._driver(pin.tile, wire, f"pin {name} of the processor")),)
+            self.found.cells[processor.KIND] = replace(cell, inputs=wired)
+        return signal
 
     def _block_output(self, pin: Pin) -> str | None:
         """The output of the half of a block RAM that is in use; both kinds of sites have names for it."""

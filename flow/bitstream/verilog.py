@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flow.bitstream.compare import Comparison
 from flow.bitstream.fabric import Contradiction
 from flow.bitstream.netlist import Cell, Recovered, depends
 
-CLOCK = "clk"
 _LUTS = ("LUT5", "LUT6")
 
 
 def core_verilog(
-    top: str, ports: Mapping[str, Any], netlist: Mapping[str, Any], instance: str, comparison: Comparison
+    top: str, ports: Mapping[str, Any], places: Mapping[str, Sequence[Any]], comparison: Comparison
 ) -> str:
     """A module ``top`` with the ``ports`` of Yosys' module of that name, made of the cells between them.
 
-    ``netlist`` is what place and route was given: its net names of ``instance`` say where the ports are. Raises
-    Contradiction where an output of the design is nowhere in the bitstream.
+    ``places`` are the nets, of the netlist that place and route was given, that each port is. Raises Contradiction
+    where an output of the design is nowhere in the bitstream.
     """
-    places = {name: netlist["netnames"][f"{instance}.{name}"]["bits"] for name in ports}
-    inputs, outputs = {}, {}
+    inputs: dict[str, str] = {}
+    outputs: dict[str, str] = {}
     for name, port in ports.items():
         for i, bit in enumerate(places[name]):
             signal = comparison.signal_of(bit)
+            place = f"{name}[{i}]" if len(places[name]) > 1 else name
             if port["direction"] == "input":
-                inputs[signal] = name if name == CLOCK else f"{name}[{i}]"
+                if bit not in ("0", "1"):
+                    inputs |= dict.fromkeys(comparison.same_as(bit), place)
             elif signal is None:
-                raise Contradiction(f"output {name}[{i}] of the design is nowhere in the bitstream")
+                raise Contradiction(f"output {place} of the design is nowhere in the bitstream")
             else:
-                outputs[f"{name}[{i}]"] = signal
+                outputs[place] = signal
     used = _behind(set(outputs.values()), inputs, comparison.recovered)
     wires = {s: f"s{i}" for i, s in enumerate(s for c in used.values() for bits in c.outputs.values() for s in bits)}
-    names = {**wires, **{str(s): n for s, n in inputs.items()}, "0": "1'b0", "1": "1'b1"}
+    names = {**wires, **inputs, "0": "1'b0", "1": "1'b1"}
     lines = [f"// {top}, read back from its bitstream: {len(used)} cells", "`default_nettype none"]
     lines += [f"module {top} (", ",\n".join(_port(name, port) for name, port in ports.items()), ");"]
     lines += [f"    wire {wire};" for wire in wires.values()]
@@ -43,7 +44,7 @@ def core_verilog(
     return "\n".join([*lines, "endmodule", "`default_nettype wire", ""])
 
 
-def _behind(signals: set[str], inputs: Mapping[str | None, str], recovered: Recovered) -> dict[str, Cell]:
+def _behind(signals: set[str], inputs: Mapping[str, str], recovered: Recovered) -> dict[str, Cell]:
     """The cells that signals depend on, up to the inputs."""
     drivers = {s: name for name, cell in recovered.cells.items() for bits in cell.outputs.values() for s in bits}
     found: dict[str, Cell] = {}
@@ -81,7 +82,7 @@ def _table(name: str, cell: Cell, names: Mapping[str, str]) -> str:
 
 
 def _port(name: str, port: Mapping[str, Any]) -> str:
-    width = "" if name == CLOCK else f"[{len(port['bits']) - 1}:0] "
+    width = f"[{len(port['bits']) - 1}:0] " if len(port["bits"]) > 1 else ""
     return f"    {port['direction']} wire {width}{name}"
 
 

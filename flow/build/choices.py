@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-Architecture = Literal["auto", "parallel", "folded"]
+Architecture = Literal["auto", "parallel", "folded", "streaming"]
 Backend = Literal["Vitis", "Vivado"]
 Head = Literal["logits", "argmax", "probability"]
 HlsIo = Literal["io_parallel", "io_stream"]
@@ -13,7 +13,7 @@ Lanes = Literal["bytes", "packed"]
 Pipeline = Literal["auto", "rows"]
 Preprocessing = Literal["none", "standard"]
 RtlEngine = Literal["own", "xls"]
-Shell = Literal["none", "axis", "pynq"]
+Shell = Literal["none", "axis", "pynq", "selftest"]
 Strategy = Literal["latency", "resource"]
 
 ALL: dict[str, tuple[str, ...]] = {

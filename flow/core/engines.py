@@ -43,6 +43,8 @@ ENGINES = (
            "synthesized netlist in Icarus (Verilator where cycles are many), cocotb bench", "default"),
     Listed("bitstream", "bitstream read back",
            "netlist rebuilt from the bits of the bitstream: compared cell by cell, then in Verilator"),
+    Listed("board", "board's logic in Icarus, cocotb",
+           "what is around the core on the board, as Verilog and as the bits have it, bus-level cocotb bench"),
     Listed("axis", "stream shell in Icarus, cocotb", "stream shell and core in Icarus, bus-level cocotb bench"),
     Listed("xls", "XLS Verilog in Icarus, cocotb; DSLX as software",
            "Verilog of the XLS compiler in Icarus, cocotb bench", "named"),

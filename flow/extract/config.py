@@ -95,6 +95,7 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "HGQDense": ("units", "use_bias", "activation", "iq", "oq"),
     "HGQQuantizer": ("round_mode", "overflow_mode"),
     "NMPDense": None,
+    **dict.fromkeys(("NMPConv1D", "NMPConv2D", "NMPDepthwiseConv1D", "NMPDepthwiseConv2D"), None),
     "NMPActivation": None,
     "NMPInputQuantizer": None,
 }

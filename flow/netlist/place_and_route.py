@@ -1,29 +1,27 @@
 """Place and route of a synthesized design: the clock it really reaches, and what its slowest path runs through.
 
-The netlist that was synthesized and simulated is the one that is routed, inside a wrapper of three pads.
+The netlist that was synthesized and simulated is the one that is routed, inside a wrapper of three pads or a shell.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flow.core.errors import ReportError
 from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
-from flow.emit.templates import render
 from flow.files.plan import write_file
 from flow.netlist.read import netlist_module
+from flow.netlist.routed_top import INSTANCE, WRAPPER, Namer, Top, wrapper
 from flow.netlist.truth_tables import own_carry_luts, split_double_luts
 from flow.parts.catalog import Part
 from flow.tools import nextpnr, yosys
 
-WRAPPER, CLOCK, INSTANCE = "flow_route", "clk", "dut"
 SEEDS = (1, 2, 3)
-Namer = Callable[[str], str | None]  # a cell of the netlist -> "dense_0 neuron 17", None where nothing is known
 
 
 @dataclass(frozen=True)
@@ -36,43 +34,27 @@ class Routed:
     lut_sites: dict[str, int]  # 6-input LUT sites that hold logic of the design, only constants, only the wrapper
     path: dict[str, Any]
     attempts: list[dict[str, Any]]
-
-
-def wrapper(netlist: Mapping[str, Any], top: str) -> str:
-    """Verilog that drives every input of ``top`` from a shift register and folds its outputs into one pin."""
-    ports, inputs, outputs = [], 0, 0
-    for name, port in netlist["modules"][top]["ports"].items():
-        bits = len(port["bits"])
-        if name == CLOCK:
-            ports.append({"name": name, "wire": "clk"})
-        elif port["direction"] == "input":
-            ports.append({"name": name, "wire": f"stimulus[{inputs + bits}:{inputs + 1}]"})
-            inputs += bits
-        else:
-            ports.append({"name": name, "wire": f"result_0[{outputs + bits - 1}:{outputs}]"})
-            outputs += bits
-    folds = [-(-outputs // 6)]
-    while folds[-1] > 1:
-        folds.append(-(-folds[-1] // 6))
-    return render("route_wrapper.v.j2", top=top, ports=ports, inputs=inputs, outputs=outputs, folds=folds)
+    clocks: dict[str, float]  # by name, in MHz; of those that paths between registers have
 
 
 def route(
     folder: Path, netlist: Path, top: str, part: Part, clock_period_ns: float, timeout_s: float, name: Namer,
-    seeds: Sequence[int] = SEEDS, keep: bool = False,
+    seeds: Sequence[int] = SEEDS, keep: bool = False, around: Top | None = None,
 ) -> Routed:  # fmt: skip
-    """Route ``netlist`` (Yosys JSON) in ``folder``, with further seeds while the period asked for is missed.
+    """Route the core ``top`` of ``netlist`` (Yosys JSON), with further seeds while the period asked for is missed.
 
-    With ``keep`` it leaves where everything lies in the better run, and its features, which are large files.
-    Raises ToolNotFound, ToolFailed, and ReportError where the report is not nextpnr's.
+    It lies inside ``around``, by default the wrapper of three pads. With ``keep`` the better run's places and features
+    are left, which are large files. Raises ToolNotFound, ToolFailed, and ReportError where the report is not nextpnr's.
     """
-    prepare(folder, netlist, top, timeout_s)
+    around = prepare(folder, netlist, top, timeout_s, part, around)
     best: tuple[float, int, dict[str, Any]] | None = None
     attempts: list[dict[str, Any]] = []
     for seed in seeds:
-        done = nextpnr.place_and_route(folder, part, clock_period_ns, seed, timeout_s)
+        done = nextpnr.place_and_route(
+            folder, part, clock_period_ns, seed, timeout_s, constraints=around.constraints(clock_period_ns)
+        )
         report = read_report(folder / f"nextpnr.{seed}.json")
-        placed = placed_sites(folder / nextpnr.placed(seed))
+        placed = placed_sites(folder / nextpnr.placed(seed), around)
         fmax = fmax_mhz(report)
         attempts.append({"seed": seed, "fmax_mhz": fmax, "seconds": round(done.seconds, 1)})
         if best is None or (fmax or 0.0) > best[0]:
@@ -85,34 +67,57 @@ def route(
             (folder / nextpnr.placed(attempt["seed"])).unlink()
             (folder / nextpnr.fasm(attempt["seed"])).unlink()
     used = {site: entry["used"] for site, entry in best[2]["utilization"].items() if entry["used"]}
-    return Routed(best[0] or None, best[1], used, sites, critical_path(best[2], name), attempts)
+    return Routed(
+        best[0] or None, best[1], used, sites, critical_path(best[2], name, around), attempts,
+        {clock: round(float(found["achieved"]), 2) for clock, found in best[2]["fmax"].items()},
+    )  # fmt: skip
 
 
-def prepare(folder: Path, netlist: Path, top: str, timeout_s: float) -> None:
-    """Write ``routed.json``, what nextpnr reads: ``netlist`` (Yosys JSON) inside the wrapper.
+def prepare(folder: Path, netlist: Path, top: str, timeout_s: float, part: Part, around: Top | None = None) -> Top:
+    """Write ``routed.json``, what nextpnr reads: the core ``top`` of ``netlist`` (Yosys JSON) inside ``around``, by
+    default the wrapper. Returns what it lies in.
 
     Raises ToolNotFound, ToolFailed, and ReportError where the netlist is none.
     """
     nextpnr.locate()
     with netlist_module(netlist, top) as module:
         # the cell library comes from Yosys itself: its modules in the file have lost their parameters
-        design = {"modules": {top: module}}
-        split_double_luts(module["cells"])
-        own_carry_luts(module["cells"])
-        text = wrapper(design, top)
-    write_file(folder / f"{WRAPPER}.v", text)
-    write_file(folder / "netlist.json", json.dumps(design))
-    yosys.run_script(folder, _LINK, "link", timeout_s)
+        around = around or wrapper(module, top, part)
+        write_file(folder / f"{around.name}.v", around.verilog)
+        modules = {top: module, **(_shell(folder, top, module["ports"], around, timeout_s) if around.sources else {})}
+        for content in modules.values():
+            split_double_luts(content["cells"])
+            own_carry_luts(content["cells"])
+        write_file(folder / "netlist.json", json.dumps({"modules": modules}))
+    yosys.run_script(folder, _link(around), "link", timeout_s)
+    return around
 
 
-_LINK = f"""\
+def _shell(
+    folder: Path, core: str, ports: Mapping[str, Any], around: Top, timeout_s: float
+) -> dict[str, Mapping[str, Any]]:
+    """The top with all that it needs but the core, synthesized."""
+    ins_and_outs = [f"{p['direction']} wire [{len(p['bits']) - 1}:0] {n}" for n, p in ports.items()]
+    box = f"(* blackbox *)\nmodule {core} ({', '.join(ins_and_outs)});\nendmodule\n"
+    texts = {f"{core}.v": box, **around.sources}
+    for name, text in texts.items():
+        write_file(folder / name, text)
+    script = yosys.synthesis_script([*texts, f"{around.name}.v"], around.name, "xc7", dsp=False, netlist="shell.json")
+    yosys.run_script(folder, script, "shell", timeout_s)
+    with netlist_module(folder / "shell.json", around.name) as module:
+        return {around.name: module}
+
+
+def _link(around: Top) -> str:
+    """The Yosys commands that put the core into its place."""
+    return f"""\
 read_verilog -lib +/xilinx/cells_sim.v +/xilinx/cells_xtra.v
 read_json netlist.json
-read_verilog {WRAPPER}.v
-hierarchy -check -top {WRAPPER}
+{"" if around.sources else f"read_verilog {around.name}.v"}
+hierarchy -check -top {around.name}
 flatten
 clean
-select {WRAPPER}
+select {around.name}
 write_json -selected routed.json
 """
 
@@ -127,26 +132,23 @@ def read_report(path: Path) -> dict[str, Any]:
         return dict(data)
 
 
-def placed_sites(path: Path) -> dict[str, int]:
+def placed_sites(path: Path, around: Top | None = None) -> dict[str, int]:
     """6-input LUT sites of a placed design: those that hold logic of it, constants only, or the wrapper only.
 
     A site is one of the four LUTs of a slice, with both its outputs. Raises ReportError where the file is none of
     nextpnr's.
     """
+    holds = around.holds if around else Top(WRAPPER, "", INSTANCE, {}).holds
     with refused(ReportError, f"{path}: not a design placed by nextpnr", "route again"):
         (module,) = read_json(path, MAX_OWN_JSON)["modules"].values()
         sites: dict[str, set[str]] = {}
         for name, cell in module["cells"].items():
             match = re.fullmatch(r"(.*)[56]LUT", cell["attributes"].get("NEXTPNR_BEL", ""))
             if match:
-                kind = "constants" if name.startswith("$PACKER") else "design" if _in_design(name) else "wrapper"
+                kind = "constants" if name.startswith("$PACKER") else "design" if holds(name) else "wrapper"
                 sites.setdefault(match[1], set()).add(kind)
     kinds = [next(k for k in ("design", "wrapper", "constants") if k in found) for found in sites.values()]
     return {kind: kinds.count(kind) for kind in ("design", "wrapper", "constants")}
-
-
-def _in_design(cell: str) -> bool:
-    return cell.removeprefix("$flatten\\").startswith(f"{INSTANCE}.")
 
 
 def fmax_mhz(report: Mapping[str, Any]) -> float | None:
@@ -155,7 +157,7 @@ def fmax_mhz(report: Mapping[str, Any]) -> float | None:
     return round(min(achieved), 2) if achieved else None
 
 
-def critical_path(report: Mapping[str, Any], name: Namer) -> dict[str, Any]:
+def critical_path(report: Mapping[str, Any], name: Namer, around: Top) -> dict[str, Any]:
     """The slowest path within a clock: total, logic and routing ns, levels, and the parts of the design it crosses."""
     inside = [p for p in report["critical_paths"] if p["from"] == p["to"] and p["path"]]
     if not inside:
@@ -165,7 +167,7 @@ def critical_path(report: Mapping[str, Any], name: Namer) -> dict[str, Any]:
     total = sum(s["delay"] for s in steps)
     through: list[dict[str, Any]] = []
     for step in steps:
-        where = name(netlist_cell(step["to"]["cell"])) or _from_net(step.get("net"))
+        where = name(around.netlist_cell(step["to"]["cell"])) or _from_net(step.get("net"), around.core)
         if not through or (where is not None and through[-1]["where"] != where):
             through.append({"where": where or "wrapper", "delay_ns": 0.0})
         through[-1]["delay_ns"] = round(through[-1]["delay_ns"] + step["delay"], 3)
@@ -180,17 +182,9 @@ def critical_path(report: Mapping[str, Any], name: Namer) -> dict[str, Any]:
     }
 
 
-def netlist_cell(cell: str) -> str:
-    """The name a cell has in the synthesized netlist: linking and nextpnr add to it at both ends."""
-    cell = re.sub(r"(\$split\$.*|\$PACKED_CARRY4\$|\$LUT\d+|\$legal\d+)$", "", cell)
-    return (
-        re.sub(r"(\$O[56])?(\$copy\d+)?$", "", cell).removeprefix(f"$flatten\\{INSTANCE}.").removeprefix(f"{INSTANCE}.")
-    )
-
-
-def _from_net(net: str | None) -> str | None:
+def _from_net(net: str | None, core: str) -> str | None:
     """A name from the hierarchy of a net, such as ``dut.u_dense_0.n17_sum[3]``: ``dense_0 neuron 17``."""
-    match = re.match(rf"{INSTANCE}\.u_(\w+)\.(?:n(\d+)_\w+|s\d+\w*|x\d+\w*)", net or "")
+    match = re.match(rf"{re.escape(core)}\.u_(\w+)\.(?:n(\d+)_\w+|s\d+\w*|x\d+\w*)", net or "")
     if not match:
         return None
     return f"{match[1]} neuron {match[2]}" if match[2] else f"{match[1]} shared sums"

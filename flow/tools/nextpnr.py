@@ -13,6 +13,7 @@ from flow.parts.catalog import Part
 from flow.tools.process import Completed, find, run
 
 PROGRAM = "nextpnr-himbaechel-xilinx"
+CAVEATS = "one corner, hold times not checked"  # of its timing
 _REMEDY = "run scripts/install_nextpnr.sh, which sets it up in a private folder"
 
 
@@ -79,18 +80,16 @@ def fasm(seed: int) -> str:
 
 
 def place_and_route(
-    folder: Path, part: Part, clock_period_ns: float, seed: int, timeout_s: float, place_only: bool = False
-) -> Completed:
-    """Place and route ``routed.json`` in ``folder``, whose ports are clk_pad, serial_in and serial_out.
+    folder: Path, part: Part, clock_period_ns: float, seed: int, timeout_s: float, constraints: str,
+    place_only: bool = False,
+) -> Completed:  # fmt: skip
+    """Place and route ``routed.json`` in ``folder`` under ``constraints``, which are XDC.
 
     Leaves ``placed.SEED.json``, ``routed.SEED.fasm``, ``nextpnr.SEED.json`` (the report) and ``nextpnr.SEED.log``.
     Missing the clock period is no failure, the report tells it; ``place_only`` stops before routing. Raises
     ToolNotFound, ToolFailed.
     """
-    pins = pads(part)
-    if pins is None:
-        raise ToolFailed(str(unsupported(part)))
-    write_file(folder / "route.xdc", _constraints(pins, clock_period_ns))
+    write_file(folder / "route.xdc", constraints)
     report, log = folder / f"nextpnr.{seed}.json", folder / f"nextpnr.{seed}.log"
     report.unlink(missing_ok=True)
     arguments = [
@@ -104,15 +103,6 @@ def place_and_route(
     if not report.is_file():
         raise ToolFailed(f"{PROGRAM} ended without writing {report}; see {log}")
     return done
-
-
-def _constraints(pins: Pins, clock_period_ns: float) -> str:
-    lines = []
-    for port, pin in pins.by_port().items():
-        lines.append(f"set_property PACKAGE_PIN {pin} [get_ports {port}]")
-        lines.append(f"set_property IOSTANDARD LVCMOS33 [get_ports {port}]")
-    lines.append(f"create_clock -period {clock_period_ns:g} [get_ports clk_pad]")
-    return "\n".join(lines) + "\n"
 
 
 def pads(part: Part) -> Pins | None:

@@ -33,7 +33,7 @@ def cell_library() -> Path:
     return package_folder() / "share" / "xilinx" / "cells_sim.v"
 
 
-def synthesis_script(sources: Sequence[str], top: str, family: str, dsp: bool) -> str:
+def synthesis_script(sources: Sequence[str], top: str, family: str, dsp: bool, netlist: str = "netlist.json") -> str:
     """The Yosys commands that synthesize ``sources``, given relative to the folder the script runs in."""
     # -nosrl: a shift register in LUTs answers 1.1 ns later than a flip-flop, and there are two flip-flops to a LUT
     options = f"-family {family} -top {top} -flatten -noiopad -noclkbuf -nosrl{'' if dsp else ' -nodsp'}"
@@ -41,8 +41,8 @@ def synthesis_script(sources: Sequence[str], top: str, family: str, dsp: bool) -
         *(f"read_verilog -defer {source}" for source in sources),
         f"synth_xilinx {options}",
         "stat -tech xilinx",
-        "write_json netlist.json",
-        "write_verilog -noattr netlist.v",
+        f"write_json {netlist}",
+        f"write_verilog -noattr {netlist.removesuffix('.json')}.v",
     ]
     return "\n".join(lines) + "\n"
 

@@ -132,21 +132,22 @@ def run_axis(
         "COCOTB_TRUST_INERTIAL_WRITES": "0",  # bus models write at the clock edge, which must not race with it
     }
     seconds = icarus.run_cocotb(program, shell.top, work.resolve(), timeout_s, env, waveform=False)
-    return _outcome(work, len(inputs), seconds, built)
+    return outcome("axis", PHASES, work, len(inputs), seconds, built)
 
 
-def _outcome(work: Path, count: int, seconds: float, built: float) -> EngineResult:
+def outcome(engine: str, phases: Sequence[str], work: Path, count: int, seconds: float, built: float) -> EngineResult:
+    """What a bench of these phases, a cocotb test each, has written in ``work``. Raises ToolFailed if it broke off."""
     log = work / "icarus_run.log"
     tests, failures = cocotb.judge(work, log)
     data = outcome_json(work / "bench_result.json", log)
     faults = int(data["mismatches"])
-    if tests != len(PHASES) or tuple(data["phases"]) != PHASES or bool(failures) != bool(faults):
+    if tests != len(phases) or tuple(data["phases"]) != tuple(phases) or bool(failures) != bool(faults):
         raise ToolFailed(f"the bench did not finish: {tests} tests, {failures} failed; see {log}")
     if not faults and data["vectors"] != count:
         raise ToolFailed(f"the bench compared {data['vectors']} of {count} vectors; see {log}")
     first = data["first_mismatch"]
     return EngineResult(
-        engine="axis",
+        engine=engine,
         vectors=int(data["vectors"]),
         mismatches=faults,
         seconds=seconds,
@@ -158,5 +159,5 @@ def _outcome(work: Path, count: int, seconds: float, built: float) -> EngineResu
 
 
 ENGINE = HardwareEngine(
-    name="axis", run=_run, require=_require, wanted=lambda options: options.shell != "none", seconds=15
+    name="axis", run=_run, require=_require, wanted=lambda options: options.shell in ("axis", "pynq"), seconds=15
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -11,12 +12,16 @@ from typing import Any
 from flow.bitstream import files
 from flow.bitstream.assemble import assemble
 from flow.bitstream.compare import Namer
+from flow.bitstream.container import bin_file
 from flow.bitstream.database import Database
 from flow.bitstream.fasm import features, read_fasm
 from flow.bitstream.layout import layout
 from flow.bitstream.placement import PlacedCell, read_placement
 from flow.bitstream.read_back import Core, ReadBack, layers_of, read_back
+from flow.build.engines.boards import Board
 from flow.build.engines.engine import HardwareEngine, Made
+from flow.build.engines.routing import around_core
+from flow.build.engines.shell import on_board
 from flow.build.engines.synthesis import origins
 from flow.build.facts import BitstreamFacts
 from flow.core.compare import EngineResult
@@ -24,9 +29,8 @@ from flow.core.untrusted import read_bytes
 from flow.emit.rtl.cells import cell_models
 from flow.files import plan
 from flow.files.steps import digest_of
-from flow.netlist.place_and_route import INSTANCE, WRAPPER, netlist_cell
 from flow.netlist.read import netlist_module
-from flow.parts.catalog import Part
+from flow.netlist.routed_top import Top
 from flow.proof.text.prove import HEAD
 from flow.proof.text.top import TOP
 from flow.report.html.chip_map import svg
@@ -53,9 +57,11 @@ def _run(made: Made) -> Sequence[EngineResult]:
     out = build.options.out
     fasm = out / "route" / nextpnr.fasm(routed.seed)
     key = digest_of(_VERSION, read_bytes(fasm, _MAX_BIT), database.part, str(database.family), made.key)
-    name = _namer(made)
-    made_files = build.steps.run("bitstream files", key, lambda: _make(made, database, name), ("bitstream",))
-    found = build.steps.run("bitstream", digest_of("read", key), lambda: _check(made, database, name))
+    around = around_core(made)
+    name = _namer(made, around)
+    kept = ("bitstream", "board") if build.options.on_processor else ("bitstream",)
+    made_files = build.steps.run("bitstream files", key, lambda: _make(made, database, name, around), kept)
+    found = build.steps.run("bitstream", digest_of("read", key), lambda: _check(made, database, name, around))
     build.facts.bitstream = BitstreamFacts(
         **made_files,
         switches=found["switches"],
@@ -67,11 +73,11 @@ def _run(made: Made) -> Sequence[EngineResult]:
     return (EngineResult.of(found["result"]),)
 
 
-def _namer(made: Made) -> Namer:
+def _namer(made: Made, around: Top) -> Namer:
     """What a cell of the routed netlist belongs to, in the design's words."""
     with netlist_module(made.build.options.out / "synth" / "netlist.json", made.bench.top) as module:
         known = origins(made.build, module)
-    return (lambda cell: None) if known is None else lambda cell: known.name(netlist_cell(cell))
+    return (lambda cell: None) if known is None else lambda cell: known.name(around.netlist_cell(cell))
 
 
 def _placement(made: Made, database: Database) -> Mapping[str, PlacedCell]:
@@ -80,24 +86,26 @@ def _placement(made: Made, database: Database) -> Mapping[str, PlacedCell]:
     return read_placement(made.build.options.out / "route" / nextpnr.placed(synthesis.routed.seed), database)
 
 
-def _make(made: Made, database: Database, name: Namer) -> Mapping[str, Any]:
+def _make(made: Made, database: Database, name: Namer, around: Top) -> Mapping[str, Any]:
     build, top, options = made.build, made.bench.top, made.build.options
     assert build.facts.synthesis is not None and build.facts.synthesis.routed is not None
     routed, placement = build.facts.synthesis.routed, _placement(made, database)
-    with netlist_module(options.out / "route" / "routed.json", WRAPPER) as netlist:
+    with netlist_module(options.out / "route" / "routed.json", around.name) as netlist:
         cells = netlist["cells"]
         found = files.make(options.out / "route" / nextpnr.fasm(routed.seed), placement, cells, database, top)
     layers = {la.name for la in build.design.layers}
     owners = {cell: owner.partition(" ")[0] for cell in placement if (owner := name(cell))}
     placed = layout(placement.values(), {c: la for c, la in owners.items() if la in layers}, database)
     facts = {
-        "top": WRAPPER,
+        "top": around.name,
         "design": top,
-        "pads": _pads(options.part),
+        "pads": dict(around.pins),
         "clock": {"period_ns": options.clock_period_ns, "fmax_mhz": routed.fmax_mhz},
         "tools": {"nextpnr": routed.version, "yosys": yosys.version(), "nmp-flow": __version__},
     }
     files.write(found, options.out / "bitstream", top, database, svg(placed), facts)
+    if options.on_processor:
+        _to_board(made, found.bit, min(1000 / options.clock_period_ns, routed.fmax_mhz or math.inf))
     return {
         "file": f"bitstream/{top}.bit", "sha256": files.sha256(found.bit), "part": database.part,
         "idcode": f"{database.idcode:#010x}", "features": found.features, "bits": found.bits, "frames": found.frames,
@@ -105,26 +113,29 @@ def _make(made: Made, database: Database, name: Namer) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-def _pads(part: Part) -> Mapping[str, str]:
-    pads = nextpnr.pads(part)
-    assert pads is not None, "the part was routed"
-    return pads.by_port()
+def _to_board(made: Made, bit: bytes, clock_mhz: float) -> None:
+    """The folder that goes to the board: bitstream, driver, and what the driver reads."""
+    assert made.shell is not None and made.board is not None
+    name = made.bench.top
+    texts = on_board(made.build, made.shell, made.bench, made.board.logic, clock_mhz)
+    plan.mirror({**texts, f"{name}.bit": bit, f"{name}.bin": bin_file(bit)}, made.build.options.out / "board")
 
 
-def _check(made: Made, database: Database, name: Namer) -> Mapping[str, Any]:
+def _check(made: Made, database: Database, name: Namer, around: Top) -> Mapping[str, Any]:
     """Read the .bit file; simulate what was read if it is a netlist with the design's ports."""
     out, start = made.build.options.out, time.monotonic()
     content = read_bytes(out / "bitstream" / f"{made.bench.top}.bit", _MAX_BIT)
     with netlist_module(out / "synth" / "netlist.json", made.bench.top) as module:
-        core = Core(made.bench.top, module["ports"], INSTANCE)
-    with netlist_module(out / "route" / "routed.json", WRAPPER) as netlist:
+        ports = module["ports"]
+    with netlist_module(out / "route" / "routed.json", around.name) as netlist:
         placement = _placement(made, database)
         lines = read_fasm(out / "bitstream" / f"{made.bench.top}.fasm")
         expected = assemble(features(lines), database).bits
-        pads = _pads(made.build.options.part)
-        found = read_back(content, database, netlist, placement, pads, core, name, expected)
+        places = {name: netlist["netnames"][f"{around.core}.{name}"]["bits"] for name in ports}
+        cores = [Core(made.bench.top, ports, places), *([logic_core(made.board, netlist)] if made.board else [])]
+        found = read_back(content, database, netlist, placement, around.pins, cores, name, expected)
     result = EngineResult("bitstream", 0, 0, time.monotonic() - start)
-    if found.verilog is not None:
+    if found.verilog:
         result = _simulated(made, found.verilog, out / "sim" / "bitstream")
     return {
         "result": asdict(_judged(result, found, time.monotonic() - start)),
@@ -134,13 +145,24 @@ def _check(made: Made, database: Database, name: Namer) -> Mapping[str, Any]:
     }
 
 
-def _simulated(made: Made, verilog: str, folder: Path) -> EngineResult:
+def logic_core(board: Board, netlist: Mapping[str, Any]) -> Core:
+    """The board's logic as it lies in the routed netlist."""
+    cells = netlist["cells"]
+    places = {
+        name: [cells[cell]["connections"][pin][i] for cell, pin, i in port.at] for name, port in board.ports.items()
+    }
+    ports = {name: {"direction": port.direction, "bits": places[name]} for name, port in board.ports.items()}
+    return Core(board.logic, ports, places)
+
+
+def _simulated(made: Made, verilog: Sequence[str], folder: Path) -> EngineResult:
     """The netlist of the bitstream in Verilator, on the build's vectors: all of them where each takes few cycles."""
     vectors = made.build.vectors
     count = max(_CYCLES // made.bench.initiation_interval, 16)
     plan.fresh_folder(folder)
     sources = [folder / "bitstream.v", folder / "cells.v"]
-    plan.write_file(sources[0], verilog)
+    for name, text in zip(("bitstream.v", "board.v"), verilog, strict=False):
+        plan.write_file(folder / name, text)
     plan.write_file(sources[1], cell_models(yosys.cell_library().read_text()))
     model = simulate.build_verilator(made.bench, made.build.options.out, folder / "model", sources=sources)
     return simulate.run_native(

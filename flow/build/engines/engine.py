@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from flow.bench.description import Bench
 from flow.bench.description import to_json as bench_json
-from flow.build.architecture import Hardware
+from flow.build.engines.boards import Board
+from flow.build.hardware import Hardware
 from flow.build.options import Options
 from flow.build.state import Build
 from flow.core.compare import EngineResult
@@ -21,12 +22,13 @@ from flow.files.steps import digest_of
 
 @dataclass(frozen=True)
 class Made:
-    """What a build has emitted when its engines start; ``shell`` where one was asked for."""
+    """What a build has emitted when its engines start; ``shell`` and ``board`` where they were asked for."""
 
     build: Build
     hardware: Hardware
     bench: Bench
     shell: Shell | None = None
+    board: Board | None = None
 
     @cached_property
     def rtl_digest(self) -> str:

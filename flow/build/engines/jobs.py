@@ -8,15 +8,18 @@ from dataclasses import replace
 from functools import partial
 
 from flow.bench.description import to_json as bench_json
-from flow.build.architecture import Hardware, choose
+from flow.build.architecture import choose
 from flow.build.engines import folded, text_proof
 from flow.build.engines import xls as xls_engine
 from flow.build.engines.engine import HardwareEngine, Made
 from flow.build.engines.netlist_proof import prove_synthesis
+from flow.build.engines.pipelining import can_go_deeper, settle
+from flow.build.engines.power import estimate_power
 from flow.build.engines.registry import hardware_engines, model_engines
 from flow.build.engines.routing import require_route, run_route
 from flow.build.engines.shell import emit_shell
 from flow.build.engines.synthesis import synthesize
+from flow.build.hardware import Hardware
 from flow.build.state import Build, record
 from flow.emit.rtl.testbench import describe
 from flow.files import plan
@@ -36,15 +39,9 @@ def run_hardware_engines(build: Build) -> None:
     """
     engines = hardware_engines(build.options)
     _require_tools(build, engines)
-    with build.steps.timed("rtl"):
-        hardware = _hardware(build)
-        rtl = hardware.rtl
-        bench, build.names = describe(build.design, rtl), rtl.names
-        plan.mirror({**rtl.files, "files.f": "".join(f"{name}\n" for name in rtl.files)}, build.options.out / "rtl")
-        plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
-    build.hardware = hardware
-    build.facts.proof = {layer: dict(links) for layer, links in hardware.proof.items()}
-    made = Made(build, hardware, bench, emit_shell(build, rtl, bench))
+    made = emit(build, build.options.clock_period_ns)
+    if can_go_deeper(build):
+        made = settle(build, made, lambda planned_ns: emit(build, planned_ns))
     jobs = _jobs(made, engines)
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
@@ -58,18 +55,32 @@ def run_hardware_engines(build: Build) -> None:
             raise
 
 
-def _hardware(build: Build) -> Hardware:
+def emit(build: Build, planned_ns: float) -> Made:
+    """Emit the hardware, its registers planned for a clock period, and its shell."""
+    with build.steps.timed("rtl"):
+        hardware = _hardware(build, planned_ns)
+        rtl = hardware.rtl
+        bench, build.names = describe(build.design, rtl), rtl.names
+        plan.mirror({**rtl.files, "files.f": "".join(f"{name}\n" for name in rtl.files)}, build.options.out / "rtl")
+        plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
+    build.hardware = hardware
+    build.facts.proof = {layer: dict(links) for layer, links in hardware.proof.items()}
+    return Made(build, hardware, bench, *emit_shell(build, rtl, bench))
+
+
+def _hardware(build: Build, planned_ns: float) -> Hardware:
     """The build's hardware: our own, or with the RTL that XLS makes of the same design."""
     options = build.options
     xls_rtl = options.rtl_engine == "xls"
     hardware = choose(
         build.design,
         options.part,
-        options.clock_period_ns,
+        planned_ns,
         "parallel" if xls_rtl else options.architecture,
         options.initiation_interval,
         options.results_per_second,
         options.pipeline,
+        options.dsp,
     )
     if not xls_rtl:
         return hardware
@@ -104,13 +115,16 @@ def _jobs(made: Made, engines: Sequence[HardwareEngine]) -> list[Callable[[], No
     def synthesis() -> None:
         synthesize(made)
         prove_synthesis(build, made.bench, made.rtl_digest)
+        estimate_power(made)
         run_after("synthesis")
-        run_route(build, made.bench)
+        run_route(made)
         run_after("route")
 
     jobs: list[Callable[[], None]] = [synthesis]
     if hardware.blocks:
         jobs.append(lambda: folded.prove_blocks(build, hardware.blocks, made.rtl_digest))
+    if hardware.cores:
+        jobs.append(lambda: text_proof.prove_cores(build, hardware.cores, made.rtl_digest))
     if hardware.graphs or (hardware.architecture == "folded" and "argmax" in rtl.layer_latency_cycles):
         jobs.append(lambda: text_proof.prove_verilog(build, hardware.graphs, rtl, made.rtl_digest))
     for engine in sorted(engines, key=lambda e: -e.seconds):

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from flow.bench.description import Bench
+from flow.build.engines.engine import Made
 from flow.build.engines.synthesis import origins
 from flow.build.facts import RouteFacts
 from flow.build.state import Build
 from flow.core.errors import ReportError
 from flow.files import plan
 from flow.files.steps import digest_of
-from flow.netlist.place_and_route import Namer, route
+from flow.netlist.place_and_route import route
 from flow.netlist.read import netlist_module
+from flow.netlist.routed_top import Namer, Top, wrapper
 from flow.tools import nextpnr, prjxray
 
 _TIMEOUT_S = 3600.0
@@ -44,18 +45,28 @@ def require_route(build: Build) -> None:
             prjxray.locate()
 
 
-def run_route(build: Build, bench: Bench) -> None:
+def around_core(made: Made) -> Top:
+    """What the core lies in when it is placed and routed: the shell of a board where the bitstream is for one."""
+    options = made.build.options
+    with netlist_module(options.out / "synth" / "netlist.json", made.bench.top) as module:
+        if made.board is None or not options.bitstream:
+            return wrapper(module, made.bench.top, options.part)
+    return made.board.around
+
+
+def run_route(made: Made) -> None:
     """Route ``synth/netlist.json`` in ``route/``; the result stands beside the synthesis in the build's facts.
 
     A part without a chip database is a skipped step, not an error.
     """
+    build, bench = made.build, made.bench
     if not build.options.route:
         return
     why = nextpnr.unsupported(build.options.part)
     if why is not None:
         build.skipped["route"] = why
         return
-    out, options = build.options.out, build.options
+    out, options, around = build.options.out, build.options, around_core(made)
     netlist, folder = out / "synth" / "netlist.json", out / "route"
 
     def work() -> dict[str, Any]:
@@ -66,13 +77,14 @@ def run_route(build: Build, bench: Bench) -> None:
             known = origins(build, module)
         name: Namer = (lambda cell: None) if known is None else known.name
         routed = route(
-            folder, netlist, bench.top, options.part, options.clock_period_ns, _TIMEOUT_S, name, keep=options.bitstream
-        )
+            folder, netlist, bench.top, options.part, options.clock_period_ns, _TIMEOUT_S, name, keep=options.bitstream,
+            around=around,
+        )  # fmt: skip
         return {**asdict(routed), "version": nextpnr.version(folder)}
 
     key = digest_of(
-        "route 4", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate(),
-        str(options.bitstream),
+        "route 6", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate(),
+        str(options.bitstream), around.verilog, *around.sources.values(), repr(around.pins),
     )  # fmt: skip
     assert build.facts.synthesis is not None
     build.facts.synthesis.routed = RouteFacts(**build.steps.run("route", key, work, ("route",)))

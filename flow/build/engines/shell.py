@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from flow.bench.bus_layout import layout_of
 from flow.bench.description import Bench
+from flow.build.engines.boards import Board, selftest_board, zynq_board
 from flow.build.facts import ShellFacts
 from flow.build.state import Build
+from flow.core.fixed import Ints
 from flow.emit.rtl.verilog import Rtl
 from flow.emit.shell.axis import MAGIC, VERSION, Shell, emit_axis
-from flow.emit.shell.pynq import FILES, emit_pynq
+from flow.emit.shell.pynq import FILES, emit_board, emit_pynq
 from flow.files import plan
 
 _SELF_TEST = 64  # vectors shipped to the board with their results
 
 
-def emit_shell(build: Build, rtl: Rtl, bench: Bench) -> Shell | None:
-    """Emit the shell that was asked for, None without one, and take away those that an earlier build has made."""
+def emit_shell(build: Build, rtl: Rtl, bench: Bench) -> tuple[Shell | None, Board | None]:
+    """Emit the stream shell and the board's top that were asked for, take away those that an earlier build has made."""
     options, out = build.options, build.options.out
     if options.shell == "none":
         plan.remove(out / "shell")
-    if options.shell != "pynq":
+    if options.shell != "pynq" or options.bitstream:
         for name in FILES:  # a bitstream the user made there is left alone
             plan.remove(out / "pynq" / name)
     if options.shell == "none":
-        return None
+        return None, None
+    if options.shell == "selftest":
+        selftest = selftest_board(build, rtl, bench)
+        plan.mirror(board_files(selftest), out / "shell")
+        return None, selftest
     shell = emit_axis(build.design.name, rtl, bench, layout_of(bench, options.lanes, options.bus_bits))
-    plan.mirror(shell_files(shell, bench), out / "shell")
-    if options.shell == "pynq":
+    board = zynq_board(build, shell, bench) if options.on_processor else None
+    plan.mirror({**shell_files(shell, bench), **(board_files(board) if board else {})}, out / "shell")
+    if options.shell == "pynq" and board is None:
         plan.write(_pynq(build, shell, bench), out / "pynq")
     interval = max(shell.layout.in_beats, shell.layout.out_beats, rtl.initiation_interval)
     build.facts.shell = ShellFacts(
@@ -43,7 +51,13 @@ def emit_shell(build: Build, rtl: Rtl, bench: Bench) -> Shell | None:
         results_per_second=round(1e9 / (interval * options.clock_period_ns)),
         registers=describe(shell, bench)["registers"],
     )
-    return shell
+    return shell, board
+
+
+def board_files(board: Board) -> dict[str, str]:
+    """What lies in ``shell/`` of a board's top."""
+    files = {name.removeprefix("shell/"): text for name, text in board.files.items()}
+    return {**files, f"{board.around.name}.v": board.around.verilog}
 
 
 def shell_files(shell: Shell, bench: Bench) -> dict[str, str]:
@@ -58,13 +72,22 @@ def shell_files(shell: Shell, bench: Bench) -> dict[str, str]:
 
 def _pynq(build: Build, shell: Shell, bench: Bench) -> dict[str, str]:
     """The board's files; written over old ones, since bitstreams that the user made lie beside them."""
-    options, vectors = build.options, build.vectors
+    return emit_pynq(build.design, shell, bench, build.options.clock_period_ns, *_shipped(build))
+
+
+def on_board(build: Build, shell: Shell, bench: Bench, logic: str, clock_mhz: float) -> dict[str, str]:
+    """The files that go to the board with a bitstream that has the core behind the processor."""
+    return emit_board(build.design, shell, bench, clock_mhz, logic, *_shipped(build))
+
+
+def _shipped(
+    build: Build,
+) -> tuple[dict[str, Any] | None, Ints, Ints, Sequence[int], Sequence[str]]:
+    """Preprocessing, vectors and their results, labels and their names."""
+    vectors = build.vectors
     preprocessing = json.loads(build.preparation.text) if build.preparation.text else None
     rows = slice(0, min(_SELF_TEST, vectors.referee))
-    return emit_pynq(
-        build.design, shell, bench, options.clock_period_ns, preprocessing, vectors.inputs[rows],
-        vectors.expected[rows], build.classes, build.class_names,
-    )  # fmt: skip
+    return preprocessing, vectors.inputs[rows], vectors.expected[rows], build.classes, build.class_names
 
 
 def describe(shell: Shell, bench: Bench) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +12,13 @@ from flow.core.design import Design
 from flow.core.fixed import Ints
 from flow.core.units import input_unit, output_unit
 from flow.emit.shell.axis import MAGIC, VERSION, Shell
+from flow.emit.shell.zynq import BASE, MAX_CLOCK_MHZ, SPAN
 from flow.emit.templates import FOLDER, render
 
 PART = "xc7z020clg400-1"
 FILES = ("package_ip.tcl", "block_design.tcl", "driver.py", "accelerator.json", "selftest.json", "example.ipynb")
 _VENDOR, _CORE, _DMA = "nmp-flow", "accelerator", "axi_dma_0"
-_MAX_CLOCK_MHZ = 250.0  # of a clock that the processor gives to the logic
+_PLL_MHZ = 1000.0  # of the processor's IO PLL on PYNQ's boards, which FCLK0 is divided from
 
 
 def emit_pynq(
@@ -36,11 +38,10 @@ def emit_pynq(
     what these are called, ``inputs`` and ``expected`` are the mantissas of the self test.
     """
     name = shell.top.removesuffix("_axis")
-    clock_mhz = f"{min(1000 / clock_period_ns, _MAX_CLOCK_MHZ):g}"
+    clock_mhz = f"{min(1000 / clock_period_ns, MAX_CLOCK_MHZ):g}"
     common = {"part": PART, "vendor": _VENDOR, "top": shell.top}
     sources = [f"../{s}" for s in bench.sources] + [f"../shell/{s}" for s in shell.files]
     about = accelerator(design, shell, bench, preprocessing, classes, class_names)
-    tests = {"inputs": inputs.tolist(), "expected": expected.tolist()}
     return {
         "package_ip.tcl": render(
             "package_ip.tcl.j2", **common, sources=sources, design=design.name, digest=shell.digest
@@ -51,9 +52,55 @@ def emit_pynq(
         ),
         "driver.py": (FOLDER / "pynq_driver.py").read_text(),
         "accelerator.json": json.dumps(about, sort_keys=True, indent=1) + "\n",
-        "selftest.json": json.dumps(tests, separators=(",", ":")) + "\n",
+        "selftest.json": selftest(inputs, expected),
         "example.ipynb": json.dumps(notebook(design, about), sort_keys=True, indent=1) + "\n",
     }  # fmt: skip
+
+
+def emit_board(
+    design: Design,
+    shell: Shell,
+    bench: Bench,
+    clock_mhz: float,
+    logic: str,
+    preprocessing: dict[str, Any] | None,
+    inputs: Ints,
+    expected: Ints,
+    classes: Sequence[int] = (),
+    class_names: Sequence[str] = (),
+) -> dict[str, str]:
+    """Files of the folder ``board`` beside a bitstream whose module ``logic`` is a slave of the processor.
+
+    The clock is the processor's, of at most ``clock_mhz``; all else is as in `emit_pynq`.
+    """
+    clock_mhz = min(clock_mhz, MAX_CLOCK_MHZ)
+    about = accelerator(design, shell, bench, preprocessing, classes, class_names)
+    name = shell.top.removesuffix("_axis")
+    windows = {"base": BASE, "bytes": SPAN, "places": shell.places, "clock_mhz": round(clock_mhz, 3)}
+    about = {key: value for key, value in about.items() if key != "dma"} | {"windows": windows}
+    handoff = render(
+        "overlay.hwh.j2", name=name, core=_CORE, logic=logic, device=PART[2:7], package="clg400",
+        divisors=_divisors(clock_mhz), base=f"{BASE:#x}", high=f"{BASE + SPAN - 1:#x}",
+    )  # fmt: skip
+    return {
+        f"{name}.hwh": handoff,
+        "driver.py": (FOLDER / "pynq_driver.py").read_text(),
+        "accelerator.json": json.dumps(about, sort_keys=True, indent=1) + "\n",
+        "selftest.json": selftest(inputs, expected),
+        "example.ipynb": json.dumps(notebook(design, about), sort_keys=True, indent=1) + "\n",
+    }
+
+
+def selftest(inputs: Ints, expected: Ints) -> str:
+    """Vectors with their results, as the driver reads them."""
+    return json.dumps({"inputs": inputs.tolist(), "expected": expected.tolist()}, separators=(",", ":")) + "\n"
+
+
+def _divisors(clock_mhz: float) -> tuple[int, int]:
+    """What PYNQ divides the IO PLL of its boards by."""
+    whole = math.ceil(_PLL_MHZ / clock_mhz * (1 - 1e-9))
+    second = -(-whole // 63)
+    return -(-whole // second), second
 
 
 def accelerator(
@@ -102,7 +149,7 @@ def notebook(design: Design, about: dict[str, Any]) -> dict[str, Any]:
     cells = [
         _text(
             f"# {design.name} on the chip\n",
-            "Put this folder on the board, with the `.bit` and `.hwh` that `block_design.tcl` made, and run the cells.",
+            "Put this folder on the board, with its `.bit` and `.hwh`, and run the cells.",
         ),
         _code("import numpy as np\n", "from driver import Accelerator\n", "\n", "accelerator = Accelerator.load()"),
         _text("Vectors with known results, compared exactly:"),
