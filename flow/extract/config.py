@@ -99,6 +99,7 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "NMPActivation": None,
     "NMPInputQuantizer": None,
 }
+KNOWN = frozenset(_SETTINGS)  # classes of layers that are read
 QUANTIZERS = frozenset(
     "quantized_bits quantized_linear quantized_relu quantized_relu_po2 quantized_po2 quantized_tanh quantized_sigmoid "
     "quantized_ulaw quantized_hswish binary ternary stochastic_binary stochastic_ternary bernoulli".split()
