@@ -1,7 +1,9 @@
-"""Methods x data sets x seeds: ``python benchmarks/methods.py [SET ...]``.
+"""Methods x data sets x seeds: ``python benchmarks/methods.py [SET ...]``, or ``--data FILE ...`` on unseen ground.
 
 Trains every method on every set with every seed, counts the LUTs of what can become hardware (first seed), and writes
 table, verdicts and plots. Every finished run is one JSON file under ``--work``; a rerun does only what is missing.
+With ``--data`` the sets are files of the contract's form (an ``.npz`` of X, y and split) that nobody tuned on, all
+settings stay as they are, and table and verdicts are printed and put below ``--work``, not into RESULTS.md.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
-from methods_report import load, shown, write_report
+from methods_report import load, shown, unseen_report, write_report
 from methods_runs import METHODS, SETS, Runner, hardware, slug
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -28,9 +30,9 @@ LIBRARIES = {  # for the workers: one thread each, and what one process compiled
 Task = tuple[Callable[..., None], tuple[object, ...]]
 
 
-def train_seeds(name: str, method: str, seeds: Sequence[int], work: Path) -> None:
-    """Train the seeds, one JSON file each, written whole."""
-    runner = Runner(name, method)
+def train_seeds(name: str, method: str, seeds: Sequence[int], work: Path, more: Sequence[str]) -> None:
+    """Train the seeds, one JSON file each, written whole; ``more`` are options of the training."""
+    runner = Runner(name, method, more)
     for seed in seeds:
         save(work / f"{slug(name, method, seed)}.json", runner.measure(seed, work))
 
@@ -51,10 +53,10 @@ def missing_training(options: argparse.Namespace) -> list[Task]:
     """The training still to do: a set's methods together, since part of a table is of use."""
     tasks: list[Task] = []
     for name in options.names:
-        for method in METHODS:
+        for method in options.methods:
             seeds = [s for s in options.seeds if not (options.work / f"{slug(name, method, s)}.json").is_file()]
             if seeds:
-                tasks.append((train_seeds, (name, method, seeds, options.work)))
+                tasks.append((train_seeds, (name, method, seeds, options.work, options.more)))
     return tasks
 
 
@@ -92,9 +94,33 @@ def run_all(tasks: list[Task], what: str, options: argparse.Namespace, deadline:
     return not waiting and not failures
 
 
+def choose_sets(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
+    """The sets as names, those of ``--data`` by their files; further options of the training."""
+    if not options.data:
+        unknown = [name for name in options.names if name not in SETS]
+        if unknown or options.split_key or options.hidden:
+            parser.error(f"{unknown[0]} is none of {', '.join(SETS)}; give a file by --data" if unknown else
+                         "--split-key and --hidden are for sets of --data")  # fmt: skip
+        return []
+    for path in options.data:
+        if path.suffix != ".npz" or not path.is_file():
+            parser.error(f"--data {path}: give an .npz file of X, y and split")
+    stems = [path.stem for path in options.data]
+    clash = next((stem for stem in stems if stem in SETS or stems.count(stem) > 1), None)
+    if clash:
+        parser.error(f"--data: two sets would be called {clash}; rename the file")
+    options.names = [str(path.resolve()) for path in options.data]
+    chosen = {"--split-key": options.split_key, "--hidden": options.hidden}
+    return [word for name, value in chosen.items() if value for word in (name, value)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(SETS), metavar="SET", help=f"from {', '.join(SETS)}")
+    parser.add_argument("--data", nargs="+", type=Path, metavar="FILE", help=".npz files in place of the eight sets")
+    parser.add_argument("--split-key", help="of --data: the array that holds the split")
+    parser.add_argument("--hidden", help="of --data: layer sizes; default 32-32")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, help="default all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so many")
@@ -102,6 +128,7 @@ def main() -> None:
     parser.add_argument("--report-only", action="store_true", help="write table and plots of what is there")
     parser.add_argument("--work", type=Path, default=Path(__file__).with_name("work") / "methods")
     options = parser.parse_args()
+    options.more = choose_sets(parser, options)
     options.work.mkdir(parents=True, exist_ok=True)
     cache = {"JAX_COMPILATION_CACHE_DIR": str((options.work / "compiled").resolve()),
              "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}  # fmt: skip
@@ -110,7 +137,10 @@ def main() -> None:
     finished = options.report_only or run_all(missing_training(options), "training", options, deadline)
     if not options.report_only:
         finished &= run_all(missing_luts(options), "LUTs", options, deadline)
-    write_report(options.work, options.names, options.seeds)
+    if options.data:
+        print(unseen_report(options.work, options.names, options.seeds))
+    else:
+        write_report(options.work, options.names, options.seeds)
     raise SystemExit(0 if finished else "not finished: run the same command again")
 
 

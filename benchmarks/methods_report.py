@@ -178,12 +178,26 @@ def write_report(work: Path, names: Sequence[str], seeds: Sequence[int]) -> None
     if not everything:
         return
     plot(everything)
-    header = ["set", "method", "test score", "weight bits", "activation bits", "bytes", "LUT", "adders", "pJ",
-              "training s", "seeds"]  # fmt: skip
-    rows = table(header, [row for runs in everything.values() for row in rows_of(runs)])
+    rows = _table_of(everything)
     picture = "![scores against weight bits](methods.png)"
     body = f"{_verdicts(everything, len(seeds))}\n\n{picture}\n\n{rows}\n{NOTES}"
     write_section("Methods on eight data sets", "python benchmarks/methods.py", body)
+
+
+def unseen_report(work: Path, names: Sequence[str], seeds: Sequence[int]) -> str:
+    """Table and verdicts of sets that are given by their files, as Markdown; it is put in ``work`` too."""
+    everything = {Path(name).stem: runs for name in names if (runs := load(work, name, seeds))}
+    if not everything:
+        return "nothing is finished yet"
+    found = f"{_verdicts(everything, len(seeds))}\n\n{_table_of(everything)}\n"
+    (work / "unseen.md").write_text(found)
+    return found
+
+
+def _table_of(everything: dict[str, Runs]) -> str:
+    header = ["set", "method", "test score", "weight bits", "activation bits", "bytes", "LUT", "adders", "pJ",
+              "training s", "seeds"]  # fmt: skip
+    return table(header, [row for runs in everything.values() for row in rows_of(runs)])
 
 
 def _verdicts(everything: dict[str, Runs], count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,14 @@ FEWER_ROWS = {"mnist": 3000}  # of the training part of sets that take long
 SETS = {
     "qoe_poqemon": ("--hidden", "32-32", "--batch-size", "64"),
     "kth_vod": ("--hidden", "32-32", "--batch-size", "64"),
-    "kth_mesh": (
-        "--hidden",
-        "32-32",
-    ),
-    "rss_5g": (
-        "--hidden",
-        "32-32",
-    ),
+    "kth_mesh": ("--hidden", "32-32"),
+    "rss_5g": ("--hidden", "32-32"),
     "unsw_nb15": ("--hidden", "32-32", "--split-key", "split_dedup"),
-    "higgs_23k": (
-        "--hidden",
-        "32-32",
-    ),
-    "covertype_93k": (
-        "--hidden",
-        "32-32",
-    ),
-    "mnist": (
-        "--hidden",
-        "32-32",
-    ),
+    "higgs_23k": ("--hidden", "32-32"),
+    "covertype_93k": ("--hidden", "32-32"),
+    "mnist": ("--hidden", "32-32"),
 }
+_UNSEEN = ("--hidden", "32-32")  # of sets by their files, where no other options are given
 _COMMON = ("--epochs", "120", "--batch-size", "128", "--learning-rate", "0.005", "--optimizer", "adam",
            "--patience", "1000", "--out", "unused.h5")  # fmt: skip
 # as many as ADQ, SigmaQuant and ReLeQ train: 0.3 x 120 before their widths are found, then 120
@@ -64,9 +51,12 @@ OURS = tuple(method for method in METHODS if method.startswith("NMP"))
 
 
 class Runner:
-    """Trains one method on one set with any number of seeds; what is compiled for the first serves them all."""
+    """Trains one method on one set with any number of seeds; what is compiled for the first serves them all.
 
-    def __init__(self, name: str, method: str) -> None:
+    ``name`` is one of the eight sets, or a file; ``more`` are options of the training for that.
+    """
+
+    def __init__(self, name: str, method: str, more: Sequence[str] = ()) -> None:
         from keras_models import train
         from keras_models.data.loaders import load_dataset
         from keras_models.data.preprocess import Preprocessing
@@ -74,7 +64,9 @@ class Runner:
         from keras_models.training.recipes import fit_config
 
         self.name, self.method_name = name, method
-        self.options = train.parser().parse_args(["--data", name, *_COMMON, *SETS[name], *METHODS[method]])
+        self.options = train.parser().parse_args(
+            ["--data", name, *_COMMON, *SETS.get(name, _UNSEEN), *METHODS[method], *more]
+        )
         train.check(self.options)
         dataset = load_dataset(name, self.options.split_key)
         self.task = dataset.task
@@ -102,7 +94,7 @@ class Runner:
                 name = f"{slug(self.name, self.method_name, seed)}-{len(points)}.design.json"
                 points.append({**self._point(designs / name), "loss_per_mean_bit": per_bit})
         return {
-            "set": self.name, "method": self.method_name, "seed": seed, "task": self.task,
+            "set": Path(self.name).stem, "method": self.method_name, "seed": seed, "task": self.task,
             "rows": len(self.parts["train"][0]), "test_rows": len(self.parts["test"][0]),
             "epochs": self.config.epochs, "seconds": round(seconds, 2),
             "found": found, "obstacle": self.method.obstacle or None, "points": points,
@@ -171,4 +163,4 @@ def hardware(design: Path) -> dict[str, Any]:
 
 def slug(name: str, method: str, seed: int) -> str:
     """The stem of a run's files."""
-    return f"{name}-{method.replace(',', '').replace(' ', '_')}-{seed}"
+    return f"{Path(name).stem}-{method.replace(',', '').replace(' ', '_')}-{seed}"

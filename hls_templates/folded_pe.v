@@ -67,7 +67,12 @@ module folded_pe #(
                     wire signed [1:0] sign = KIND == 2 && !wi[0] ? 2'sd0 : wi[KIND==2] ? -2'sd1 : 2'sd1;
                     wire signed [X_BITS:0] element = {(X_SIGNED != 0) && xi[X_BITS-1], xi};
                     if (KIND == 3) begin : product_defined
+`ifdef PRODUCT_PROVED  // by itself, as folded_product
+                        assign exact = $signed(sum[i*BITS+:BITS]);
+                        always @* assert ($signed(xs) == element);
+`else
                         assign exact = element * $signed(wi);
+`endif
                     end else begin : sign_defined
                         assign exact = element * sign;
                         if (KIND == 2) begin : no_such_code

@@ -13,6 +13,7 @@ from keras_models.version import __version__ as __version__
 
 _EXPORTS = {
     "NMPDense": "layers.dense",
+    **dict.fromkeys(("NMPConv1D", "NMPConv2D", "NMPDepthwiseConv1D", "NMPDepthwiseConv2D"), "layers.convolution"),
     "NMPActivation": "layers.activations",
     "NMPInputQuantizer": "layers.activations",
     "estimated_luts": "layers.cost",

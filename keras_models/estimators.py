@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -140,12 +140,13 @@ class NMPEstimator(BaseEstimator):
         """Features as numbers, y checked, and what the features are."""
         columns = _columns(X)
         texts = {} if columns is None else {n: c for n, c in columns.items() if numbers(c)[1]}
-        if not texts:
+        if columns is None or not (
+            texts or isinstance(X, Mapping | Sequence)
+        ):  # scikit-learn knows frames, no mappings
             X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", multi_output=True, y_numeric=False)
             names = getattr(self, "feature_names_in_", None)
             found = [f"x{i}" for i in range(X.shape[1])] if names is None else [str(name) for name in names]
             return X, y, Schema(tuple(found))
-        assert columns is not None
         _check_feature_names(self, X, reset=True)
         self.n_features_in_ = len(columns)
         names = list(columns)
@@ -153,7 +154,9 @@ class NMPEstimator(BaseEstimator):
             (i, tuple(sorted({*cells(columns[name])} - {""}))) for i, name in enumerate(names) if name in texts
         )
         schema = Schema(tuple(names), levels)
-        return schema.rows(columns), y, schema
+        rows = schema.rows(columns)
+        check_consistent_length(rows, y)
+        return rows, y, schema
 
     def _outputs(self, X: Any) -> np.ndarray:
         """What the model returns for rows: logits, or standardised targets."""
@@ -175,10 +178,14 @@ class NMPEstimator(BaseEstimator):
 
     def build(self, part: str = "xc7z020", data: Any = None, out: str | Path | None = None, **options: Any) -> Any:
         """Verified hardware of the fitted model: `flow.hardware` with its options. ``data``: rows (X, y) to score."""
+        from keras_models.training.output import write_history
+
         flow = importlib.import_module("flow")
         with tempfile.TemporaryDirectory() as folder:
             rows = None if data is None else (self._features(data[0]), self._coded(data[1]))
-            return flow.hardware(self.save(Path(folder) / "nmp.h5"), part=part, data=rows, out=out, **options)
+            model = self.save(Path(folder) / "nmp.h5")
+            write_history(model, self.history_)
+            return flow.hardware(model, part=part, data=rows, out=out, **options)
 
     def _coded(self, y: Any) -> np.ndarray:
         """Labels or targets as the model's data had them."""

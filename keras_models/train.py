@@ -242,6 +242,7 @@ def summary(options: argparse.Namespace, dataset: Dataset, made: Trained) -> dic
         "rates": options.rates if (options.method, options.mode) == ("nmp", "paper") else None,
         "model": options.model,
         "hidden": list(sizes_of(options)),
+        "layers": choice.layers_of(options) if options.model == "cnn" else None,
         "window": options.window,
         "weights_only": options.weights_only,
         "bits": choice.bits_of(options) if options.method in choice.DEFAULT_BITS else None,

@@ -36,6 +36,8 @@ class Bench:
         self.interval = int(self.about["initiation_interval"])
         self.ready = bool(self.about["ready"])
         self.timed = bool(self.about["timed"])
+        self.in_beats, self.out_beats = int(self.about.get("in_beats", 1)), int(self.about.get("out_beats", 1))
+        self.in_bits, self.out_bits = self.mask.bit_length() // self.in_beats, width // self.out_beats  # of a beat
         self.outcome = Outcome(self.about["outputs"])
         self.long_cycles = int(os.environ.get("NMP_LONG_CYCLES", "20000"))
         self.patience = 2 * self.latency + 4 * self.interval + 64  # cycles without a result before it counts as lost
@@ -58,12 +60,14 @@ class Pins:
         self.out_ready = dut.out_ready if bench.ready else None
         self.half = Timer(1, "ns")
         self.last: dict[str, int] = {}
-        if len(self.in_data) != max(1, bench.mask.bit_length()):
-            bench.outcome.problem(f"in_data has {len(self.in_data)} bits, {bench.mask.bit_length()} stated")
-        width = sum(e["bits"] for e in bench.about["outputs"])
-        if len(self.out_data) != max(1, width):
-            bench.outcome.problem(f"out_data has {len(self.out_data)} bits, {width} stated")
-        self.wide = width > 0
+        self.beat, self.began = 0, False  # the beat of the vector that is offered; whether its first was just taken
+        self.beats: list[str] = []  # of the result that is coming
+        self.held: str | None = None  # a beat that was not taken
+        if len(self.in_data) != max(1, bench.in_bits):
+            bench.outcome.problem(f"in_data has {len(self.in_data)} bits, {bench.in_bits} stated")
+        if len(self.out_data) != max(1, bench.out_bits):
+            bench.outcome.problem(f"out_data has {len(self.out_data)} bits, {bench.out_bits} stated")
+        self.wide = bench.out_bits > 0
 
     def _set(self, name: str, value: int) -> None:
         if self.last.get(name) != value:
@@ -71,10 +75,16 @@ class Pins:
             getattr(self, name).value = value
 
     async def cycle(self, valid: int, data: int, rst: int = 0, take: int = 1) -> tuple[bool, str | None]:
-        """One clock cycle. Returns whether the vector was accepted, and the result's bits if out_valid was 1."""
+        """One clock cycle. Returns whether the vector was accepted, and the result's bits if out_valid was 1.
+
+        Of a vector of several beats the next one is offered; it is accepted with its last, and so comes a result.
+        """
+        bench = self.bench
         self._set("rst", rst)
         self._set("in_valid", valid)
-        self._set("in_data", data)
+        self._set(
+            "in_data", data >> self.beat * bench.in_bits & ((1 << bench.in_bits) - 1) if bench.in_beats > 1 else data
+        )
         if self.out_ready is not None:
             self._set("out_ready", take)
         self.clk.value = 0
@@ -86,7 +96,28 @@ class Pins:
         self.clk.value = 1
         await self.half
         self.cycle_number += 1
+        self.began = accepted and not self.beat
+        if bench.in_beats > 1:
+            self.beat = 0 if rst else (self.beat + accepted) % bench.in_beats
+            accepted = accepted and not self.beat
+        if bench.out_beats > 1:
+            result = self._collected(result, rst, take)
         return accepted, result
+
+    def _collected(self, beat: str | None, rst: int, take: int) -> str | None:
+        """The whole result once its last beat is there; a beat must stand until it is taken."""
+        if rst:
+            self.beats, self.held = [], None
+            return beat
+        if self.held is not None and beat != self.held:
+            self.bench.outcome.problem("out_valid or out_data changed while out_ready was 0")
+        self.held = beat if beat is not None and not take else None
+        if beat is None:
+            return None
+        whole = [*self.beats, beat]
+        if take:
+            self.beats = whole if len(whole) < self.bench.out_beats else []
+        return "".join(reversed(whole)) if len(whole) == self.bench.out_beats else None
 
     def _bit(self, name: str, rst: int) -> bool:
         value = str(getattr(self, name).value)
@@ -131,6 +162,7 @@ class Stream:
         self.taken = 0  # results so far
         self.quiet_since = pins.cycle_number  # nothing has been in flight since this cycle
         self.lone = False  # the vector in flight met an empty design and is still alone
+        self.within: Pause = never  # gaps between the beats of a vector
 
     async def run(
         self, vectors: Sequence[int], gap: Pause = never, stall: Pause = never, drain: bool = True, longest: int = 0
@@ -147,7 +179,8 @@ class Stream:
             holding = offered < len(vectors) and (holding or not gap())
             data = bench.inputs[vectors[offered]] if offered < len(vectors) else 0
             before = len(self.flying)
-            accepted = await self.step(vectors[offered] if holding else None, data, not stall())
+            pausing = pins.beat and self.within()
+            accepted = await self.step(vectors[offered] if holding and not pausing else None, data, not stall())
             offered += accepted
             holding = holding and not accepted
             waiting = 0 if accepted or len(self.flying) < before else waiting + 1
@@ -170,7 +203,7 @@ class Stream:
             self.flying.append((vector, now))
         word = data if vector is not None else data ^ self.bench.mask
         accepted, result = await self.pins.cycle(int(vector is not None), word, take=int(take))
-        if accepted and not accepting and vector is not None:
+        if self.pins.began and not accepting and vector is not None:
             recovered = now - self.quiet_since > self.bench.latency + self.bench.interval
             self.lone = not self.flying and recovered and self.bench.timed
             self.flying.append((vector, now))
@@ -259,7 +292,7 @@ def held_for(stream: Stream, counts: Iterable[int]) -> Pause:
         nonlocal wanted, result, waited
         if stream.taken != result:
             wanted, result, waited = next(remaining, 0), stream.taken, 0
-        waited += stream.held is not None
+        waited += stream.held is not None or stream.pins.held is not None
         return waited < wanted
 
     return stall

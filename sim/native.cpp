@@ -1,7 +1,8 @@
 // The program around a Verilator model. Started with --native it streams vectors from a file through the model and
 // writes every result to another; started otherwise it is cocotb's own main program.
 //
-// --native IN_FILE OUT_FILE STATE_FILE REPORT IN_BITS IN_WORDS OUT_WORDS LATENCY INTERVAL PATIENCE SEED GAPS [SCHEDULE]
+// --native IN_FILE OUT_FILE STATE_FILE REPORT IN_BITS IN_WORDS OUT_WORDS LATENCY INTERVAL PATIENCE SEED GAPS IN_BEATS
+//          OUT_BITS OUT_BEATS [SCHEDULE]
 //   IN_FILE    vectors, IN_WORDS little-endian 32-bit words each
 //   OUT_FILE   a result of OUT_WORDS words for every vector, zeros where none came
 //   STATE_FILE a byte for every vector: 0 no result came, 1 one came, 2 a reset dropped the vector
@@ -10,6 +11,7 @@
 //   GAPS       0 back to back; otherwise the second half of the vectors has on average one gap (and stall) in GAPS cycles
 //   SCHEDULE   what precedes every vector and what its result meets, five words each: whether the design must be empty,
 //              idle cycles, cycles of reset, idle cycles after it, cycles for which the result is held
+//   IN_BEATS   beats of a vector, each of the same share of its bits, the lowest first; OUT_BEATS those of a result
 // NMP_READY is defined where the model has in_ready and out_ready. Inputs change while clk is 0; everything is sampled
 // just before the rising edge. Registers start with random bits. A vector that is not offered leaves its complement on
 // in_data.
@@ -103,7 +105,26 @@ struct Options {
     std::size_t in_bits, in_words, out_words;
     int64_t latency, interval, patience;
     uint64_t seed, gaps;
+    std::size_t in_beats, out_bits, out_beats;
 };
+
+// Bits of a row of words, from bit ``first`` on, to or from the beginning of another.
+void cut(const uint32_t *words, std::size_t first, std::size_t bits, uint32_t *part) {
+    for (std::size_t done = 0; done < bits; done += 32) {
+        const std::size_t word = (first + done) / 32, shift = (first + done) % 32, left = bits - done;
+        uint64_t value = words[word] >> shift;
+        if (shift && shift + left > 32) value |= static_cast<uint64_t>(words[word + 1]) << (32 - shift);
+        part[done / 32] = static_cast<uint32_t>(value) & (left < 32 ? (1u << left) - 1 : ~0u);
+    }
+}
+
+void paste(uint32_t *words, std::size_t first, std::size_t bits, const uint32_t *part) {
+    for (std::size_t bit = 0; bit < bits; ++bit) {
+        const uint32_t value = part[bit / 32] >> (bit % 32) & 1;
+        uint32_t &word = words[(first + bit) / 32];
+        word = (word & ~(1u << (first + bit) % 32)) | value << (first + bit) % 32;
+    }
+}
 
 class Harness {
   public:
@@ -114,6 +135,8 @@ class Harness {
         states_.resize(vectors_);
         held_.resize(options_.out_words + 1);
         word_.resize(options_.out_words + 1);
+        whole_.resize(options_.out_words + 1);
+        offered_.resize(options_.in_words + 2);
         if (!schedule.empty()) {
             if (schedule.size() != 5 * vectors_) fail("the schedule does not match the vectors");
             schedule_.resize(vectors_);
@@ -135,7 +158,8 @@ class Harness {
                     holding = !(gappy() && random_.one_in(options_.gaps));
                 }
             }
-            const bool moved = cycle(next_ < vectors_ && holding);
+            const bool pausing = beat_ && schedule_.empty() && gappy() && random_.one_in(options_.gaps);
+            const bool moved = cycle(next_ < vectors_ && holding && !pausing);
             if (accepted_) ++next_, holding = false, complement();
             idle = moved || stalled_ ? 0 : idle + 1;
             // When all results are in, a short tail shows whether more come than were asked for.
@@ -181,6 +205,7 @@ class Harness {
         flying_.clear();
         lone_ = stalled_ = false;
         held_for_ = 0;
+        beat_ = out_beat_ = 0;
         top_.rst = 1;
         for (uint32_t i = 0; i < cycles; ++i) {
             top_.clk = 0;
@@ -207,10 +232,10 @@ class Harness {
 
     // One clock cycle; true when a vector was accepted or a result taken.
     bool cycle(bool offer) {
-        const int64_t before = counts.accepted + counts.results;
+        const int64_t before = moves_;
         top_.clk = 0;
         top_.in_valid = offer;
-        if (offer || !garbage_.empty()) put(top_.in_data, offer ? &inputs_[next_ * options_.in_words] : garbage_.data());
+        if (offer || !garbage_.empty()) put(top_.in_data, beat(offer ? &inputs_[next_ * options_.in_words] : garbage_.data()));
         accepted_ = offer;
         bool take = true;
 #ifdef NMP_READY
@@ -221,10 +246,24 @@ class Harness {
 #else
         top_.eval();
 #endif
-        if (accepted_) accept();
+        if (accepted_) {
+            ++moves_;
+            if (!beat_) begin();
+            beat_ = (beat_ + 1) % options_.in_beats;
+            accepted_ = !beat_;
+            if (accepted_) accept();
+        }
         sample(take);
         edge();
-        return counts.accepted + counts.results != before;
+        return moves_ != before;
+    }
+
+    // What the port carries of a vector now.
+    const uint32_t *beat(const uint32_t *words) {
+        if (options_.in_beats == 1) return words;
+        const std::size_t bits = options_.in_bits / options_.in_beats;
+        cut(words, beat_ * bits, bits, offered_.data());
+        return offered_.data();
     }
 
     // Whether the oldest result is to wait in this cycle.
@@ -233,10 +272,13 @@ class Harness {
         return !flying_.empty() && held_for_ < schedule_[flying_.front().vector].stall;
     }
 
-    void accept() {
+    void begin() {
         lone_ = flying_.empty() && recovered_;
         recovered_ = false;
         flying_.push_back({next_, counts.cycles});
+    }
+
+    void accept() {
         ++counts.accepted;
         // Buffers may fill faster than the design works, so intervals are judged once they are full.
         if (schedule_.empty() && (!options_.gaps || next_ < vectors_ / 2) &&
@@ -258,11 +300,24 @@ class Harness {
         }
         stalled_ = top_.out_valid && !take;
         if (stalled_) get(top_.out_data, held_.data()), ++held_for_;
-        if (top_.out_valid && take) result(false);
+        if (top_.out_valid && take) taken(false);
 #else
         (void)take;
-        if (top_.out_valid) result(true);
+        if (top_.out_valid) taken(true);
 #endif
+    }
+
+    // A beat of a result; with the last one it is whole.
+    void taken(bool timed) {
+        ++moves_;
+        get(top_.out_data, word_.data());
+        if (options_.out_beats > 1 && !flying_.empty()) {
+            const std::size_t bits = options_.out_bits / options_.out_beats;
+            paste(whole_.data(), out_beat_ * bits, bits, word_.data());
+            out_beat_ = (out_beat_ + 1) % options_.out_beats;
+            if (out_beat_) return;
+        }
+        result(timed, options_.out_beats > 1 ? whole_.data() : word_.data());
     }
 
     void judge_time(int64_t seen) {
@@ -270,7 +325,7 @@ class Harness {
         if (seen != options_.latency && counts.mistimed++ == 0) counts.first_mistimed = flying_.front().vector;
     }
 
-    void result(bool timed) {
+    void result(bool timed, const uint32_t *words) {
         held_for_ = 0;
         if (flying_.empty()) {
             ++counts.unexpected;
@@ -279,8 +334,7 @@ class Harness {
         const int64_t seen = counts.cycles - flying_.front().since;
         if (counts.latency_seen < 0) counts.latency_seen = seen;
         if (timed) judge_time(seen);
-        get(top_.out_data, word_.data());
-        std::memcpy(&results_[flying_.front().vector * options_.out_words], word_.data(), 4 * options_.out_words);
+        std::memcpy(&results_[flying_.front().vector * options_.out_words], words, 4 * options_.out_words);
         states_[flying_.front().vector] = 1;
         flying_.pop_front();
         ++counts.results;
@@ -288,10 +342,11 @@ class Harness {
 
     Vtop top_;
     Options options_;
-    std::vector<uint32_t> inputs_, held_, word_, garbage_;
+    std::vector<uint32_t> inputs_, held_, word_, garbage_, whole_, offered_;
     std::vector<Step> schedule_;
     Random random_;
-    std::size_t vectors_, next_ = 0;
+    std::size_t vectors_, next_ = 0, beat_ = 0, out_beat_ = 0;
+    int64_t moves_ = 0;  // beats, in and out
     std::deque<Flight> flying_;
     uint32_t held_for_ = 0;
     int64_t last_accept_ = 0;
@@ -299,15 +354,17 @@ class Harness {
 };
 
 int native(int argc, char **argv) {
-    if (argc != 14 && argc != 15) fail("--native takes 12 or 13 arguments");
-    int64_t numbers[8];
-    for (int i = 0; i < 8; ++i) numbers[i] = std::strtoll(argv[6 + i], nullptr, 10);
+    if (argc != 17 && argc != 18) fail("--native takes 15 or 16 arguments");
+    int64_t numbers[11];
+    for (int i = 0; i < 11; ++i) numbers[i] = std::strtoll(argv[6 + i], nullptr, 10);
     const Options options{static_cast<std::size_t>(numbers[0]), static_cast<std::size_t>(numbers[1]),
                           static_cast<std::size_t>(numbers[2]), numbers[3], numbers[4], numbers[5],
-                          static_cast<uint64_t>(numbers[6]), static_cast<uint64_t>(numbers[7])};
+                          static_cast<uint64_t>(numbers[6]), static_cast<uint64_t>(numbers[7]),
+                          static_cast<std::size_t>(numbers[8]), static_cast<std::size_t>(numbers[9]),
+                          static_cast<std::size_t>(numbers[10])};
     Verilated::randReset(2);
     Verilated::randSeed(static_cast<int>(options.seed % 1000000) + 1);
-    Harness harness(read_words(argv[2]), argc == 15 ? read_words(argv[14]) : std::vector<uint32_t>(), options);
+    Harness harness(read_words(argv[2]), argc == 18 ? read_words(argv[17]) : std::vector<uint32_t>(), options);
     const auto start = std::chrono::steady_clock::now();
     harness.run();
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;

@@ -29,6 +29,7 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
 
 from flow.core.errors import FlowError
 from flow.extract import compare_with_keras, extract
+from keras_models import NMPConv2D, NMPDepthwiseConv1D
 
 layers = keras.layers
 VECTORS = 200
@@ -150,6 +151,9 @@ FORMS = {
         "`QDepthwiseConv2D`": seen(lambda: [QDepthwiseConv2D(
             (2, 1), depthwise_quantizer="quantized_bits(4,0,alpha=1)", bias_quantizer="quantized_bits(4,0,alpha=1)")],
             (2, 2, 2)),
+        "`NMPConv2D`, with groups": seen(
+            lambda: [NMPConv2D(2, (2, 1), groups=2, activation="relu", activation_bits=(2,))], (2, 2, 2)),
+        "`NMPDepthwiseConv1D`": seen(lambda: [NMPDepthwiseConv1D(3, activation="relu", activation_bits=(2,))]),
         "`QConv1D`, then `BatchNormalization`": seen(lambda: [QConv1D(2, 3, **KERNEL), Norm()]),
         "`Conv1D` whose weights are no grid": seen(lambda: [layers.Conv1D(2, 3, name="filters")]),
         "channels first": seen(lambda: [layers.Conv2D(1, 2, data_format="channels_first", name="filters")], (1, 4, 2)),

@@ -17,7 +17,8 @@ from strategies import random_design
 
 from flow.bench.description import Bench, Element
 from flow.bench.vectors import make_vectors
-from flow.build.architecture import Hardware, choose
+from flow.build.architecture import choose
+from flow.build.hardware import Hardware
 from flow.build.state import finish
 from flow.core.design import Design
 from flow.core.errors import FlowError

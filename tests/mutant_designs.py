@@ -16,7 +16,8 @@ from test_folded_lowering import mixed_groups
 
 import hls_templates
 from flow.build import stages
-from flow.build.architecture import Hardware, choose
+from flow.build.architecture import choose
+from flow.build.hardware import Hardware
 from flow.build.options import Options
 from flow.build.state import Build, finish
 from flow.core.design import Design, Layer, Neuron, to_json

@@ -6,6 +6,7 @@ import os
 import pickle
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -58,11 +59,17 @@ def cancer():
 def test_pipelines_searches_and_scores_compile_once(cancer):
     X, y = cancer
     warm._loops.clear()
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+    )
     scores = cross_val_score(NMPClassifier((6,), epochs=20, random_state=0), X, y, cv=3)
-    assert min(scores) > 0.85 and len(warm._loops) == 1
+    assert min(scores) > 0.85 and len(warm._loops) == 1 and compiled
+    compiled.clear()
     pipe = make_pipeline(StandardScaler(), NMPClassifier((6,), epochs=20, random_state=0))
     found = GridSearchCV(pipe, {"nmpclassifier__beta": [1e-6, 1e-4]}, cv=3, refit=False).fit(X, y)
     assert found.best_score_ > 0.85 and len(warm._loops) == 1  # beta is no part of what is compiled
+    assert not compiled
 
 
 def test_a_fit_repeats_is_kept_by_pickle_and_left_alone_by_later_ones(cancer):

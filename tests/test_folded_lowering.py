@@ -162,6 +162,15 @@ def test_intervals_are_kept_and_shorter_ones_cost_more():
     assert all(g.busy <= 1 for layer in told.layers for g in layer.groups)
 
 
+def test_so_many_dsp_blocks_as_are_given_take_products():
+    part, lowered = catalog.resolve("xc7z020"), lower(mixed_groups(20, (8, 8)))
+    costs = [smallest(lowered, part, 40, dsp).cost for dsp in (0, 3, 220)]
+    assert costs[0].dsp == 0 and 0 < costs[1].dsp <= 3 < costs[2].dsp <= 220
+    assert costs[0].lut > costs[1].lut > costs[2].lut
+    assert smallest(lowered, part, 40).cost.dsp == 0  # LUTs are not scarce
+    assert fastest(lowered, part, 3).cost.dsp <= 3
+
+
 def test_a_group_of_few_products_says_why():
     part = catalog.resolve("xc7z020")
     told = explain(smallest(lower(mixed_groups(20, (20, 6))), part, 20), part, 10.0)

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_folded_lowering import PRICES, folded_design, mixed_groups
 
-from flow.build.engines.folded import run_proof
+from flow.build.engines.folded import _is_product, run_proof
 from flow.core.design import Neuron
 from flow.core.errors import DesignError
 from flow.core.fixed import Fixed, Quantizer
@@ -17,7 +17,7 @@ from flow.emit.templates import FOLDER
 from flow.files import plan
 from flow.folded.allocate import fold
 from flow.folded.lowering import lower
-from flow.folded.proof.blocks import proof_script, within_reach
+from flow.folded.proof.blocks import product_of, proof_script, within_reach
 from flow.folded.proof.layer import Block, prove_folded
 from flow.folded.proof.output_unit import Output, quantized
 from flow.folded.proof.rtl_reader import Format
@@ -197,7 +197,33 @@ WIDE = (
 )  # fmt: skip
 
 
+@pytest.mark.tool
+def test_multipliers_that_sat_cannot_reach_are_tried(tmp_path):
+    wide = Block("folded_pe", (("DSP", 0), ("KIND", 3), ("PRODUCT_STAGE", 1), ("SIMD", 2), ("SUM_BITS", 24),
+                               ("TREE_STAGE", 2), ("WEIGHT_BITS", 12), ("X_BITS", 7), ("X_SIGNED", 0)))  # fmt: skip
+    assert not within_reach(wide) and product_of(wide) == (8, 12)
+    run_proof([wide], proof_script([wide], str(FOLDER)), plan.folder(tmp_path / "right"))
+    sources = plan.fresh_folder(tmp_path / "rtl")
+    product, element = ((FOLDER / f"folded_{n}.v").read_text() for n in ("product", "pe"))
+    for name, text, is_right in (
+        ("right", product, True),
+        ("sign", product.replace("sum = sum - (", "sum = sum + ("), False),
+        ("row", product.replace("b < WEIGHT_BITS - 1", "b < WEIGHT_BITS - 2"), False),
+    ):
+        (sources / "folded_product.v").write_text(text)
+        folder = plan.fresh_folder(tmp_path / name)
+        if is_right:
+            assert _is_product((8, 12), folder, "../rtl")
+        else:
+            with pytest.raises(DesignError, match=r"WEIGHT_BITS 12, X_BITS 8\) does not compute what it should"):
+                _is_product((8, 12), folder, "../rtl")
+    (sources / "folded_product.v").write_text(product)
+    (sources / "folded_pe.v").write_text(element.replace("assign xs = {1'b0, xi}", "assign xs = {1'b1, xi}"))
+    with pytest.raises(DesignError, match=r"folded_pe .* does not compute"):
+        run_proof([wide], proof_script([wide], str(sources)), sources)
+
+
 def test_what_sat_cannot_reach_is_only_tested():
-    wide = Block("folded_pe", (("KIND", 3), ("WEIGHT_BITS", 9), ("X_BITS", 12)))
-    assert not within_reach(wide)
+    wide = Block("folded_pe", (("KIND", 3), ("WEIGHT_BITS", 9), ("X_BITS", 13), ("X_SIGNED", 0)))
+    assert not within_reach(wide) and product_of(wide) is None
     assert within_reach(replace(wide, parameters=(("KIND", 1), ("WEIGHT_BITS", 1), ("X_BITS", 30))))

@@ -22,7 +22,7 @@ from flow.verify import simulate
 
 
 def build(design, interval, folder, weights=PRICES, dsp=False):
-    rtl = emit_folded(fold(lower(design), interval, weights, dsp), 10.0)
+    rtl = emit_folded(fold(lower(design), interval, replace(weights, dsp=0.0) if dsp else weights, dsp), 10.0)
     plan.mirror(dict(rtl.files), folder / "rtl")
     return rtl, describe(design, rtl)
 

@@ -146,8 +146,11 @@ def widths_of(rng, shape, q_type, overflow):
     return (k, i, f), variables
 
 
-def trained(path, seed, lane="WRAP", rounding="RND", einsum=False, edit=lambda entry: entry):
-    """A model of two dense layers as HGQ 2 saves it, the second with output quantizers; and its float64 reading."""
+def trained(path, seed, lane="WRAP", rounding="RND", einsum=False, edit=lambda entry: entry, function=None):
+    """A model of two dense layers as HGQ 2 saves it, the second with output quantizers; and its float64 reading.
+
+    With a ``function``, a name and what computes it, a `QUnaryFunctionLUT` stands between them.
+    """
     rng, sizes, steps = np.random.default_rng(seed), (5, 8, 3), []
     layers = [{"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [None, sizes[0]]}}]
     weights = {}
@@ -187,6 +190,15 @@ def trained(path, seed, lane="WRAP", rounding="RND", einsum=False, edit=lambda e
         weights[f"layers/{name}/vars"] = [kernel, bias, np.float32(1e-5), np.uint32(7)]
         for part, variables in (("iq", iq), ("kq", kq), ("bq", bq), ("oq", oq)):
             weights[f"layers/{name}/{part}/quantizer/vars"] = variables
+        if function and not number:
+            own = {"name": "curve", "activation": function[0], "enable_iq": True, "enable_oq": True,
+                   "iq_conf": conf("kif", rounding, lane), "oq_conf": conf("kif", rounding, lane)}  # fmt: skip
+            layers.append({"module": "hgq.layers.activation", "class_name": "QUnaryFunctionLUT",
+                           "registered_name": "hgq>QUnaryFunctionLUT", "config": own})  # fmt: skip
+            weights["layers/q_unary_function_lut/vars"] = [np.float32(1e-5), np.uint32(7)]
+            weights["layers/q_unary_function_lut/iq/quantizer/vars"] = signal((1, units), "kif")
+            steps.append(function[1])
+            weights["layers/q_unary_function_lut/oq/quantizer/vars"] = signal((1, units), "kif")
     config = {"class_name": "Sequential", "config": {"name": "trained", "layers": layers}}
     stored = io.BytesIO()
     with h5py.File(stored, "w") as file:
@@ -218,6 +230,16 @@ def test_what_hgq_2_trained_is_read_exactly(seed, tmp_path):
     assert np.array_equal(found, reference(inputs))
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_a_function_between_quantizers_is_read_exactly(seed, tmp_path):
+    lane = ("SAT", "WRAP")[seed]
+    function = ("tanh", lambda x: np.tanh(x)) if seed else ("sigmoid", lambda x: 1 / (1 + np.exp(-x)))
+    reference = trained(tmp_path / "m.keras", seed, lane, "RND_CONV", function=function)
+    inputs = rows(5, seed)
+    _, found = outputs(tmp_path / "m.keras", inputs)
+    assert np.array_equal(found, reference(inputs))
+
+
 def changed(key, value, part=None):
     def edit(entry):
         config = entry["config"][part]["config"] if part else entry["config"]
@@ -234,7 +256,7 @@ def changed(key, value, part=None):
         (changed("q_type", "float", "kq_conf"), "a quantizer with the type 'float'"),
         (changed("overflow_mode", "WRAP_SM", "iq_conf"), "treats overflow by 'WRAP_SM'"),
         (lambda e: {**e, "class_name": "QConv2D"}, "is HGQ 2's QConv2D, which is not read"),
-        (lambda e: {**e, "class_name": "QBatchNormalization"}, "is HGQ 2's QBatchNormalization, which is not read"),
+        (lambda e: {**e, "class_name": "QBatchNormalization"}, "give a QDense in its place the values of its qscaler"),
         (changed("enable_oq", True), "does not store the settings of its quantizers"),
         (changed("overflow_mode", "SAT", "iq_conf"), "does not store the variables of its quantizers in order"),
     ],
@@ -249,7 +271,7 @@ def test_what_is_not_read_of_hgq_2_is_refused_in_a_line(edit, reason, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"kind": "HQuantize"}, "does not store its signals' ranges; save the proxy that HGQ's to_proxy_model() makes"),
+        ({"kind": "HQuantize"}, "does not store its signals' ranges; run HGQ's trace_minmax() on the training data"),
         ({"kind": "UnaryLUT"}, "is an activation as a table, which is not read"),
         ({"overflow": "SAT_ZERO"}, "treats overflow by 'SAT_ZERO'"),
         ({"rounding": "RND_INF"}, "rounds by 'RND_INF'"),

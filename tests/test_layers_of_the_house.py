@@ -31,6 +31,7 @@ ORDER = [
     " keras_models.interrupts",
     "keras_models.command_line",
     "flow.core", "flow.files", "flow.parts flow.bench", "flow.parallel", "flow.folded flow.tools flow.tool_reports",
+    "flow.streamed",
     "keras_models.data", "keras_models.quantizers", "keras_models.layers", "keras_models.loop", "keras_models.methods",
     "keras_models.training", "keras_models keras_models.train", "keras_models.estimators keras_models.quantize",
     "flow.extract flow.emit flow.report", "flow.netlist", "flow.verify flow.proof", "flow.bitstream", "flow.build",

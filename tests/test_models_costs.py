@@ -24,7 +24,7 @@ from keras_models.layers.cost import (
     soft_digits,
 )
 from keras_models.layers.counts import layer_luts
-from keras_models.layers.dense import ACTIVATION_SHARE
+from keras_models.layers.neurons import ACTIVATION_SHARE
 from keras_models.loop.compiled import COST_STEPS, OptimizerConfig, make_loop
 from keras_models.methods.models import build_mlp
 from keras_models.quantizers.exact import to_numpy

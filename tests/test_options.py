@@ -61,7 +61,7 @@ def test_files_elsewhere_are_named_by_their_last_part(tmp_path):
     [
         ({"head": "sigmoid"}, "--head sigmoid is not known; choose logits, argmax or probability"),
         ({"rtl_engine": "hls"}, "--rtl-engine hls is not known; choose own or xls"),
-        ({"architecture": "serial"}, "--architecture serial is not known; choose auto, parallel or folded"),
+        ({"architecture": "serial"}, "--architecture serial is not known; choose auto, parallel, folded or streaming"),
         ({"backend": "Quartus"}, "--backend Quartus is not known; choose Vitis or Vivado"),
         ({"preprocessing": "log"}, "--preprocessing log is not known; choose none or standard"),
         ({"preprocessing": "standard"}, "name it with --data"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 
 import pytest
@@ -47,6 +48,9 @@ def test_every_spelling_gives_the_same_part(name: str) -> None:
         ("xcvu19p", "xcvu19p-fsva3824-2-e", "xcup"),
         ("AUP-ZU3", "xczu3eg-sfvc784-2-e", "xcup"),
         ("cora", "xc7z007sclg400-1", "xc7"),
+        ("XC7Z020-1CLG484C", "xc7z020clg484-1", "xc7"),
+        ("XCZU3EG-1SBVA484E", "xczu3eg-sbva484-1-e", "xcup"),
+        ("xcku095", "xcku095-ffva1156-2-e", "xcu"),
     ],
 )
 def test_full_names(name: str, full: str, family: str) -> None:
@@ -74,6 +78,8 @@ def test_every_board_and_device_resolves_and_is_stable() -> None:
         ("zc7z020", "xc7z020"),
         ("xc7z020clg400-9", "xc7z020"),
         ("", "xc7z020"),
+        ("artix-7", "such as xc7a35t"),
+        ("xa7z020", "build for xc7z020"),
     ],
 )
 def test_unknown_names_offer_the_nearest_in_one_line(name: str, nearest: str) -> None:
@@ -82,11 +88,20 @@ def test_unknown_names_offer_the_nearest_in_one_line(name: str, nearest: str) ->
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["xc7vx331t", "xcku055", "xczu42dr", "zcu670", "alveo-u45n", "xc7a40t"])
+def test_the_nearest_are_of_the_same_line(name: str) -> None:
+    with pytest.raises(PartError, match="nearest: ") as caught:
+        resolve(name)
+    letters = re.match(r"xc7?[a-z]{1,2}|[a-z-]+", name)[0]
+    assert all(near.startswith(letters) for near in str(caught.value).split("nearest: ")[1].split(", "))
+
+
 @pytest.mark.parametrize(
     ("name", "truth"),
     [
         ("xcvc1902-vsva2197-2MP-e-S", "Versal"),
         ("VCK190", "Versal"),
+        ("xqvc1902", "Versal"),
         ("xcve2302", "Versal"),
         ("alveo-v80", "Versal"),
         ("xc2ve3858", "Versal"),
@@ -131,7 +146,8 @@ def test_every_device_belongs_to_the_family_of_its_name() -> None:
     found = {device: resolve(device).family for device in devices()}
     assert set(found.values()) == set(FAMILIES)
     assert all((family is XC7) == device.startswith("xc7") for device, family in found.items())
-    assert [d for d, family in found.items() if family is XCU] == ["xcku040", "xcku060", "xcku115"]
+    assert all(re.fullmatch(r"xc[kv]u\d{3}", d) for d, family in found.items() if family is XCU)
+    assert not [d for d, family in found.items() if family is XCUP and re.fullmatch(r"xc[kv]u\d{3}", d)]
 
 
 def test_newer_families_are_faster_in_every_delay() -> None:

@@ -70,6 +70,8 @@ READ = {
                       layers.ReLU(), layers.BatchNormalization(scale=False, epsilon=0.1)],
     "scales at the input": lambda: [layers.Rescaling(0.25, offset=-0.5),
                                     layers.Normalization(mean=[0.5] * 6, variance=[2.0] * 6), layers.Dense(4)],
+    "the same at all places": lambda: [layers.Reshape((3, 2)), layers.Dense(4, activation="relu"), layers.Flatten()],
+    "a model inside": lambda: [keras.Sequential([keras.Input((6,)), layers.Dense(5, activation="relu")])],
 }  # fmt: skip
 
 
@@ -99,13 +101,34 @@ def test_an_ending_is_left_out_and_named(tmp_path: Path) -> None:
         ([lambda: layers.Dense(4, activation="sigmoid", name="s")], "layer s: activation sigmoid is inside the model"),
         ([lambda: layers.Dense(4, activation="gelu", name="g")], "layer g: activation gelu .* train it with ReLU"),
         ([lambda: layers.ReLU(max_value=6.0, name="six")], "layer six: activation relu with a bound"),
-        ([lambda: layers.LayerNormalization(name="ln")], "layer ln is a LayerNormalization"),
+        ([lambda: layers.LayerNormalization(name="ln")], "layer ln divides by its data"),
+        ([lambda: layers.PReLU(name="p")], "layer p is a PReLU; --quantize takes"),
     ],
 )
 def test_what_cannot_be_quantized_is_refused_by_name(middle, words: str, tmp_path: Path) -> None:
     model = float_model(layers.Dense(4), *(make() for make in middle))
     with pytest.raises(ModelError, match=words):
         float_chain(saved(model, tmp_path))
+
+
+def test_models_of_other_floats_and_of_code_of_their_own(tmp_path: Path) -> None:
+    """bfloat16 is the upper half of float32; what a class of one's own connects is in no file."""
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(4, dtype="bfloat16")])
+    kernel = float_chain(saved(model, tmp_path, "b.keras")).layers[0].kernel
+    assert np.array_equal(kernel, np.asarray(keras.ops.cast(model.layers[0].kernel, "float32"), np.float64))
+
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    own = Own()
+    own(np.zeros((1, 6), np.float32))
+    with pytest.raises(ModelError, match=r"a class of its own \(Own\), whose layers only its code connects"):
+        float_chain(saved(own, tmp_path, "own.keras"))
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(WEIGHT_BITS), st.sampled_from(SIGNAL_BITS))

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import optuna
 import pytest
 
-from flow.core.errors import DataError, UsageError
+from flow.core.errors import ConfigError, DataError, UsageError
 from flow.sweep import cluster, run, settings, space, tables
 from flow.sweep.command import _DEFAULTS
 from flow.sweep.study import Study
@@ -56,6 +57,9 @@ def test_arguments_say_what_was_drawn():
     assert (
         build[build.index("--initiation-interval") + 1] == "16" and build[build.index("--architecture") + 1] == "folded"
     )
+    networks = settle(hidden="conv:4x3,pool:2; conv:8x3,dense:8", beta="0.001")
+    train = space.train_arguments(networks, drawn | {"hidden": networks.hidden[1]})
+    assert train[train.index("--layers") + 1] == "conv:8x3,dense:8" and "--hidden" not in train
 
 
 def test_energy_counts_switching_elements_of_a_result():
@@ -70,7 +74,8 @@ def test_energy_counts_switching_elements_of_a_result():
 @pytest.mark.parametrize(
     "given",
     [
-        {"hidden": "8-x"}, {"hidden": "0"}, {"hidden": ","}, {"bit_sets": "4-2"}, {"bit_sets": "0-17"},
+        {"hidden": "8-x"}, {"hidden": "conv:8;dense:4"}, {"hidden": "0"}, {"hidden": ","}, {"bit_sets": "4-2"},
+        {"bit_sets": "0-17"},
         {"bit_sets": "0-1.3"}, {"bit_sets": "0-4/x"}, {"bit_sets": "nan"}, {"beta": "1:0"}, {"beta": "x"},
         {"beta": "0:1"}, {"beta": "1:2:3"}, {"beta": "1:inf"}, {"lut_budget": "-1"}, {"beta": "1", "lut_budget": "2"},
         {"objective": "area"}, {"architecture": "serial"}, {"initiation_interval": "4"},
@@ -124,6 +129,57 @@ def test_study_loses_and_repeats_nothing(tmp_path: Path):
     assert all(row.same_as in (first[0], second[0]) for row in rows.values() if row.state == "repeat")
     assert [row.number for row in again.front(list(rows.values()))] == [first[0]]
     assert again.ask() is None
+
+
+def test_workers_share_a_journal(tmp_path: Path):
+    chosen = settle(hidden="4,8,16", beta="0.001")
+    one, two = (Study(tmp_path, chosen, shared=True) for _ in range(2))
+    first, second, third = one.ask(), two.ask(), one.ask()
+    assert {drawn[1]["hidden"] for drawn in (first, second, third)} == {"4", "8", "16"} and two.ask() is None
+    assert two.unfinished() == [] == one.unfinished()  # all of them live
+    driver = Study(tmp_path, chosen)
+    assert driver.unfinished() == []  # workers' trials are no orphans of an earlier driver
+    one.release([first[0]])
+    assert two.unfinished() == [first] and one.unfinished() == []  # taken once
+    two.release([second[0]])
+    assert driver.unfinished() == [second]
+    for number, _ in (first, second, third):
+        two.finish(number, result(0.9, 100 + number))
+    assert [two.verifier(), one.verifier()] == [True, False]  # the first that finds no trial running
+
+
+def test_a_sweep_of_an_earlier_version_goes_on_and_one_of_a_later_does_not(tmp_path: Path):
+    chosen = settle(hidden="4,8", beta="0.001")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    old = optuna.create_study(study_name=tmp_path.name, storage=storage, directions=["maximize", "minimize"])
+    trial = old.ask()
+    trial.set_user_attr("parameters", {"hidden": "4", "bit_set": "default", "beta": 0.001, "architecture": "auto"})
+    trial.set_user_attr("result", result(0.9, 300))
+    old.tell(trial, (0.9, 300.0))
+    assert [row.state for row in Study(tmp_path, chosen).rows()] == ["done"]
+    assert (tmp_path / "study.journal").is_file() and Study(tmp_path, chosen).ask()[1]["hidden"] == "8"
+    kept = json.loads(chosen.to_json())
+    before = {k: v for k, v in kept.items() if k not in ("schema", "max_latency_ns", "max_lut_share")}
+    assert settle(before) == chosen
+    with pytest.raises(ConfigError, match="a later version"):
+        settle({**kept, "schema": 99})
+
+
+def test_several_costs_and_limits(tmp_path: Path):
+    chosen = settle(hidden="4,8,16,32", beta="1e-4:1e-3", objective="lut,latency", max_latency_ns=40.0,
+                    max_lut_share=0.1)  # fmt: skip
+    study = Study(tmp_path, chosen)
+    numbers, made = [], ((0.8, 300, 40.0), (0.8, 400, 20.0), (0.9, 500, 50.0), (0.95, 5400, 20.0), (0.7, 500, 40.0))
+    for val, lut, latency in made:
+        number, _ = study.ask()
+        numbers.append(number)
+        found = result(val, lut)
+        found["figures"]["latency"] = latency
+        study.finish(number, found)
+    assert [row.number for row in study.front(study.rows())] == numbers[:2]  # too slow, too large, beaten
+    for wrong in ({"objective": "lut,area"}, {"max_lut_share": 2.0}):
+        with pytest.raises(UsageError):
+            settle(**wrong)
 
 
 def test_tables_and_page_show_the_front(tmp_path: Path):

@@ -22,14 +22,15 @@ _ROWS = 1 << 16  # evaluated at a time: bounds the memory, whatever the number o
 
 
 @door
-def load_design(path: str | Path) -> Design:
-    """The finished integer design of a ``design.json``, of a build's folder, or of a Keras model's file.
+def load_design(path: str | Path, *, input_format: str | None = None) -> Design:
+    """The finished integer design of a ``design.json``, of a build's folder, or of a Keras or ONNX model's file.
 
-    Raises ModelError or DesignError for a file that is none, or a model without an exact integer form.
+    ``input_format``, such as ``s16.10`` or ``ap_fixed<16,6>``, states that of a model which does not quantize its
+    inputs. Raises ModelError or DesignError for a file that is none, or a model without an exact integer form.
     """
     if not isinstance(path, str | Path) or not str(path):
         raise UsageError(f"path={path!r:.40}: give the name of a design.json, a build's folder or a model's file")
-    return design_of(Path(path))
+    return design_of(Path(path), input_format)
 
 
 def design_of(model: Any, input_format: str | None = None) -> Design:

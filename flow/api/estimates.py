@@ -49,6 +49,7 @@ def estimate(
     initiation_interval: int | None = None,
     results_per_second: float | None = None,
     clock_period_ns: float = 10.0,
+    dsp: int | None = None,
     input_format: str | None = None,
 ) -> Estimate:
     """The cost of a model (a Keras model, a file, or a design) as a build with these options would make it.
@@ -61,13 +62,14 @@ def estimate(
     number("clock_period_ns", clock_period_ns, 1, 1000)
     number("initiation_interval", initiation_interval, 1, whole=True)
     number("results_per_second", results_per_second, 1)
+    number("dsp", dsp, 0, whole=True)
     if input_format is not None and not isinstance(input_format, str):
         raise UsageError(f'input_format={input_format!r:.40}: give a format, such as "s16.10"')
     chosen = catalog.resolve(part) if isinstance(part, str) else part
     design = design_of(model, input_format)
     if architecture not in ARCHITECTURES:
         raise UsageError(f"architecture {architecture!r} is not known; choose auto, parallel or folded")
-    check_wishes(architecture, initiation_interval, results_per_second)
+    check_wishes(architecture, initiation_interval, results_per_second, dsp=dsp)
     if results_per_second is not None:
         initiation_interval = interval_for(results_per_second, clock_period_ns)
     layers = {la.name: round(luts) for la, luts in zip(design.layers, _parallel_luts(design), strict=True)}
@@ -77,7 +79,7 @@ def estimate(
     if architecture == "parallel":
         return Estimate(chosen.name, "parallel", luts, 0, 0, 1, 1e9 / clock_period_ns, luts <= chosen.lut, layers)
     lowered, interval = lower(design), initiation_interval
-    folding = fastest(lowered, chosen) if interval is None else smallest(lowered, chosen, interval)
+    folding = fastest(lowered, chosen, dsp) if interval is None else smallest(lowered, chosen, interval, dsp)
     found = explain(folding, chosen, clock_period_ns)
     cost, rate = found.estimate, found.results_per_second
     return Estimate(

@@ -3,6 +3,8 @@
 The top module has the ports ``clk``, ``rst`` (synchronous, active high), ``in_valid``, ``in_data``, ``out_valid``,
 ``out_data`` and, with ``ready``, ``in_ready`` and ``out_ready``. A data port is the concatenation of its elements'
 mantissas, element 0 in the least significant bits, each at its own width; a port without bits is one ignored bit.
+Where a vector takes several beats (``in_beats``, ``out_beats``), each carries the same number of bits of it, the lowest
+first; then it counts as taken in the cycle of its first beat, and its result comes with the last.
 A result is sampled ``latency_cycles`` clock edges after the edge that took its vector; without ``timed`` latency and
 interval are only a guess at how long to wait, and what was seen is noted, not judged.
 """
@@ -66,6 +68,8 @@ class Bench:
     initiation_interval: int = 1
     ready: bool = False
     timed: bool = True
+    in_beats: int = 1
+    out_beats: int = 1
 
     def __post_init__(self) -> None:
         if self.latency_cycles < 0 or self.initiation_interval < 1:
@@ -77,6 +81,9 @@ class Bench:
             raise DesignError(f"{self.top}: results at any time need the ready ports")
         if self.initiation_interval > 1 and not self.ready:
             raise DesignError(f"{self.top}: an initiation interval above 1 needs the ready ports")
+        for beats, bits in ((self.in_beats, self.in_bits), (self.out_beats, self.out_bits)):
+            if beats < 1 or bits % beats or (beats > 1 and (not self.ready or not bits)):
+                raise DesignError(f"{self.top}: {bits} bits in {beats} beats need the ready ports and equal shares")
         for source in self.sources:
             if PurePosixPath(source).is_absolute():
                 raise DesignError(f"{self.top}: source {source} must be a relative path")
@@ -100,7 +107,8 @@ class Bench:
 
 def to_json(bench: Bench) -> str:
     """The description as JSON text; byte-identical for equal benches."""
-    return json.dumps({"schema": SCHEMA, **asdict(bench)}, sort_keys=True, indent=1) + "\n"
+    data = {name: value for name, value in asdict(bench).items() if "beats" not in name or value > 1}
+    return json.dumps({"schema": SCHEMA, **data}, sort_keys=True, indent=1) + "\n"
 
 
 def from_json(text: str, where: str = "bench.json") -> Bench:
@@ -118,6 +126,8 @@ def from_json(text: str, where: str = "bench.json") -> Bench:
             initiation_interval=int(data["initiation_interval"]),
             ready=bool(data["ready"]),
             timed=bool(data["timed"]),
+            in_beats=int(data.get("in_beats", 1)),
+            out_beats=int(data.get("out_beats", 1)),
         )
 
 

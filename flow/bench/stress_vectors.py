@@ -99,7 +99,9 @@ class _Source:
         self.high = np.array([q.high for q in design.inputs], np.int64)
         self.zero = np.clip(0, self.low, self.high)
         self.rows = first if len(first) else self.zero[None, :]
-        self.layers = [_Sums(layer, design.formats_into(i)) for i, layer in enumerate(design.layers)]
+        # What moves a sum of a streamed network is not one input: there, sums are not aimed at.
+        dense = () if design.nodes else design.layers
+        self.layers = [_Sums(layer, design.formats_into(i)) for i, layer in enumerate(dense)]
         self.visited = 0
 
     def chunk(self) -> Ints:
@@ -158,15 +160,17 @@ class _Source:
 
     def near_thresholds(self, count: int) -> Ints:
         """Sums of the first layer's neurons at, just below or just above where the output or a carry turns over."""
-        sums = self.layers[0]
         base = np.concatenate([self.uniform(count // 2), self.near_rows(count - count // 2)])
-        if not len(sums.aims):
+        sums = self.layers[0] if self.layers else None
+        if sums is None or not len(sums.aims):
             return base
         neuron, target = sums.aim(self.rng, count)
         return sums.moved(base, neuron, target, self.low, self.high, self.rng)
 
     def near_deep(self, count: int) -> Ints:
         """Neighbours of rows that come closest to a threshold in a deeper layer, or to a tie of the two best logits."""
+        if not self.layers:
+            return self.near_rows(count)
         pool = np.concatenate([self.uniform(_POOL // 2), self.near_rows(_POOL // 2)])
         values, close = pool, []
         for index, layer in enumerate(self.design.layers):

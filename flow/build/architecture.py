@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import get_args
 
 from flow.build import choices
+from flow.build.hardware import Hardware
+from flow.build.streaming import stream_hardware
 from flow.core.design import Design
 from flow.core.errors import DesignError, UsageError
 from flow.core.evaluate import argmax
 from flow.core.fixed import Ints
 from flow.emit.rtl.folded import emit_folded
-from flow.emit.rtl.verilog import Rtl, emit_parallel
-from flow.folded.explanation import FoldingReport, explain
+from flow.emit.rtl.verilog import emit_parallel
+from flow.folded.explanation import explain
 from flow.folded.folding import Folding
 from flow.folded.lowering import evaluate_lowered, lower
-from flow.folded.proof.layer import Block, prove_folded
+from flow.folded.proof.layer import prove_folded
 from flow.folded.search import fastest, interval_for, smallest
 from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph, evaluate_graph
@@ -24,39 +24,23 @@ from flow.parallel.sites import Target, least_sites
 from flow.parts.catalog import Part
 
 ARCHITECTURES = get_args(choices.Architecture)
+STREAMING = "streaming"
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
 PARALLEL_SHARE = 0.7  # of the part's LUT sites that `auto` takes for parallel hardware: beyond, routing gets hard
 
 
-@dataclass(frozen=True)
-class Hardware:
-    """Emitted RTL, what a report says of it, and its arithmetic as integers (engine ``integer``).
-
-    ``graphs`` are the proven graphs that the RTL of a parallel design is to be proved equal to; ``blocks`` are, by
-    layer of a folded one, the modules that are still to be proved for its proof to hold. ``proof`` is what is known of
-    each layer's links so far; ``adders``, ``generators`` (of the graph) and ``least_sites`` (below which no packing of
-    the same sums comes) are by layer of a parallel design.
-    """
-
-    architecture: str
-    reason: str
-    rtl: Rtl
-    evaluate: Callable[[Ints], Ints]
-    proof: Mapping[str, Mapping[str, str]]
-    graphs: tuple[LayerGraph, ...] = ()
-    blocks: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
-    adders: Mapping[str, int] | None = None
-    generators: Mapping[str, str] | None = None
-    least_sites: Mapping[str, int] | None = None
-    folding: FoldingReport | None = None
-
-
 def check_wishes(
-    architecture: str, interval: int | None, results_per_second: float | None, pipeline: str = "auto"
+    architecture: str,
+    interval: int | None,
+    results_per_second: float | None,
+    pipeline: str = "auto",
+    dsp: int | None = None,
 ) -> None:
     """Raises UsageError where wishes contradict each other."""
-    if pipeline == "rows" and (architecture == "folded" or (interval or 1) > 1):
+    if dsp and (architecture == "parallel" or pipeline == "rows"):
+        raise UsageError("--dsp is for folded hardware; parallel hardware multiplies by constants, in LUTs; drop it")
+    if pipeline == "rows" and (architecture in ("folded", STREAMING) or (interval or 1) > 1):
         raise UsageError("--pipeline rows registers the rows of parallel hardware; drop it, or folded and the interval")
     if results_per_second is not None and interval is not None:
         raise UsageError("give --initiation-interval or --results-per-second, not both")
@@ -72,16 +56,30 @@ def choose(
     interval: int | None = None,
     results_per_second: float | None = None,
     pipeline: str = "auto",
+    dsp: int | None = None,
 ) -> Hardware:
     """Hardware for a design: the smallest that meets the interval or the rate, without either the fastest that fits.
 
-    ``pipeline="rows"`` is parallel hardware with registers behind every row. Raises UsageError where the wishes
+    ``pipeline="rows"`` is parallel hardware with registers behind every row; ``dsp`` is how many DSP blocks folded
+    hardware may use, None where the search says. Raises UsageError where the wishes
     contradict each other, DesignError where they cannot be met.
     """
-    check_wishes(architecture, interval, results_per_second, pipeline)
+    check_wishes(architecture, interval, results_per_second, pipeline, dsp)
+    if design.nodes:
+        if architecture not in ("auto", STREAMING):
+            raise UsageError(
+                f"{design.name} is a streamed network; leave --architecture {architecture} out, or build its model"
+            )
+        if pipeline == "rows":
+            raise UsageError("--pipeline rows is of parallel hardware; leave it out for a streamed network")
+        if dsp is not None:
+            raise UsageError("--dsp is of folded hardware; the layers of a streamed network choose for themselves")
+        return stream_hardware(design, part, clock_period_ns, interval, results_per_second)
+    if architecture == STREAMING:
+        raise UsageError("--architecture streaming is for networks of windows over pixels, which this is not")
     if results_per_second is not None:
         interval = interval_for(results_per_second, clock_period_ns)
-        check_wishes(architecture, interval, None, pipeline)
+        check_wishes(architecture, interval, None, pipeline, dsp)
     why = "asked for"
     target = Target(clock_period_ns, part.family, every_row=pipeline == "rows")
     if target.every_row and architecture == "auto":
@@ -93,7 +91,7 @@ def choose(
             return _parallel(design, graphs, target, why)
     if architecture == "parallel":
         return _parallel(design, build_graphs(design, target), target, why)
-    return _folded(design, part, clock_period_ns, interval, why)
+    return _folded(design, part, clock_period_ns, interval, why, dsp)
 
 
 def _parallel_graphs(
@@ -134,11 +132,13 @@ def _parallel(design: Design, graphs: tuple[LayerGraph, ...], target: Target, wh
     )
 
 
-def _folded(design: Design, part: Part, clock_period_ns: float, interval: int | None, why: str) -> Hardware:
+def _folded(
+    design: Design, part: Part, clock_period_ns: float, interval: int | None, why: str, dsp: int | None
+) -> Hardware:
     lowered = lower(design)
     if not lowered.layers and not lowered.constants:
         raise DesignError("the design has no outputs")
-    folding: Folding = fastest(lowered, part) if interval is None else smallest(lowered, part, interval)
+    folding: Folding = fastest(lowered, part, dsp) if interval is None else smallest(lowered, part, interval, dsp)
     rtl = emit_folded(folding, clock_period_ns, part.family)
     blocks = prove_folded(folding, rtl.files, rtl.top)
 

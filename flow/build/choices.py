@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-Architecture = Literal["auto", "parallel", "folded"]
+Architecture = Literal["auto", "parallel", "folded", "streaming"]
 Backend = Literal["Vitis", "Vivado"]
 Head = Literal["logits", "argmax", "probability"]
 HlsIo = Literal["io_parallel", "io_stream"]

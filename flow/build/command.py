@@ -69,6 +69,10 @@ def main(
     results_per_second: Annotated[
         float | None, typer.Option(min=1.0, help="Folded: at least so many results per second, as small as possible.")
     ] = None,
+    dsp: Annotated[
+        int | None,
+        typer.Option(min=0, help="Folded: DSP blocks to use at most, for the widest products. [default: if LUTs lack]"),
+    ] = None,
     engines: Annotated[
         str | None,
         typer.Option(
@@ -150,11 +154,10 @@ def main(
         options = Options.of(
             model, part, out, engines=engines, vendor_steps=vendor_steps, backend=backend, hls_config=hls_config,
             weights=weights, data=data, split_key=split_key, target_columns=target_columns, preprocessing=preprocessing,
-            vectors=vectors, clock_period_ns=clock_period_ns, pipeline=pipeline, head=head, input_format=input_format,
-            quantize=quantize, seed=seed,
-            waveform=waveform, architecture=architecture, initiation_interval=initiation_interval,
-            results_per_second=results_per_second, route=route, bitstream=bitstream, rtl_engine=rtl_engine, shell=shell,
-            lanes=lanes,
+            vectors=vectors, clock_period_ns=clock_period_ns, pipeline=pipeline, dsp=dsp, head=head,
+            input_format=input_format, quantize=quantize, seed=seed, waveform=waveform, architecture=architecture,
+            initiation_interval=initiation_interval, results_per_second=results_per_second, route=route,
+            bitstream=bitstream, rtl_engine=rtl_engine, shell=shell, lanes=lanes,
             bus_bits=bus_bits, layer=layer, hls_io=hls_io, strategy=strategy, reuse_factor=reuse_factor,
         )  # fmt: skip
         status = _run(options, show) if layer is None else _run_layers(options, layer, show)

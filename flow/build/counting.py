@@ -16,7 +16,7 @@ from flow.core.errors import FlowError
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
 from flow.netlist.read import read_netlist
-from flow.parallel.generators import build_graphs
+from flow.parallel.generators import build_graphs, quick_sites
 from flow.parallel.sites import Target
 from flow.parts.catalog import resolve
 from flow.tools import yosys
@@ -31,6 +31,11 @@ _Count = TypeVar("_Count")
 def adder_luts(model: Any) -> float:
     """LUT sites that the model's adder graphs let expect; raises ValueError for a model without an integer form."""
     return float(sum(layer_sites(model).values()))
+
+
+def quick_luts(model: Any) -> float:
+    """`adder_luts` with little search, at most 2 % more in what was seen; raises ValueError as it does."""
+    return float(sum(_counted(model, lambda d: [quick_sites(d, i, _TARGET) for i in range(len(d.layers))])))
 
 
 def layer_sites(model: Any) -> dict[str, float]:

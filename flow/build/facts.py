@@ -109,13 +109,15 @@ class BitstreamFacts:
 class Synthesis:
     """The netlist: what it occupies, its longest path, its LUTs by layer and neuron; ``routed`` where that was asked.
 
-    ``usage`` is ``flow.netlist``'s table of LUTs by layer, empty where nothing is known.
+    ``usage`` is ``flow.netlist``'s table of LUTs by layer, empty where nothing is known. ``paths`` are the longest ones
+    by layer and neuron, longest first.
     """
 
     resources: Resources
     path: TimingPath
     usage: Mapping[str, Any]
     routed: RouteFacts | None = None
+    paths: Sequence[TimingPath] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,79 @@ class Quantization:
     mean_activation_bits: float | None
     mean_input_bits: float
     float_score: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class ClassPredictions:
+    """Rows of the test part by label (first index) and predicted class; ``unknown`` rows have labels of no class."""
+
+    names: Sequence[str]
+    matrix: Sequence[Sequence[int]]
+    unknown: int
+
+
+@dataclass(frozen=True)
+class TargetPredictions:
+    """Errors of one target of a regression.
+
+    ``mse`` is on the targets as the model learned them (standardised where training did so), ``mse_own_unit`` and all
+    else in the data's own unit; ``points`` are some rows' targets and predictions.
+    """
+
+    name: str
+    mse: float
+    mse_own_unit: float | None
+    mean_absolute_error: float
+    bias: float
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the integer design makes of the test part: of classes, or of every target."""
+
+    classes: ClassPredictions | None = None
+    targets: Sequence[TargetPredictions] | None = None
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """How a layer uses its formats on ``rows`` vectors.
+
+    ``weights_by_bits``: weights by the significant bits of their mantissas, 0 for zeros; ``weights_at_end``: of neurons
+    of 3 bits and more those at the end of their format, with ``weights_of_them`` in all. ``outputs_by_tenth``: outputs
+    by their share of the largest value of their format, in tenths; ``zeros`` of them, and by neuron how many were
+    ``saturated``, above or, without ReLU, below.
+    """
+
+    rows: int
+    weights_by_bits: Sequence[int]
+    weights_at_end: int
+    weights_of_them: int
+    outputs_by_tenth: Sequence[int]
+    zeros: int
+    saturated: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Power:
+    """Dynamic energy by simulated changes of the netlist's nets (`flow.netlist.energy`).
+
+    ``layers`` holds picojoules per result by layer, ``factor`` by how much the figures may be off, up or down.
+    """
+
+    pj_per_result: float
+    mw: float
+    clock_mhz: float
+    results_per_second: float
+    changes_per_cycle: float
+    nets: int
+    cycles: int
+    vectors: str
+    layers: Mapping[str, float]
+    source: str
+    left_out: str
+    factor: float
 
 
 @dataclass
@@ -155,3 +230,7 @@ class Facts:
     pipelining: Sequence[Mapping[str, Any]] = ()
     bitstream: BitstreamFacts | None = None
     quantization: Quantization | None = None
+    predictions: Predictions | None = None
+    profiles: Sequence[LayerProfile] = ()
+    profiled: str = ""  # on which vectors
+    power: Power | None = None

@@ -11,11 +11,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from flow.bench.bus_layout import BUS_BITS
 from flow.build import config_file
-from flow.build.architecture import check_wishes
+from flow.build.architecture import STREAMING, check_wishes
 from flow.build.choices import ALL, settled
 from flow.core.engines import DEFAULT, SELECTABLE
 from flow.core.engines import chosen as chosen_engines
 from flow.core.errors import ConfigError, UsageError
+from flow.core.nodes import Form
 from flow.core.untrusted import read_yaml, refused
 from flow.emit.hls.schedule import HlsChoices
 from flow.emit.hls.schedule import choices as hls_choices
@@ -49,6 +50,7 @@ class Options:
     vectors: int | None = None
     clock_period_ns: float = 10.0
     pipeline: str = "auto"
+    dsp: int | None = None
     architecture: str = "auto"
     initiation_interval: int | None = None
     results_per_second: float | None = None
@@ -129,6 +131,15 @@ class Options:
         return hls_choices(self.hls_io, self.strategy, self.reuse_factor, content, where)
 
     @property
+    def form(self) -> Form:
+        """Whether windows over pixels are unrolled or streamed, as `flow.extract.extract` takes it."""
+        if self.layer is not None or self.rtl_engine == "xls":
+            return "unrolled"
+        if self.architecture == STREAMING:
+            return "streamed"
+        return "auto" if self.architecture == "auto" else "unrolled"
+
+    @property
     def on_processor(self) -> bool:
         """Whether the bitstream has the core behind a Zynq's processor."""
         return self.shell == "pynq" and self.bitstream
@@ -175,7 +186,7 @@ class Options:
         for option, value, least in (
             ("vectors", self.vectors, 1), ("initiation-interval", self.initiation_interval, 1),
             ("results-per-second", self.results_per_second, 1), ("reuse-factor", self.reuse_factor, 1),
-            ("clock-period-ns", self.clock_period_ns, 1), ("seed", self.seed, 0),
+            ("clock-period-ns", self.clock_period_ns, 1), ("seed", self.seed, 0), ("dsp", self.dsp, 0),
         ):  # fmt: skip
             if value is not None and not value >= least:
                 raise UsageError(f"--{option} {value}: give {least} or more")
@@ -200,9 +211,16 @@ class Options:
         if self.shell == "selftest" and (self.part.board not in BOARDS or not self.bitstream):
             known = ", ".join(sorted(BOARDS))
             raise UsageError(f"--shell selftest is a bitstream for a board: give --bitstream and --part of {known}")
-        if self.rtl_engine == "xls" and self.architecture == "folded":
-            raise UsageError("--rtl-engine xls makes parallel hardware only; drop it or --architecture folded")
-        check_wishes(self.architecture, self.initiation_interval, self.results_per_second, self.pipeline)
+        if self.rtl_engine == "xls" and self.architecture in ("folded", STREAMING):
+            raise UsageError(
+                f"--rtl-engine xls makes parallel hardware only; drop it or --architecture {self.architecture}"
+            )
+        if self.layer is not None and self.architecture == STREAMING:
+            raise UsageError("--architecture streaming is of a whole network; leave it out with --layer")
+        wishes = self.architecture, self.initiation_interval, self.results_per_second, self.pipeline, self.dsp
+        check_wishes(*wishes)
+        if self.dsp is not None and self.dsp > self.part.dsp:
+            raise UsageError(f"--dsp {self.dsp} is more than the {self.part.dsp} DSP blocks of {self.part.device}")
         if self.rtl_engine == "xls" and self.pipeline == "rows":
             raise UsageError("--pipeline rows is of our own Verilog; XLS places registers by the clock alone")
         if self.weights is not None and self.model.suffix != ".json":

@@ -58,7 +58,7 @@ class QuantizedFile(ModelFile):
         from keras_models.quantize.calibrate import Calibration, choose
         from keras_models.quantize.judge import Judged, unchanged
 
-        given = None if self.format is None else _signals(self.format, self.chain.inputs)
+        given = None if self.format is None else _signals(self.format, self.chain.signal_widths[0])
         try:
             if self.dataset is None:
                 calibration = Calibration(self.chain, _normal(self.chain.inputs), given, exact=True)

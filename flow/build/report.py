@@ -6,11 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from flow.build.facts import BitstreamFacts, HlsProject, NetlistProof, Quantization, ShellFacts, VendorFacts, XlsFacts
+from flow.build.facts import (
+    BitstreamFacts,
+    HlsProject,
+    LayerProfile,
+    NetlistProof,
+    Power,
+    Predictions,
+    Quantization,
+    ShellFacts,
+    VendorFacts,
+    XlsFacts,
+)
 from flow.build.state import Score
 from flow.core.compare import EngineResult
 from flow.folded.explanation import FoldingReport
 from flow.netlist.sta import TimingPath
+from flow.streamed.explanation import StreamReport
 
 _ABSENT: Mapping[str, Any] = {"absent": True}  # of a field that is left out of the file where it is None
 
@@ -75,6 +87,7 @@ class LayerReport:
     luts: LayerLuts | None
     per_neuron: NeuronColumns
     proof: str
+    profile: LayerProfile | None = field(default=None, metadata=_ABSENT)
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,7 @@ class SynthesisReport:
     meets_clock: bool | None = field(default=None, metadata=_ABSENT)
     fmax_estimate_mhz: float | None = field(default=None, metadata=_ABSENT)
     route: Route | None = field(default=None, metadata=_ABSENT)
+    paths: Sequence[TimingPath] | None = field(default=None, metadata=_ABSENT)
 
 
 @dataclass(frozen=True)
@@ -121,8 +135,9 @@ class BuildReport:
     """Everything a build found; ``status`` is ``ok``, or ``mismatch`` where an engine or a proof disagreed.
 
     ``adders``, ``generators`` and ``least_sites`` (LUT sites below which no packing of the same sums comes) are by
-    layer of a parallel design, ``folding`` is a folded one's. Latencies are in clock cycles. ``proof`` is by layer,
-    argmax head and top module; ``seconds`` by step.
+    layer of a parallel design, ``folding`` is a folded one's, ``stream`` has the nodes of a streamed one. Latencies are
+    in clock cycles. ``proof`` is by layer, argmax head and top module; ``seconds`` by step. ``files`` are those of the
+    build's folder that are worth opening, by path; ``profiled`` says on which vectors the layers' profiles are.
     """
 
     status: str
@@ -162,6 +177,7 @@ class BuildReport:
     generators: Mapping[str, str] | None = field(default=None, metadata={**_ABSENT, "name": "engines"})
     least_sites: Mapping[str, int] | None = field(default=None, metadata=_ABSENT)
     folding: FoldingReport | None = field(default=None, metadata=_ABSENT)
+    stream: StreamReport | None = field(default=None, metadata=_ABSENT)
     hls_project: HlsProject | None = field(default=None, metadata=_ABSENT)
     shell: ShellFacts | None = field(default=None, metadata=_ABSENT)
     netlist_proof: NetlistProof | None = field(default=None, metadata=_ABSENT)
@@ -169,6 +185,10 @@ class BuildReport:
     xls: XlsFacts | None = field(default=None, metadata=_ABSENT)
     quantization: Quantization | None = field(default=None, metadata=_ABSENT)
     bitstream: BitstreamFacts | None = field(default=None, metadata=_ABSENT)
+    predictions: Predictions | None = field(default=None, metadata=_ABSENT)
+    power: Power | None = field(default=None, metadata=_ABSENT)
+    profiled: str | None = field(default=None, metadata=_ABSENT)
+    files: Mapping[str, str] | None = field(default=None, metadata=_ABSENT)
     schema: int = 1
 
     def to_json(self) -> dict[str, Any]:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from flow.build.facts import LayerProfile
 from flow.build.report import BuildReport, LayerReport, Route, SynthesisReport, WidthGroup
-from flow.build.report_detail import command, input_columns, layer_luts, model_file, neuron_columns, training
+from flow.build.report_detail import (
+    command,
+    files,
+    input_columns,
+    layer_luts,
+    model_file,
+    neuron_columns,
+    training,
+)
 from flow.build.state import Build
 from flow.core.design import Design
 from flow.parts.catalog import Part
@@ -40,7 +50,7 @@ def report(build: Build) -> BuildReport:
         proof=facts.proof,
         undecided=facts.undecided,
         inputs=input_columns(build.design),
-        layers=layer_rows(build.design, facts.synthesis.usage, hardware.architecture, facts.proof),
+        layers=layer_rows(build.design, facts.synthesis.usage, hardware.architecture, facts.proof, facts.profiles),
         verification=build.verification,
         synthesis=synthesis_entry(build),
         skipped=build.skipped,
@@ -62,9 +72,14 @@ def report(build: Build) -> BuildReport:
         generators=hardware.generators,
         least_sites=hardware.least_sites,
         folding=hardware.folding,
+        stream=hardware.stream,
         hls_project=facts.hls_project,
         shell=facts.shell,
         netlist_proof=facts.netlist_proof,
+        predictions=facts.predictions,
+        power=facts.power,
+        profiled=facts.profiled or None,
+        files=files(options.out),
         vendor=facts.vendor,
         xls=facts.xls,
         quantization=facts.quantization,
@@ -82,6 +97,7 @@ def layer_rows(
     usage: Mapping[str, Any],
     architecture: str = "parallel",
     proof: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    profiles: Sequence[LayerProfile] = (),
 ) -> list[LayerReport]:
     """One entry per layer.
 
@@ -92,7 +108,8 @@ def layer_rows(
     for index, layer in enumerate(design.layers):
         states = proof.get(layer.name, {})
         proved = all(states.get(link) == "proved" for link in links)
-        rows.append(_layer_row(design, index, usage, "proved" if proved else "tested"))
+        row = _layer_row(design, index, usage, "proved" if proved else "tested")
+        rows.append(replace(row, profile=profiles[index]) if profiles else row)
     return rows
 
 
@@ -148,6 +165,7 @@ def synthesis_entry(build: Build) -> SynthesisReport:
             routed.version, routed.seed, routed.attempts, routed.clocks, build.facts.pipelining, routed.used,
             routed.lut_sites,
         ),
+        paths=found.paths or None,
     )  # fmt: skip
 
 

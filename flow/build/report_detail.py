@@ -14,8 +14,16 @@ from flow.core.errors import ModelError
 from flow.core.ports import element_names
 from flow.core.ranges import accumulator_range
 from flow.core.untrusted import MAX_MODEL, digest, refused
-from flow.extract.test_data import training_record
+from flow.extract.training_files import training_history, training_record
 
+_MOST_LAYERS = 40
+_FILES = {
+    "design.json": "integer design", "build.yml": "options of the build", "rtl/files.f": "list of the Verilog files",
+    "hls/build_prj.tcl": "hls4ml project", "synth/synth.ys": "synthesis script", "synth/yosys.log": "synthesis log",
+    "synth/netlist.v": "netlist", "sim/bench.json": "what the benches check", "pynq/driver.py": "driver for the board",
+    "sim/icarus/waves.vcd": "waveform", "sim/verilator/bench/waves.vcd": "waveform",
+    "bitstream/manifest.json": "bitstream and its digests", "bitstream/placement.svg": "chip",
+}  # fmt: skip
 _TRAINING = ("metric", "test", "val", "test_raw", "data", "method", "mode", "epochs", "seed", "mean_weight_bits")
 
 
@@ -59,9 +67,17 @@ def layer_luts(layer: Layer, usage: Mapping[str, Any]) -> LayerLuts | None:
 
 
 def training(model: Path) -> dict[str, Any]:
-    """The scores and settings training recorded beside the model, numbers and words only."""
-    record = training_record(model)
-    return {key: record[key] for key in _TRAINING if isinstance(record.get(key), int | float | str)}
+    """The scores and settings training recorded beside the model, numbers and words only, and its ``history``."""
+    record, history = training_record(model), training_history(model)
+    found = {key: record[key] for key in _TRAINING if isinstance(record.get(key), int | float | str)}
+    return found if history is None else {**found, "history": history}
+
+
+def files(out: Path) -> dict[str, str]:
+    """Files of a build's folder that are worth opening, and what they are; those that are there."""
+    found = {place: what for place, what in _FILES.items() if (out / place).is_file()}
+    found |= {path.relative_to(out).as_posix(): "layer" for path in sorted((out / "rtl").glob("*.v"))[:_MOST_LAYERS]}
+    return found
 
 
 def model_file(model: Path) -> dict[str, str]:

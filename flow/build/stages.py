@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from flow.bench.vectors import make_vectors
 from flow.build.engines.jobs import run_hardware_engines, run_model_engines
 from flow.build.options import Options
+from flow.build.predictions import predictions
+from flow.build.profiles import profiles
 from flow.build.quantization import QuantizedFile
 from flow.build.state import Build, ModelFile, Score, Vectors
 from flow.core.compare import same_score
 from flow.core.design import Design, from_json, to_json
 from flow.core.engines import model_kind
-from flow.core.errors import ModelError
-from flow.core.evaluate import argmax, evaluate, quantize_inputs, real_outputs
+from flow.core.errors import ModelError, UsageError
+from flow.core.evaluate import argmax, evaluate, multiplications, quantize_inputs, real_outputs
 from flow.core.remarks import Remark, note, warning
 from flow.core.untrusted import MAX_JSON, read_text
 from flow.extract.formats import AUTO
@@ -36,6 +38,7 @@ from flow.files.steps import Steps, digest_of
 from keras_models.data.loaders import Dataset
 
 BULK_VECTORS = 20_000
+_STREAMED_PRODUCTS = 1_000_000_000  # of the bulk vectors of a streamed network
 
 
 def prepare(
@@ -60,6 +63,7 @@ def prepare(
             chosen = _choose_format(model, dataset, preparation)
         options = replace(options, input_format=str(chosen.format))
     design = _design(model, options, steps, preparation)
+    refuse_of_streamed(design, options)
     test = fit_test_part(dataset, preparation, design) if dataset else None
     build = Build(options, steps, design, _vectors(options, design, test), model, test, preparation)
     found = design.source.get("notes")
@@ -107,13 +111,15 @@ def perform(build: Build) -> None:
         build.facts.quantization = quantized.facts(build.test)
     run_model_engines(build)
     run_hardware_engines(build)
+    with build.steps.timed("profiles"):
+        build.facts.profiles, build.facts.profiled = profiles(build)
     _score(build)
     if quantized is not None and build.facts.quantization is not None:
         build.say(*quantized.remarks(build.facts.quantization, build.score))
 
 
 def _design_key(model: ModelFile, options: Options, preparation: Preparation) -> str:
-    return digest_of("design 4", model.digest, options.head, options.input_format or "", preparation.text)
+    return digest_of("design 5", model.digest, options.head, options.input_format or "", preparation.text, options.form)
 
 
 def _design(model: ModelFile, options: Options, steps: Steps, preparation: Preparation) -> Design:
@@ -123,20 +129,40 @@ def _design(model: ModelFile, options: Options, steps: Steps, preparation: Prepa
         return from_json(read_text(options.out / "design.json", MAX_JSON))
     with steps.timed("model"):
         design = model.design(options)
-    if design.head == "argmax" and len(design.layers[-1].neurons) == 1:
+    if design.head == "argmax" and design.outputs == 1:
         raise ModelError("--head argmax of a single output is always 0; leave it out: the output's sign is the class")
     applied = json.loads(preparation.text) if preparation.text else None
     names = {"names": preparation.names} if preparation.names else {}
     return replace(design, source={**design.source, "preprocessing": applied, **names})
 
 
+def refuse_of_streamed(design: Design, options: Options) -> None:
+    """Raise UsageError where something is asked for that is not made of streamed networks."""
+    if not design.nodes:
+        return
+    refused = {
+        "--shell": options.shell != "none",
+        "--route and --bitstream": options.route,
+        "--rtl-engine xls": options.rtl_engine == "xls",
+        "--engines hls": options.engines_named and "hls" in options.engines,
+        f"--architecture {options.architecture}": options.architecture in ("parallel", "folded"),
+        "--pipeline rows": options.pipeline == "rows",
+        "--head argmax of a map": options.head == "argmax" and design.nodes[-1].window.count > 1,
+        "--head argmax of maxima": options.head == "argmax" and design.nodes[-1].kind == "max",
+    }
+    for what, asked in refused.items():
+        if asked:
+            raise UsageError(f"{what} is not made for streamed networks yet, and {design.name} is one; leave it out")
+
+
 def _vectors(options: Options, design: Design, test: TestPart | None) -> Vectors:
     """The referee's vectors first (corners, data, random), then the whole test part, then random ones."""
-    weights = sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
+    weights = multiplications(design)
     referee = options.vectors or max(100, min(1000, 1_500_000 // max(weights, 1)))
     data = quantize_inputs(design, test.inputs) if test else None
     first = make_vectors(design, referee, data, options.seed)
-    count = max(BULK_VECTORS - len(first) - (0 if data is None else len(data)), 0)
+    most = BULK_VECTORS if not design.nodes else max(min(BULK_VECTORS, _STREAMED_PRODUCTS // max(weights, 1)), referee)
+    count = max(most - len(first) - (0 if data is None else len(data)), 0)
     more = make_vectors(design, count, None, options.seed + 1)
     inputs = np.concatenate([first, *([data] if data is not None else []), more])
     return Vectors(inputs, evaluate(design, inputs), len(first), 0 if data is None else len(data))
@@ -165,6 +191,7 @@ def _score(build: Build) -> None:
     if design.source.get("probability") and head == "logits":
         head = "probability"
     score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
+    build.facts.predictions = predictions(build.test, outputs, head, design, build.preparation.applied)
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no model that could be scored beside it"

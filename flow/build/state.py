@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.build.architecture import Hardware
 from flow.build.facts import Facts
+from flow.build.hardware import Hardware
 from flow.build.options import Options
 from flow.core.check import check
 from flow.core.compare import EngineResult
 from flow.core.design import Design, from_json
 from flow.core.errors import DesignError, ModelError
 from flow.core.fixed import Ints
+from flow.core.nodes import Form
 from flow.core.passes.group import group
 from flow.core.passes.names import names
 from flow.core.passes.prune import prune
@@ -109,15 +110,17 @@ class ModelFile:
             self._loaded = load_model(self.stored, self.layer)
         return self._loaded
 
-    def extracted(self, input_format: str | None = None, head: str = "logits") -> Design:
+    def extracted(self, input_format: str | None = None, head: str = "logits", form: Form = "auto") -> Design:
         """The design of the model, no pass run yet; arguments as `flow.extract.extract` takes them."""
+        if self.is_onnx and form == "streamed":
+            raise ModelError(f"{self.path}: ONNX models are not streamed yet; leave --architecture streaming out")
         if self.is_onnx:
             from flow.extract.onnx.design import extract_onnx  # needs more than the default installation
 
             return extract_onnx(self.onnx, input_format, head)
         from flow.extract import extract  # imports Keras
 
-        return extract(self.keras(), input_format=input_format, head=head)
+        return extract(self.keras(), input_format=input_format, head=head, form=form)
 
     def predictions(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
         """What the model itself makes of float inputs (vectors x elements), in its own runtime."""
@@ -142,7 +145,7 @@ class ModelFile:
     def design(self, options: Options) -> Design:
         """The finished design: extracted, all passes run and checked."""
         head = options.head if options.head == "probability" else "logits"
-        design = self.given if self.is_design else self.extracted(options.input_format, head)
+        design = self.given if self.is_design else self.extracted(options.input_format, head, options.form)
         if options.head == "probability" and not design.source.get("probability"):
             raise ModelError(f"{self.path} has no probabilities: build them from the Keras model; leave --head out")
         if options.head == "argmax" and len(ports(design, "outputs")) > 1:

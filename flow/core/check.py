@@ -27,13 +27,58 @@ def check(design: Design) -> Design:
     names = [layer.name for layer in design.layers]
     if len({n.lower() for n in names}) != len(names):
         raise DesignError(f"layer names repeat: {', '.join(names)}")
+    if design.nodes:
+        _check_nodes(design)
     width = len(design.inputs)
-    for layer in design.layers:
-        _check_layer(layer, width)
+    for index, layer in enumerate(design.layers):
+        window = design.nodes[design.node_of(index)].window if design.nodes else None
+        _check_layer(layer, width if window is None else window.places * window.channels)
         width = len(layer.neurons)
     if all(n.accumulator is not None for layer in design.layers for n in layer.neurons):
         _check_accumulators(design)
     return design
+
+
+def _check_nodes(design: Design) -> None:
+    """That windows lie on the maps of earlier nodes, and that each layer is that of one node."""
+    dense = [node.name for node in design.nodes if node.kind == "dense"]
+    if len(dense) != len(design.layers):
+        raise DesignError(f"{len(dense)} nodes apply layers, the design has {len(design.layers)}")
+    shapes: dict[int, tuple[int, ...]] = {}
+    counts = iter(len(layer.neurons) for layer in design.layers)
+    for number, node in enumerate(design.nodes):
+        window, where = node.window, f"node {node.name}"
+        directions = len(window.shape) - 1
+        rows = (window.size, window.strides, window.dilation, window.padded)
+        if directions < 0 or any(len(row) != directions for row in rows) or not node.sources:
+            raise DesignError(f"{where}: its window has not the {directions} directions of its input")
+        positive = (*window.shape, *window.size, *window.strides, *window.dilation)
+        if min(positive, default=0) < 1 or max(positive) > MAX_ELEMENTS or min(map(min, window.padded), default=0) < 0:
+            raise DesignError(f"{where}: a size, stride, dilation or padding of its window is out of bounds")
+        if window.pixel_count > MAX_ELEMENTS or window.places * window.channels > MAX_ELEMENTS:
+            raise DesignError(f"{where}: its window or its input is beyond {MAX_ELEMENTS} elements")
+        if 0 in window.positions or any(
+            p >= r for pair, r in zip(window.padded, window.reach, strict=True) for p in pair
+        ):
+            raise DesignError(f"{where}: its window does not fit into {window.shape[:-1]} pixels")
+        channels = 0
+        for source in node.sources:
+            if not -1 <= source < number:
+                raise DesignError(f"{where}: source {source} is no earlier node")
+            if source == -1:
+                if len(design.inputs) % window.pixel_count:
+                    raise DesignError(f"{where}: {len(design.inputs)} inputs are no {window.pixel_count} pixels")
+                own = (*window.shape[:-1], len(design.inputs) // window.pixel_count)
+                if shapes.setdefault(-1, own) != own or design.inputs != design.inputs[: own[-1]] * window.pixel_count:
+                    raise DesignError(f"{where}: the pixels of the design's input differ in shape or format")
+            if math.prod(shapes[source][:-1]) != window.pixel_count:
+                raise DesignError(f"{where}: its window lies on {window.shape}, its source is {shapes[source]}")
+            channels += shapes[source][-1]
+        if channels != window.channels:
+            raise DesignError(f"{where}: its window has {window.channels} channels, its sources {channels}")
+        shapes[number] = (*window.positions, next(counts) if node.kind == "dense" else channels)
+    if sum(n.name.lower() == m.name.lower() for n in design.nodes for m in design.nodes) != len(design.nodes):
+        raise DesignError("names of nodes repeat")
 
 
 def _check_name(name: str, what: str) -> None:

@@ -103,6 +103,11 @@ def output_names(design: Design) -> tuple[str, ...]:
     """What errors call the elements of a result: layer and neuron, or the class index."""
     if design.head == "argmax":
         return ("class index",)
+    if design.nodes:
+        pixels = design.nodes[-1].window.count
+        channels = len(design.output_formats) // pixels
+        where = [f", pixel {p}" if pixels > 1 else "" for p in range(pixels)]
+        return tuple(f"node {design.nodes[-1].name}, channel {c}{pixel}" for pixel in where for c in range(channels))
     last = design.layers[-1]
     return tuple(f"layer {last.name}, neuron {j}" for j in range(len(last.neurons)))
 

@@ -7,6 +7,9 @@ output quantizer; every input element has its own format.
 With input mantissas ``x_i`` (``fx_i`` fraction bits), weight mantissas ``w_i`` and scale ``2**-weight_frac``, a neuron
 computes the exact accumulator ``sum_i w_i x_i 2**-(fx_i + weight_frac) + bias 2**-bias_frac`` and passes it through its
 output quantizer; without one the accumulator itself is the output.
+
+A design with ``nodes`` is streamed: each node slides a window over pixels, and a layer is what is computed at every
+position. Its layers are those of its dense nodes in their order, and its inputs one image.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import numpy as np
 from flow.core.design_shape import DESIGN
 from flow.core.errors import DesignError
 from flow.core.fixed import Fixed, Ints, Quantizer
+from flow.core.nodes import INPUT, Node, node_of
 from flow.core.shapes import require
 from flow.core.untrusted import parse_json, refused
 
@@ -82,6 +86,7 @@ class Design:
     layers: tuple[Layer, ...]
     head: str = "logits"
     source: dict[str, Any] = field(default_factory=dict, compare=False)  # provenance: model file, framework versions
+    nodes: tuple[Node, ...] = ()
 
     @property
     def input_formats(self) -> tuple[Fixed, ...]:
@@ -89,19 +94,72 @@ class Design:
         return tuple(q.format for q in self.inputs)
 
     @property
+    def outputs(self) -> int:
+        """Number of logits."""
+        if not self.nodes:
+            return len(self.layers[-1].neurons)
+        last = self.nodes[-1]
+        return last.window.count * (last.window.channels if last.kind == "max" else len(self.layers[-1].neurons))
+
+    @property
     def output_formats(self) -> tuple[Fixed, ...]:
         """Format of each logit (needs the ``widths`` pass)."""
+        if self.nodes:
+            return tuple(span.format for span in self.spans(len(self.nodes) - 1)) * self.nodes[-1].window.count
         return layer_output_formats(self.layers[-1])
 
     def formats_into(self, index: int) -> tuple[Fixed, ...]:
         """Formats of the elements that enter layer ``index``."""
+        if self.nodes:
+            return tuple(span.format for span in self._spans_into(index))
         return self.input_formats if index == 0 else layer_output_formats(self.layers[index - 1])
 
     def ranges_into(self, index: int) -> tuple[tuple[int, int], ...]:
         """Mantissa ranges of the elements that enter layer ``index``: what the quantizers can produce."""
+        if self.nodes:
+            return tuple((span.low, span.high) for span in self._spans_into(index))
         if index == 0:
             return tuple((q.low, q.high) for q in self.inputs)
         return tuple(_neuron_range(n) for n in self.layers[index - 1].neurons)
+
+    def spans(self, node: int) -> tuple[Span, ...]:
+        """Of each channel of a node's map, or of the design's `INPUT`: what its values can be."""
+        if node == INPUT:
+            pixels = next(n.window.pixel_count for n in self.nodes if INPUT in n.sources)
+            return tuple(Span(q.format, q.low, q.high) for q in self.inputs[: len(self.inputs) // pixels])
+        if self.nodes[node].kind == "max":
+            return self.spans_at(node)
+        layer = self.layers[self.layer_of(node)]
+        formats = layer_output_formats(layer)
+        return tuple(Span(fmt, *_neuron_range(n)) for fmt, n in zip(formats, layer.neurons, strict=True))
+
+    def spans_at(self, node: int) -> tuple[Span, ...]:
+        """Of each channel of the pixels that a node looks at: those of its sources side by side."""
+        return tuple(span for source in self.nodes[node].sources for span in self.spans(source))
+
+    def layer_of(self, node: int) -> int:
+        """Number of the layer that a dense node applies."""
+        return sum(n.kind == "dense" for n in self.nodes[:node])
+
+    def node_of(self, layer: int) -> int:
+        """Number of the node that applies a layer."""
+        return [k for k, n in enumerate(self.nodes) if n.kind == "dense"][layer]
+
+    def _spans_into(self, index: int) -> tuple[Span, ...]:
+        node = self.node_of(index)
+        window, spans = self.nodes[node].window, self.spans_at(node)
+        if window.is_padded:  # with zeros
+            spans = tuple(Span(s.format, min(s.low, 0), max(s.high, 0)) for s in spans)
+        return spans * window.places
+
+
+@dataclass(frozen=True)
+class Span:
+    """What values can be: their format, least and largest mantissa."""
+
+    format: Fixed
+    low: int
+    high: int
 
 
 def layer_output_formats(layer: Layer) -> tuple[Fixed, ...]:
@@ -129,6 +187,8 @@ def to_json(design: Design) -> str:
     for quantizer in [*data["inputs"], *(n["output"] for layer in data["layers"] for n in layer["neurons"])]:
         if quantizer and quantizer["overflow"] == "SAT":
             del quantizer["overflow"]  # the default: files from before there was another stay as they are
+    if not design.nodes:
+        del data["nodes"]
     return json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n"
 
 
@@ -146,6 +206,7 @@ def from_json(text: str, where: str = "design.json") -> Design:
                 layers=tuple(_layer(layer) for layer in data["layers"]),
                 head=data["head"],
                 source=data.get("source", {}),
+                nodes=tuple(node_of(node) for node in data.get("nodes", ())),
             )
         except DesignError as exc:  # of a format or quantizer, which do not know the file
             raise ValueError(str(exc)) from None

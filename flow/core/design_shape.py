@@ -12,6 +12,10 @@ _NEURON = Fields({
 })  # fmt: skip
 _GROUP = Fields({"weight_bits": float, "neurons": Each(int)})
 _LAYER = Fields({"name": str, "neurons": Each(_NEURON), "groups": Each(_GROUP)})
+_WINDOW = Fields({
+    "shape": Each(int), "size": Each(int), "strides": Each(int), "dilation": Each(int), "padded": Each(Row((int, int))),
+})  # fmt: skip
+_NODE = Fields({"name": str, "kind": str, "sources": Each(int), "window": _WINDOW})
 _PORTS = Each(Row((str, int)))
 _NAMES = Each(str)
 
@@ -25,4 +29,5 @@ SOURCE = Fields({
 })  # fmt: skip
 DESIGN = Fields({
     "name": str, "head": str, "inputs": Each(_QUANTIZER), "layers": Each(_LAYER), "source": SOURCE,
+    "nodes": Each(_NODE),
 })  # fmt: skip

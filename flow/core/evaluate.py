@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,9 +11,11 @@ from flow.core.design import Design, Layer
 from flow.core.errors import DataError
 from flow.core.fixed import Fixed, Ints, from_floats, rescale
 from flow.core.integers import added, as_int64, matmul, shifted_left
+from flow.core.nodes import INPUT
 from flow.core.units import input_unit, output_unit
 
 SMALLEST_NORMAL = np.finfo(np.float32).tiny
+_STREAMED_ELEMENTS = 1 << 22  # of windows that a streamed design looks into at a time
 _ROWS = 2048  # of inputs quantized at a time: they stay in the processor's cache
 _COARSEST = -(1 << 20)  # fraction bits below those of any step
 
@@ -70,9 +74,46 @@ def evaluate(design: Design, mantissas: Ints) -> Ints:
     With head ``argmax`` the single output column is the index of the largest logit, the first one on a tie.
     """
     values = mantissas
-    for index, layer in enumerate(design.layers):
-        values = evaluate_layer(layer, values, design.formats_into(index))
+    if design.nodes:
+        values = streamed(design, mantissas)
+    else:
+        for index, layer in enumerate(design.layers):
+            values = evaluate_layer(layer, values, design.formats_into(index))
     return argmax(values, design.output_formats) if design.head == "argmax" else values
+
+
+def streamed(design: Design, mantissas: Ints, apply: Callable[[int, Ints], Ints] | None = None) -> Ints:
+    """The last map (vectors x elements) of a streamed design for its input mantissas.
+
+    ``apply`` computes a layer, by its number, on what it sees (rows x elements); by default exactly that.
+    """
+
+    def exact(index: int, values: Ints) -> Ints:
+        return evaluate_layer(design.layers[index], values, design.formats_into(index))
+
+    heaviest = max(node.window.count * node.window.places * node.window.channels for node in design.nodes)
+    rows = max(1, _STREAMED_ELEMENTS // heaviest)
+    parts = [_maps(design, mantissas[i : i + rows], apply or exact) for i in range(0, len(mantissas), rows)]
+    return np.concatenate(parts) if parts else np.zeros((0, len(design.output_formats)), np.int64)
+
+
+def _maps(design: Design, mantissas: Ints, apply: Callable[[int, Ints], Ints]) -> Ints:
+    count, maps, layer = len(mantissas), {INPUT: mantissas}, 0
+    for number, node in enumerate(design.nodes):
+        window = node.window
+        pixels = np.concatenate(
+            [maps[source].reshape(count, window.pixel_count, -1) for source in node.sources], axis=2
+        )
+        outside = 0 if node.kind == "dense" else np.iinfo(np.int64).min
+        padding = np.full((count, 1, window.channels), outside, np.int64)
+        seen = np.concatenate([pixels, padding], axis=1)[:, window.pixels()]  # -1 is the padding
+        if node.kind == "dense":
+            found = apply(layer, seen.reshape(count * window.count, window.places * window.channels))
+            layer += 1
+        else:
+            found = seen.max(axis=2)
+        maps[number] = found.reshape(count, -1)
+    return maps[len(design.nodes) - 1]
 
 
 def evaluate_layer(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> Ints:
@@ -104,6 +145,14 @@ def accumulate(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> tup
     lifts = np.where(live, np.array(fracs, np.int64) - steps, 0)
     weights = shifted_left(np.where(live, layer.matrix, 0), lifts)
     return added(matmul(mantissas, weights), biases), fracs
+
+
+def multiplications(design: Design) -> int:
+    """Weights that are not zero, counted at every position of a streamed network."""
+    counts = [int(np.count_nonzero(layer.matrix)) for layer in design.layers]
+    if design.nodes:
+        counts = [count * design.nodes[design.node_of(i)].window.count for i, count in enumerate(counts)]
+    return sum(counts)
 
 
 def live_inputs(layer: Layer) -> NDArray[np.bool_]:

@@ -26,7 +26,7 @@ def element_names(design: Design, which: Literal["inputs", "outputs"]) -> tuple[
 
     They are for reading: two elements may have the same.
     """
-    total = len(design.inputs) if which == "inputs" else len(design.layers[-1].neurons)
+    total = len(design.inputs) if which == "inputs" else design.outputs
     said: Any = design.source.get("names")
     found = said.get(which) if isinstance(said, dict) else None
     if not isinstance(found, list | tuple) or len(found) != total or not all(isinstance(n, str) for n in found):
@@ -36,7 +36,7 @@ def element_names(design: Design, which: Literal["inputs", "outputs"]) -> tuple[
 
 def ports(design: Design, which: Literal["inputs", "outputs"]) -> tuple[Port, ...]:
     """The model's inputs or outputs in order; none for a design of one path, whose elements are one input or output."""
-    total = len(design.inputs) if which == "inputs" else len(design.layers[-1].neurons)
+    total = len(design.inputs) if which == "inputs" else design.outputs
     said: Any = design.source.get("ports")
     entries = said.get(which) if isinstance(said, dict) else None
     found: list[Port] = []

@@ -10,11 +10,15 @@ from flow.core.errors import ModelError
 
 @dataclass(frozen=True)
 class Applied:
-    """A layer at one place of a model, with the shapes (without the batch axis) around it."""
+    """A layer at one place of a model, with the shapes (without the batch axis) around it.
+
+    ``single`` is a convolution or pool at one position: its input is what its window sees there.
+    """
 
     layer: Any
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    single: bool = False
 
     @property
     def name(self) -> str:

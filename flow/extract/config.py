@@ -89,9 +89,11 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "Cropping2D": ("cropping", "data_format"),
     "UpSampling1D": ("size",),
     "UpSampling2D": ("size", "data_format", "interpolation"),
+    "HGQActivation": ("activation", "iq", "oq"),
     "HGQDense": ("units", "use_bias", "activation", "iq", "oq"),
     "HGQQuantizer": ("round_mode", "overflow_mode"),
     "NMPDense": None,
+    **dict.fromkeys(("NMPConv1D", "NMPConv2D", "NMPDepthwiseConv1D", "NMPDepthwiseConv2D"), None),
     "NMPActivation": None,
     "NMPInputQuantizer": None,
 }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
 from flow.core.fixed import Ints
+from flow.core.nodes import Window
 from flow.extract.arrays import layer_function
 from flow.extract.chain import Applied
 from flow.extract.dyadic import power_of_two
@@ -17,13 +18,15 @@ from flow.extract.folded_batchnorm import changed, require_finite
 from flow.extract.layer_steps import Dense
 from flow.extract.places import CARRIED_BITS
 from flow.extract.quiet import quiet
-from flow.extract.windows import Window, is_depthwise, pooled, require_size, weights_met, window_of
+from flow.extract.windows import is_depthwise, pooled, require_size, weights_met, window_of
 
 Floats = NDArray[np.float64]
 
 
 def window(applied: Applied) -> Window:
     """The layer's window. Raises ModelError naming the layer and the remedy."""
+    if applied.single:
+        return Window.whole(applied.input_shape)
     require_size(applied.name, math.prod(applied.input_shape), math.prod(applied.output_shape))
     return window_of(applied.name, applied.kind, applied.layer.get_config(), applied.input_shape)
 
@@ -53,7 +56,9 @@ def folded_kernel(applied: Applied) -> tuple[NDArray[np.float32], NDArray[np.flo
     layer, shape = applied.layer, applied.input_shape
     met = weights_met(applied.name, window(applied), tuple(layer.kernel.shape))
     ones = np.eye(math.prod(shape), dtype=np.float32)
-    with quiet(), changed(layer, activation=None):
+    each = (1,) * (len(shape) - 1)
+    alone = {"padding": "valid", "strides": each, "dilation_rate": each} if applied.single else {}
+    with quiet(), changed(layer, activation=None, **alone):
         bias = layer_function(layer, shape)(ones[:1] * 0)[0]
         with changed(layer, bias_quantizer_internal=lambda folded: 0 * folded):
             answers = layer_function(layer, shape)(ones)

@@ -6,13 +6,14 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flow.core.check import check
 from flow.core.design import HEADS, Design, Layer
 from flow.core.errors import ModelError, UsageError
 from flow.core.fixed import Quantizer
+from flow.core.nodes import Form, Node
 from flow.extract.chain import Applied
 from flow.extract.float32 import require_range
 from flow.extract.formats import parse_format
@@ -21,16 +22,26 @@ from flow.extract.graph_trace import Trace, trace
 from flow.extract.probability import PROBABILITY, probabilities
 from flow.extract.read import steps_of
 from flow.extract.resolve import fold
+from flow.extract.streamed import stream
 from flow.extract.training_only import training_only
+from flow.extract.windows import TooLarge
 
 MAX_NAME = 64
 
 
-def extract(model: Any, name: str | None = None, input_format: str | None = None, head: str = "logits") -> Design:
+def extract(
+    model: Any,
+    name: str | None = None,
+    input_format: str | None = None,
+    head: str = "logits",
+    form: Form = "auto",
+) -> Design:
     """The integer design of a Keras model of NMP and QKeras layers; accumulators are left to the ``widths`` pass.
 
     ``input_format`` (such as ``s8.4``: signed, 8 bits, 4 of them fraction) is for models that do not quantize their
-    inputs; with ``head`` "probability" a final sigmoid or tanh becomes a table. ``source`` of the design holds
+    inputs; ``form`` is whether windows over pixels are unrolled (a row of weights at every position) or streamed, by
+    default unrolled where that is small enough; with ``head`` "probability" a final sigmoid or tanh becomes a table.
+    ``source`` of the design holds
     ``notes`` (lines for the user), ``input_format``, and what was read in which way. Raises ModelError with the layer's
     name and the remedy where a layer has no exact integer form.
     """
@@ -38,14 +49,14 @@ def extract(model: Any, name: str | None = None, input_format: str | None = None
         raise UsageError(f"unknown head {head!r}; known: {', '.join((*HEADS, PROBABILITY))}")
     traced = trace(model)
     given = Quantizer.saturating(parse_format(input_format)) if input_format else None
-    found = _graph(traced, given, head) if traced.path is None else _path(traced, traced.path, given, head)
+    found = _formed(traced, given, head, form)
     notes = [*training_only([call.applied for call in traced.calls]), *found.notes]
     if given is not None:
         notes.append(f"the model does not quantize its inputs: here they are rounded to {given.format}")
     source = {"notes": notes, "input_format": input_format, "versions": _versions(), **found.source}
     source["probability"] = head == PROBABILITY
     own_name, own_head = identifier(name or str(model.name), set()), "logits" if head == PROBABILITY else head
-    design = check(Design(own_name, found.inputs, found.layers, own_head, source))
+    design = check(Design(own_name, found.inputs, found.layers, own_head, source, found.nodes))
     require_range(design)
     return design
 
@@ -58,6 +69,33 @@ class _Found:
     layers: tuple[Layer, ...]
     notes: list[str]
     source: dict[str, Any]
+    nodes: tuple[Node, ...] = ()
+
+
+def _formed(traced: Trace, given: Quantizer | None, head: str, form: Form) -> _Found:
+    """The model in one form or the other."""
+    if form == "streamed":
+        return _streamed(traced, given, head)
+    try:
+        return _graph(traced, given, head) if traced.path is None else _path(traced, traced.path, given, head)
+    except TooLarge:
+        if form == "unrolled":
+            raise
+    return _streamed(traced, given, head)
+
+
+def _streamed(traced: Trace, given: Quantizer | None, head: str) -> _Found:
+    """A model whose layers slide over pixels."""
+    if head == PROBABILITY:
+        raise ModelError("--head probability is not made for streamed networks; use --head logits")
+    found = stream(traced, given)
+    taken: set[str] = set()
+    names = iter([identifier(node.name, taken) for node in found.nodes])
+    nodes = tuple(replace(node, name=next(names)) for node in found.nodes)
+    own = iter(node.name for node in nodes if node.kind == "dense")
+    layers = tuple(Layer(next(own), layer.neurons) for layer in found.layers)
+    source = {"asked": list(found.asked), "real": list(found.real), "left_out": found.left_out}
+    return _Found(found.inputs, layers, list(found.notes), source, nodes)
 
 
 def _path(traced: Trace, path: list[Applied], given: Quantizer | None, head: str) -> _Found:

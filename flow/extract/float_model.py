@@ -1,4 +1,4 @@
-"""A stored Keras model of floats as a chain of dense layers, from its file's JSON and arrays; no Keras needed.
+"""A stored Keras model of floats as a chain of dense layers and convolutions, from its JSON and arrays; without Keras.
 
 Scales between dense layers (BatchNormalization, Normalization, Rescaling) are folded into the next or the last one.
 """
@@ -15,21 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
-from flow.core.fixed import Ints
+from flow.core.nodes import Window
 from flow.extract import stored_model
 from flow.extract.config import reshaped
-from flow.extract.remedies import IGNORED
-from flow.extract.stored_graph import LayerData, path_of
+from flow.extract.remedies import IGNORED, refusal
+from flow.extract.stored_calls import line_of
+from flow.extract.stored_graph import LayerData
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
-from flow.extract.windows import AVERAGING, MAXIMA, Window, is_depthwise, pooled, require_size, weights_met, window_of
-from keras_models.quantize.chain import FloatChain, FloatDense
+from flow.extract.windows import AVERAGING, MAXIMA, is_depthwise, pooled, require_size, weights_met, window_of
+from keras_models.quantize.chain import FloatChain, FloatDense, Windows
 
 Floats = NDArray[np.float64]
 ENDINGS = ("softmax", "sigmoid", "tanh", "softsign", "softplus")  # rise with their input, so that a class stays one
 _UNSUITED = (
-    "--quantize takes dense layers, convolutions and means with ReLU or nothing between them: train it with ReLU"
+    "--quantize takes dense layers, convolutions and pools with ReLU or nothing between them: train it with ReLU, or "
+    "quantized, with QDense and a QActivation behind the function"
 )
+_CURVES = ("ELU", "LeakyReLU", "PReLU", "ThresholdedReLU")
 
 
 def float_chain(path: Path | str | StoredModel) -> FloatChain:
@@ -40,10 +43,10 @@ def float_chain(path: Path | str | StoredModel) -> FloatChain:
         return floats.onnx_chain(path)
     stored = path if isinstance(path, StoredModel) else stored_model.read(path)
     try:
-        name, shape, layers = path_of(stored.config)
+        name, shape, calls = line_of(stored.config)
         builder = ChainBuilder(math.prod(shape), shape)
-        for layer in layers:
-            _add(builder, layer, stored.weights.get(layer.name, ()))
+        for call in calls:
+            _add(builder, call.layer, stored.weights.get(call.key, ()))
         return builder.chain(name)
     except ModelError as exc:
         raise ModelError(f"{stored.path}: {exc}") from None
@@ -66,9 +69,7 @@ class ChainBuilder:
         self._go_on()
         if kernel.ndim != 2 or len(kernel) != self.width or bias.shape != kernel.shape[1:]:
             raise ModelError(f"layer {name[:64]} has a kernel of shape {kernel.shape} for {self.width} inputs")
-        for what, values in (("kernel", kernel), ("bias", bias)):
-            if not np.isfinite(values).all():
-                raise ModelError(f"layer {name[:64]}: its {what} holds NaN or infinity; load an earlier checkpoint")
+        _require_finite(name, kernel=kernel, bias=bias)
         if self._scale is not None:
             scale, offset = self._scale
             kernel, bias, self._scale = scale[:, None] * kernel, bias + offset @ kernel, None
@@ -76,13 +77,60 @@ class ChainBuilder:
         self.width = kernel.shape[1]
         self.shape = (self.width,)
 
-    def filters(self, name: str, seen: Window, met: Ints, kernel: Floats, bias: Floats) -> None:
-        """A convolution, or a pool of means: which weight of the kernel meets what, -1 for none; a bias per filter."""
-        count = met.shape[1] // math.prod(seen.positions)
-        require_size(name, *met.shape)
-        bias = np.tile(np.broadcast_to(bias, (count,)), math.prod(seen.positions))
-        self.dense(name, np.where(met >= 0, kernel.ravel()[met], 0.0), bias)
-        self.shape = (*seen.positions, count)
+    def filters(
+        self, name: str, seen: Window, padding: str, kernel: Floats, bias: Floats, depthwise: bool = False
+    ) -> None:
+        """A convolution, or a pool of means: kernel as Keras has it, a bias per filter.
+
+        It is unrolled where its window, or the scale in front of it, is not the same at every position.
+        """
+        self._go_on()
+        channels = seen.shape[-1]
+        own = 1 if depthwise else int(kernel.shape[-2])
+        columns = kernel.reshape(-1, math.prod(kernel.shape[-2:]) if depthwise else kernel.shape[-1])
+        bias = np.broadcast_to(bias, columns.shape[1:])
+        _require_finite(name, kernel=kernel, bias=bias)
+        folded = self._folded(columns, bias, own, channels, bool((seen.pixels() < 0).any()))
+        if padding not in ("valid", "same") or folded is None:
+            met = weights_met(name, seen, tuple(kernel.shape), depthwise)
+            require_size(name, *met.shape)
+            self.dense(name, np.where(met >= 0, kernel.ravel()[met], 0.0), np.tile(bias, math.prod(seen.positions)))
+        else:
+            windows = Windows(seen.shape, seen.size, seen.strides, seen.dilation, padding, seen.pixels(),
+                              channels // own)  # fmt: skip
+            columns, bias = folded
+            self._scale = None
+            self.layers.append(FloatDense(name, columns, bias, windows=windows))
+        self.shape = (*seen.positions, columns.shape[1])
+        self.width = math.prod(self.shape)
+
+    def _folded(
+        self, columns: Floats, bias: Floats, own: int, channels: int, padded: bool
+    ) -> tuple[Floats, Floats] | None:
+        """Columns of a convolution behind the scale of each channel; None where that differs between positions."""
+        if self._scale is None:
+            return columns, bias
+        scale, offset = (part.reshape(-1, channels) for part in self._scale)
+        if (scale != scale[0]).any() or (offset != offset[0]).any() or (padded and offset.any()):
+            return None
+        groups = channels // own
+        met = np.tile(np.arange(own), len(columns) // own)[:, None]
+        met = met + own * (np.arange(columns.shape[1]) // (columns.shape[1] // groups))
+        return scale[0][met] * columns, bias + (offset[0][met] * columns).sum(axis=0)
+
+    def maxima(self, name: str, seen: Window, padding: str) -> None:
+        """A pool of maxima behind a layer."""
+        self._go_on()
+        last = self.layers[-1] if self.layers else None
+        if last is None or last.pool is not None or self._scale is not None or padding not in ("valid", "same"):
+            raise ModelError(
+                f"layer {name[:64]} takes maxima of what no dense layer or convolution with ReLU or nothing behind it "
+                "gives; put normalizations before the ReLU, and one pool behind a layer"
+            )
+        pool = Windows(seen.shape, seen.size, seen.strides, seen.dilation, padding, seen.pixels())
+        self.layers[-1] = replace(last, pool=pool)
+        self.shape = (*seen.positions, seen.shape[-1])
+        self.width = math.prod(self.shape)
 
     def affine(self, name: str, scale: Floats, offset: Floats) -> None:
         """``x * scale + offset`` of every element or channel."""
@@ -91,10 +139,14 @@ class ChainBuilder:
             raise ModelError(
                 f"layer {name[:64]} scales {scale.size} channels of {self.width} elements, or not finitely"
             )
-        scale, offset = (np.tile(part.ravel(), self.width // part.size) for part in (scale, offset))
-        if self.layers and not self.layers[-1].relu:
-            last = self.layers[-1]
-            self.layers[-1] = replace(last, kernel=last.kernel * scale, bias=last.bias * scale + offset)
+        scale, offset = (part.ravel() for part in np.broadcast_arrays(scale, offset))
+        last = self.layers[-1] if self.layers else None
+        units = 0 if last is None else len(last.bias)
+        by_unit = units > 0 and units % scale.size == 0
+        own = tuple(np.tile(part, units // part.size) for part in (scale, offset)) if by_unit else None
+        scale, offset = (np.tile(part, self.width // part.size) for part in (scale, offset))
+        if last is not None and own is not None and not last.relu and (last.pool is None or (own[0] > 0).all()):
+            self.layers[-1] = replace(last, kernel=last.kernel * own[0], bias=last.bias * own[0] + own[1])
         elif self._scale is not None:
             self._scale = self._scale[0] * scale, self._scale[1] * scale + offset
         else:
@@ -136,7 +188,7 @@ def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) ->
             builder.shape = reshaped(layer.name, layer.config.get("target_shape"), builder.shape)
         return
     if reader is None:
-        raise ModelError(f"layer {layer.name[:64]} is a {layer.kind[:64]}; {_unsuited(layer.kind)}")
+        raise ModelError(_unsuited(layer.name[:64], layer.kind[:64]))
     try:
         reader(builder, layer, tuple(np.asarray(w, np.float64) for w in weights))
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as exc:
@@ -145,38 +197,59 @@ def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) ->
         ) from None
 
 
-def _unsuited(kind: str) -> str:
-    if kind in MAXIMA:
-        return (
-            "--quantize does not take maxima: use a stride or a pool of means, or train it quantized, with QConv layers"
-        )
+def _unsuited(name: str, kind: str) -> str:
+    """The line that refuses a layer that no float chain has."""
+    what = f"layer {name} is a {kind}"
     if kind.startswith(("Q", "NMP", "FixedPoint", "HQuantize", "HDense")):
-        return "the model is quantized already: build it without --quantize"
-    return _UNSUITED
+        return f"{what}; the model is quantized already: build it without --quantize"
+    return f"{what}; {_UNSUITED}" if kind in _CURVES else refusal(name, kind)
 
 
 def _dense(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
     kernel = weights[0]
     bias = weights[1] if layer.config.get("use_bias", True) else np.zeros(kernel.shape[-1])
+    around = builder.shape[:-1] if kernel.ndim == 2 and builder.shape[-1:] == kernel.shape[:1] else ()
+    if around:  # every place sees the same weights, as those of a convolution of size 1
+        count = math.prod(around)
+        require_size(layer.name, builder.width, count * bias.size)
+        kernel, bias = np.asarray(np.kron(np.eye(count), kernel), np.float64), np.tile(bias, count)
     builder.dense(layer.name, kernel, bias)
+    builder.shape = (*around, builder.width // math.prod(around))
     builder.activation(layer.name, _function(layer))
 
 
 def _convolution(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
     kernel, seen = weights[0], window_of(layer.name, layer.kind, layer.config, builder.shape)
     bias = weights[1] if layer.config.get("use_bias", True) else np.zeros(1)
-    builder.filters(
-        layer.name, seen, weights_met(layer.name, seen, kernel.shape, is_depthwise(layer.kind)), kernel, bias
-    )
+    builder.filters(layer.name, seen, _padding(layer), kernel, bias, is_depthwise(layer.kind))
     builder.activation(layer.name, _function(layer))
 
 
 def _means(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
     seen = window_of(layer.name, layer.kind, layer.config, builder.shape)
+    if not (seen.pixels() < 0).any():  # else there are fewer values at the borders
+        kernel = np.full((*seen.size, seen.shape[-1], 1), 1 / math.prod(seen.size))
+        builder.filters(layer.name, seen, "valid", kernel, np.zeros(1), depthwise=True)
+        return
     require_size(layer.name, builder.width, math.prod(seen.positions) * seen.shape[-1])
     inside = pooled(seen)
     builder.dense(layer.name, inside / inside.sum(axis=0), np.zeros(inside.shape[1]))
     builder.shape = (*seen.positions, seen.shape[-1])
+
+
+def _maxima(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
+    seen = window_of(layer.name, layer.kind, layer.config, builder.shape)
+    builder.maxima(layer.name, seen, _padding(layer))
+
+
+def _padding(layer: LayerData) -> str:
+    return str(layer.config.get("padding") or "valid").lower()
+
+
+def _require_finite(name: str, **parts: Floats) -> None:
+    for what, values in parts.items():
+        if not np.isfinite(values).all():
+            raise ModelError(f"layer {name[:64]}: its {what} holds NaN or infinity; load an earlier checkpoint")
 
 
 def _function(layer: LayerData) -> str:
@@ -223,6 +296,7 @@ _READERS: dict[str, Callable[[ChainBuilder, LayerData, tuple[Floats, ...]], None
     "Dense": _dense,
     **dict.fromkeys(("Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D"), _convolution),
     **dict.fromkeys(AVERAGING, _means),
+    **dict.fromkeys(MAXIMA, _maxima),
     "BatchNormalization": _batchnorm,
     "Normalization": _normalization,
     "Rescaling": _rescaling,

@@ -22,6 +22,12 @@ Weights = dict[str, tuple[Array, ...]]
 Floats = NDArray[np.float32]
 OVERFLOWS = ("SAT", "SAT_SYM", "WRAP")
 _TRAINED = ("HDense", "HQuantize", "HActivation", "HDenseBatchNorm")
+_FOLDED = "qkernel and qbias as kernel and bias"
+_NORMALIZED = {
+    "QBatchNormDense": _FOLDED,
+    "QEinsumDenseBatchnorm": _FOLDED,
+    "QBatchNormalization": "qscaler_and_qoffset, the scales as a diagonal kernel",
+}
 _FLAT = re.compile(r"(\.\.\.)?(\w)(\w),\3(\w)->(\.\.\.|\2)\4\Z|(\.\.\.)(\w),\7(\w)->\6\8\Z|(\w)(\w),\10(\w)->\9\11\Z")
 _INPUT_BITS = 24  # of an unsigned signal that wraps: float32 holds no more
 
@@ -66,8 +72,8 @@ def _layer(
     where = f"layer {name[:64]}"
     if kind in _TRAINED:
         raise ModelError(
-            f"{where} ({kind}): a model in training of HGQ 1 does not store its signals' ranges; save the proxy that "
-            "HGQ's to_proxy_model() makes of it"
+            f"{where} ({kind}): a model in training of HGQ 1 does not store its signals' ranges; run HGQ's "
+            "trace_minmax() on the training data and save the proxy that its to_proxy_model() makes"
         )
     if kind == "FixedPointQuantizer":
         settings = {"round_mode": own.get("RND", "TRN"), "overflow_mode": own.get("SAT", "WRAP")}
@@ -76,7 +82,10 @@ def _layer(
     if kind == "Dense" and is_proxy:
         return _entry(entry, "HGQDense", {}), arrays
     if kind == "UnaryLUT":
-        raise ModelError(f"{where} (UnaryLUT) is an activation as a table, which is not read; only a ReLU and none are")
+        raise ModelError(
+            f"{where} (UnaryLUT) is an activation as a table, which is not read; make the proxy without "
+            "unary_lut_max_table_size: then its Activation is read as it is"
+        )
     if not _is_second(entry):
         return entry, arrays
     if not is_numbered:
@@ -90,7 +99,16 @@ def _layer(
         return _entry(entry, "HGQQuantizer", settings), values
     if kind in ("QDense", "QEinsumDense"):
         return _dense(entry, own, arrays, where)
-    raise ModelError(f"{where} is HGQ 2's {kind}, which is not read; QDense, QEinsumDense and Quantizer are")
+    if kind == "QUnaryFunctionLUT":
+        return _activation(entry, own, arrays, where)
+    if kind in _NORMALIZED:
+        raise ModelError(
+            f"{where} is HGQ 2's {kind}, whose folding its file does not hold; give a QDense in its place the values "
+            f"of its {_NORMALIZED[kind]}"
+        )
+    raise ModelError(
+        f"{where} is HGQ 2's {kind}, which is not read; QDense, QEinsumDense, QUnaryFunctionLUT and Quantizer are"
+    )
 
 
 def _entry(entry: dict[str, Any], kind: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -140,6 +158,16 @@ def _dense(
     oq, oq_values = reader.signal(own.get("oq_conf")) if own.get("enable_oq") else (None, ())
     settings = {"units": kernel.shape[1], "use_bias": has_bias, "iq": iq, "oq": oq}
     return _entry(entry, "HGQDense", settings), (*constants, *iq_values, *oq_values)
+
+
+def _activation(
+    entry: dict[str, Any], own: dict[str, Any], arrays: tuple[Array, ...], where: str
+) -> tuple[dict[str, Any], tuple[Array, ...]]:
+    """A QUnaryFunctionLUT of HGQ 2: the quantizers around a function of each value."""
+    reader = _Reader(where, iter(a for a in arrays if a.ndim))
+    iq, iq_values = reader.signal(own.get("iq_conf")) if own.get("enable_iq") else (None, ())
+    oq, oq_values = reader.signal(own.get("oq_conf")) if own.get("enable_oq") else (None, ())
+    return _entry(entry, "HGQActivation", {"iq": iq, "oq": oq}), (*iq_values, *oq_values)
 
 
 class _Reader:

@@ -93,26 +93,44 @@ class HGQQuantizer(keras.layers.Layer):  # type: ignore[misc]
         self.format.assign(weights)
 
 
-class HGQDense(keras.layers.Dense):  # type: ignore[misc]
-    """A dense layer of finished weights, with quantizers of its inputs and of what its activation returns."""
+class _Between:
+    """What HGQ's layers have beside Keras's: quantizers of the inputs and of what the layer returns."""
 
     def __init__(
-        self, units: int, iq: Sequence[str] | None = None, oq: Sequence[str] | None = None, **kwargs: Any
+        self, *args: Any, iq: Sequence[str] | None = None, oq: Sequence[str] | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(units, **kwargs)
+        super().__init__(*args, **kwargs)
         self.modes = (iq, oq)
 
     def build(self, input_shape: Any) -> None:
-        """Make kernel, bias and the constants of both quantizers."""
-        super().build(input_shape)
-        iq, oq = self.modes
+        """Make the layer's own variables and the constants of both quantizers."""
+        super().build(input_shape)  # type: ignore[misc]
+        (iq, oq), units = self.modes, getattr(self, "units", input_shape[-1])
         self.iq = _Format(self, "iq", iq, input_shape[1:]) if iq else None
-        self.oq = _Format(self, "oq", oq, (*input_shape[1:-1], self.units)) if oq else None
+        self.oq = _Format(self, "oq", oq, (*input_shape[1:-1], units)) if oq else None
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Quantized inputs, products, activation, quantized outputs."""
-        outputs = super().call(inputs if self.iq is None else self.iq(inputs))
+        """Quantized inputs, what the layer makes of them, quantized outputs."""
+        outputs = super().call(inputs if self.iq is None else self.iq(inputs))  # type: ignore[misc]
         return outputs if self.oq is None else self.oq(outputs)
+
+    def assign_signals(self, arrays: list[Any]) -> None:
+        """Take the formats of both quantizers, three arrays of each that is there."""
+        for signal in (self.iq, self.oq):
+            if signal is not None:
+                signal.assign([arrays.pop(0) for _ in range(3)])
+
+
+class HGQActivation(_Between, keras.layers.Activation):  # type: ignore[misc]
+    """An activation, with quantizers of its inputs and of what it returns: `QUnaryFunctionLUT` of HGQ 2."""
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Take the arrays that `hgq.as_plain` gives."""
+        self.assign_signals(list(weights))
+
+
+class HGQDense(_Between, keras.layers.Dense):  # type: ignore[misc]
+    """A dense layer of finished weights, with quantizers of its inputs and of what its activation returns."""
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Take the arrays that `hgq.as_plain` gives."""
@@ -122,6 +140,4 @@ class HGQDense(keras.layers.Dense):  # type: ignore[misc]
             if values.shape != tuple(variable.shape):
                 raise ValueError(f"it stores an array of shape {values.shape}")
             variable.assign(values)
-        for signal in (self.iq, self.oq):
-            if signal is not None:
-                signal.assign([arrays.pop(0) for _ in range(3)])
+        self.assign_signals(arrays)

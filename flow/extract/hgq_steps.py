@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.fixed import Ints, Quantizer
+from flow.extract.activations import activation_steps
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_matrix
 from flow.extract.layer_steps import Quant, Step
 from flow.extract.plain_dense import dense_steps
 
-LAYERS = ("HGQDense", "HGQQuantizer")
+LAYERS = ("HGQActivation", "HGQDense", "HGQQuantizer")
 
 
 def quantizer_steps(applied: Applied) -> list[Step]:
@@ -23,10 +24,20 @@ def quantizer_steps(applied: Applied) -> list[Step]:
 
 def hgq_dense(applied: Applied, units: int) -> list[Step]:
     """The steps of an HGQDense with so many units."""
+    return _between(applied, dense_steps(applied, units, _on_grid))
+
+
+def hgq_activation(applied: Applied) -> list[Step]:
+    """The steps of an HGQActivation."""
+    return _between(applied, activation_steps(applied.name, applied.layer.activation, math.prod(applied.output_shape)))
+
+
+def _between(applied: Applied, steps: list[Step]) -> list[Step]:
+    """Steps between the quantizers of a layer's inputs and outputs."""
     layer = applied.layer
     first = [_quant(applied, layer.iq.quantizers())] if layer.iq else []
     last = [_quant(applied, layer.oq.quantizers())] if layer.oq else []
-    return [*first, *dense_steps(applied, units, _on_grid), *last]
+    return [*first, *steps, *last]
 
 
 def _on_grid(name: str, what: str, values: NDArray[np.float64]) -> tuple[Ints, Ints]:

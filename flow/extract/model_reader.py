@@ -155,6 +155,11 @@ def _read_keras(path: Path, given: dict[str, Any] | None) -> tuple[dict[str, Any
             if names.count(needed) != 1:
                 raise Refused(f"is a zip archive without one {needed}, so no Keras model; save it with model.save()")
         config = given or _parse(_unpack(archive, "config.json", MAX_CONFIG))
+        if isinstance(config.get("config"), dict) and "layers" not in config["config"]:
+            raise Refused(
+                f"is a model of a class of its own ({str(config.get('class_name'))[:64]}), whose layers only its code "
+                "connects; rebuild it as a Sequential or functional model and save it again"
+            )
         metadata = _parse(_unpack(archive, "metadata.json", 1 << 16)) if "metadata.json" in names else {}
         entry = f"{_PREPROCESSING}.json"
         preprocessing = _text(_unpack(archive, entry, MAX_CONFIG)) if entry in names else None
@@ -231,12 +236,16 @@ class _Budget:
 
     def array(self, dataset: Any) -> Any:
         """The dataset's values, its declared size checked before anything is read."""
-        if dataset.dtype.kind not in "fiu" or dataset.is_virtual or dataset.external:
+        is_brain = dataset.dtype == "V2" and str(dataset.attrs.get("dtype")) == "bfloat16"
+        if (dataset.dtype.kind not in "fiu" and not is_brain) or dataset.is_virtual or dataset.external:
             raise Refused(f"stores {dataset.name} in an unusual way; save the model again")
         self.left -= max(int(dataset.size or 0), 1)
         if self.left < 0:
             raise Refused(f"declares more than {MAX_ELEMENTS} weights; hardware models are smaller")
-        return dataset[()]
+        found = dataset[()]
+        if is_brain:  # the upper half of a float32
+            return (np.asarray(found).view("<u2").astype(np.uint32) << 16).view(np.float32)
+        return found
 
 
 def _walk(group: Any, name: str) -> Any:

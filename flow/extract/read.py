@@ -20,7 +20,7 @@ from flow.extract.chain import Applied
 from flow.extract.convolution import by_filter, folded_kernel, means, unrolled, window
 from flow.extract.dyadic import exact_column, exact_matrix
 from flow.extract.folded_batchnorm import folded_constants
-from flow.extract.hgq_steps import hgq_dense, quantizer_steps
+from flow.extract.hgq_steps import hgq_activation, hgq_dense, quantizer_steps
 from flow.extract.layer_steps import Dense, Elementwise, Quant, Softmax, Step
 from flow.extract.needed import needed_bits
 from flow.extract.plain_dense import on_grid, plain_dense
@@ -91,15 +91,10 @@ def _nmp(applied: Applied) -> list[Step]:
 
 def _nmp_part(applied: Applied, part: dict[str, Any]) -> Step:
     kind = part.get("kind")
-    if kind == "dense":
-        _units(applied)
-        columns = [np.asarray(part[k], np.int64) for k in ("weights", "weight_frac", "bias", "bias_frac")]
-        weights, weight_frac, bias, bias_frac = columns
-        bits = np.asarray(part["weight_bits"], np.float64)
-        _check_predicted(applied, weights, weight_frac)
-        return Dense(applied.name, weights, weight_frac, bits, bias, bias_frac)
+    if kind in ("dense", "convolution"):
+        return _nmp_neurons(applied, part)
     if kind != "quantizer":
-        raise ModelError(f"layer {applied.name} exports {kind!r}; this version knows dense and quantizer")
+        raise ModelError(f"layer {applied.name} exports {kind!r}; dense, convolution and quantizer are known")
     if part["overflow"] != "SAT":
         raise ModelError(f"layer {applied.name}: overflow {part['overflow']} is not supported; use SAT")
     columns = [np.atleast_1d(part[k]) for k in ("signed", "bits", "frac")]
@@ -114,15 +109,32 @@ def _nmp_part(applied: Applied, part: dict[str, Any]) -> Step:
     return Quant(applied.name, tuple(own) * (count // len(own)))
 
 
+def _nmp_neurons(applied: Applied, part: dict[str, Any]) -> Dense:
+    """Columns of weights, of a convolution at every position."""
+    is_dense = part["kind"] == "dense"
+    _units(applied) if is_dense else window(applied)  # what a layer cannot be comes before what its weights are
+    columns = [np.asarray(part[k], np.int64) for k in ("weights", "weight_frac", "bias", "bias_frac")]
+    weights, weight_frac, bias, bias_frac = columns
+    bits = np.asarray(part["weight_bits"], np.float64)
+    _check_predicted(applied, weights, weight_frac)
+    if is_dense:
+        return Dense(applied.name, weights, weight_frac, bits, bias, bias_frac)
+    whole = unrolled(applied, tuple(applied.layer.kernel.shape), weights, weight_frac, bits)
+    times = len(whole.bias) // len(bias)
+    return replace(whole, bias=np.tile(bias, times), bias_frac=np.tile(bias_frac, times))
+
+
 def _check_predicted(applied: Applied, weights: Any, weight_frac: Any) -> None:
-    """Raise ModelError where a prediction's kernel is not the exported one."""
+    """Raise ModelError where a prediction's kernel is not the exported one (weights of a neuron x neurons)."""
     layer = applied.layer
-    found = predicted(layer.kernel_quantizer_internal, layer.kernel).astype(np.float64)
+    kernel = getattr(layer, "quantized_kernel", layer.kernel_quantizer_internal)
+    found = predicted(kernel, layer.kernel).astype(np.float64).reshape(weights.shape)
     exported = np.ldexp(weights.astype(np.float64), -weight_frac)
     if not np.array_equal(found, exported):
         place = tuple(int(i) for i in np.argwhere(found != exported)[0])
+        value = to_numpy(layer.kernel).reshape(weights.shape)[place]
         raise ModelError(
-            f"layer {applied.name}, neuron {place[-1]}: the kernel value {to_numpy(layer.kernel)[place]:g} is "
+            f"layer {applied.name}, neuron {place[-1]}: the kernel value {value:g} is "
             f"{found[place]:g} in predictions, {exported[place]:g} as exported; {_RETRAIN}"
         )
 
@@ -272,6 +284,7 @@ _READERS: dict[str, Callable[[Applied], Sequence[Step]]] = {
     "Activation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "ReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
     "LeakyReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
+    "HGQActivation": hgq_activation,
     "HGQDense": lambda a: hgq_dense(a, _units(a)),
     "HGQQuantizer": quantizer_steps,
     **dict.fromkeys(CONVOLUTIONS, _convolution),

@@ -35,6 +35,12 @@ _REMEDIES = {
 }
 
 
+NEEDS_PATH = (
+    ", and here one path of layers is needed; remove the branch, or train it quantized, with QDense and QActivation: "
+    "then it is built as it is"
+)
+
+
 def refusal(name: str, kind: str) -> str:
     """The line that refuses layer ``name`` of class ``kind``."""
     return f"layer {name[:64]} {_REMEDIES.get(kind) or _general(kind[:64])}"
@@ -66,7 +72,4 @@ def joins(name: str, kind: str, count: int) -> str:
 
 def forks(name: str, kind: str, count: int) -> str:
     """The line that refuses a layer with several inputs where one path of layers is needed."""
-    return (
-        f"layer {name[:64]} ({kind[:64]}) joins {count} branches, and here one path of layers is needed; remove the "
-        "branch, or train it quantized, with QDense and QActivation: then it is built as it is"
-    )
+    return f"layer {name[:64]} ({kind[:64]}) joins {count} branches{NEEDS_PATH}"

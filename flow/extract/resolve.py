@@ -25,7 +25,7 @@ from flow.extract.needed import needed_bits
 from flow.extract.read import narrow
 from flow.extract.readout import Readout, behind, dense_of, identity, scaled
 from flow.extract.staircase import Line, add_up, lines
-from flow.extract.sums import Reading, Sums, affine, read, sums_of
+from flow.extract.sums import Reading, Sums, affine, are_few, read, sums_of
 from flow.extract.wrapping import settled
 
 MOST_LINES = 64  # of one neuron
@@ -210,7 +210,8 @@ class _Resolver:
         regular = isinstance(head[-1], Quant) and all(affine(s) for s in head[: relus[0] if relus else -1])
         regular &= not relus or all(isinstance(s, Relu) for s in head[relus[0] : -1])
         names = ", ".join(dict.fromkeys(s.layer for s in head if isinstance(s, Elementwise | Affine)))
-        if any(isinstance(s, Quant) and any(q.wraps for q in s.quantizers) for s in head):
+        wraps = any(isinstance(s, Quant) and any(q.wraps for q in s.quantizers) for s in head)
+        if wraps and (regular or not are_few(sums)):
             self._in_real_numbers(dense, head, regular, names, "what follows wraps")
             return
         if not all(sums.is_exact):

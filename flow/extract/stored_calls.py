@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flow.core.errors import ModelError
+from flow.extract.remedies import NEEDS_PATH, forks
 from flow.extract.stored_graph import MAX_ELEMENTS, REBUILD, LayerData, Stored, refuse_attention, stored_layers
 from flow.extract.stored_layout import MAX_DEPTH, MODELS
 
@@ -58,6 +59,26 @@ def stored_calls(config: dict[str, Any]) -> StoredCalls:
     outputs = opened.follow(stored, list(range(len(inputs))), "", 0)
     name = stored.inner.get("name")
     return StoredCalls(name if isinstance(name, str) else "model", inputs, tuple(opened.calls), tuple(outputs))
+
+
+def line_of(config: dict[str, Any]) -> tuple[str, tuple[int, ...], tuple[StoredCall, ...]]:
+    """Name, input shape and calls of a model in which every call reads what the one before it made.
+
+    Raises ModelError naming the layer where it branches.
+    """
+    found = stored_calls(config)
+    for what, count in (("inputs", len(found.inputs)), ("outputs", len(found.outputs))):
+        if count > 1:
+            raise ModelError(f"the model has {count} {what}{NEEDS_PATH}")
+    for number, call in enumerate(found.calls):
+        refs = [ref.value for ref in _Node(call.arguments, call.named).refs()]
+        if len(refs) != 1:
+            raise ModelError(forks(call.layer.name, call.layer.kind, len(refs)))
+        if refs != [number]:
+            raise ModelError(f"layer {call.layer.name[:64]} ({call.layer.kind[:64]}) begins a branch{NEEDS_PATH}")
+    if found.outputs != (len(found.calls),):
+        raise ModelError(f"the model's output is not what its last layer makes{NEEDS_PATH}")
+    return found.name, found.inputs[0][1], found.calls
 
 
 def _inputs(stored: Stored) -> tuple[tuple[str, tuple[int, ...]], ...]:

@@ -74,6 +74,11 @@ def _is_monotone(step: Step) -> bool:
     return affine(step) or isinstance(step, Relu | Quant) or (isinstance(step, Elementwise) and step.rises_or_falls)
 
 
+def are_few(sums: Sums) -> bool:
+    """Whether a function can be asked about all sums, so that it need not be monotone."""
+    return sums.count <= MAX_ASKED and len(sums.low) * int((sums.high - sums.low + 1).max()) <= 4 * MAX_ASKED
+
+
 def read(chain: Sequence[Step], sums: Sums) -> Reading:
     """What a chain of functions makes of a layer's sums. Raises ModelError where that cannot be found out.
 
@@ -81,7 +86,7 @@ def read(chain: Sequence[Step], sums: Sums) -> Reading:
     float32, as products with and sums of constants and quantizers are: then steps are found by bisection.
     """
     fracs = _grid(chain)
-    if sums.count <= MAX_ASKED and len(sums.low) * int((sums.high - sums.low + 1).max()) <= 4 * MAX_ASKED:
+    if are_few(sums):
         return _all_asked(chain, sums, fracs)
     if fracs is not None and all(_is_monotone(s) for s in chain):
         return _bisected(chain, sums, fracs)

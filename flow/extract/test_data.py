@@ -6,7 +6,6 @@ guesses what its inputs were.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from flow.core.errors import DataError, ModelError, reason
 from flow.core.ports import ports
 from flow.core.remarks import Remark, warning
 from flow.core.saturation import saturation_text
-from flow.core.untrusted import read_json, refused
 from flow.extract import labels, stored_model
+from flow.extract.training_files import training_record
 from keras_models.data import loaders, own, tables
 from keras_models.data.preprocess import Preprocessing
 from keras_models.optional import remedy
@@ -74,34 +73,19 @@ class TestPart:
 def score(task: str, outputs: NDArray[np.float64], targets: NDArray[Any], head: str) -> dict[str, Any]:
     """``{"metric", "value"}`` of outputs (rows x outputs): ``logits``, ``probability`` or the class by ``argmax``."""
     if task == "classification":
-        if head == "argmax":
-            classes = outputs[:, 0]
-        elif outputs.shape[1] == 1:
-            classes = (outputs[:, 0] > (0.5 if head == "probability" else 0)).astype(float)
-        else:
-            classes = outputs.argmax(axis=1).astype(float)
+        classes = predicted_classes(outputs, head)
         return {"metric": "accuracy", "value": round(float((classes == targets).mean()), 6)}
     error = float(np.mean((outputs - targets.reshape(len(targets), -1)) ** 2))
     return {"metric": "mse", "value": float(f"{error:.9g}")}
 
 
-def training_record(model: Path) -> dict[str, Any]:
-    """What training wrote beside the model (``m.train.json``), or nothing where there is no such file.
-
-    Raises ModelError for a damaged one: it says which data the model was trained on.
-    """
-    path = model.with_suffix(".train.json")
-    if not os.path.lexists(path):
-        return {}
-    with refused(ModelError, str(path), "train the model again, or delete the file"):
-        record = read_json(path, finite=False)
-        words = {key: record.get(key) for key in ("data", "split_key")}
-        columns = record.get("target_columns")
-        if not all(value is None or isinstance(value, str) for value in words.values()) or not (
-            columns is None or isinstance(columns, str | list)
-        ):
-            raise ValueError("data, split_key or target_columns is not what training writes")
-        return dict(record)
+def predicted_classes(outputs: NDArray[np.float64], head: str) -> NDArray[np.int64]:
+    """The class (rows,) that outputs stand for; ``head`` as `score` takes it."""
+    if head == "argmax":
+        return outputs[:, 0].astype(np.int64)
+    if outputs.shape[1] == 1:
+        return (outputs[:, 0] > (0.5 if head == "probability" else 0)).astype(np.int64)
+    return np.asarray(outputs.argmax(axis=1))
 
 
 def open_dataset(

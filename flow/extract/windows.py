@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
+from flow.core.nodes import Window
+
+
+class TooLarge(ModelError):
+    """A layer that is too large to be unrolled."""
+
 
 MAX_ROWS = 1 << 23  # of inputs times outputs: beyond, unrolled hardware fits no part
 CONVOLUTIONS = frozenset(
-    "Conv1D Conv2D DepthwiseConv1D DepthwiseConv2D QConv1D QConv2D QDepthwiseConv2D QConv2DBatchnorm".split()
+    "Conv1D Conv2D DepthwiseConv1D DepthwiseConv2D QConv1D QConv2D QDepthwiseConv2D QConv2DBatchnorm "
+    "NMPConv1D NMPConv2D NMPDepthwiseConv1D NMPDepthwiseConv2D".split()
 )
 AVERAGING = frozenset("AveragePooling1D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D".split())
 MAXIMA = frozenset("MaxPooling1D MaxPooling2D GlobalMaxPooling1D GlobalMaxPooling2D".split())
@@ -28,40 +34,6 @@ _UNROLLED = (
     "which is too much, for it is unrolled, a row of weights per pixel and filter; use fewer pixels (a larger stride) "
     "or filters"
 )
-
-
-@dataclass(frozen=True)
-class Window:
-    """A layer's window on inputs of ``shape`` (sizes, then channels): reach, step and spread of it in each direction.
-
-    ``padded`` are the zeros before the first and behind the last pixel of each direction.
-    """
-
-    shape: tuple[int, ...]
-    size: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilation: tuple[int, ...]
-    padded: tuple[tuple[int, int], ...]
-
-    @property
-    def positions(self) -> tuple[int, ...]:
-        """Number of positions in each direction."""
-        reach = [(k - 1) * d + 1 for k, d in zip(self.size, self.dilation, strict=True)]
-        spans = [n + sum(p) - r for n, p, r in zip(self.shape, self.padded, reach, strict=False)]
-        return tuple(max(span // step + 1, 0) for span, step in zip(spans, self.strides, strict=True))
-
-    def pixels(self) -> NDArray[np.int64]:
-        """(positions, places of the window) number of the pixel that lies there, -1 for padding."""
-        found = np.zeros((1, 1), np.int64)
-        for n, k, step, spread, (before, _), count in zip(
-            self.shape, self.size, self.strides, self.dilation, self.padded, self.positions, strict=False
-        ):
-            own = step * np.arange(count)[:, None] + spread * np.arange(k) - before
-            outside = (own < 0) | (own >= n)
-            joined = found[:, None, :, None] * n + own[None, :, None, :]
-            joined[(found < 0)[:, None, :, None] | outside[None, :, None, :]] = -1
-            found = joined.reshape(len(found) * count, -1)
-        return found
 
 
 def window_of(name: str, kind: str, config: Mapping[str, Any], shape: tuple[int, ...]) -> Window:
@@ -121,7 +93,7 @@ def _padded(
 def require_size(name: str, inputs: int, outputs: int) -> None:
     """Raise ModelError where a layer, unrolled, is beyond every part."""
     if inputs * outputs > MAX_ROWS:
-        raise ModelError(f"layer {name[:64]} has {inputs} inputs and {outputs} outputs, {_UNROLLED}")
+        raise TooLarge(f"layer {name[:64]} has {inputs} inputs and {outputs} outputs, {_UNROLLED}")
 
 
 def weights_met(name: str, window: Window, kernel: tuple[int, ...], depthwise: bool = False) -> NDArray[np.int64]:
@@ -145,7 +117,7 @@ def weights_met(name: str, window: Window, kernel: tuple[int, ...], depthwise: b
     outputs = sources.shape[1]
     met = int((pixels >= 0).sum()) * sources.size
     if met > MAX_WEIGHTS:
-        raise ModelError(f"layer {name[:64]} has {met} weights at its {len(pixels)} positions, {_UNROLLED}")
+        raise TooLarge(f"layer {name[:64]} has {met} weights at its {len(pixels)} positions, {_UNROLLED}")
     found = np.full((math.prod(window.shape), len(pixels) * outputs), -1, np.int64)
     column = np.broadcast_to(np.arange(outputs), sources.shape)
     for position, row in enumerate(pixels):

@@ -3,20 +3,27 @@
 Wrapping is not monotone, so what `merge` and the staircases know of saturation does not hold for it. Here every chain
 of quantizers behind a dense layer is looked at with the exact ranges of its sums: a quantizer whose range holds all
 that reaches it is as good as a saturating one, a second one that changes nothing is left out, and rounding down twice
-is rounding down once. Two that cannot be one get a dense layer of ones between them, which changes no number.
+is rounding down once. Two that cannot be one get a dense layer of ones between them, which changes no number, and so
+does one that wraps and the function of its values behind it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+import numpy as np
 
 from flow.core.fixed import Fixed, Quantizer, rounded
 from flow.core.ranges import accumulator_range
-from flow.extract.layer_steps import Dense, Quant, Relu, Softmax, Step
+from flow.extract.layer_steps import Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.merge import behind_relu
+from flow.extract.quiet import quiet
 from flow.extract.readout import identity, neurons_of
 
 Span = tuple[int, int, int]  # smallest and largest mantissa, fraction bits
+_MOST_ASKED = 1 << 16  # values of an element that a function is asked about
+_FINE = 40  # fraction bits in which its answers are bounded
 
 
 def settled(steps: Sequence[Step], elements: int) -> list[Step]:
@@ -24,8 +31,8 @@ def settled(steps: Sequence[Step], elements: int) -> list[Step]:
     if not any(isinstance(s, Quant) and any(q.wraps for q in s.quantizers) for s in steps):
         return list(steps)
     walk = _Walk(elements)
-    for step in steps:
-        walk.add(step)
+    for index, step in enumerate(steps):
+        walk.add(step, index == len(steps) - 1)
     walk.close()
     return walk.done
 
@@ -39,12 +46,14 @@ class _Walk:
         self.before: list[Span | None] = self.spans  # of what the last quantizer sees
         self.relu: Relu | None = None  # waits for what follows
 
-    def add(self, step: Step) -> None:
+    def add(self, step: Step, is_last: bool) -> None:
         """Take one step."""
         if isinstance(step, Relu):
             self.relu = step
         elif isinstance(step, Quant):
             self._quant(step)
+        elif isinstance(step, Elementwise) and step.scale is None and not (is_last and step.left_out):
+            self._function(step)
         else:
             if not isinstance(step, Softmax):
                 self.close()
@@ -61,6 +70,14 @@ class _Walk:
         self.done.append(self.relu)
         self.spans = [s and (max(s[0], 0), max(s[1], 0), s[2]) for s in self.spans]
         self.relu = None
+
+    def _function(self, step: Elementwise) -> None:
+        self.close()
+        last = self.done[-1] if self.done else None
+        if isinstance(last, Quant) and any(q.wraps for q in last.quantizers):
+            self._apart(last)
+        self.done.append(step)
+        self.spans = _answers(step, self.spans)
 
     def _apart(self, last: Quant) -> None:
         layer = identity(f"{last.layer}_values", len(last.quantizers))
@@ -102,6 +119,22 @@ def _sums(dense: Dense, spans: list[Span | None]) -> list[Span | None]:
         formats = tuple(Fixed(True, 1, frac) for _, _, frac in known)
         found.append(accumulator_range(neuron, formats, tuple((low, high) for low, high, _ in known)))
     return found
+
+
+def _answers(step: Elementwise, spans: list[Span | None]) -> list[Span | None]:
+    """What a function can return of values in known spans, by asking it about all of them where they are few."""
+    known = [s for s in spans if s is not None]
+    count = max((high - low + 1 for low, high, _ in known), default=0)
+    if len(known) < len(spans) or not 0 < count <= _MOST_ASKED:
+        return [None] * len(spans)
+    lows, highs, fracs = (np.array(ends, np.int64) for ends in zip(*known, strict=True))
+    rows = np.ldexp(np.minimum(lows + np.arange(count)[:, None], highs).astype(np.float64), -fracs)
+    with quiet():
+        answers = np.asarray(step.function(rows.astype(np.float32)), np.float64)
+    if not np.isfinite(answers).all():
+        return [None] * len(spans)
+    ends = [np.ldexp(e, _FINE).tolist() for e in (answers.min(axis=0), answers.max(axis=0))]
+    return [(math.floor(low), math.ceil(high), _FINE) for low, high in zip(*ends, strict=True)]
 
 
 def _after(quantizer: Quantizer, span: Span | None) -> Span:

@@ -109,6 +109,12 @@ def claim(root: Path, kind: str = "", files: Iterable[str] = ()) -> None:
                     path.unlink()
 
 
+def release(root: Path) -> None:
+    """Write below ``root`` as a process that never claimed it: others are about to keep its record."""
+    with _guard:
+        _claimed.pop(root.resolve(), None)
+
+
 def claim_tree(path: Path) -> None:
     """Record the folder ``path`` as one program's own with all it makes there. Raises NotOurs if it is a user's."""
     own, name = _place(path)

@@ -23,7 +23,7 @@ _FOLD_CHOICES = 12
 
 
 def fold(lowered: Lowered, interval: int, prices: Prices, dsp: bool = False) -> Folding:
-    """The cheapest folding found that takes at most ``interval`` cycles per vector.
+    """The cheapest folding found that takes at most ``interval`` cycles per vector; ``dsp``: DSP blocks where they pay.
 
     Raises DesignError naming the layer for which the interval is too short.
     """
@@ -104,7 +104,11 @@ def _layer_fold(
 ) -> LayerFold | None:  # fmt: skip
     groups = [
         min(
-            (_group_fold(coding, units, simd, words, folds, n, prices, dsp) for n in _slices(len(units), simd, folds)),
+            (
+                _group_fold(coding, units, simd, words, folds, n, prices, block)
+                for n in _slices(len(units), simd, folds)
+                for block in ((False, True) if dsp and coding.kind == "signed" else (False,))
+            ),
             key=lambda g: prices.of(group_cost(g, layer)),
         )
         for coding, units in _groups(layer).items()
@@ -130,7 +134,7 @@ def _group_fold(
     pe = math.ceil(len(units) / (folds // slices))
     depth = math.ceil(len(units) / pe) * slices * words
     memory = _memory(depth, word_bits(coding, pe * (simd // slices)), prices)
-    return GroupFold(coding, tuple(units), pe, simd // slices, memory, dsp and coding.kind == "signed", slices)
+    return GroupFold(coding, tuple(units), pe, simd // slices, memory, dsp, slices)
 
 
 def _memory(depth: int, width: int, prices: Prices) -> Memory:

@@ -12,6 +12,7 @@ from flow.parts.catalog import Part
 
 _USABLE_LUT = 0.7  # of the part: beyond it, routing gets hard
 _USABLE_MEMORY = 0.95
+_DSP_PRICES = 32.0  # times the usual one: from the first to the last group that leaves the DSP blocks lie less
 
 
 def fits(cost: Cost, part: Part) -> bool:
@@ -21,6 +22,11 @@ def fits(cost: Cost, part: Part) -> bool:
         and cost.bram18 <= _USABLE_MEMORY * part.bram18
         and cost.dsp <= _USABLE_MEMORY * part.dsp
     )
+
+
+def fits_share(bram18: int, part: Part) -> bool:
+    """Whether so many block RAMs leave the part the room that routing needs."""
+    return bram18 <= _USABLE_MEMORY * part.bram18
 
 
 def interval_for(results_per_second: float, clock_period_ns: float) -> int:
@@ -34,11 +40,12 @@ def interval_for(results_per_second: float, clock_period_ns: float) -> int:
     return interval
 
 
-def smallest(lowered: Lowered, part: Part, interval: int) -> Folding:
+def smallest(lowered: Lowered, part: Part, interval: int, dsp: int | None = None) -> Folding:
     """The cheapest folding found within ``interval`` cycles per vector that fits; the cheapest at all if none fits.
 
-    LUTs, block RAMs and DSP blocks are weighed by how scarce they are on the part, then once more with one of them
-    made dearer, so that a full block RAM moves weights into LUTs and the other way round.
+    ``dsp`` DSP blocks at most take the products for which LUTs cost most; None: only where LUTs are too few. LUTs,
+    block RAMs and DSP blocks are weighed by how scarce they are on the part, then once more with one of them made
+    dearer, so that a full block RAM moves weights into LUTs and the other way round.
     """
     base = Prices(1 / max(part.lut, 1), 1 / max(part.bram18, 1), 1 / max(part.dsp, 1))
     tries = [
@@ -48,8 +55,11 @@ def smallest(lowered: Lowered, part: Part, interval: int) -> Folding:
         (replace(base, lut=4 * base.lut), True, "LUTs are scarce: wide products use DSP blocks"),
     ]
     first: Folding | None = None
-    for prices, dsp, why in tries:
-        found = fold(lowered, interval, prices, dsp)
+    for prices, by_dsp, why in tries if dsp is None else tries[:-1]:
+        if dsp is None:
+            found = fold(lowered, interval, prices, by_dsp)
+        else:
+            found, why = _within_blocks(lowered, interval, prices, dsp), f"{why}; at most {dsp} DSP blocks"
         found = replace(found, reason=f"cheapest within {interval} cycles per vector; {why}")
         if fits(found.cost, part):
             return found
@@ -58,13 +68,26 @@ def smallest(lowered: Lowered, part: Part, interval: int) -> Folding:
     return replace(first, reason=f"cheapest within {interval} cycles per vector; it exceeds what the part offers")
 
 
-def fastest(lowered: Lowered, part: Part) -> Folding:
+def _within_blocks(lowered: Lowered, interval: int, prices: Prices, most: int) -> Folding:
+    """The cheapest folding found that takes at most so many DSP blocks, whose price rises until it does."""
+    low, high = prices.dsp / _DSP_PRICES, prices.dsp * _DSP_PRICES
+    best = fold(lowered, interval, prices)
+    if not most:
+        return best
+    for price in (low, *(low * (high / low) ** (k / 8) for k in range(1, 9))):
+        found = fold(lowered, interval, replace(prices, dsp=price), dsp=True)
+        if found.cost.dsp <= most:
+            return found if found.cost.lut < best.cost.lut else best
+    return best
+
+
+def fastest(lowered: Lowered, part: Part, dsp: int | None = None) -> Folding:
     """The folding with the shortest interval found that fits the part, by halving the range of intervals.
 
-    Raises DesignError where not even one processing element per group fits.
+    ``dsp`` as in `smallest`. Raises DesignError where not even one processing element per group fits.
     """
     slowest = max((len(la.inputs) * len(la.units) for la in lowered.layers), default=1)
-    best = smallest(lowered, part, slowest)
+    best = smallest(lowered, part, slowest, dsp)
     if not fits(best.cost, part):
         raise DesignError(
             f"the design does not fit {part.device} even folded: about {best.cost.lut:.0f} of {part.lut} LUTs and"
@@ -75,7 +98,7 @@ def fastest(lowered: Lowered, part: Part) -> Folding:
         middle = (low * high) ** 0.5
         interval = min(max(round(middle), low + 1), high - 1)
         try:
-            found: Folding | None = smallest(lowered, part, interval)
+            found: Folding | None = smallest(lowered, part, interval, dsp)
         except DesignError:
             found = None
         if found is not None and fits(found.cost, part):

@@ -80,8 +80,8 @@ def input_precision(design: Design) -> str:
 
 def _convert(layer: Any, in_tensors: Any, out_tensors: Any) -> tuple[dict[str, Any], ...]:
     """hls4ml's handler: one of our Keras layers as the dictionaries of one or two hls4ml layers."""
-    shapes = [tuple(t.shape[1:]) for t in (in_tensors[0], out_tensors[0])]
-    steps = steps_of(Applied(layer, *shapes))
+    entering, leaving = (tuple(t.shape[1:]) for t in (in_tensors[0], out_tensors[0]))
+    steps = steps_of(Applied(layer, entering, leaving))
     names = {"name": layer.name, "input_keras_tensor_names": [t.name for t in in_tensors],
              "output_keras_tensor_names": [t.name for t in out_tensors]}  # fmt: skip
     return ({**names, **_node(layer.name, steps)},)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,8 +51,13 @@ def in_words(path: TimingPath, name: Callable[[str], str | None]) -> TimingPath:
 
 def longest_path(cells: dict[str, Any], netnames: dict[str, Any], delays: Delays) -> TimingPath:
     """Longest path by summing cell delays and a mean net delay per connection that leaves a slice."""
-    arrival = _Arrival(cells, delays)
-    worst, worst_bit, end = (0.0, 0), -1, ""
+    return next(longest_paths(cells, netnames, delays), TimingPath(0.0, 0, "no register is fed by logic"))
+
+
+def longest_paths(cells: dict[str, Any], netnames: dict[str, Any], delays: Delays) -> Iterator[TimingPath]:
+    """The longest path to every net that a register takes, the longest of all first."""
+    arrival, names = _Arrival(cells, delays), _net_names(netnames)
+    ends: dict[int, tuple[tuple[float, int], str]] = {}
     for name, cell in cells.items():
         if not _SEQUENTIAL.fullmatch(cell["type"]):
             continue
@@ -65,12 +70,13 @@ def longest_path(cells: dict[str, Any], netnames: dict[str, Any], delays: Delays
             for bit in bits:
                 if isinstance(bit, int):
                     at, levels = arrival.into(bit, cell, port)
-                    if (at + setup, levels) > worst:
-                        worst, worst_bit, end = (at + setup, levels), bit, name
-    if worst_bit < 0:
-        return TimingPath(0.0, 0, "no register is fed by logic")
-    delay_ns = worst[0] + delays.register + delays.detour
-    return TimingPath(delay_ns, worst[1], _net_name(netnames, worst_bit), (*arrival.cells_to(worst_bit), end))
+                    if bit not in ends or (at + setup, levels) > ends[bit][0]:
+                        ends[bit] = (at + setup, levels), name
+    for bit, ((at, levels), end) in sorted(ends.items(), key=lambda item: item[1][0], reverse=True):
+        if (at, levels) > (0.0, 0):
+            delay_ns = at + delays.register + delays.detour
+            called = names.get(bit, f"net {bit}")
+            yield TimingPath(delay_ns, levels, called, (*arrival.cells_to(bit), end))
 
 
 def _used(cell: dict[str, Any], *parameters: str) -> bool:
@@ -237,6 +243,7 @@ class _Arrival:
         return bit in self.driver and self.cells[self.driver[bit][0]]["type"].startswith(kinds)
 
 
-def _net_name(netnames: dict[str, Any], bit: int) -> str:
-    names = [name for name, net in netnames.items() if bit in net["bits"]]
-    return min(names, key=lambda n: (n.startswith("$"), "$" in n, len(n))) if names else f"net {bit}"
+def _net_names(netnames: dict[str, Any]) -> dict[int, str]:
+    """What every net is called: of several names the one that is most likely a person's."""
+    order = sorted(netnames, key=lambda n: (n.startswith("$"), "$" in n, len(n)), reverse=True)
+    return {bit: name for name in order for bit in netnames[name]["bits"] if isinstance(bit, int)}

@@ -36,24 +36,31 @@ _LARGE_ATOMS = (Settings(pairs=256, tried=256, size=8, accept=0.8, luts_per_bit=
 _TABLE_BITS = 13  # of a neuron's inputs; more take long to search and rarely pay
 
 
-def lowbit_graph(design: Design, index: int) -> LayerGraph:
-    """Layer ``index`` of a design (widths pass done) as rows of three bits per column: fewest LUTs; not proved yet."""
-    return _cheapest(design, index, _SETTINGS, _LARGE, None)
+def lowbit_graph(design: Design, index: int, quick: bool = False) -> LayerGraph:
+    """Layer ``index`` of a design (widths pass done) as rows of three bits per column: fewest LUTs; not proved yet.
+
+    ``quick`` tries one way of sharing alone.
+    """
+    return _cheapest(design, index, _SETTINGS, _LARGE, None, quick)
 
 
-def atom_graph(design: Design, index: int, target: Target) -> LayerGraph:
-    """Layer ``index`` as chains of atoms, the one of a few that costs least on ``target``; not proved yet."""
-    return _cheapest(design, index, _ATOMS, _LARGE_ATOMS, target)
+def atom_graph(design: Design, index: int, target: Target, quick: bool = False) -> LayerGraph:
+    """Layer ``index`` as chains of atoms, the one of a few that costs least on ``target``; not proved yet.
+
+    ``quick`` tries one way of sharing alone.
+    """
+    return _cheapest(design, index, _ATOMS, _LARGE_ATOMS, target, quick)
 
 
 def _cheapest(
-    design: Design, index: int, usual: tuple[Settings, ...], large: tuple[Settings, ...], target: Target | None
-) -> LayerGraph:
+    design: Design, index: int, usual: tuple[Settings, ...], large: tuple[Settings, ...], target: Target | None,
+    quick: bool,
+) -> LayerGraph:  # fmt: skip
     cost: Callable[[LayerGraph], float] = target.cost if target else graph_luts
     sums = layer_sums(design, index, frozenset())
-    factored = any(factor for _, factor in sums.multiples)
+    factored = not quick and any(factor for _, factor in sums.multiples)
     plain = layer_sums(design, index, frozenset(), factored=False) if factored else None
-    settings = large if sums.large else usual
+    settings = large if sums.large else usual[:1] if quick else usual
     tried = [(s, made) for s in settings for made in (sums, plain) if made and (made is sums or not made.large)]
     graphs = ((_graph(design, index, made, s, {}, target), s, made) for s, made in tried)
     best, chosen, sums = min(graphs, key=lambda g: cost(g[0]))

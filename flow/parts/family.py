@@ -64,7 +64,8 @@ class Family:
     the first family that has a prefix of its name in ``devices``. ``hyphens`` says that names are written with hyphens
     and end in a temperature range (``xczu3eg-sbva484-1-e``). ``planned`` delays place pipeline registers and take every
     net for a rather long one; ``routed`` ones estimate the clock of a finished netlist, where most nets are short and
-    one or two of the slowest path make a detour, and ``source`` says in a report where those are from.
+    one or two of the slowest path make a detour, and ``source`` says in a report where those are from. ``core_v`` is
+    the nominal core voltage.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Family:
     routed: Delays
     source: str
     default_clock_period_ns: float
+    core_v: float
     hyphens: bool = True
 
 
@@ -109,16 +111,17 @@ _XCUP = _both(
 
 XC7 = Family(
     "xc7", "7-series parts", "xc7", ("xc7",), 4, *_XC7,
-    "7-series -1 delays, net delays fitted to routed designs", 10.0, hyphens=False,
+    "7-series -1 delays, net delays fitted to routed designs", 10.0, 1.0, hyphens=False,
 )  # fmt: skip
 XCU = Family(
-    "xcu", "UltraScale parts", "xcu", ("xcku040", "xcku060", "xcku115"), 8,
+    "xcu", "UltraScale parts", "xcu",
+    ("xcku0", "xcku115", "xcvu0", "xcvu125", "xcvu160", "xcvu190", "xcvu440"), 8,
     _mean(_XC7[0], _XCUP[0]), _mean(_XC7[1], _XCUP[1]),
-    "means of 7-series and UltraScale+ -1 delays, none are published; not fitted to routed designs", 5.0,
+    "means of 7-series and UltraScale+ -1 delays, none are published; not fitted to routed designs", 5.0, 0.95,
 )  # fmt: skip
 XCUP = Family(
     "xcup", "UltraScale+ parts", "xcup", ("xc",), 8, *_XCUP,
-    "UltraScale+ -1 delays, net delays by the ratio of tool reports, not fitted to routed designs", 5.0,
+    "UltraScale+ -1 delays, net delays by the ratio of tool reports, not fitted to routed designs", 5.0, 0.85,
 )  # fmt: skip
 FAMILIES = (XC7, XCU, XCUP)
 

@@ -22,6 +22,8 @@ TITLES = {  # of a build's steps
     "text": "proof of the Verilog text",
     "netlist proof": "proof of the netlist",
     "synthesis": "Yosys synthesis",
+    "power": "energy by simulated changes",
+    "profiles": "use of the formats",
     "shell_synthesis": "Yosys synthesis of the shell",
     "route": "place and route",
     "pipelining": "registers for the routed clock",

@@ -6,12 +6,14 @@ import importlib.util
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
 from flow.core.errors import FlowError, ToolNotFound, UsageError
+from flow.tools import process
 
 _BATCH_SYSTEMS = {"slurm": "SLURMCluster", "lsf": "LSFCluster", "htcondor": "HTCondorCluster"}
 _CONNECT_S = 15
@@ -28,12 +30,58 @@ def check_scheduler(scheduler: str | None) -> None:
         raise UsageError(f"--scheduler {scheduler}: give an address like tcp://host:8786, or one of {known}")
 
 
+class OwnProcess:
+    """What a sweep needs of a Dask client, with this process as the only worker: no scheduler, no ports."""
+
+    status = "running"
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+
+    def submit(self, function: Callable[[Any], Any], job: Any, pure: bool = False) -> OwnFuture:
+        """Run ``function`` of ``job`` in the background."""
+        return OwnFuture(self._pool.submit(function, job))
+
+    def nthreads(self) -> dict[str, int]:
+        """One thread, here."""
+        return {"here": 1}
+
+    def scheduler_info(self) -> dict[str, Any]:
+        """There is none."""
+        return {}
+
+    def close(self) -> None:
+        """End what runs."""
+        process.end_all()
+        self._pool.shutdown(cancel_futures=True)
+
+
+class OwnFuture:
+    """What a sweep needs of a Dask future."""
+
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = future
+        self.done, self.result, self.exception, self.cancel = (
+            future.done, future.result, future.exception, future.cancel,
+        )  # fmt: skip
+
+    @property
+    def status(self) -> str:
+        """``error`` where the function raised, else ``finished``, of one that is done."""
+        return "error" if self._future.exception() else "finished"
+
+
 @contextmanager
-def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
+def connected(scheduler: str | None, workers: int, own: bool = False) -> Iterator[Any]:
     """A Dask client. With no scheduler ``workers`` local processes of one thread each; for a batch system so many jobs.
 
+    ``own``: no Dask at all, trials run in this process.
     Raises FlowError where the scheduler cannot be reached or the jobs cannot be submitted.
     """
+    if own:
+        with closing(OwnProcess()) as alone:
+            yield alone
+        return
     from distributed import Client
 
     for name in ("distributed", "distributed.client"):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -21,8 +24,10 @@ _DEFAULTS: dict[str, Any] = {
     "part": "xc7z020", "split_key": "split", "target_columns": None, "clock_period_ns": 10.0, "objective": "lut",
     "hidden": "16,32,64,16-16,32-16,32-32,64-32", "bit_sets": "default", "beta": None, "lut_budget": None,
     "architecture": "auto", "initiation_interval": None, "epochs": 100, "seed": 0,
+    "max_latency_ns": None, "max_lut_share": None,
 }  # fmt: skip
 _BETA = "2e-6:1e-3"
+_TURN_S = 30.0  # that a worker waits for the folder of a sweep
 
 
 @app.command()
@@ -37,11 +42,21 @@ def main(
         float | None, typer.Option(min=0.01, help="Start no more trials after so many minutes; those running end.")
     ] = None,
     objective: Annotated[
-        Literal["lut", "latency", "energy"] | None,
-        typer.Option(help="Cost beside the score: lut, latency (ns) or energy (estimate); default lut."),
+        str | None,
+        typer.Option(help="One or more costs beside the score: lut, latency (ns), energy, bram18; default lut."),
+    ] = None,
+    max_latency_ns: Annotated[
+        float | None, typer.Option(min=0.0, help="Only designs of at most this latency are on the front.")
+    ] = None,
+    max_lut_share: Annotated[
+        float | None, typer.Option(help="Only designs of at most this share of the part's LUT sites, such as 0.5.")
     ] = None,
     hidden: Annotated[
-        str | None, typer.Option(help=f"Hidden layers to choose from; default {_DEFAULTS['hidden']}.")
+        str | None,
+        typer.Option(
+            help="Hidden layers to choose from, or between semicolons networks of convolutions, as keras_models.train "
+            f"--layers takes them; default {_DEFAULTS['hidden']}."
+        ),
     ] = None,
     bit_sets: Annotated[
         str | None,
@@ -79,6 +94,9 @@ def main(
     scheduler: Annotated[
         str | None, typer.Option(help="A running Dask scheduler, tcp://HOST:PORT, or slurm, lsf, htcondor.")
     ] = None,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Run trials in this process, with no scheduler; start many, on any hosts.")
+    ] = False,
     cache: Annotated[
         Path | None, typer.Option(help="Folder of trained models and builds to share; default OUT/cache.")
     ] = None,
@@ -100,9 +118,10 @@ def main(
         "clock_period_ns": clock_period_ns, "objective": objective, "hidden": hidden, "bit_sets": bit_sets,
         "beta": beta, "lut_budget": lut_budget, "architecture": architecture,
         "initiation_interval": initiation_interval, "epochs": epochs, "seed": seed,
+        "max_latency_ns": max_latency_ns, "max_lut_share": max_lut_share,
     }  # fmt: skip
     run = {"trials": trials, "timeout_minutes": timeout_minutes, "engines": engines, "front_engines": front_engines,
-           "workers": workers, "scheduler": scheduler, "cache": cache or out / "cache",
+           "workers": workers, "scheduler": scheduler, "worker": worker, "cache": cache or out / "cache",
            "quiet": quiet or as_json}  # fmt: skip
     with ending("run the same command again to go on", stdout_is_kept=as_json):
         try:
@@ -132,15 +151,60 @@ def _sweep(name: str, out: Path, given: dict[str, Any], run: dict[str, Any]) -> 
     kept = _kept(folder)
     settings = settle({**_DEFAULTS, "beta_default": _BETA}, given, kept, name)
     existed, fresh = os.path.lexists(folder), not os.path.lexists(folder / STATE)
+    if run["worker"]:
+        return _work(name, folder, given, run)
     with build_lock(folder, "sweep", FILES):
         try:
             if kept is None:
                 plan.write_file(folder / "sweep.json", settings.to_json())
+            _mark(folder)
             return _run(folder, settings, run)
         except UsageError:
             if fresh:
                 plan.withdraw(folder, existed)
             raise
+
+
+def _work(name: str, folder: Path, given: dict[str, Any], run: dict[str, Any]) -> int:
+    """Be one of many workers that share a sweep's journal: the first one makes its folder, the last one verifies."""
+    from flow.files import plan
+    from flow.sweep.settings import settle
+    from flow.sweep.study import FILES
+
+    with _turn(folder, "sweep", FILES):
+        kept = _kept(folder)
+        settings = settle({**_DEFAULTS, "beta_default": _BETA}, given, kept, name)
+        if kept is None:
+            plan.write_file(folder / "sweep.json", settings.to_json())
+        _mark(folder)
+    plan.release(folder)  # its record is one process's at a time, and what workers write is on it
+    return _run(folder, settings, run)
+
+
+def _mark(folder: Path) -> None:
+    """Leave what workers know the sweep's folder by, on whatever host they are."""
+    from flow.files import plan
+
+    if not os.path.lexists(folder / "token.json"):
+        plan.write_file(folder / "token.json", json.dumps(uuid.uuid4().hex))
+
+
+@contextmanager
+def _turn(folder: Path, kind: str, files: Collection[str]) -> Iterator[None]:
+    """The lock of a sweep's folder, which workers hold for a moment only. Raises BuildLocked where a driver does."""
+    from flow.files.steps import build_lock
+
+    end = time.monotonic() + _TURN_S
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(build_lock(folder, kind, files))
+                break
+            except BuildLocked:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(_TURN_S / 100)
+        yield
 
 
 def _kept(folder: Path) -> dict[str, Any] | None:
@@ -156,10 +220,7 @@ def _kept(folder: Path) -> dict[str, Any] | None:
 
 def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     """Search, verify the front, print it. The exit status."""
-    import uuid
-
-    from flow.core.untrusted import refused
-    from flow.files import plan
+    from flow.core.untrusted import read_json, refused
     from flow.report.console import shown
     from flow.sweep import cluster
     from flow.sweep.run import Sweep
@@ -168,23 +229,23 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     from flow.sweep.view import View, front_table
 
     console = SafeConsole(quiet=run["quiet"])
-    study = Study(folder, settings)
+    study = Study(folder, settings, shared=run["worker"])
     with refused(ReportError, f"{folder}: its trials cannot be read", "remove the folder or choose another --name"):
         write_tables(folder, study)
-    token = uuid.uuid4().hex
-    plan.write_file(folder / "token.json", json.dumps(token))
+    with refused(ReportError, str(folder / "token.json"), "start the sweep again"):
+        token = str(read_json(folder / "token.json"))
     limit = run["timeout_minutes"]
     deadline = None if limit is None else time.monotonic() + 60 * limit
     with (
-        cluster.connected(run["scheduler"], run["workers"]) as client,
-        View(console, settings.objective, cluster.dashboard(client)) as view,
+        cluster.connected(run["scheduler"], run["workers"], run["worker"]) as client,
+        View(console, settings.costs, cluster.dashboard(client)) as view,
     ):
         sweep = Sweep(folder, run["cache"].resolve(), token, settings, study, client, view, run["trials"],
                       run["engines"], deadline, lambda: write_tables(folder, study),
                       interrupts.seen)  # fmt: skip
         try:
             sweep.search()
-            if run["front_engines"] != "none":
+            if run["front_engines"] != "none" and study.verifier():
                 sweep.verify(run["front_engines"])
         finally:
             sweep.abandon()
@@ -193,7 +254,7 @@ def _run(folder: Path, settings: Any, run: dict[str, Any]) -> int:
     front = study.front(rows)
     verdicts = {row.number: study.verified(row.number) for row in front}
     said = {n: v["error"] or "yes" for n, v in verdicts.items() if v}
-    console.print(front_table(front, settings.objective, said))
+    console.print(front_table(front, settings.costs, said))
     console.print(
         f"{sum(r.state == 'done' for r in rows)} trials; front in {shown(str(folder))}/front.html", soft_wrap=True
     )

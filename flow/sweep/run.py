@@ -84,7 +84,8 @@ class Sweep:
             )
 
     def abandon(self) -> None:
-        """Let go of what is running; it is taken up again on the next start."""
+        """Let go of what is running; it is taken up again on the next start, or by another worker."""
+        self.study.release(list(self._futures))
         from distributed.client import ClosedClientError
 
         with contextlib.suppress(ClosedClientError, OSError):  # the scheduler went first
@@ -141,6 +142,7 @@ class Sweep:
         """Wait a moment, then take what has ended."""
         if self.interrupted():
             raise KeyboardInterrupt
+        self.study.beat(list(self._futures))
         self._show(phase, ended, wanted)
         time.sleep(_POLL_S)
         for number in [n for n, future in self._futures.items() if future.done()]:
@@ -202,7 +204,7 @@ class Sweep:
                 "attempts": attempts(self.folder, outcome.number),
             })  # fmt: skip
         row = next(row for row in self.study.rows() if row.number == outcome.number)
-        self.view.say(trial_line(row, self.settings.objective))
+        self.view.say(trial_line(row, self.settings.costs))
         self.refresh()
 
     def _finish_verification(self, outcome: Outcome, engines: str) -> None:

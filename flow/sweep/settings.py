@@ -13,13 +13,14 @@ from flow.core.errors import ConfigError, DataError, UsageError
 from flow.core.untrusted import refused
 from flow.parts import catalog
 from flow.sweep.space import (
-    OBJECTIVES,
+    SCHEMA,
     Settings,
     architecture_choices,
     bit_set_choices,
     hidden_choices,
     interval_choices,
     limits,
+    objective_choices,
 )
 from keras_models.data import loaders
 
@@ -30,7 +31,9 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {  # of what sweep.json holds
     **dict.fromkeys(("epochs", "seed"), int),
     "clock_period_ns": (int, float),
     "target_columns": (str, type(None)),
+    **dict.fromkeys(("max_latency_ns", "max_lut_share"), (int, float, type(None))),
 }
+_OLD = {"max_latency_ns": None, "max_lut_share": None}  # what sweep.json of schema 1 does not say
 
 
 def settle(
@@ -59,25 +62,36 @@ def settle(
 
 
 def _settings(merged: Mapping[str, Any]) -> Settings:
-    if merged["objective"] not in OBJECTIVES:
-        raise UsageError(f"--objective {merged['objective']} is not known; choose from {', '.join(OBJECTIVES)}")
+    share = merged["max_lut_share"]
+    if share is not None and not 0 < share <= 1:
+        raise UsageError(f"--max-lut-share {share:g}: give a share of the part's LUT sites, above 0 and up to 1")
     architecture = architecture_choices(merged["architecture"])
     budget = limits(merged["lut_budget"], "--lut-budget")
     data, digest, task = _data(merged["data"], merged["split_key"], merged["target_columns"])
     return Settings(
         data=data, data_digest=digest, task=task, part=catalog.resolve(merged["part"]).name,
         split_key=merged["split_key"], target_columns=merged["target_columns"],
-        clock_period_ns=merged["clock_period_ns"], objective=merged["objective"],
+        clock_period_ns=merged["clock_period_ns"], objective=objective_choices(merged["objective"]),
         hidden=hidden_choices(merged["hidden"]), bit_sets=bit_set_choices(merged["bit_sets"]),
         beta=None if budget else limits(merged["beta"] or merged["beta_default"], "--beta"), lut_budget=budget,
         architecture=architecture, initiation_interval=interval_choices(merged["initiation_interval"], architecture),
-        epochs=merged["epochs"], seed=merged["seed"],
+        epochs=merged["epochs"], seed=merged["seed"], max_latency_ns=merged["max_latency_ns"], max_lut_share=share,
     )  # fmt: skip
 
 
 def _as_given(kept: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Kept settings as the options they came from. Raises ConfigError where some are missing or of another type."""
+    """Kept settings as the options they came from. Raises ConfigError where some are missing or of another type.
+
+    Sweeps that earlier versions started go on; those of later ones are refused.
+    """
+    schema = kept.get("schema", 1)
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ConfigError(
+            f"sweep {name} was started by a later version of this program (its sweep.json has schema {schema}, this "
+            f"version knows up to {SCHEMA}): go on with that version, or choose another --name"
+        )
     with refused(ConfigError, f"sweep.json of {name} is damaged", "remove the folder or choose another --name"):
+        kept = {**_OLD, **kept}
         for key, kinds in _KINDS.items():
             value = kept[key]
             if not isinstance(value, kinds) or isinstance(value, bool):

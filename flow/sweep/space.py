@@ -10,12 +10,16 @@ from typing import Any, Protocol
 
 from flow.build.architecture import ARCHITECTURES
 from flow.core.errors import UsageError
+from flow.parts.catalog import resolve
+from keras_models.methods.cnn_layers import parts_of
 
 OBJECTIVES = {
     "lut": "LUT sites",
     "latency": "latency, ns",
     "energy": "energy estimate, element-cycles per result",
+    "bram18": "BRAM18",
 }
+SCHEMA = 2  # of sweep.json: 2 has several costs, and limits of latency and LUT sites
 _PORT_BITS = {"bram18": 36, "dsp": 48}  # bits that a memory's read port and a multiplier's result register switch
 
 
@@ -49,10 +53,31 @@ class Settings:
     epochs: int
     seed: int
     task: str
+    max_latency_ns: float | None = None
+    max_lut_share: float | None = None
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs that are searched for beside the score; the first one orders tables and plots."""
+        return tuple(self.objective.split(","))
+
+    @property
+    def cost_title(self) -> str:
+        """The costs in words."""
+        return " and ".join(OBJECTIVES[cost] for cost in self.costs)
 
     def to_json(self) -> str:
         """As text."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+
+    def excess(self, figures: Mapping[str, Any]) -> dict[str, float]:
+        """By how much a design exceeds what is allowed: 1 where it does not fit, latency in ns, share of LUT sites."""
+        over = {"fit": 0.0 if figures["fits"] else 1.0}
+        if self.max_latency_ns is not None:
+            over["latency"] = figures["latency"] - self.max_latency_ns
+        if self.max_lut_share is not None:
+            over["lut"] = figures["lut"] / resolve(self.part).lut - self.max_lut_share
+        return over
 
     def size(self) -> float:
         """How many different trials there are; infinite where limits leave a range."""
@@ -89,7 +114,9 @@ def _rounded(value: float, name: str) -> float:
 
 def train_arguments(settings: Settings, parameters: Mapping[str, Any]) -> list[str]:
     """Arguments of ``keras_models.train`` but its output."""
-    words = ["--data", settings.data, "--split-key", settings.split_key, "--hidden", parameters["hidden"],
+    network = parameters["hidden"]
+    shape = ["--model", "cnn", "--layers", network] if ":" in network else ["--hidden", network]
+    words = ["--data", settings.data, "--split-key", settings.split_key, *shape,
              "--epochs", str(settings.epochs), "--seed", str(settings.seed), "--quiet"]  # fmt: skip
     if settings.target_columns:
         words += ["--target-columns", settings.target_columns]
@@ -132,21 +159,30 @@ def figures(training: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str,
         "initiation_interval": report["initiation_interval"],
         "latency": round(report["latency_cycles"] * report["clock_period_ns"], 3),
         "energy": elements * report["initiation_interval"],
+        "energy_pj": (report.get("power") or {}).get("pj_per_result"),
         "engines": {name: entry["vectors"] for name, entry in report["verification"].items()},
         "mismatches": sum(entry["mismatches"] for entry in report["verification"].values()),
     }
 
 
-def pareto(points: Mapping[int, tuple[float, float]], more_is_better: bool) -> list[int]:
-    """Keys of the points (score, cost) that no other point beats in both, by rising cost."""
+def pareto(points: Mapping[int, tuple[float, ...]], more_is_better: bool) -> list[int]:
+    """Keys of the points (score, costs...) that no other point beats in all, by rising costs; of equals the first."""
     sign = -1.0 if more_is_better else 1.0
-    best, front = math.inf, []
-    for key in sorted(points, key=lambda k: (points[k][1], sign * points[k][0], k)):
-        score = sign * points[key][0]
-        if score < best:
-            best = score
+    found = {key: (*costs, sign * score) for key, (score, *costs) in points.items()}
+    front: list[int] = []
+    for key in sorted(found, key=lambda k: (found[k], k)):
+        if not any(all(a <= b for a, b in zip(found[other], found[key], strict=True)) for other in front):
             front.append(key)
     return front
+
+
+def objective_choices(text: str) -> str:
+    """Costs like ``lut,latency``. Raises UsageError."""
+    found = choices(text, "--objective")
+    for choice in found:
+        if choice not in OBJECTIVES:
+            raise UsageError(f"--objective {choice} is not known; choose from {', '.join(OBJECTIVES)}")
+    return ",".join(found)
 
 
 def choices(text: str, option: str) -> tuple[str, ...]:
@@ -158,7 +194,15 @@ def choices(text: str, option: str) -> tuple[str, ...]:
 
 
 def hidden_choices(text: str) -> tuple[str, ...]:
-    """Architectures like ``16,32-32``. Raises UsageError."""
+    """Networks like ``16,32-32``, or of convolutions like ``conv:4x3,pool:2;conv:8x3,dense:8``. Raises UsageError."""
+    if ":" in text:
+        networks = tuple(dict.fromkeys(part.strip() for part in text.split(";") if part.strip()))
+        for network in networks:
+            try:
+                parts_of(network)
+            except ValueError as exc:
+                raise UsageError(f"--hidden {network}: {exc}; choices are separated by semicolons") from None
+        return networks
     found = choices(text, "--hidden")
     for choice in found:
         if not all(part.isdigit() and int(part) > 0 for part in choice.split("-")):

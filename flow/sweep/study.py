@@ -1,13 +1,20 @@
-"""The memory of a sweep: an Optuna study in SQLite, written by the driver alone; a kill at any moment loses nothing."""
+"""The memory of a sweep: an Optuna study in a journal, a file that many processes on many hosts append to.
+
+It needs no locks of the file system but that a link is made once, which network file systems keep; a kill at any moment
+loses nothing. Sweeps of earlier versions, whose study is a SQLite file, are taken over into a journal.
+"""
 
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 import os
 import sqlite3
+import time
+import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +26,13 @@ from flow.sweep.space import Settings, draw, pareto
 from flow.sweep.trial import attempts
 from flow.tool_reports.open_json import in_sites
 
-DATABASE = "study.db"
+JOURNAL = "study.journal"
+DATABASE = "study.db"  # of sweeps that earlier versions started
 _MAX_DATABASE = 1 << 32
 _MAGIC = b"SQLite format 3\0"
-FILES = ("sweep.json", "token.json", DATABASE, "trials.csv", "front.csv", "front.json", "front.html")
+FILES = ("sweep.json", "token.json", DATABASE, JOURNAL, "trials.csv", "front.csv", "front.json", "front.html")
+_BEAT_S = 30.0  # between the signs of life of a running trial
+_DEAD_S = 300.0  # without one, after which it is anybody's: clocks of hosts differ, and file systems are slow
 _REPEATS = 50  # of trials that were drawn before, after which the space counts as exhausted
 
 
@@ -40,41 +50,73 @@ class Row:
 
 
 class Study:
-    """Draws trials and remembers what became of them."""
+    """Draws trials and remembers what became of them.
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    ``shared``: other processes draw from the same study at the same time. Otherwise this one is the only driver, and no
+    trial of an earlier driver runs any more.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, shared: bool = False) -> None:
         import optuna
 
         optuna.logging.set_verbosity(logging.WARNING)
-        self.folder, self.settings = folder, settings
+        self.folder, self.settings, self.shared = folder, settings, shared
+        self._me = f"{'worker' if shared else 'driver'} {uuid.uuid4().hex}"
+        self._beaten = 0.0
         self.more_is_better = settings.task == "classification"
         self._optuna = optuna
+        file = JOURNAL
         try:
-            _check_database(folder / DATABASE)
-            storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / DATABASE).resolve()}")
+            if (folder / DATABASE).exists() and not os.path.lexists(folder / JOURNAL):
+                file = DATABASE
+                self._take_over()
+            file = JOURNAL
+            _check_journal(folder / JOURNAL)
+            storage = self._storage(folder / JOURNAL)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._study = optuna.create_study(
                     study_name=folder.name,
                     storage=storage,
-                    directions=["maximize" if self.more_is_better else "minimize", "minimize"],
+                    directions=["maximize" if self.more_is_better else "minimize", *["minimize"] * len(settings.costs)],
                     load_if_exists=True,
                 )
                 # Every start draws on: the same seed again would repeat the trials that are there.
                 seed = settings.seed + 1000 * len(self._study.get_trials(deepcopy=False))
+                if shared:  # workers that start together draw different trials
+                    seed += int(self._me[-6:], 16)
                 self._study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
             self._recover()
             self.front(self.rows())
         except Exception as exc:  # whatever SQLAlchemy, Alembic or odd content make of a damaged file
             reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
             raise FlowError(
-                f"{folder / DATABASE} cannot be used: {reason}; remove the folder or choose another --name"
+                f"{folder / file} cannot be used: {reason}; remove the folder or choose another --name"
             ) from None
+
+    def _storage(self, path: Path) -> Any:
+        journal = self._optuna.storages.journal
+        return journal.JournalStorage(journal.JournalFileBackend(str(path.resolve())))
+
+    def _take_over(self) -> None:
+        """Copy the study of an earlier version's SQLite file into the journal, which appears whole."""
+        old, new = self.folder / DATABASE, self.folder / f".{JOURNAL}.{uuid.uuid4().hex}"
+        _check_database(old)
+        optuna = self._optuna
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.copy_study(
+                from_study_name=self.folder.name, from_storage=f"sqlite:///{old.resolve()}",
+                to_storage=self._storage(new), to_study_name=self.folder.name,
+            )  # fmt: skip
+        new.replace(self.folder / JOURNAL)
 
     def _recover(self) -> None:
         """A trial whose driver was killed before its parameters were all drawn never was one; nor was a repeat."""
+        young = datetime.datetime.now() - datetime.timedelta(seconds=_DEAD_S)
         for trial in self._trials("RUNNING"):
-            if "parameters" not in trial.user_attrs or "same_as" in trial.user_attrs:
+            half = "parameters" not in trial.user_attrs or "same_as" in trial.user_attrs
+            if half and trial.datetime_start < young:  # another worker may be drawing it just now
                 self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
 
     def _trials(self, *states: str) -> list[Any]:
@@ -83,8 +125,64 @@ class Study:
         return found
 
     def unfinished(self) -> list[tuple[int, dict[str, Any]]]:
-        """Trials that were drawn but have no result: of a driver that was killed or interrupted."""
-        return [(t.number, t.user_attrs["parameters"]) for t in self._trials("RUNNING")]
+        """Trials that were drawn but that nobody runs: of drivers and workers that were killed or interrupted.
+
+        They are this process's from now on.
+        """
+        return [(t.number, t.user_attrs["parameters"]) for t in self._trials("RUNNING")
+                if "parameters" in t.user_attrs and "same_as" not in t.user_attrs and self._taken(t)]  # fmt: skip
+
+    def _taken(self, trial: Any) -> bool:
+        """Whether this process gets a trial that is left: of all who claim it now the first in the journal does."""
+        attributes = trial.user_attrs
+        owner = str(attributes.get("owner", "driver"))
+        handle, now = self._optuna.trial.Trial(self._study, trial._trial_id), time.time()
+        orphan = not self.shared and owner.startswith("driver")  # the lock of the folder is ours
+        if not orphan:
+            if now - float(attributes.get("beat", 0.0)) < _DEAD_S:
+                return False
+            handle.set_user_attr(f"claim after {owner}: {self._me}", now)
+            if not self._first(handle.user_attrs, f"claim after {owner}", now):
+                return False
+        self._own(handle)
+        return True
+
+    def _first(self, attributes: Mapping[str, float], turn: str, now: float) -> bool:
+        """Whether the first claim of a turn is ours; one whose process has not gone on since counts no more."""
+        claims = [name for name, at in attributes.items() if name.startswith(turn) and now - at < _DEAD_S]
+        return bool(claims) and claims[0].endswith(self._me)
+
+    def _own(self, handle: Any) -> None:
+        handle.set_user_attr("beat", time.time())
+        handle.set_user_attr("owner", self._me)
+
+    def beat(self, numbers: Iterable[int]) -> None:
+        """A sign of life of the trials that this process runs."""
+        if time.monotonic() - self._beaten > _BEAT_S:
+            self._beaten = time.monotonic()
+            self._note(numbers, time.time())
+
+    def release(self, numbers: Iterable[int]) -> None:
+        """Leave trials that this process has begun to whoever comes next."""
+        self._note(numbers, 0.0)
+
+    def _note(self, numbers: Iterable[int], beat: float) -> None:
+        mine = set(numbers)
+        for trial in self._trials("RUNNING"):
+            if trial.number in mine:
+                self._optuna.trial.Trial(self._study, trial._trial_id).set_user_attr("beat", beat)
+
+    def verifier(self) -> bool:
+        """Whether this process verifies the front: of several workers the first one that finds no trial running."""
+        if not self.shared:
+            return True
+        now = time.time()
+        if any(now - float(t.user_attrs.get("beat", 0.0)) < _DEAD_S for t in self._trials("RUNNING")):
+            return False
+        done = max((t.number for t in self._trials("COMPLETE", "FAIL")), default=0)
+        turn = f"verifies up to {done}"
+        self._study.set_user_attr(f"{turn}: {self._me}", now)
+        return self._first(self._study.user_attrs, turn, now)
 
     def ask(self) -> tuple[int, dict[str, Any]] | None:
         """A new trial, different from all before; None where so many draws in a row gave nothing new."""
@@ -95,8 +193,11 @@ class Study:
             parameters = draw(self.settings, trial)
             same = known.get(_text(parameters))
             if same is None:
+                self._own(trial)
                 trial.set_user_attr("parameters", parameters)
-                return trial.number, parameters
+                same = self._drawn_before(trial.number, parameters)
+                if same is None:
+                    return trial.number, parameters
             trial.set_user_attr("same_as", same.number)
             trial.set_user_attr("parameters", parameters)
             if same.values is not None:
@@ -105,9 +206,19 @@ class Study:
                 self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
         return None
 
+    def _drawn_before(self, number: int, parameters: Mapping[str, Any]) -> Any | None:
+        """A trial of the same parameters that another process has drawn a moment before."""
+        if not self.shared:
+            return None
+        earlier = [t for t in self._trials("RUNNING", "COMPLETE", "FAIL") if t.number < number]
+        return next((t for t in earlier if t.user_attrs.get("parameters") == parameters
+                     and "same_as" not in t.user_attrs), None)  # fmt: skip
+
     def finish(self, number: int, result: Mapping[str, Any]) -> None:
-        """Note a trial's result and its two values."""
+        """Note a trial's result and its values."""
         self._attribute(number, "result", dict(result))
+        for limit, over in self.settings.excess(result["figures"]).items():
+            self._running(number).set_constraint(limit, over)
         self._study.tell(number, self._values(result["figures"]))
 
     def fail(self, number: int, error: str) -> None:
@@ -116,11 +227,14 @@ class Study:
         self._study.tell(number, state=self._optuna.trial.TrialState.FAIL)
 
     def _attribute(self, number: int, name: str, value: Any) -> None:
-        frozen = next(t for t in self._trials("RUNNING") if t.number == number)
-        self._optuna.trial.Trial(self._study, frozen._trial_id).set_user_attr(name, value)
+        self._running(number).set_user_attr(name, value)
 
-    def _values(self, figures: Mapping[str, Any]) -> tuple[float, float]:
-        return float(figures["val"]), float(figures[self.settings.objective])
+    def _running(self, number: int) -> Any:
+        frozen = next(t for t in self._trials("RUNNING") if t.number == number)
+        return self._optuna.trial.Trial(self._study, frozen._trial_id)
+
+    def _values(self, figures: Mapping[str, Any]) -> tuple[float, ...]:
+        return float(figures["val"]), *(float(figures[cost]) for cost in self.settings.costs)
 
     def verified(self, number: int) -> dict[str, Any]:
         """What the full verification of a trial of the front found, or nothing."""
@@ -150,10 +264,19 @@ class Study:
         return found
 
     def front(self, rows: list[Row]) -> list[Row]:
-        """The Pareto front of the finished trials whose design fits the part, by rising cost."""
-        done = {row.number: row for row in rows if row.state == "done" and row.result["figures"]["fits"]}
+        """The Pareto front of the finished trials whose design fits the part and keeps all limits, by rising cost."""
+        done = {row.number: row for row in rows
+                if row.state == "done" and max(self.settings.excess(row.result["figures"]).values()) <= 0}  # fmt: skip
         points = {number: self._values(row.result["figures"]) for number, row in done.items()}
         return [done[number] for number in pareto(points, self.more_is_better)]
+
+
+def _check_journal(path: Path) -> None:
+    """Raise where the file is no journal, such as a file of the kernel, for which a reader would wait."""
+    if os.path.lexists(path):
+        with opened(path, _MAX_DATABASE) as file:
+            if file.read(1) not in (b"{", b""):
+                raise Unusable(f"{path} is no journal")
 
 
 def _check_database(path: Path) -> None:

@@ -15,7 +15,8 @@ from flow.sweep.page import front_page
 from flow.sweep.study import Row, Study
 
 _FIGURES = ("val", "test", "metric", "lut", "lut_cells", "ff", "dsp", "bram18", "fmax_mhz", "fits",
-            "latency_cycles", "initiation_interval", "latency", "energy", "weight_bits")  # fmt: skip
+            "latency_cycles", "initiation_interval", "latency", "energy", "energy_pj",
+            "weight_bits")  # fmt: skip
 _PARAMETERS = ("hidden", "bit_set", "beta", "lut_budget")
 
 

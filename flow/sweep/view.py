@@ -22,8 +22,8 @@ _BEST = 10  # rows of the front that the live view shows
 class View:
     """The state of a sweep on the console; ``update`` is called as often as something happens."""
 
-    def __init__(self, console: Console, objective: str, dashboard: str) -> None:
-        self.console, self.objective, self.dashboard = console, objective, dashboard
+    def __init__(self, console: Console, costs: Sequence[str], dashboard: str) -> None:
+        self.console, self.costs, self.dashboard = console, costs, dashboard
         self.started = time.monotonic()
         self._guard = threading.Lock()
         self._rows: list[Row] = []
@@ -62,7 +62,7 @@ class View:
         if running:
             parts.append(Text(f"running {running}", style="cyan"))
         if front:
-            parts.append(front_table(front[-_BEST:], self.objective, {}))
+            parts.append(front_table(front[-_BEST:], self.costs, {}))
         return Group(*parts)
 
 
@@ -88,7 +88,7 @@ def _time(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def trial_line(row: Row, objective: str) -> str:
+def trial_line(row: Row, costs: Sequence[str]) -> str:
     """A finished trial in one line."""
     what = " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
                     for name, value in row.parameters.items())  # fmt: skip
@@ -98,18 +98,19 @@ def trial_line(row: Row, objective: str) -> str:
     figures, seconds = row.result["figures"], row.result["seconds"]
     cached = f", {' and '.join(row.result['cached'])} from the cache" if row.result["cached"] else ""
     cost = f"{figures['lut']:,} LUT sites"
-    cost += "" if objective == "lut" else f", {objective} {figures[objective]:,g}"
+    cost += "".join(f", {name} {figures[name]:,g}" for name in costs if name != "lut")
     score = f"{figures['metric']} {figures['val']:.4f}"
     return f"#{row.number} {score}, {cost}, {sum(seconds.values()):.0f} s{cached}{again}: {what}"
 
 
-def front_table(front: Sequence[Row], objective: str, verified: Mapping[int, str]) -> Table:
+def front_table(front: Sequence[Row], costs: Sequence[str], verified: Mapping[int, str]) -> Table:
     """The front as a table for the console."""
-    table = Table(title=f"front: validation score against {OBJECTIVES[objective]}", title_justify="left", box=None,
+    against = " and ".join(OBJECTIVES[cost] for cost in costs)
+    table = Table(title=f"front: validation score against {against}", title_justify="left", box=None,
                   header_style="bold")  # fmt: skip
     metric = front[0].result["figures"]["metric"] if front else "score"
     names = ["trial", metric, "test", "LUT sites", "cells", "FF", "cycles", "hidden", "bits"]
-    names += [objective] if objective != "lut" else []
+    names += [cost for cost in costs if cost != "lut"]
     for name in names + (["verified"] if verified else []):
         table.add_column(name, justify="left" if name in ("hidden", "verified") else "right")
     for row in front:
@@ -117,6 +118,6 @@ def front_table(front: Sequence[Row], objective: str, verified: Mapping[int, str
         cells = [str(row.number), f"{f['val']:.4f}", f"{f['test']:.4f}", f"{f['lut']:,}",
                  f"{f['lut_cells']:,}", f"{f['ff']:,}",
                  str(f["latency_cycles"]), row.parameters["hidden"], f"{f['weight_bits']:.2f}"]  # fmt: skip
-        cells += [f"{f[objective]:,g}"] if objective != "lut" else []
+        cells += [f"{f[cost]:,g}" for cost in costs if cost != "lut"]
         table.add_row(*cells, *([verified.get(row.number, "")] if verified else []))
     return table

@@ -14,7 +14,7 @@ from flow.bench.endurance import schedule
 from flow.bench.stress_vectors import distinct_vectors, is_exhaustive
 from flow.core.compare import EngineResult
 from flow.core.design import Design
-from flow.core.evaluate import evaluate
+from flow.core.evaluate import evaluate, multiplications
 from flow.core.fixed import Ints
 from flow.tools.verilator import Model
 from flow.verify import simulate
@@ -23,6 +23,7 @@ from flow.verify import simulate
 # core of a 2020s server: of making a vector, its golden result, and simulating it.
 _BUDGET_NS = 3_500_000_000
 _PER_VECTOR_NS, _PER_INPUT_NS, _PER_NEURON_NS, _PER_WEIGHT_NS, _PER_ADDEND_NS = 500, 40, 20, 0.5, 1.5
+_PER_CYCLE_NS, _PER_PRODUCT_NS, _STREAMED_BUDGET_NS = 500, 2, 20_000_000_000
 _MOST, _FEWEST = 1 << 20, 20_000
 _WORDS = 1 << 25  # of vectors and results, which are held in memory
 _CYCLES = 10_000_000  # of the bulk run where a vector takes many
@@ -34,8 +35,18 @@ def addends(design: Design) -> int:
     return sum(int(np.count_nonzero(layer.matrix)) for layer in design.layers)
 
 
+def _streamed_count(design: Design, bench: Bench) -> int:
+    """How many images the bulk run takes: each costs its products, and the cycles of its pixels."""
+    cycles = bench.initiation_interval * (_PER_CYCLE_NS + _PER_ADDEND_NS * addends(design))
+    price = cycles + _PER_PRODUCT_NS * multiplications(design) + _PER_INPUT_NS * len(design.inputs)
+    words = vectors.word_count(bench.inputs) + vectors.word_count(bench.outputs)
+    return max(16, min(int(_STREAMED_BUDGET_NS / price), _WORDS // words, _FEWEST))
+
+
 def bulk_count(design: Design, bench: Bench) -> int:
     """How many distinct vectors the bulk run takes, if the design has so many."""
+    if design.nodes:
+        return _streamed_count(design, bench)
     dense = sum(layer.matrix.size for layer in design.layers)
     neurons = sum(len(layer.neurons) for layer in design.layers)
     price = _PER_VECTOR_NS + _PER_INPUT_NS * len(design.inputs) + _PER_NEURON_NS * neurons

@@ -1,15 +1,16 @@
 """Data sets as ``.npz`` files (no pickles) or scikit-learn's bundled copies; NumPy only.
 
-An ``.npz`` holds ``X`` (rows x features), ``y`` (integer labels, or float targets of one or more columns) and a split
-array (0 train, 1 validation, 2 test). Labels may be any integers: a model's outputs are the labels of the training part
-in ascending order, and what was saved with the model says which is which.
+An ``.npz`` holds ``X`` (rows x features, or images: rows x height x width, channels last where there are some), ``y``
+(integer labels, or float targets of one or more columns) and a split array (0 train, 1 validation, 2 test). Labels may
+be any integers: a model's outputs are the labels of the training part in ascending order, and what was saved with the
+model says which is which.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Declaration:
     ``categorical``: column -> how many of its most frequent training levels become one-hot columns.
     ``target_columns``: the columns of ``y`` used unless the caller chooses.
     ``ordered``: rows follow each other in time, evenly and without gaps.
+    ``image``: what shape the features of a row have, channels last; none for those that are no image.
     ``flags``: columns that get a 0/1 input of their own, 1 where a value is missing.
     """
 
@@ -48,11 +50,12 @@ class Declaration:
     target_columns: tuple[int, ...] | None = None
     ordered: bool = False
     flags: tuple[int, ...] = ()
+    image: tuple[int, ...] = ()
 
 
 DECLARATIONS: Mapping[str, Declaration] = {
-    "mnist": Declaration(scale=1 / 256),
-    "digits": Declaration(scale=1 / 16),
+    "mnist": Declaration(scale=1 / 256, image=(28, 28, 1)),
+    "digits": Declaration(scale=1 / 16, image=(8, 8, 1)),
     "unsw_nb15": Declaration(categorical={39: 8, 40: 8, 41: 5}),
     "qoe_poqemon": Declaration(categorical={8: 5, 9: 4, 10: 15}),
     "rss_5g": Declaration(target_columns=(0,)),
@@ -154,6 +157,10 @@ def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[i
             )
     declaration = DECLARATIONS.get(stem, Declaration())
     columns = tuple(target_columns) if target_columns is not None else declaration.target_columns
+    if arrays["X"].ndim in (3, 4):
+        X = arrays["X"]
+        arrays = {**arrays, "X": X.reshape(len(X), -1)}
+        declaration = replace(declaration, image=(*X.shape[1:], 1)[:3])
     X, split = _features(name, arrays["X"]), _split(name, split_key, arrays[split_key])
     y = _targets(name, arrays["y"], columns)
     if not len(X) == len(y) == len(split):
@@ -227,7 +234,9 @@ def _bundled(name: str) -> dict[str, np.ndarray]:
 
 def _features(name: str, X: np.ndarray) -> np.ndarray:
     if X.ndim != 2 or X.dtype.kind not in "fiub" or 0 in X.shape:
-        raise DataError(f"data set {name!r}: X must be a non-empty (rows, features) array, not {X.dtype} {X.shape}")
+        raise DataError(
+            f"data set {name!r}: X must be a non-empty array of (rows, features) or images, not {X.dtype} {X.shape}"
+        )
     if X.dtype.kind != "f":
         return X
     usable = (np.abs(X) < MAX_VALUE) | np.isnan(X)

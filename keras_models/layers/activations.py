@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_models.layers.base import SignalLayer
 from keras_models.layers.counts import LUT_PER_ACTIVATION_BIT
-from keras_models.layers.dense import DEFAULTS
+from keras_models.layers.ladders import DEFAULTS
 from keras_models.quantizers.learned import ActivationQuantizer
 from keras_models.quantizers.precision import BitLadder
 
@@ -125,6 +125,7 @@ class NMPInputQuantizer(SignalLayer):
     def adapt(self, X: np.ndarray, quantile: float = 0.999) -> None:
         """Set each feature's sign (unsigned when never negative) and range (the ``quantile`` of its magnitude)."""
         X = np.asarray(X, np.float32)
+        X = X.reshape(-1, X.shape[-1])
         if not self.built:
             self.build((None, X.shape[-1]))
         self.signed.assign((X.min(axis=0) < 0).astype(np.float32))

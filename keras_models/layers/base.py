@@ -13,8 +13,12 @@ from keras_models.quantizers.learned import MAX_RANGE
 from keras_models.quantizers.precision import BitLadder
 
 Tensor = Any
-# Layers that hand every feature on unchanged at inference; the search for the feeding quantizer walks through them.
-PASS_THROUGH = INACTIVE | {"Flatten"}
+# Layers that hand on features, or pixels of the channels they came in: every value stays one of its quantizer's. The
+# search for the feeding quantizer walks through them.
+PASS_THROUGH = INACTIVE | frozenset(
+    "Flatten Reshape ZeroPadding1D ZeroPadding2D Cropping1D Cropping2D UpSampling1D UpSampling2D MaxPooling1D "
+    "MaxPooling2D GlobalMaxPooling1D GlobalMaxPooling2D".split()
+)
 
 
 class Interval(keras.constraints.Constraint):
@@ -137,8 +141,14 @@ def find_upstream(tensor: Any) -> PrecisionLayer | None:
         operation = history.operation
         if isinstance(operation, PrecisionLayer):
             return operation
-        if type(operation).__name__ not in PASS_THROUGH:
+        if type(operation).__name__ not in PASS_THROUGH or _mixes(operation):
             return None
         source = operation._inbound_nodes[history.node_index].input_tensors[0]
         history = getattr(source, "_keras_history", None)
     return None
+
+
+def _mixes(operation: Any) -> bool:
+    """Whether a layer that hands channels on is set so that it does not."""
+    first = getattr(operation, "data_format", None) == "channels_first"
+    return first or getattr(operation, "interpolation", None) not in (None, "nearest")

@@ -61,7 +61,8 @@ def _magnitudes(form: Format) -> tuple[Tensor, Tensor]:
 def adder_cost(
     quantizer: WeightQuantizer, kernel: Tensor, input_bits: Tensor, exact: bool = True, weight: Tensor | None = None
 ) -> Tensor:
-    """Scalar: LUTs of a dense layer's adders, with the gradient of `soft_digits`.
+    """Scalar: LUTs of a layer's adders, with the gradient of `soft_digits`; ``input_bits`` are widths of what its
+    weights multiply, (weights of a neuron,) or of each neuron (weights, neurons).
 
     The value is that of `layer_luts` or, if not ``exact``, what soft digits make of it: quicker. The gradient goes to
     the kernel (by `_rise` for the digits), to the strengths (by the surrogate), to the input widths, and to the log2
@@ -73,29 +74,35 @@ def adder_cost(
         (scale, limit), *others = (_magnitudes(form) for form in (columns.chosen, *columns.neighbours))
         magnitude = ops.minimum(ops.abs(kernel) * scale, limit)
         soft = soft_digits(magnitude)
-        each_input = LUT_PER_BIT * ops.matmul(soft, ops.ones((kernel.shape[1], 1)))[:, 0]
+        own = len(input_bits.shape) == 2  # widths of each neuron's own
+        each_input = LUT_PER_BIT * (soft if own else ops.matmul(soft, ops.ones((kernel.shape[1], 1)))[:, 0])
 
         def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             charge = upstream * LUT_PER_BIT * input_bits
             flat = 1.0 / (1.0 + magnitude)
             slope = 0.5 * _rise(magnitude) + np.float32(0.5 / np.log(2.0)) * flat
-            slope = slope * scale * ops.expand_dims(charge, -1)
+            slope = slope * scale * (charge if own else ops.expand_dims(charge, -1))
             free = ops.abs(kernel) * scale < limit
             by_kernel = ops.where(free, ops.where(kernel < 0, -slope, slope), 0.0)
             digits = [soft_digits(ops.minimum(ops.abs(kernel) * s, most)) for s, most in others]
             total = quantizer.ladder.slope(columns.bumps, digits, soft)
-            by_range = 0.5 * (column_sum(flat, charge) - ops.sum(charge))
-            return by_kernel, column_sum(total, charge), by_range, upstream * each_input
+            by_range = 0.5 * (_weighted(flat, charge) - ops.sum(charge, axis=0))
+            return by_kernel, _weighted(total, charge), by_range, upstream * each_input
 
         if not exact:
             return ops.sum(each_input * input_bits), gradient
         reach = ops.power(2.0, input_bits) * ops.cast(input_bits > 0, "float32")
-        sums = column_sum(ops.floor(magnitude + 0.5), reach)
+        sums = _weighted(ops.floor(magnitude + 0.5), reach)
         sum_bits = ops.where(sums > 0, ops.log2(ops.maximum(sums, 1.0)) + 1.0, 0.0)
-        digits = column_sum(_nearest_digits(magnitude), input_bits)
+        digits = _weighted(_nearest_digits(magnitude), input_bits)
         return LUT_PER_BIT * ops.sum(digits) + LUT_PER_SUM_BIT * ops.sum(sum_bits), gradient
 
     return with_gradient(cost, kernel, quantizer.strength, quantizer.log2_range, input_bits, weight=weight)
+
+
+def _weighted(values: Tensor, weights: Tensor) -> Tensor:
+    """(columns,) sums of a matrix' columns, its rows or its elements times weights."""
+    return column_sum(values, weights) if len(weights.shape) == 1 else column_sum(values * weights)
 
 
 def hardware_cost(model: keras.Model) -> Tensor:
@@ -110,7 +117,7 @@ def set_beta(model: keras.Model, beta: float) -> None:
 
 
 def estimated_luts(model: keras.Model, input_bits: int = 8) -> float:
-    """Estimated LUTs of a fully parallel implementation of a model's NMP layers.
+    """Estimated LUTs of a model's NMP layers, all neurons of a layer working in parallel, filters once or per position.
 
     See `keras_models.layers.counts`; ``input_bits`` stands for inputs whose width is unknown.
     """

@@ -26,18 +26,22 @@ _LUT_INPUTS = 6
 
 
 def layer_luts(weights: np.ndarray, input_bits: np.ndarray, output_bits: np.ndarray | None) -> float:
-    """Estimated LUT sites of one integer dense layer (inputs, units) with its activation quantizer, if any."""
+    """Estimated LUT sites of one layer of neurons (weights, neurons) with its activation quantizer, if any.
+
+    ``input_bits`` are widths of what the weights multiply, (weights,) or of each neuron (weights, neurons).
+    """
     input_bits = np.asarray(input_bits, np.float64)
-    digits = nonzero_digits(weights) * (input_bits > 0)[:, None]
+    input_bits = input_bits if input_bits.ndim == 2 else input_bits[:, None]
+    digits = nonzero_digits(weights) * (input_bits > 0)
     alive = np.ones(weights.shape[1], bool) if output_bits is None else np.asarray(output_bits) > 0
     digits = digits * alive
-    sums = (np.abs(weights) * (digits > 0) * np.ldexp(1.0, input_bits.astype(int))[:, None]).sum(axis=0)
+    sums = (np.abs(weights) * (digits > 0) * np.ldexp(1.0, input_bits.astype(int))).sum(axis=0)
     sum_bits = np.where(sums > 0, np.log2(np.maximum(sums, 1.0)) + 1, 0.0)
-    cost = LUT_PER_BIT * (digits * input_bits[:, None]).sum(axis=0) + LUT_PER_SUM_BIT * sum_bits
+    cost = LUT_PER_BIT * (digits * input_bits).sum(axis=0) + LUT_PER_SUM_BIT * sum_bits
     if output_bits is not None:
         cost = cost + LUT_PER_ACTIVATION_BIT * np.asarray(output_bits) * (sums > 0)
     result_bits = sum_bits if output_bits is None else np.asarray(output_bits)
-    return float(np.minimum(cost, _table_luts(((digits > 0) * input_bits[:, None]).sum(axis=0), result_bits)).sum())
+    return float(np.minimum(cost, _table_luts(((digits > 0) * input_bits).sum(axis=0), result_bits)).sum())
 
 
 def _table_luts(bits: np.ndarray, result_bits: np.ndarray) -> np.ndarray:
@@ -53,7 +57,7 @@ def luts_of_export(description: Sequence[dict[str, Any]], input_bits: int = 8) -
 
 
 def luts_by_layer(description: Sequence[dict[str, Any]], input_bits: int = 8) -> list[float]:
-    """`luts_of_export` dense layer by dense layer."""
+    """`luts_of_export` layer by layer of neurons, all copies of a filter's adders counted."""
     description = _without_dead_neurons(description)
     bits: np.ndarray | None = None
     found = []
@@ -63,20 +67,34 @@ def luts_by_layer(description: Sequence[dict[str, Any]], input_bits: int = 8) ->
             continue
         following = description[position + 1] if position + 1 < len(description) else None
         out = following["bits"] if following is not None and following["kind"] == "quantizer" else None
-        arriving = np.full(len(item["weights"]), input_bits) if bits is None else bits
-        found.append(layer_luts(item["weights"], arriving, out))
+        met = channels_met(item, 1 if bits is None else len(bits))
+        arriving = np.full(met.shape, input_bits) if bits is None else np.asarray(bits)[met]
+        found.append(item.get("copies", 1) * layer_luts(item["weights"], arriving, out))
         bits = out
     return found
+
+
+def channels_met(item: dict[str, Any], count: int) -> np.ndarray:
+    """Which of ``count`` signals each weight of an exported layer meets, (weights,) or (weights, neurons).
+
+    Behind a Flatten, fewer signals than inputs are channels, whose pixels follow each other.
+    """
+    return np.asarray(item.get("channels", np.arange(len(item["weights"])))) % count
 
 
 def _without_dead_neurons(description: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Give width 0 to signals that no later weight uses, from the last layer to the first."""
     items = [dict(item) for item in description]
-    needed: np.ndarray | None = None
+    needed: np.ndarray | None = None  # outputs of the item before, None for all
+    behind: dict[str, Any] | None = None  # the weights that use them, where these come next
     for item in reversed(items):
-        if item["kind"] == "dense":
-            weights = item["weights"] if needed is None else item["weights"] * needed
-            needed = (weights != 0).any(axis=1)
+        count = len(item["bits"]) if item["kind"] == "quantizer" else item["weights"].shape[1]
+        if behind is not None:
+            needed, met = np.zeros(count, bool), channels_met(behind, count)
+            needed[np.broadcast_to(met if met.ndim == 2 else met[:, None], behind["used"].shape)[behind["used"]]] = True
+            behind = None
+        if item["kind"] != "quantizer":
+            behind = {**item, "used": (item["weights"] != 0) & (True if needed is None else needed)}
         elif needed is not None:
             item["bits"] = item["bits"] * needed
             needed = item["bits"] > 0

@@ -78,10 +78,11 @@ def _build_nmp(spec: ModelSpec) -> keras.Model:
     return model
 
 
-def _describe_nmp(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
+def describe_nmp(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
+    """Estimated LUTs, None without quantized signals, and statistics of a model of NMP layers."""
     description = export_integer(model)
     statistics = {**bit_statistics(description), "model_bytes": _stored_bytes(description)}
-    if all(item["kind"] == "dense" for item in description):  # weights only
+    if all(item["kind"] != "quantizer" for item in description):  # weights only
         return None, {**statistics, "mean_activation_bits": 32.0}
     return luts_of_export(description), statistics
 
@@ -90,14 +91,14 @@ def _stored_bytes(description: list[dict[str, Any]]) -> int:
     """Packed weights, 16-bit biases, and a byte each for the width and the range of whatever has its own."""
     bits = 0.0
     for item in description:
-        formats = {tuple(pair) for pair in zip(*(item[k] for k in _FORMATS[item["kind"]]), strict=True)}
+        formats = {tuple(pair) for pair in zip(*(item[k] for k in _FORMATS[item["kind"] == "quantizer"]), strict=True)}
         bits += 16 * (len(item["frac" if item["kind"] == "quantizer" else "bias"]) if len(formats) > 1 else 1)
-        if item["kind"] == "dense":
+        if item["kind"] != "quantizer":
             bits += item["weight_bits"].sum() * len(item["weights"]) + 16 * len(item["bias"])
     return int(np.ceil(bits / 8))
 
 
-_FORMATS = {"dense": ("weight_bits", "weight_frac"), "quantizer": ("bits", "frac")}
+_FORMATS = {False: ("weight_bits", "weight_frac"), True: ("bits", "frac")}  # of neurons, of a quantizer
 
 
 def _build_float(spec: ModelSpec) -> keras.Model:
@@ -114,8 +115,9 @@ def _build_float(spec: ModelSpec) -> keras.Model:
     return keras.Sequential(layers, name="float_mlp")
 
 
-def _describe_float(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
-    neurons = sum(layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense))
+def describe_float(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
+    """No LUTs, and the statistics of a model of plain Keras layers."""
+    neurons = sum(layer.output.shape[-1] for layer in model.layers if hasattr(layer, "kernel"))
     return None, {
         "mean_weight_bits": 32.0, "mean_activation_bits": 32.0, "weight_bits_histogram": {"32": neurons},
         "zero_weights": 0.0, "model_bytes": 4 * model.count_params(),
@@ -217,21 +219,21 @@ def _build_cmpq(spec: ModelSpec) -> keras.Model:
 
 _CODEBOOK = "its weights are codebook entries of free values, which have no integer form"
 METHODS: dict[str, Method] = {
-    "nmp": Method(_build_nmp, _describe_nmp, learns_bits=True),
+    "nmp": Method(_build_nmp, describe_nmp, learns_bits=True),
     "uniform": Method(_build_uniform, _describe_uniform, finish=_finish_uniform),
-    "float": Method(_build_float, _describe_float, obstacle="its weights are floats"),
+    "float": Method(_build_float, describe_float, obstacle="its weights are floats"),
     "layerwise": Method(
         _tied(weight_bits=(TERNARY, 2, 3, 4, 5, 6, 8), activation_bits=(2, 3, 4, 5, 6, 8)),
-        _describe_nmp,
+        describe_nmp,
         learns_bits=True,
     ),
     "adq": Method(_build_adq, lambda model: (None, adq.describe(model)), search=adq.search, obstacle=_CODEBOOK),
     "sigmaquant": Method(
         _tied(weight_bits=sigmaquant.WIDTHS, activation_bits=(8,)),
-        _describe_nmp,
+        describe_nmp,
         search=sigmaquant.search,
         finish=sigmaquant.verdict,
     ),
-    "releq": Method(_tied(weight_bits=releq.WIDTHS, activation_bits=(8,)), _describe_nmp, search=releq.search),
+    "releq": Method(_tied(weight_bits=releq.WIDTHS, activation_bits=(8,)), describe_nmp, search=releq.search),
     "cmpq": Method(_build_cmpq, lambda model: (None, cmpq.describe(model)), finish=cmpq.finish, obstacle=_CODEBOOK),
 }

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_models.layers import convolution  # noqa: F401  (so that saved models of them load)
 from keras_models.layers.activations import NMPInputQuantizer
 from keras_models.layers.dense import NMPDense
 from keras_models.methods import mlp
@@ -55,8 +56,8 @@ def bit_statistics(description: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ``mean_weight_bits`` counts every weight with its neuron's width; ``mean_activation_bits`` is over the neurons that
     have an activation quantizer; ``zero_weights`` is the share of weights that are zero.
     """
-    dense = [item for item in description if item["kind"] == "dense"]
-    after = [b for a, b in pairwise(description) if a["kind"] == "dense" != b["kind"]]
+    dense = [item for item in description if item["kind"] != "quantizer"]
+    after = [b for a, b in pairwise(description) if a["kind"] != "quantizer" == b["kind"]]
     weights = sum(item["weights"].size for item in dense)
     labels = np.concatenate([item["weight_bits"] for item in dense])
     activations = np.concatenate([item["bits"] for item in after]) if after else np.zeros(0)

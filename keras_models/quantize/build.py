@@ -9,43 +9,69 @@ import keras
 import numpy as np
 
 from keras_models.layers.activations import NMPActivation, NMPInputQuantizer
+from keras_models.layers.base import PrecisionLayer
+from keras_models.layers.convolution import NMPConv1D, NMPConv2D
 from keras_models.layers.dense import NMPDense
-from keras_models.quantize.calibrate import Quantized, Signals
+from keras_models.quantize.calibrate import Layer, Quantized, Signals
 from keras_models.quantize.formats import SIGNAL_BITS, WEIGHT_BITS
 
 
 def nmp_model(quantized: Quantized) -> keras.Model:
     """The model whose predictions are `Quantized.logits`; its weights are the float ones, so that it can be trained."""
     taken = {"features", "quantize_inputs"}
-    layers: list[Any] = [
-        keras.layers.Input((quantized.chain.inputs,), name="features"),
-        NMPInputQuantizer(name="quantize_inputs", input_bits=_with(SIGNAL_BITS, quantized.inputs.bits)),
-    ]
+    windows = quantized.layers[0].source.windows
+    image = [] if windows is None else [keras.layers.Reshape(windows.shape, name=_name("image", taken))]
+    entry = keras.layers.Input((quantized.chain.inputs,), name="features")
+    inputs = NMPInputQuantizer(name="quantize_inputs", input_bits=_with(SIGNAL_BITS, quantized.inputs.bits))
+    model = keras.Sequential([entry, *image, inputs], name=_name(quantized.chain.name, set()))
     for layer in quantized.layers:
+        _shape(model, layer, taken)
         name = _name(layer.source.name, taken)
-        output = layer.output
-        layers.append(
-            NMPDense(
-                len(layer.bias), activation="relu" if layer.source.relu else None, name=name, weight_bits=WEIGHT_BITS,
-                activation_bits=SIGNAL_BITS, bias_frac=layer.bias_frac, kernel_initializer="zeros",
-            )
-        )  # fmt: skip
-        if output is not None and not layer.source.relu:
-            layers.append(NMPActivation("linear", name=_name(f"{name}_signal", taken), activation_bits=SIGNAL_BITS))
-    model = keras.Sequential(layers, name=_name(quantized.chain.name, set()))
+        model.add(_neurons(layer, name))
+        if layer.output is not None and not layer.source.relu:
+            model.add(NMPActivation("linear", name=_name(f"{name}_signal", taken), activation_bits=SIGNAL_BITS))
+        if layer.source.pool is not None:
+            seen = layer.source.pool
+            pool = keras.layers.MaxPooling1D if len(seen.size) == 1 else keras.layers.MaxPooling2D
+            model.add(pool(seen.size, seen.strides, seen.padding, name=_name(f"{name}_pool", taken)))
+    if len(model.output_shape) > 2:
+        model.add(keras.layers.Flatten(name=_name("flatten", taken)))
     _fill(model, quantized)
     return model
 
 
+def _shape(model: keras.Sequential, layer: Layer, taken: set[str]) -> None:
+    """Give the signal the shape that a layer takes."""
+    windows = layer.source.windows
+    if windows is None and len(model.output_shape) > 2:
+        model.add(keras.layers.Flatten(name=_name("flatten", taken)))
+    elif windows is not None and model.output_shape[1:] != windows.shape:
+        model.add(keras.layers.Reshape(windows.shape, name=_name("image", taken)))
+
+
+def _neurons(layer: Layer, name: str) -> keras.layers.Layer:
+    """A dense layer or a convolution, which is to be filled."""
+    windows, units = layer.source.windows, len(layer.bias)
+    own: dict[str, Any] = {
+        "activation": "relu" if layer.source.relu else None, "name": name, "weight_bits": WEIGHT_BITS,
+        "activation_bits": SIGNAL_BITS, "bias_frac": layer.bias_frac, "kernel_initializer": "zeros",
+    }  # fmt: skip
+    if windows is None:
+        return NMPDense(units, **own)
+    conv = NMPConv1D if len(windows.size) == 1 else NMPConv2D
+    return conv(units, windows.size, groups=windows.groups, strides=windows.strides, padding=windows.padding,
+                dilation_rate=windows.dilation, **own)  # fmt: skip
+
+
 def _fill(model: keras.Model, quantized: Quantized) -> None:
     """Give every layer its values and formats."""
-    first, *others = model.layers
+    first, *others = (layer for layer in model.layers if isinstance(layer, PrecisionLayer))
     first.signed.assign(quantized.inputs.signed.astype(np.float32))
     _assign(first.quantizer, quantized.inputs)
     rest = iter(others)
     for layer in quantized.layers:
         dense = next(rest)
-        dense.kernel.assign(layer.kernel.astype(np.float32))
+        dense.kernel.assign(layer.kernel.astype(np.float32).reshape(dense.kernel.shape))
         dense.bias.assign(layer.bias.astype(np.float32))
         _assign_widths(dense.kernel_quantizer_internal, layer.weight_bits, layer.weight_range)
         if layer.output is not None:

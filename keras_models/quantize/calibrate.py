@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_models.layers.dense import MAX_BIAS
+from keras_models.layers.neurons import MAX_BIAS
 from keras_models.quantize.chain import FloatChain, FloatDense, Floats
 from keras_models.quantize.formats import (
     MOST,
@@ -28,6 +28,7 @@ from keras_models.quantize.formats import (
 )
 
 MAX_ROWS = 2048
+MAX_PIXELS = 1 << 16  # of a signal that its formats are tried on
 NOISES = tuple(2.0**-k for k in range(1, 9))  # of the outputs, relative to how they vary: coarse to fine
 FINE = 2.0**-6  # where no score decides
 BIAS_FRACS = range(-8, 25)
@@ -43,8 +44,9 @@ class Signals:
     signed: NDArray[np.bool_]
 
     def __call__(self, values: Floats) -> Floats:
-        """Rounded and saturated values (rows x features)."""
-        return round_signals(values, self.bits, self.log2_range, self.signed)
+        """Rounded and saturated values (rows x features, or rows x pixels of so many channels)."""
+        by_feature = values.reshape(-1, len(self.bits))
+        return round_signals(by_feature, self.bits, self.log2_range, self.signed).reshape(values.shape)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Layer:
     bias: Floats
     bias_frac: int
     output: Signals | None
+
+    def __call__(self, sums: Floats) -> Floats:
+        """What the layer makes of its sums."""
+        sums = sums + self.source.each(self.bias, sums)
+        found = sums if self.output is None else self.output(sums)
+        return found if self.source.pool is None else self.source.pool.largest(found)[0]
 
     def weights(self) -> Floats:
         """The rounded kernel."""
@@ -75,10 +83,13 @@ class Quantized:
 
     def logits(self, X: Floats) -> Floats:
         """The outputs (rows x outputs) of inputs (rows x features)."""
+        rows = self.chain.rows_at_once(max(len(X), 1))
+        return np.concatenate([self._logits(X[i : i + rows]) for i in range(0, max(len(X), 1), rows)])
+
+    def _logits(self, X: Floats) -> Floats:
         values = self.inputs(np.asarray(X, np.float64))
         for layer in self.layers:
-            values = values @ layer.weights() + layer.bias
-            values = values if layer.output is None else layer.output(values)
+            values = layer(layer.source.sums(values, layer.weights()))
         return values
 
 
@@ -101,12 +112,13 @@ class Calibration:
 
     def __init__(self, chain: FloatChain, rows: Floats, given: Signals | None = None, exact: bool = False) -> None:
         self.chain, self.given = chain, given
-        self.rows = np.asarray(rows[:MAX_ROWS], np.float64)
+        self.rows = np.asarray(rows[: chain.rows_at_once(MAX_ROWS)], np.float64)
         self.signals = chain.signals(self.rows if given is None else given(self.rows))
         self.sensitivities = chain.sensitivities(self.signals)
         self.kernels = [layer.kernel.astype(np.float32).astype(np.float64) for layer in chain.layers]
         self.weights = [
-            weight_choices(kernel, _error(values)) for kernel, values in zip(self.kernels, self.signals, strict=False)
+            weight_choices(kernel, _error(layer, values))
+            for kernel, layer, values in zip(self.kernels, chain.layers, self.signals, strict=False)
         ]
         self.bounds = _bounds(chain, given) if given is not None and exact else None
         self.narrowed = 0  # signals that can saturate although their ranges come from exact bounds
@@ -114,13 +126,14 @@ class Calibration:
 
     def _signal(self, index: int) -> tuple[NDArray[np.bool_], Choices]:
         """Signs and choices of the inputs (0) or of a hidden layer's outputs."""
-        values = self.signals[index]
+        values = self.signals[index].reshape(-1, self.chain.signal_widths[index])
         largest, signed = np.abs(values).max(axis=0, initial=0.0), values.min(axis=0, initial=0.0) < 0
         if self.bounds is not None and index:
             low, high = self.bounds[index - 1]
             signed = low < 0
             exact, reached = exponent_of(np.maximum(-low, high)), exponent_of(largest)
             self.narrowed += int((exact > reached + HEADROOM).sum())
+            values = values[:: len(values) // MAX_PIXELS + 1]
             return signed, signal_choices(values, signed, np.minimum(exact, reached + HEADROOM), clip=False)
         if index and self.chain.layers[index - 1].relu:
             signed = np.zeros_like(signed)
@@ -133,7 +146,7 @@ class Calibration:
                 f"{where} {feature} reaches {largest[feature]:.3g}, more than 2^{MOST}: scale the inputs, such as by "
                 "--preprocessing standard"
             )
-        return signed, signal_choices(values, signed, exponent_of(largest))
+        return signed, signal_choices(values[:: len(values) // MAX_PIXELS + 1], signed, exponent_of(largest))
 
     def at(self, noise: float) -> Quantized:
         """Formats whose predicted noise is at most this share (of standard deviations) of how the outputs vary."""
@@ -171,13 +184,15 @@ class Calibration:
             see = self.sensitivities[index][0]
             bits, ranges = _taken(self.weights[index], _allowed(price * len(source.kernel), see))
             kernel = self.kernels[index]
-            sums = values @ rounded(kernel, bits, ranges)
-            wanted = self.signals[index] @ source.kernel + source.bias
-            exact_bias = source.bias if self.bounds is not None else wanted.mean(axis=0) - sums.mean(axis=0)
+            sums = source.sums(values, rounded(kernel, bits, ranges))
+            wanted = source.sums(self.signals[index])
+            wanted = wanted + source.each(source.bias, wanted)
+            means = [total.reshape(-1, len(bits)).mean(axis=0) for total in (wanted, sums)]
+            exact_bias = source.bias if self.bounds is not None else means[0] - means[1]
             bias, frac = _bias(exact_bias, float(np.min(_allowed(price, see))))
             output = signals[index + 1] if index + 1 < len(signals) else None
             layers.append(Layer(source, kernel, bits, ranges, bias, frac, output))
-            values = sums + bias if output is None else output(sums + bias)
+            values = layers[-1](sums)
         return Quantized(self.chain, inputs, tuple(layers), noise)
 
 
@@ -205,13 +220,20 @@ def _taken(choices: Choices, allowed: Floats) -> tuple[Floats, Floats]:
     return np.asarray(choices.bits)[places], np.take_along_axis(choices.log2_range, places[None], 0)[0]
 
 
-def _error(values: Floats) -> Callable[[Floats], Floats]:
+def _error(layer: FloatDense, values: Floats) -> Callable[[Floats], Floats]:
     """The variance that a difference of kernels makes in a layer's sums, from its inputs (rows x inputs)."""
-    centred = values - values.mean(axis=0)
-    if centred.shape[1] > len(centred):
-        return lambda difference: np.square(centred @ difference).mean(axis=0)
-    moments = centred.T @ centred / len(centred)
-    return lambda difference: np.maximum((difference * (moments @ difference)).sum(axis=0), 0.0)
+    met = layer.met(values)
+    centred = met - met.mean(axis=1, keepdims=True)
+    few = centred.shape[2] > centred.shape[1]
+    moments = None if few else centred.transpose(0, 2, 1) @ centred / centred.shape[1]
+
+    def error(difference: Floats) -> Floats:
+        own = difference.reshape(len(difference), layer.groups, -1).transpose(1, 0, 2)
+        if moments is None:
+            return np.asarray(np.square(centred @ own).mean(axis=1).ravel())
+        return np.asarray(np.maximum((own * (moments @ own)).sum(axis=1), 0.0).ravel())
+
+    return error
 
 
 def _bias(bias: Floats, allowed: float) -> tuple[Floats, int]:
@@ -223,12 +245,16 @@ def _bias(bias: Floats, allowed: float) -> tuple[Floats, int]:
 
 
 def _bounds(chain: FloatChain, inputs: Signals) -> list[tuple[Floats, Floats]]:
-    """What every layer's outputs can reach, for all inputs that their formats hold."""
-    low = np.where(inputs.signed, -(2.0**inputs.log2_range), 0.0)
-    high, found = 2.0**inputs.log2_range, []
+    """What every feature of the layers' outputs can reach, for all inputs that their formats hold."""
+    pixels = chain.inputs // len(inputs.bits)
+    low = np.tile(np.where(inputs.signed, -(2.0**inputs.log2_range), 0.0), pixels)[None]
+    high, found = np.tile(2.0**inputs.log2_range, pixels)[None], []
     for layer in chain.layers:
         positive, negative = np.maximum(layer.kernel, 0), np.minimum(layer.kernel, 0)
-        low, high = low @ positive + high @ negative + layer.bias, high @ positive + low @ negative + layer.bias
+        low, high = (layer.sums(a, positive) + layer.sums(b, negative) for a, b in ((low, high), (high, low)))
+        low, high = (values + layer.each(layer.bias, values) for values in (low, high))
         low, high = (np.maximum(low, 0), np.maximum(high, 0)) if layer.relu else (low, high)
-        found.append((low, high))
+        low, high = (v if layer.pool is None else layer.pool.largest(v)[0] for v in (low, high))
+        units = len(layer.bias)
+        found.append((low.reshape(-1, units).min(axis=0), high.reshape(-1, units).max(axis=0)))
     return found

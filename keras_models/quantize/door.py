@@ -19,8 +19,9 @@ _SHARES = (0.8, 0.2)
 def to_nmp(float_model: Any, X: Any, y: Any = None, epochs: int = 0, seed: int = 0, **options: Any) -> Any:
     """A Keras model of NMP layers with the weights of a float one, formats chosen so that its score stays.
 
-    ``float_model``: a Keras model of dense layers, or a file's name. ``X``: its inputs (rows x inputs), which calibrate
-    and, with ``epochs``, train. ``y``: integer classes or float targets; without it the float model's own answers.
+    ``float_model``: a Keras model of dense layers, convolutions and pools, or a file's name. ``X``: its inputs (rows x
+    inputs, or images), which calibrate and, with ``epochs``, train; the model returned takes images as flat rows.
+    ``y``: integer classes or float targets; without it the float model's own answers.
     ``options``: ``beta``, ``learning_rate`` and ``batch_size``, as ``python -m keras_models.quantize`` has them.
 
     Raises ValueError where the model cannot be quantized or the data does not fit it.
@@ -40,6 +41,7 @@ def to_nmp(float_model: Any, X: Any, y: Any = None, epochs: int = 0, seed: int =
     with tempfile.TemporaryDirectory() as folder:
         chain = read_chain(_file(float_model, Path(folder)))
     X = np.asarray(X, np.float32)
+    X = X.reshape(len(X), -1)
     targets = _targets(chain.logits(X.astype(np.float64)) if y is None else np.asarray(y), y is None)
     classes = targets.dtype.kind == "i"
     split = stratified_split(targets, seed, _SHARES) if classes else random_split(len(X), seed, _SHARES)

@@ -33,7 +33,7 @@ class Judged:
         """A data set for a chain. Raises `DataError` where its features, labels or targets do not fit the model."""
         if applied.outputs != chain.inputs:
             raise DataError(f"data {dataset.name} gives {applied.outputs} inputs, the model takes {chain.inputs}")
-        outputs = chain.layers[-1].kernel.shape[1]
+        outputs = chain.outputs
         if dataset.task == "classification":
             applied = _with_classes(applied, dataset, outputs)
         elif dataset.outputs != outputs:

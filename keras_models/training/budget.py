@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 SLACK = 0.05  # a model under a budget should use at least 95 % of it
-RECOUNTS = (0.4, 0.55, 0.7, 0.85, 1.02, 1.25)  # shares of the epochs after which the estimate is held against a count
+RECOUNTS = (0.5, 0.8, 1.02, 1.25)  # shares of the epochs after which the estimate is held against a count
 SURELY_FROM = 0.7  # from here by the count that has the last word: the two differ by some per cent
 ENOUGH = 3
 KEPT = {True: 8, False: 2}  # models to choose from at the end: within the slack, and further below
@@ -29,7 +29,7 @@ class Counters(NamedTuple):
 
 
 _MODULE = "flow.build.counting"  # by name: this package works without it, and imports nothing of it
-_FUNCTIONS = {"adders": ("adder_luts", "adder_luts"), "synthesis": ("adder_luts", "synthesized_luts")}
+_FUNCTIONS = {"adders": ("quick_luts", "adder_luts"), "synthesis": ("quick_luts", "synthesized_luts")}
 COUNTS = ("estimate", *_FUNCTIONS)
 
 
@@ -49,6 +49,21 @@ def counters_of(name: str) -> Counters | None:
 def can_count() -> bool:
     """Whether the package that builds hardware is there."""
     return importlib.util.find_spec(_MODULE.partition(".")[0]) is not None
+
+
+def count_for(model: keras.Model, count: str | None, best: str) -> str:
+    """What counts a model's LUT sites where ``count`` does not say: the ``best`` way, if it can be had.
+
+    Filters that the model's cost counts once are counted by the estimate: designs to be counted unroll them. Raises
+    ValueError where another count of such is asked for.
+    """
+    streamed = any(
+        getattr(layer, "hardware", None) == "streamed" for layer in model._flatten_layers(include_self=False)
+    )
+    if streamed and count not in (None, "estimate"):
+        raise ValueError(f"count {count!r} unrolls convolutions, which this model's cost counts once; take 'estimate', "
+                         "or build its layers with hardware='unrolled'")  # fmt: skip
+    return count or (best if can_count() and not streamed else "estimate")
 
 
 @dataclass

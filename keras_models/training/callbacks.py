@@ -10,7 +10,7 @@ import keras
 
 from keras_models.layers.cost import estimated_luts, set_beta
 from keras_models.layers.widths import Histogram, neuron_widths, width_histograms
-from keras_models.training.budget import COUNTS, Budget, can_count, counters_of
+from keras_models.training.budget import COUNTS, Budget, count_for, counters_of
 from keras_models.training.pareto import ParetoSet, Snapshot
 from keras_models.training.schedule import SETTLED, WARM_UP, BudgetController, rising_beta
 
@@ -42,10 +42,10 @@ class BetaSchedule(keras.callbacks.Callback):
 class LutBudget(keras.callbacks.Callback):
     """Steers the weight of the hardware cost so that the model ends just below ``luts``, and leaves the best such one.
 
-    The best by ``monitor`` among the epochs within 5 % below the budget, else the largest below it. ``count`` says what
-    counts: "synthesis" (LUT sites, the default where the package flow is installed), "adders" or training's own
-    "estimate". ``chosen`` is then the model's snapshot. When training ends, raises ValueError where no epoch came under
-    the budget: train for more epochs.
+    The best by ``monitor`` among the epochs within 5 % below the budget, else the largest below it. ``count`` says
+    what counts: "synthesis" (LUT sites; the default where the package flow is installed and filters are not streamed),
+    "adders" or training's own "estimate". ``chosen`` is then the model's snapshot. When training ends, raises
+    ValueError where no epoch came under the budget: train for more epochs.
     """
 
     def __init__(
@@ -57,11 +57,12 @@ class LutBudget(keras.callbacks.Callback):
         if count not in (None, *COUNTS):
             raise ValueError(f"count {count!r} is not known; choose {', '.join(COUNTS)}")
         self.luts, self.monitor, self.higher_is_better = luts, monitor, higher_is_better
-        self.counters = counters_of(count or ("synthesis" if can_count() else "estimate"))
+        self.count, self.counters = count, counters_of(count or "estimate")
         self.chosen: Snapshot | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start anew."""
+        self.counters = counters_of(count_for(self.model, self.count, "synthesis"))
         self._budget = Budget(self.luts, BudgetController(self.luts), self.counters)
         self._cost = estimated_luts(self.model)
 

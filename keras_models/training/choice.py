@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Any
 
+from keras_models.methods.cnn_layers import DEFAULT_LAYERS, Part, image_of, parts_of
 from keras_models.training.budget import COUNTS, can_count
 
 if TYPE_CHECKING:
@@ -13,9 +15,9 @@ if TYPE_CHECKING:
     from keras_models.data.preprocess import Preprocessing
     from keras_models.methods.catalog import Method, ModelSpec
 
-MODELS = {"mlp": "32-32", "tabformer": "16-32"}  # and their default sizes
+MODELS = {"mlp": "32-32", "cnn": "", "tabformer": "16-32"}  # and their default sizes
 
-TABFORMER_METHODS = ("nmp", "uniform", "float")
+PLAIN_METHODS = ("nmp", "uniform", "float")  # of a cnn or a tabformer
 WEIGHTS_ONLY_METHODS = ("nmp", "uniform")  # of a mlp
 DEFAULT_BITS = {"uniform": 8.0, "adq": 3.0, "cmpq": 3.0}
 BIT_LIMITS = {"uniform": (1.0, 16.0), "adq": (2.0, 5.0), "cmpq": (1.0, 8.0)}
@@ -27,8 +29,12 @@ class UsageError(ValueError):
 
 def add_options(p: argparse.ArgumentParser) -> None:
     """Add the options that describe the model."""
-    p.add_argument("--model", choices=MODELS, default="mlp", help="dense layers, or a transformer over a "
-                   "table's columns")  # fmt: skip
+    p.add_argument("--model", choices=MODELS, default="mlp", help="dense layers, convolutions and "
+                   "pools, or a transformer over a table's columns")  # fmt: skip
+    p.add_argument("--layers", metavar="conv:8x5,pool:2,dense:32", help="of a cnn: conv:FILTERSxSIZE, depthwise:SIZE, "
+                   "pool:SIZE and dense:UNITS, with :same and :strideN behind; the output is added")  # fmt: skip
+    p.add_argument("--image", metavar="28x28x1", help="of a cnn: what shape the features of a row have, channels last; "
+                   "known of mnist, digits and an X of images")  # fmt: skip
     p.add_argument("--bits", type=float, help="weight bits: of --method uniform 1, 1.58 or 2 to 16 (default 8); mean "
                                               "bits of adq, 2 to 5, and of cmpq, 1 to 8 (default 3)")  # fmt: skip
     p.add_argument("--size-share", type=float, default=0.5, metavar="S",
@@ -54,6 +60,8 @@ def check_model(options: argparse.Namespace) -> None:
     """Raise `UsageError` for a model that cannot be."""
     sizes = sizes_of(options)
     _check_method(options)
+    if options.model != "cnn" and (options.layers or options.image):
+        raise UsageError("--layers and --image are for --model cnn")
     if options.count_luts not in (None, "estimate") and (options.model != "mlp" or not options.lut_budget):
         raise UsageError(f"--count-luts {options.count_luts} is for --model mlp with --lut-budget")
     if options.weights_only and (options.lut_budget or options.front):
@@ -61,20 +69,56 @@ def check_model(options: argparse.Namespace) -> None:
     if options.model != "tabformer":
         if (options.window, options.heads, options.blocks) != (1, 2, 1):
             raise UsageError("--window, --heads and --blocks are for --model tabformer")
+        if options.model == "cnn":
+            _check_cnn(options)
         if options.weights_only and options.method not in WEIGHTS_ONLY_METHODS:
             raise UsageError(f"--weights-only is for --method {' and '.join(WEIGHTS_ONLY_METHODS)}, "
                              f"not {options.method}")  # fmt: skip
         return
     if options.weight_bits or options.activation_bits or options.cost == "bits":
-        raise UsageError("--weight-bits, --activation-bits and --cost bits are for --model mlp")
-    if options.method not in TABFORMER_METHODS:
-        raise UsageError(f"--model tabformer trains by {', '.join(TABFORMER_METHODS)}, not {options.method}")
+        raise UsageError("--weight-bits, --activation-bits and --cost bits are for --model mlp and cnn")
+    if options.method not in PLAIN_METHODS:
+        raise UsageError(f"--model tabformer trains by {', '.join(PLAIN_METHODS)}, not {options.method}")
     for name in ("window", "heads", "blocks"):
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} must be 1 or more, got {getattr(options, name)}")
     if len(sizes) != 2 or any(size % options.heads for size in sizes):
         raise UsageError(f"--hidden {options.hidden}: a tabformer takes token and row width, like 16-32, both "
                          f"multiples of its {options.heads} heads")  # fmt: skip
+
+
+def _network(
+    options: argparse.Namespace, image: tuple[int, ...], inputs: int
+) -> tuple[tuple[int, ...], tuple[Part, ...]]:
+    """The shape of an image and the layers of a cnn; raises `UsageError`."""
+    try:
+        shape = image_of(options.image) if options.image else image
+        parts = parts_of(layers_of(options))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if not shape:
+        raise UsageError("--model cnn: say what shape a row's features have, such as --image 28x28x1")
+    if math.prod(shape) != inputs:
+        raise UsageError(f"--image {'x'.join(map(str, shape))}: that is not the {inputs} features of a row")
+    return shape, parts
+
+
+def layers_of(options: argparse.Namespace) -> str:
+    """The layers of a cnn that were asked for, or its own."""
+    return str(options.layers or DEFAULT_LAYERS)
+
+
+def _check_cnn(options: argparse.Namespace) -> None:
+    try:
+        parts_of(layers_of(options))
+        if options.image:
+            image_of(options.image)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if options.hidden or options.weights_only:
+        raise UsageError("--hidden and --weights-only are not for --model cnn; its layers are those of --layers")
+    if options.method not in PLAIN_METHODS:
+        raise UsageError(f"--model cnn trains by {', '.join(PLAIN_METHODS)}, not {options.method}")
 
 
 def _check_method(options: argparse.Namespace) -> None:
@@ -151,9 +195,16 @@ def _bit_sets(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def method_and_spec(
-    options: argparse.Namespace, outputs: int, preprocessing: Preprocessing, X: np.ndarray
+    options: argparse.Namespace,
+    outputs: int,
+    preprocessing: Preprocessing,
+    X: np.ndarray,
+    image: tuple[int, ...] = (),
 ) -> tuple[Method, ModelSpec]:
-    """The training method for the chosen model and what it needs to build it; ``X`` are training inputs."""
+    """The training method for the chosen model and what it needs to build it.
+
+    ``X`` are training inputs, ``image`` is the shape of one where the data set says it.
+    """
     from keras_models.methods import catalog
 
     common: dict[str, Any] = {
@@ -164,6 +215,13 @@ def method_and_spec(
         return catalog.METHODS[options.method], catalog.ModelSpec(
             **common, dense=_bit_sets(options) | {"cost": options.cost},
         )  # fmt: skip
+    if options.model == "cnn":
+        from keras_models.methods import cnn
+
+        shape, parts = _network(options, image, X.shape[-1])
+        return cnn.METHODS[options.method], cnn.CnnSpec(
+            **common, dense=_bit_sets(options) | {"cost": options.cost}, image=shape, parts=parts
+        )
     from keras_models.methods import tabformer
 
     categories = tuple(len(levels) for _, levels in preprocessing.categorical)

@@ -87,6 +87,7 @@ def fit(
     on_epoch: Callable[[dict[str, float], dict[str, Histogram]], None] = lambda row, widths: None,
     loop: Loop | None = None,
     checkpoint: Checkpoint | None = None,
+    on_compile: Callable[[], None] = lambda: None,
 ) -> FitResult:
     """Train ``model`` on ``parts["train"]``, judging by ``parts["val"]``; the best model's weights are left in it.
 
@@ -96,11 +97,13 @@ def fit(
     largest below it; a run that has found too few of them goes on for up to half its epochs), with a cost weight among
     the epochs after the weight has settled. ``on_epoch`` gets each epoch's metrics and neurons by width. A run
     continued from its ``checkpoint`` ends in the model of one that never stopped.
-    ``loop``: one from `loop_for` with the same model, parts and settings, to save compiling it again.
+    ``loop``: one from `loop_for` with the same model, parts and settings, to save compiling it again; without one
+    ``on_compile`` is told before.
     Raises ValueError when no epoch gave a finite score, or none came under the budget.
     """
     run = RunState(config, task, FitResult())
     if loop is None:
+        on_compile()
         loop = loop_for(model, method, parts, task, config)
     else:
         loop.restart(config.seed)

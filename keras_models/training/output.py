@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +86,18 @@ def write(out: Path, model: keras.Model, preprocessing: Preprocessing, report: A
     if result is not None:
         if result.front.members:
             _write_front(out, model, preprocessing, result)
-        table = io.StringIO()
-        rows = csv.DictWriter(table, fieldnames=list(result.history[0]), lineterminator="\n")
-        rows.writeheader()
-        rows.writerows(result.history)
-        _replace_text(out.with_suffix(".history.csv"), table.getvalue())
+        write_history(out, result.history)
     save_model(out, model, preprocessing)
     _replace_text(out.with_suffix(".train.json"), json.dumps(report, indent=1) + "\n")
+
+
+def write_history(out: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``m.history.csv`` beside the model ``out``: the metrics of every epoch."""
+    table = io.StringIO()
+    rows = csv.DictWriter(table, fieldnames=list(history[0]), lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(history)
+    _replace_text(out.with_suffix(".history.csv"), table.getvalue())
 
 
 def save_model(out: Path, model: keras.Model, preprocessing: Preprocessing | None) -> None:

@@ -13,7 +13,7 @@ from keras_models.data.columns import summary_table
 from keras_models.layers.counts import luts_by_layer
 from keras_models.layers.export import export_integer, precision_layers
 from keras_models.layers.widths import neuron_widths
-from keras_models.training.budget import can_count
+from keras_models.training.budget import count_for
 
 if TYPE_CHECKING:
     import keras
@@ -25,20 +25,21 @@ _HEADER = ("layer", "inputs", "neurons", "weight bits", "neurons x bits", "zero"
 def precision_summary(model: keras.Model, count: str | None = None) -> str:
     """A table of a model's NMP layers: mean widths, neurons by width, zero weights and LUTs.
 
-    ``count``: "adders" for LUT sites by adder graphs (the default where the package flow is installed; some seconds for
-    large models), or "estimate" for training's own LUTs. Raises ValueError for a model without NMP layers, or one that
-    has no hardware to count.
+    ``count``: "adders" for LUT sites by adder graphs (the default where the package flow is installed and nothing is
+    a convolution; some seconds for large models), or "estimate" for training's own LUTs. Raises ValueError for a model
+    without NMP layers, or one that has no hardware to count.
     """
-    count = count or ("adders" if can_count() else "estimate")
     description = export_integer(model)
-    dense = [item for item in description if item["kind"] == "dense"]
+    windows = any(item["kind"] == "convolution" for item in description)
+    count = count_for(model, count, "estimate" if windows else "adders")
+    dense = [item for item in description if item["kind"] != "quantizer"]
     if not dense:
         raise ValueError(f"model {model.name} has no NMP layers with weights")
     names = [layer.name for layer in precision_layers(model) for item in layer.export_integer()]
     luts = _luts(model, count, description)
     rows, place = [], -1
     for index, (item, name) in enumerate(zip(description, names, strict=True)):
-        if item["kind"] == "dense":
+        if item["kind"] != "quantizer":
             place += 1
             after = description[index + 1] if index + 1 < len(description) else None
             out = after["bits"] if after is not None and after["kind"] == "quantizer" else None

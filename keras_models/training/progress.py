@@ -17,7 +17,11 @@ class EpochProgress:
             TextColumn("training"), BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn(),  # fits 80 columns
             TextColumn("{task.fields[figures]}"), console=Console(stderr=True),
         )  # fmt: skip
-        self.task = self.bar.add_task("training", total=epochs, figures="compiling")
+        self.task = self.bar.add_task("training", total=epochs, figures="")
+
+    def compiling(self) -> None:
+        """Say that the time until the first epoch goes into compilation."""
+        self.bar.update(self.task, figures="compiling, once for networks of this shape")
 
     def __enter__(self) -> EpochProgress:
         self.bar.start()

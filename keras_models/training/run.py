@@ -41,18 +41,30 @@ def trained(
 
     from keras_models.training.fit import fit
 
+    if options.model == "cnn":
+        dataset = source.scaled_as_image(dataset)
     preprocessing = Preprocessing.fit(dataset)
     parts = source.prepared(dataset, preprocessing, options.window, options.class_weight, sample_weight)
     keras.utils.set_random_seed(options.seed)
-    method, spec = choice.method_and_spec(options, dataset.outputs, preprocessing, parts["train"][0])
-    model = method.build(spec)
+    method, spec = choice.method_and_spec(
+        options, dataset.outputs, preprocessing, parts["train"][0], dataset.declaration.image
+    )
+    try:
+        model = method.build(spec)
+    except ValueError as error:
+        if options.model != "cnn":
+            raise
+        raise choice.UsageError(f"--layers {choice.layers_of(options)}: {error}") from None
     config = fit_config(options, len(parts["train"][0]))
     with ExitStack() as stack:
         listeners: list[Any] = []
+        told: dict[str, Any] = {}
         if not (options.quiet or options.json):
             from keras_models.training.progress import EpochProgress
 
-            listeners.append(stack.enter_context(EpochProgress(config.epochs)))
+            progress = stack.enter_context(EpochProgress(config.epochs))
+            listeners.append(progress)
+            told["on_compile"] = progress.compiling
         if options.tensorboard is not None:
             from keras_models.training.summaries import Summaries
 
@@ -62,5 +74,6 @@ def trained(
             for listen in listeners:
                 listen(row, widths)
 
-        result = (trainer or fit)(model, method, parts, dataset.task, config, checkpoint=checkpoint, on_epoch=tell)
+        result = (trainer or fit)(model, method, parts, dataset.task, config, checkpoint=checkpoint, on_epoch=tell,
+                                  **told)  # fmt: skip
     return Trained(model, method, preprocessing, parts, result)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,16 @@ def columns_of(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--target-columns {text!r}: give column numbers like 0,1") from None
+
+
+def scaled_as_image(dataset: Dataset) -> Dataset:
+    """The set with one scale for all features, a power of two: pixels of an image stay comparable, and 0 stays 0."""
+    if dataset.declaration.scale is not None:
+        return dataset
+    X = dataset.part("train")[0]
+    largest = float(np.nanmax(np.abs(X.astype(np.float64)))) + (X.dtype.kind != "f")
+    scale = 2.0 ** -math.ceil(math.log2(largest)) if largest > 0 else 1.0
+    return replace(dataset, declaration=replace(dataset.declaration, scale=scale))
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from keras_models.loop.stage import Part
@@ -21,12 +21,14 @@ _loops: OrderedDict[str, tuple[Any, Loop]] = OrderedDict()
 
 
 def warm_fit(
-    model: keras.Model, method: Method, parts: Mapping[str, Part], task: str, config: FitConfig, **others: Any
-) -> FitResult:
+    model: keras.Model, method: Method, parts: Mapping[str, Part], task: str, config: FitConfig,
+    on_compile: Callable[[], None] = lambda: None, **others: Any,
+) -> FitResult:  # fmt: skip
     """`fit`, by a loop that an earlier call of the process has compiled for a model of equal layers."""
     key = _key(model, method, task, config, len(parts["train"]))
     found = _loops.pop(key, None)
     if found is None:
+        on_compile()
         twin = type(model).from_config(model.get_config())
         twin.set_weights(model.get_weights())
         loop = loop_for(twin, method, parts, task, config)

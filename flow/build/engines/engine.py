@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from flow.bench.description import Bench
 from flow.bench.description import to_json as bench_json
-from flow.build.architecture import Hardware
 from flow.build.engines.boards import Board
+from flow.build.hardware import Hardware
 from flow.build.options import Options
 from flow.build.state import Build
 from flow.core.compare import EngineResult

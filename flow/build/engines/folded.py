@@ -10,8 +10,9 @@ from flow.build.state import Build
 from flow.core.errors import DesignError, ToolFailed
 from flow.files import plan
 from flow.files.steps import digest_of
-from flow.folded.proof.blocks import proof_script, refuted, within_reach
+from flow.folded.proof.blocks import product_of, product_text, proof_script, refuted, within_reach
 from flow.folded.proof.layer import Block
+from flow.proof.netlist.never import never
 from flow.tools import yosys
 
 _TIMEOUT_S = 1800.0
@@ -24,20 +25,36 @@ def prove_blocks(build: Build, blocks: Mapping[str, tuple[Block, ...]], rtl_dige
 
     Raises DesignError naming a module that does not compute what it should.
     """
-    distinct = sorted({b for own in blocks.values() for b in own if within_reach(b)})
+    distinct = sorted({b for own in blocks.values() for b in own if within_reach(b) or product_of(b)})
     script = proof_script(distinct, "../rtl")
+    products = sorted({p for b in distinct if (p := product_of(b))})
     folder = build.options.out / "proof"
 
     def work() -> dict[str, Any]:
         plan.fresh_folder(folder)
         run_proof(distinct, script, folder)
-        return {"proved": len(distinct)}
+        found = [_is_product(p, folder, "../rtl") for p in products]
+        return {"proved": len(distinct), "products": found}
 
-    build.steps.run("proof", digest_of("proof 1", rtl_digest, script, yosys.version()), work)
+    key = digest_of("proof 2", rtl_digest, script, yosys.version())
+    result = build.steps.run("proof", key, work)
+    decided = {p for p, yes in zip(products, result["products"], strict=True) if yes}
     for layer, own in blocks.items():
-        beyond = [b for b in own if not within_reach(b)]
+        beyond = [b for b in own if not within_reach(b) and product_of(b) not in decided]
         build.facts.proof[layer]["design-graph"] = "undecided" if beyond else "proved"
         build.facts.undecided += [f"layer {layer}: {_title(b)} is wider than SAT reaches" for b in beyond]
+
+
+def _is_product(operands: tuple[int, int], folder: Path, rtl: str) -> bool:
+    """Whether all products of such operands are right; False where that was not decided. Raises DesignError."""
+    place = plan.folder(folder / "product_{}x{}".format(*operands))
+    plan.claim_tree(place)
+    plan.write_file(place / "top.v", product_text(operands))
+    found = never([f"../{rtl}/folded_product.v", "top.v"], "top", "wrong", place)
+    if found is False:
+        x, w = operands
+        raise DesignError(f"folded_product (WEIGHT_BITS {w}, X_BITS {x}) does not compute what it should; see {place}")
+    return bool(found)
 
 
 def run_proof(blocks: list[Block], script: str, folder: Path) -> None:

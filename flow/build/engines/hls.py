@@ -23,6 +23,9 @@ _PRODUCTS = 1_000_000_000  # of all vectors of the C simulation, in a minute or 
 
 def _require(build: Build) -> None:
     process.find("g++", "NMP_CXX", "install it (Debian: apt-get install g++)")
+    if build.design.nodes:
+        leave_out(build, "hls", "an HLS project of a streamed network is not made yet")
+        return
     hls_choices.settled(build)
     project = build.facts.hls_project
     build.say(*(note(f"hls: {text}") for text in (project.notes if project else ())))

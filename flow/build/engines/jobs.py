@@ -8,16 +8,18 @@ from dataclasses import replace
 from functools import partial
 
 from flow.bench.description import to_json as bench_json
-from flow.build.architecture import Hardware, choose
+from flow.build.architecture import choose
 from flow.build.engines import folded, text_proof
 from flow.build.engines import xls as xls_engine
 from flow.build.engines.engine import HardwareEngine, Made
 from flow.build.engines.netlist_proof import prove_synthesis
 from flow.build.engines.pipelining import can_go_deeper, settle
+from flow.build.engines.power import estimate_power
 from flow.build.engines.registry import hardware_engines, model_engines
 from flow.build.engines.routing import require_route, run_route
 from flow.build.engines.shell import emit_shell
 from flow.build.engines.synthesis import synthesize
+from flow.build.hardware import Hardware
 from flow.build.state import Build, record
 from flow.emit.rtl.testbench import describe
 from flow.files import plan
@@ -78,6 +80,7 @@ def _hardware(build: Build, planned_ns: float) -> Hardware:
         options.initiation_interval,
         options.results_per_second,
         options.pipeline,
+        options.dsp,
     )
     if not xls_rtl:
         return hardware
@@ -112,6 +115,7 @@ def _jobs(made: Made, engines: Sequence[HardwareEngine]) -> list[Callable[[], No
     def synthesis() -> None:
         synthesize(made)
         prove_synthesis(build, made.bench, made.rtl_digest)
+        estimate_power(made)
         run_after("synthesis")
         run_route(made)
         run_after("route")
@@ -119,6 +123,8 @@ def _jobs(made: Made, engines: Sequence[HardwareEngine]) -> list[Callable[[], No
     jobs: list[Callable[[], None]] = [synthesis]
     if hardware.blocks:
         jobs.append(lambda: folded.prove_blocks(build, hardware.blocks, made.rtl_digest))
+    if hardware.cores:
+        jobs.append(lambda: text_proof.prove_cores(build, hardware.cores, made.rtl_digest))
     if hardware.graphs or (hardware.architecture == "folded" and "argmax" in rtl.layer_latency_cycles):
         jobs.append(lambda: text_proof.prove_verilog(build, hardware.graphs, rtl, made.rtl_digest))
     for engine in sorted(engines, key=lambda e: -e.seconds):

@@ -23,6 +23,8 @@ from flow.core.units import input_unit
 from flow.files.steps import digest_of
 
 _OFF_GRID_VECTORS = 256  # of floats, which check how inputs are read
+_VECTORS = 2000  # that Keras answers at least, which are seconds
+_PRODUCTS = 200_000_000  # and where they would be more, no more than this many products
 
 
 def _run(build: Build) -> Sequence[EngineResult]:
@@ -32,7 +34,7 @@ def _run(build: Build) -> Sequence[EngineResult]:
         build.skipped["keras"] = "the build started from a design.json, there is no model to compare it with"
         return ()
     name = "qonnx" if model.is_onnx else "keras"
-    exact = real_inputs(design, vectors.inputs[: vectors.referee])
+    exact = real_inputs(design, vectors.inputs[: max(vectors.referee, 0 if model.is_onnx else _asked(design))])
     with np.errstate(over="ignore", under="ignore"):
         beside = off_grid(design.inputs, _OFF_GRID_VECTORS, build.options.seed) * input_unit(design)
     inputs = np.concatenate([exact, beside, *([] if test is None else [test.inputs])])
@@ -48,6 +50,10 @@ def _run(build: Build) -> Sequence[EngineResult]:
     if test is not None:
         build.keras_score = Score(data=test.name, rows=len(test.inputs), **result["score"])
     return (EngineResult.of(result["compared"]),)
+
+
+def _asked(design: Design) -> int:
+    return min(_VECTORS, _PRODUCTS // max(sum(layer.matrix.size for layer in design.layers), 1))
 
 
 def _compared(model: ModelFile, design: Design, inputs: NDArray[np.float32]) -> EngineResult:

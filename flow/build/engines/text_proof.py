@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flow.build.state import Build
@@ -13,9 +13,35 @@ from flow.files.steps import digest_of
 from flow.parallel.graph import LayerGraph
 from flow.proof.text.prove import HEAD, prove_head, prove_text
 from flow.proof.text.top import TOP
+from flow.streamed.cores import Core
 
 _MOST_DIFFERENCES = 10
 LINK = "graph-verilog"
+
+
+def prove_cores(build: Build, cores: Mapping[str, tuple[Core, Rtl]], rtl_digest: str) -> None:
+    """`prove_verilog` for the parallel cores of a streamed network, each a design with a top module of its own.
+
+    What joins them, windows and handshakes, is compared by vectors alone.
+    """
+    parallel = {name: (core, rtl) for name, (core, rtl) in cores.items() if core.folding is None}
+
+    def work() -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, (core, rtl) in parallel.items():
+            findings = prove_text(core.design, core.graphs, rtl.files, rtl.top, rtl.layer_latency_cycles)
+            found[name] = [{"refuted": f.refuted, "text": f"core of layer {name}: {f}"} for f in findings]
+        return found
+
+    texts = [to_json(core.design) + repr(core.graphs) for core, _ in parallel.values()]
+    findings = build.steps.run("text", digest_of("cores 1", rtl_digest, *texts), work)
+    for name in parallel:
+        wrong = [f["text"] for f in findings[name] if f["refuted"]]
+        open_ones = [f["text"] for f in findings[name] if not f["refuted"]]
+        state = "refuted" if wrong else "undecided" if open_ones else "proved"
+        build.facts.proof.setdefault(name, {"design-graph": "proved"})[LINK] = state
+        build.differences += [f"proof: {text}" for text in wrong[:_MOST_DIFFERENCES]]
+        build.facts.undecided += open_ones
 
 
 def prove_verilog(build: Build, graphs: Sequence[LayerGraph], rtl: Rtl, rtl_digest: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from flow.core.design import Design, Layer, Neuron, with_layers
 from flow.core.evaluate import live_inputs
+from flow.core.nodes import INPUT
 
 
 def prune(design: Design) -> Design:
@@ -15,6 +16,8 @@ def prune(design: Design) -> Design:
     Neuron counts and orders stay; a pruned neuron has width 0, weights 0 and produces the constant 0. Accumulator
     formats and groups are taken away: they are made anew from what is left.
     """
+    if design.nodes:
+        return _prune_nodes(design)
     layers = [_plain(layer) for layer in design.layers]
     zero_input = [q.low == q.high == 0 for q in design.inputs]
     for index, layer in enumerate(layers):
@@ -24,6 +27,35 @@ def prune(design: Design) -> Design:
         used = live_inputs(layers[index + 1])
         neurons = tuple(n if u else _dead(n) for n, u in zip(layers[index].neurons, used, strict=True))
         layers[index] = Layer(layers[index].name, neurons, ())
+    return with_layers(design, tuple(layers))
+
+
+def _prune_nodes(design: Design) -> Design:
+    """`prune` by channels: a filter that nobody reads loses its weights."""
+    layers = [_plain(layer) for layer in design.layers]
+    pixels = next(n.window.pixel_count for n in design.nodes if INPUT in n.sources)
+    zero = {INPUT: [q.low == q.high == 0 for q in design.inputs[: len(design.inputs) // pixels]]}
+    for number, node in enumerate(design.nodes):
+        zero[number] = [is_zero for source in node.sources for is_zero in zero[source]]
+        if node.kind == "dense":
+            index = design.layer_of(number)
+            layers[index] = _drop_inputs(layers[index], zero[number] * node.window.places)
+            zero[number] = [_constant_zero(n) for n in layers[index].neurons]
+    used = {number: [False] * len(own) for number, own in zero.items()}
+    used[len(design.nodes) - 1] = [True] * len(zero[len(design.nodes) - 1])
+    for number, node in reversed(list(enumerate(design.nodes))):
+        read = used[number]
+        if node.kind == "dense":
+            index = design.layer_of(number)
+            neurons = tuple(n if u else _dead(n) for n, u in zip(layers[index].neurons, read, strict=True))
+            layers[index] = Layer(layers[index].name, neurons, ())
+            live = live_inputs(layers[index]).tolist()
+            read = [any(live[channel :: node.window.channels]) for channel in range(node.window.channels)]
+        first = 0
+        for source in node.sources:
+            own = read[first : first + len(used[source])]
+            used[source] = [a or b for a, b in zip(used[source], own, strict=True)]
+            first += len(own)
     return with_layers(design, tuple(layers))
 
 

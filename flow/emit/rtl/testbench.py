@@ -18,4 +18,9 @@ def describe(design: Design, rtl: Rtl) -> Bench:
     else:
         outputs = tuple(map(Element.of, design.output_formats, output_names(design)))
     sources = tuple(f"rtl/{name}" for name in rtl.files)
-    return Bench(rtl.top, sources, inputs, outputs, rtl.latency_cycles, rtl.initiation_interval, rtl.ready)
+    is_streamed = bool(design.nodes)
+    return Bench(
+        rtl.top, sources, inputs, outputs, rtl.latency_cycles, rtl.initiation_interval, rtl.ready,
+        in_beats=design.nodes[0].window.pixel_count if is_streamed else 1,
+        out_beats=design.nodes[-1].window.count if is_streamed and design.head != "argmax" else 1,
+    )  # fmt: skip

@@ -24,6 +24,7 @@ _STEPS = {
 _NEEDS = {"folded_pe": ("folded_product",)}
 _SECONDS = 120  # for one module; those within reach take a few
 _PRODUCT_BITS = 14  # of both operands of a multiplier together, beyond which SAT takes minutes and more
+_TRIED_BITS = 22  # of both operands, which can all be tried
 _VALUE_BITS = 32
 
 
@@ -35,6 +36,26 @@ def within_reach(block: Block) -> bool:
     return block.module != "folded_threshold" or parameters["VALUE_BITS"] <= _VALUE_BITS
 
 
+def product_of(block: Block) -> tuple[int, int] | None:
+    """Bits of both operands of a block's multiplier that SAT does not reach and that all values can be tried of."""
+    parameters = dict(block.parameters)
+    if within_reach(block) or block.module != "folded_pe" or parameters.get("DSP"):
+        return None
+    operands = parameters["X_BITS"] + (not parameters["X_SIGNED"]), parameters["WEIGHT_BITS"]
+    return operands if sum(operands) <= _TRIED_BITS else None
+
+
+def product_text(operands: tuple[int, int]) -> str:
+    """A module ``top`` whose output ``wrong`` tells that ``folded_product`` is not the product of these operands."""
+    x, w = operands
+    return f"""module top (input signed [{x - 1}:0] x, input signed [{w - 1}:0] w, output wrong);
+    wire signed [{x + w - 1}:0] y;
+    folded_product #(.X_BITS({x}), .WEIGHT_BITS({w})) product (.x(x), .w(w), .y(y));
+    assign wrong = y != x * w;
+endmodule
+"""
+
+
 def proof_script(blocks: Sequence[Block], folder: str) -> str:
     """The Yosys commands that prove every block, from the sources in ``folder``; the first that fails ends them."""
     lines = []
@@ -43,7 +64,7 @@ def proof_script(blocks: Sequence[Block], folder: str) -> str:
         parameters = " ".join(f"-chparam {name} {value}" for name, value in block.parameters)
         lines += [
             f"log {_marker(number)}",
-            f"read_verilog -formal -DFORMAL {sources}",
+            f"read_verilog -formal -DFORMAL{'' if within_reach(block) else ' -DPRODUCT_PROVED'} {sources}",
             f"hierarchy -top {block.module} {parameters}",
             "proc -norom",
             "flatten",

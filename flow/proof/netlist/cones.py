@@ -142,7 +142,32 @@ class Text:
                     if own is not None and own not in found:
                         partner = self._register(register.state ^ (literal & 1), self.held[own].clock)
                         found |= {own: partner} if partner else {}
+        return {**self._followed(lost), **found}
+
+    def _followed(self, lost: Mapping[int, Bit]) -> dict[Bit, _Partner]:
+        """Partners of registers that another register takes over as they are: what that one takes in the netlist.
+
+        A word that is read of several block RAMs is no register there, but a selection among their outputs.
+        """
+        found: dict[Bit, _Partner] = {}
+        for bit, partner in self.partners.items() if lost else ():
+            text = self.side.word([self.held[bit].data])[0]
+            own = lost.get(text >> 1)
+            if own is not None and own not in found and self.held[own].first not in ("0", "1"):
+                function = self._function(partner.next ^ (text & 1), self.held[own].clock)
+                found |= {own: function} if function else {}
         return found
+
+    def _function(self, literal: Literal, clock: Bit) -> _Partner | None:
+        """A function of the netlist's registers alone, all of one clock, and what it is after the clock's edge."""
+        nexts: dict[int, Literal] = {}
+        for node in self.graph.cone([literal]):
+            if self.graph.left[node] < 0:
+                register = self._states.get(node)
+                if register is None or not self._same_clock(clock, register.clock):
+                    return None
+                nexts[node] = register.next ^ (register.state & 1)
+        return _Partner(literal, self.graph.replaced([literal], nexts)[0], 0)
 
     def _constant_registers(self, lost: Mapping[int, Bit]) -> dict[int, Literal]:
         """Of registers without a name, those that are proved to keep a value once they have it."""

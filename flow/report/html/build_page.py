@@ -9,9 +9,12 @@ from typing import Any
 from flow.core.engines import BY_NAME, in_order
 from flow.report.html.chip_map import bitstream
 from flow.report.html.folding import folding
+from flow.report.html.formats import files, formats, paths, power
 from flow.report.html.heat_map import heat
 from flow.report.html.lut_strip import luts
+from flow.report.html.outcomes import outcomes
 from flow.report.html.score import score, score_tile
+from flow.report.html.training import training
 from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
 from flow.report.wording import (
@@ -62,6 +65,12 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "verification": verification(report),
         "chain": proof(report),
         "bitstream": bitstream(report),
+        "training": training(report),
+        "outcomes": outcomes(report),
+        "formats": formats(report),
+        "power": power(report),
+        "paths": paths(report),
+        "files": files(report),
         "undecided": undecided(report),
         "vendor": vendor(report),
         "differences": report.get("differences", []),
@@ -93,6 +102,10 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     if synthesis.get("fmax_mhz") and period:
         found.append(("clock, estimated", f"{synthesis['fmax_mhz']:.0f} MHz", f"{1000 / period:.0f} MHz asked",
                       "bad" if synthesis["fmax_mhz"] * period < 1000 else ""))  # fmt: skip
+    power = table(report, "power")
+    if power:
+        found.append(("energy per result, estimated", f"{number(power['pj_per_result'], 3)} pJ",
+                      f"within a factor of {number(power['factor'])} at best"))  # fmt: skip
     if report.get("layers"):
         weights = sum(layer["weights"] for layer in report["layers"])
         mean = ratio(sum(layer["mean_weight_bits"] * layer["weights"] for layer in report["layers"]), weights)

@@ -21,6 +21,7 @@ def compare_view(reports: Sequence[Report], names: Sequence[str]) -> dict[str, A
     return {
         "names": (first, second),
         "heads": [_head(r, n) for r, n in zip(reports, (first, second), strict=True)],
+        "differs": _differs(reports),
         "key_figures": _figures(reports),
         "resources": _resources(reports),
         "layers": _layers(reports, most),
@@ -28,6 +29,24 @@ def compare_view(reports: Sequence[Report], names: Sequence[str]) -> dict[str, A
         "versions": _versions(reports),
         "commands": [(n, _command(r)) for n, r in zip((first, second), reports, strict=True)],
     }  # fmt: skip
+
+
+def _differs(reports: Sequence[Report]) -> list[str]:
+    """What makes figures of two builds hard to compare: other parts, clocks, data, models."""
+    kinds: dict[str, list[Any]] = {
+        "part": [r.get("part") for r in reports],
+        "clock period asked for": [r.get("clock_period_ns") for r in reports],
+        "data of the score": [table(r, "score").get("data") for r in reports],
+        "rows of the score": [table(r, "score").get("rows") for r in reports],
+        "metric": [table(r, "score").get("metric") for r in reports],
+        "preparation of the inputs": [r.get("preprocessing") for r in reports],
+        "vectors of the energy estimate": [table(r, "power").get("vectors") for r in reports],
+    }
+    found = [f"{what}: {number(a)} in A, {number(b)} in B" for what, (a, b) in kinds.items()
+             if a is not None and b is not None and a != b]  # fmt: skip
+    if kinds["part"][0] != kinds["part"][1]:
+        found.append("resources and clocks are of other chips: read their shares, not their sums")
+    return found
 
 
 def _command(report: Report) -> str:
@@ -57,6 +76,9 @@ def _figures(reports: Sequence[Report]) -> list[dict[str, Any]]:
     rows.append(_row("initiation interval", [r.get("initiation_interval") for r in reports], _LESS))
     rows.append(_row("clock asked, MHz", [_clock(r) for r in reports], _NEITHER))
     rows.append(_row("clock estimated, MHz", [table(r, "synthesis").get("fmax_mhz") for r in reports], _MORE))
+    energies = [table(r, "power").get("pj_per_result") for r in reports]
+    alike = len({str(table(r, "power").get("vectors")) for r in reports}) == 1
+    rows.append(_row("energy per result, pJ, estimated", energies, _LESS, alike))
     rows.append(_row("bits per weight", [_mean_bits(r) for r in reports], _LESS))
     rows.append(_row("weights not zero", [_live(r) for r in reports], _LESS))
     rows.append(_row("mismatches", [_mismatches(r) for r in reports], _LESS))

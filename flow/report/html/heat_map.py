@@ -16,7 +16,9 @@ METRICS = {
     "sum": "accumulator bits",
     "output": "output bits",
     "luts": "LUT sites",
+    "saturated": "saturated outputs, %",
 }
+_ABSENT_IN_SOME = ("luts", "saturated")  # reports
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def heat(report: Mapping[str, Any]) -> dict[str, Any] | None:
     if not layers:
         return None
     values = [_metric_values(layer) for layer in layers]
-    names = [m for m in METRICS if m != "luts" or any(v["luts"] for v in values)]
+    names = [m for m in METRICS if m not in _ABSENT_IN_SOME or any(v[m] for v in values)]
     largest = {m: float(max((x or 0 for v in values for x in v[m]), default=0)) for m in names}
     largest["zeros"] = 100.0
     grids = [_inputs(report, largest["output"])] if table(report, "inputs") else []
@@ -44,13 +46,14 @@ def heat(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _metric_values(layer: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    neurons = layer["per_neuron"]
+    neurons, profile = layer["per_neuron"], table(layer, "profile")
     return {
         "weight": neurons["weight_bits"],
         "zeros": [100 * z / layer["inputs"] if layer["inputs"] else 0 for z in neurons["zero_weights"]],
         "sum": [format_bits(f) for f in neurons["accumulator"]],
         "output": [format_bits(o or a) for o, a in zip(neurons["output"], neurons["accumulator"], strict=True)],
         "luts": neurons.get("luts", ()),
+        "saturated": [100 * n / profile["rows"] for n in profile["saturated"]] if profile.get("rows") else (),
     }
 
 
@@ -69,18 +72,19 @@ def _layer(
         f"{bits(round(layer['mean_weight_bits'], 2))} weight bits on average, "
         f"{percent(layer['zero_weights'] / weights if weights else None, 0)} of the weights zero"
     )
-    return {"name": layer["name"], "kind": "neuron", "note": note, "rows": _rows(cells), "table": _table(layer)}
+    return {"name": layer["name"], "kind": "neuron", "note": note, "rows": _rows(cells),
+            "names": _named_in_order(layer["per_neuron"]), "table": _table(layer)}  # fmt: skip
 
 
 def _text(metric: str, value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.0f}" if metric == "zeros" else bits(value)
+    return f"{value:.0f}" if metric in ("zeros", "saturated") else bits(value)
 
 
 def _labels(layer: Mapping[str, Any]) -> list[str]:
     """What is said of each neuron on hover, on focus and to a screen reader; holds every number the cell can show."""
-    neurons, labels = layer["per_neuron"], []
+    neurons, profile, labels = layer["per_neuron"], table(layer, "profile"), []
     for j, width in enumerate(neurons["weight_bits"]):
         zeros, accumulator, output = (neurons[k][j] for k in ("zero_weights", "accumulator", "output"))
         share = 100 * zeros / layer["inputs"] if layer["inputs"] else 0
@@ -94,6 +98,8 @@ def _labels(layer: Mapping[str, Any]) -> list[str]:
         )
         if "luts" in neurons:
             said.append(f"{number(neurons['luts'][j])} LUT sites of its own")
+        if output and profile:
+            said.append(f"{percent(profile['saturated'][j] / max(profile['rows'], 1))} of its outputs saturate")
         labels.append("; ".join(said))
     return labels
 
@@ -129,7 +135,25 @@ def _inputs(report: Mapping[str, Any], most: float) -> dict[str, Any]:
         cells.append(Cell(i, label, (str(width),), (step(width, max(most, 8)),)))
     widths = [format_bits(text) or 0 for text in inputs["format"]]
     note = f"{number(len(cells))} elements, {number(sum(widths))} bits; here always the bits of each element"
-    return {"name": "inputs", "kind": "input", "note": note, "rows": _rows(cells, _across(len(cells))), "table": None}
+    rows = _rows(cells, _across(len(cells)))
+    return {"name": "inputs", "kind": "input", "note": note, "rows": rows, "names": _named_in_order(inputs),
+            "table": _input_table(inputs)}  # fmt: skip
+
+
+def _named_in_order(columns: Mapping[str, Any]) -> str:
+    """The names of elements in one line, where there are few enough to be read."""
+    names = [str(name) for name in columns.get("name") or []]
+    return ", ".join(f"{i} {name}" for i, name in enumerate(names)) if len(names) <= COLUMNS else ""
+
+
+def _input_table(inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the data calls its features, with their formats; None where they have no names."""
+    names = inputs.get("name") or []
+    if not names:
+        return None
+    rows = [[str(i), str(names[i]), text, *(number(v) for v in inputs["range"][i]), inputs["rounding"][i]]
+            for i, text in enumerate(inputs["format"])]  # fmt: skip
+    return {"head": ["input", "feature", "format", "smallest", "largest", "rounding"], "rows": rows}
 
 
 def _named(columns: Mapping[str, Any], place: int) -> str:

@@ -21,7 +21,7 @@
     cell.tabIndex = 0;
     cell.focus();
   };
-  document.querySelectorAll("table.heat").forEach((grid) => {
+  document.querySelectorAll('table.heat[role="grid"]').forEach((grid) => {
     const cells = [...grid.querySelectorAll("tbody td")];
     const across = grid.querySelector("tbody tr").querySelectorAll("td").length;
     grid.addEventListener("keydown", (event) => {

@@ -1,0 +1,190 @@
+"""Networks of convolutions: an epoch against plain QKeras', and accuracy against size on MNIST.
+
+    python -m benchmarks.convolutions speed [--rounds 7]
+    python -m benchmarks.convolutions front FOLDER [--epochs 8]
+
+``speed`` trains the same network on the same rows in the same compiled loop; the systems take turns, epoch by epoch.
+``front`` trains by ``python -m keras_models.train`` into FOLDER, a model after the other (what is there is kept), and
+draws their scores against estimated LUT sites and bits of weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results_file import RESULTS, table, write_section
+
+LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:32"
+SYSTEMS = ("QKeras, alpha 1", "QKeras, alpha auto_po2", "NMP paper", "NMP hardware")
+BATCH, STEPS, BETA = 128, 8, 1e-6
+COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size", "128", "--learning-rate", "3e-3",
+          "--quiet")  # fmt: skip
+RUNS: dict[str, tuple[str, ...]] = {
+    "uniform 2": ("--method", "uniform", "--bits", "2"), "uniform 4": ("--method", "uniform", "--bits", "4"),
+    "uniform 8": ("--method", "uniform", "--bits", "8"), "NMP": ("--beta", "1e-5"),
+    "NMP front": ("--front", "--beta", "1e-4"),
+}  # fmt: skip
+PICTURE = RESULTS.with_name("convolutions.png")
+
+
+def plain(alpha: object) -> Any:
+    """The network in QKeras layers with 8 bits throughout."""
+    import keras
+    import qkeras
+
+    def own() -> dict[str, Any]:
+        return {"kernel_quantizer": qkeras.quantized_bits(8, 0, 1, alpha=alpha),
+                "bias_quantizer": qkeras.quantized_bits(16, 7, 1, alpha=1)}  # fmt: skip
+
+    def relu() -> Any:
+        return qkeras.QActivation(qkeras.quantized_relu(8, 2))
+
+    pool, flatten = keras.layers.MaxPooling2D, keras.layers.Flatten
+    return keras.Sequential([
+        keras.layers.Input((784,)), keras.layers.Reshape((28, 28, 1)),
+        qkeras.QActivation(qkeras.quantized_bits(9, 0, 1, alpha=1)),
+        qkeras.QConv2D(8, 5, **own()), relu(), pool(2), qkeras.QConv2D(16, 5, **own()), relu(), pool(2),
+        flatten(), qkeras.QDense(32, **own()), relu(), qkeras.QDense(10, **own()),
+    ])  # fmt: skip
+
+
+def _learned(X: np.ndarray, mode: str) -> Any:
+    from keras_models.methods import cnn
+    from keras_models.methods.cnn_layers import parts_of
+
+    spec = cnn.CnnSpec(784, (), 10, mode, calibration=X, image=(28, 28, 1), parts=parts_of(LAYERS))
+    return cnn.METHODS["nmp"].build(spec)
+
+
+def speed(rounds: int) -> None:
+    """Measure and write the section."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    import keras
+
+    from keras_models.loop.compiled import OptimizerConfig, make_loop
+
+    random = np.random.default_rng(0)
+    X = random.uniform(0, 1, (STEPS * BATCH, 784)).astype(np.float32)
+    y = random.integers(0, 10, len(X)).astype(np.int32)
+    models = [plain(1), plain("auto_po2"), _learned(X, "paper"), _learned(X, "hardware")]
+    loops = [make_loop(m, X, y, "classification", OptimizerConfig(), BATCH, 0) for m in models]
+    betas = [0.0 if system.endswith("paper") else BETA for system in SYSTEMS]
+    seconds = []
+    for _ in range(rounds + 1):
+        row = []
+        for loop, beta in zip(loops, betas, strict=True):
+            start = time.perf_counter()
+            loop.epoch(1e-3, beta)
+            row.append(time.perf_counter() - start)
+        seconds.append(row)
+    times = np.array(seconds[1:])  # the first compiles
+    quickest, paired = times.min(axis=0), np.median(times / times[:, :1], axis=0)
+    rows = [[system, f"{1000 * own / STEPS:.1f} ms", f"{own / quickest[0]:.2f}", f"{ratio:.2f}"]
+            for system, own, ratio in zip(SYSTEMS, quickest, paired, strict=True)]  # fmt: skip
+    text = table(["system", "step, quickest", "quickest epochs, times QKeras", "median of paired epochs"], rows)
+    notes = f"""
+LeNet-like network `{LAYERS}` on 28 x 28 pixels, batches of {BATCH}, {STEPS} a
+round, {rounds} rounds, Adam, in the compiled loop on {keras.backend.backend()}. All systems take turns in every round;
+compilation is not included. Of hardware mode the cost is part of the loss."""
+    write_section("Training speed of convolutions", "python -m benchmarks.convolutions speed", text + "\n" + notes)
+    print(text)
+
+
+def front(folder: Path, epochs: int) -> None:
+    """Train what is missing, write the section and the picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, options in RUNS.items():
+        out = folder / f"{name.replace(' ', '_')}.keras"
+        if out.with_suffix(".train.json").exists():
+            continue
+        own = [] if "--front" in options else ["--epochs", str(epochs)]
+        own = own or ["--epochs", str(2 * epochs)]
+        command = [sys.executable, "-m", "keras_models.train", *COMMON, *options, *own, "--out", str(out)]
+        subprocess.run(command, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    points = [point for name in RUNS for point in _points(folder, name)]
+    rows = [[p["name"], f"{100 * p['test']:.2f} %", f"{p['bits']:.2f}", f"{p['activations']:.2f}",
+             f"{p['bytes'] / 1024:.1f}", f"{p['luts']:,.0f}"] for p in points]  # fmt: skip
+    text = table(
+        ["model", "test accuracy", "weight bits", "activation bits", "KiB stored", "LUT sites (estimate)"], rows
+    )
+    write_section("MNIST with convolutions", "python -m benchmarks.convolutions front FOLDER", text + "\n" + NOTES)
+    _draw(points)
+    print(text)
+
+
+NOTES = f"""
+`{LAYERS}` trained by `python -m keras_models.train` on the shared MNIST (50,001
+training, 9,999 validation and 10,000 test images). The uniform models are QKeras' with power-of-two scales per filter
+and at least 4 bits of activations. LUT sites are training's estimate for filters that exist once (streamed) and neurons
+that work in parallel, without line buffers and pools; it was fitted to dense networks, and nothing of this table was
+synthesized. Stored are weights at their widths, biases of 16 bits and two bytes for each format.
+
+![front](convolutions.png)
+"""
+
+
+def _points(folder: Path, name: str) -> list[dict[str, Any]]:
+    """A run's models, with their scores on the test part."""
+    from keras_models.data.loaders import load_dataset
+    from keras_models.data.preprocess import Preprocessing, read
+    from keras_models.methods.models import load_model
+
+    out = folder / f"{name.replace(' ', '_')}.keras"
+    report = json.loads(out.with_suffix(".train.json").read_text())
+    entries = [(name, report["test"], report)]
+    listed = out.with_suffix(".front") / "front.json"
+    if listed.exists():
+        X, y = load_dataset("mnist").part("test")
+        inputs = (read(out) or Preprocessing.fit(load_dataset("mnist"))).apply(X)
+        entries = []
+        for entry in json.loads(listed.read_text()):
+            outputs = load_model(listed.parent / entry["file"]).predict(inputs, batch_size=1000, verbose=0)
+            entries.append((name, float((outputs.argmax(axis=1) == y).mean()), entry))
+    return [{"name": n, "test": test, "bits": e["mean_weight_bits"], "activations": e["mean_activation_bits"],
+             "bytes": e["model_bytes"], "luts": e["estimated_luts"]} for n, test, e in entries]  # fmt: skip
+
+
+def _draw(points: list[dict[str, Any]]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for axis, key, label in zip(axes, ("luts", "bytes"), ("LUT sites (estimate)", "bytes stored"), strict=True):
+        for name in RUNS:
+            own = [p for p in points if p["name"] == name]
+            axis.plot([p[key] for p in own], [100 * (1 - p["test"]) for p in own], "o", label=name)
+        axis.set(xscale="log", yscale="log", xlabel=label)
+        axis.grid(alpha=0.3, which="both")
+    axes[0].set_ylabel("test error, %")
+    axes[0].legend()
+    figure.savefig(PICTURE, dpi=90)
+
+
+def main() -> None:
+    """Run one of the two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("speed").add_argument("--rounds", type=int, default=7)
+    run = commands.add_parser("front")
+    run.add_argument("folder", type=Path)
+    run.add_argument("--epochs", type=int, default=8)
+    options = parser.parse_args()
+    if options.command == "speed":
+        speed(options.rounds)
+    else:
+        front(options.folder, options.epochs)
+
+
+if __name__ == "__main__":
+    main()

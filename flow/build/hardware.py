@@ -1,0 +1,45 @@
+"""What a build emits: RTL, its arithmetic, and what of it is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from flow.core.fixed import Ints
+from flow.emit.rtl.verilog import Rtl
+from flow.folded.explanation import FoldingReport
+from flow.folded.proof.layer import Block
+from flow.parallel.graph import LayerGraph
+from flow.streamed.cores import Core
+from flow.streamed.explanation import StreamReport
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Emitted RTL, what a report says of it, and its arithmetic as integers (engine ``integer``).
+
+    ``graphs`` are the proven graphs that the RTL of a parallel design is to be proved equal to; ``blocks`` are, by
+    layer of a folded one, the modules that are still to be proved for its proof to hold. ``proof`` is what is known of
+    each layer's links so far; ``adders``, ``generators`` (of the graph) and ``least_sites`` (below which no packing of
+    the same sums comes) are by layer of a parallel design, ``cores`` those of a streamed one with their RTL.
+    """
+
+    architecture: str
+    reason: str
+    rtl: Rtl
+    evaluate: Callable[[Ints], Ints]
+    proof: Mapping[str, Mapping[str, str]]
+    graphs: tuple[LayerGraph, ...] = ()
+    blocks: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
+    adders: Mapping[str, int] | None = None
+    generators: Mapping[str, str] | None = None
+    least_sites: Mapping[str, int] | None = None
+    folding: FoldingReport | None = None
+    stream: StreamReport | None = None
+    cores: Mapping[str, tuple[Core, Rtl]] = field(default_factory=dict)
+
+    @property
+    def uses_memories(self) -> bool:
+        """Whether a layer is folded, so that products may lie in DSP blocks."""
+        folded = any(core.folding is not None for core, _ in self.cores.values())
+        return self.architecture == "folded" or folded

@@ -1,0 +1,78 @@
+"""How much of their formats weights and activations use, layer by layer, on the data's rows or on random vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.build.facts import LayerProfile
+from flow.build.state import Build
+from flow.core.design import Design, Layer
+from flow.core.evaluate import accumulate, evaluate_layer
+from flow.core.fixed import Ints, rescale
+
+_ROWS = 2000
+_TENTHS = 10
+
+
+def typical(build: Build, rows: int) -> tuple[Ints, str]:
+    """Input mantissas as the design will meet them: rows of the data's test part, else random ones; and which."""
+    vectors = build.vectors
+    if vectors.data_rows:
+        found = vectors.inputs[vectors.referee : vectors.referee + min(vectors.data_rows, rows)]
+        return found, f"{len(found)} test rows of {build.test.name}" if build.test else "test rows"
+    found = vectors.inputs[-rows:]
+    return found, f"{len(found)} random vectors, since no data was given"
+
+
+def profiles(build: Build) -> tuple[Sequence[LayerProfile], str]:
+    """A profile per layer, and of which vectors."""
+    mantissas, said = typical(build, _ROWS)
+    found = []
+    for index, layer in enumerate(build.design.layers):
+        found.append(_profile(build.design, index, mantissas))
+        mantissas = evaluate_layer(layer, mantissas, build.design.formats_into(index))
+    return found, said
+
+
+def _profile(design: Design, index: int, mantissas: Ints) -> LayerProfile:
+    layer = design.layers[index]
+    sums, fracs = accumulate(layer, mantissas, design.formats_into(index))
+    tenths, saturated, zeros = np.zeros(_TENTHS, np.int64), [], 0
+    for j, neuron in enumerate(layer.neurons):
+        quantizer = neuron.output
+        if quantizer is None or quantizer.low == quantizer.high:
+            saturated.append(0)
+            continue
+        exact = np.asarray(rescale(sums[:, j], fracs[j] - quantizer.format.frac, quantizer.rounding), object)
+        below = (exact < quantizer.low) & (quantizer.low < 0)
+        saturated.append(int(((exact > quantizer.high) | below).sum()))
+        made = quantizer.from_integer(sums[:, j], fracs[j])
+        zeros += int((made == 0).sum())
+        most = max(quantizer.high, -quantizer.low)
+        place = np.minimum(np.abs(made) * _TENTHS // most, _TENTHS - 1)
+        tenths += np.bincount(place, minlength=_TENTHS)
+    at_end, of_them = _at_end(layer)
+    return LayerProfile(
+        rows=len(mantissas), weights_by_bits=_significant(layer.matrix), weights_at_end=at_end,
+        weights_of_them=of_them, outputs_by_tenth=tenths.tolist(), zeros=zeros, saturated=saturated,
+    )  # fmt: skip
+
+
+def _significant(matrix: Ints) -> list[int]:
+    """Weights by the bits of their magnitude."""
+    bits = [int(abs(int(w))).bit_length() for w in matrix.ravel()]
+    return [int(count) for count in np.bincount(np.array(bits, np.int64), minlength=2)]
+
+
+def _at_end(layer: Layer) -> tuple[int, int]:
+    """Weights at an end of their neuron's format, of neurons of 3 bits and more: with fewer most weights are."""
+    found, total = 0, 0
+    for neuron in layer.neurons:
+        if neuron.weight_bits >= 3:
+            magnitude: NDArray[np.object_] = np.abs(np.array(neuron.weights, object))
+            found += int((magnitude >= (1 << int(neuron.weight_bits) - 1) - 1).sum())
+            total += len(neuron.weights)
+    return found, total

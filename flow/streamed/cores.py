@@ -1,0 +1,181 @@
+"""The cores of a streamed network: each layer as a design of its own, parallel or folded, at one rate for all.
+
+A core sees what its node's window sees and computes the layer there once per position. It is an ordinary design, so
+adder graphs, folding, memories and proofs are those of dense networks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flow.core.design import Design, Layer
+from flow.core.errors import DesignError
+from flow.core.fixed import Quantizer
+from flow.core.nodes import Window
+from flow.core.passes.names import verilog_top
+from flow.folded.folding import Folding
+from flow.folded.lowering import lower
+from flow.folded.search import fits_share, smallest
+from flow.parallel.generators import build_graphs
+from flow.parallel.graph import LayerGraph
+from flow.parallel.sites import Target
+from flow.parts.catalog import Part
+from flow.streamed.shapes import is_whole
+from flow.streamed.timing import cycles
+
+SHARE = 0.7  # of the part's LUT sites that may be taken: beyond, routing gets hard
+MAX_PARALLEL_WEIGHTS = 20_000  # of one core: an adder graph of more takes minutes to find
+_LUT_RAM_ROWS = 64  # that a LUT of memory holds; three of four LUTs hold a bit each
+
+
+@dataclass(frozen=True)
+class Core:
+    """A layer's hardware: its design, and graphs where it is parallel or a folding where it is folded."""
+
+    design: Design
+    sites: float
+    bram18: int
+    interval: int = 1  # cycles per position
+    graphs: tuple[LayerGraph, ...] = ()
+    folding: Folding | None = None
+
+    @property
+    def kind(self) -> str:
+        """How the layer is computed."""
+        return "parallel" if self.folding is None else "folded"
+
+
+def core_design(design: Design, index: int) -> Design:
+    """Layer ``index`` of a streamed design as a design of its own."""
+    number = design.node_of(index)
+    layer = design.layers[index]
+    formats, ranges = design.formats_into(index), design.ranges_into(index)
+    inputs = tuple(Quantizer(f, "TRN", *r) for f, r in zip(formats, ranges, strict=True))
+    is_last = number == len(design.nodes) - 1
+    name = f"{verilog_top(design)}_{layer.name}_core"
+    return Design(name, inputs, (Layer(layer.name, layer.neurons, layer.groups),), design.head if is_last else "logits")
+
+
+def pixel_bits(design: Design, number: int) -> int:
+    """Bits of the pixels that a node looks at."""
+    return sum(span.format.bits for span in design.spans_at(number))
+
+
+def window_sites(design: Design, number: int) -> float:
+    """LUT sites that the rows above a window are about to take."""
+    window = design.nodes[number].window
+    if is_whole(window) or len(window.shape) < 3 or window.reach[0] < 2:
+        return 0.0
+    width = window.shape[1] + sum(window.padded[1])
+    return (window.reach[0] - 1) * pixel_bits(design, number) * math.ceil(width / _LUT_RAM_ROWS) * 4 / 3
+
+
+def _slowest(window: Window, image: int) -> int:
+    """Most cycles per position with which an image takes at most ``image`` cycles."""
+    interval = max(image // window.count, 1)
+    while interval > 1 and cycles(window, interval) > image:
+        interval -= 1
+    return interval
+
+
+class Solver:
+    """Cores for a part; what was found for a layer is kept for the next question."""
+
+    def __init__(self, design: Design, part: Part, target: Target) -> None:
+        self.design, self.part, self.target = design, part, target
+        self.nodes = [design.nodes[design.node_of(i)] for i in range(len(design.layers))]
+        self.designs = [core_design(design, i) for i in range(len(design.layers))]
+        self.windows = sum(window_sites(design, k) for k in range(len(design.nodes)))
+        self._parallel: dict[int, Core | None] = {}
+        self._folded: dict[tuple[int, int], Core | None] = {}
+
+    @property
+    def shortest(self) -> int:
+        """Cycles per image below which no window comes."""
+        return max(cycles(node.window, 1) for node in self.design.nodes)
+
+    def within(self, image: int) -> list[Core]:
+        """The cheapest cores that take an image in so many cycles. Raises DesignError naming a layer that cannot."""
+        if image < self.shortest:
+            raise DesignError(
+                f"an image takes {self.shortest} cycles to enter, a pixel each; ask for that interval or a longer one"
+            )
+        return [self._cheapest(i, _slowest(node.window, image)) for i, node in enumerate(self.nodes)]
+
+    def fastest(self) -> list[Core]:
+        """Those that take an image in the fewest cycles found with which the part is not too full."""
+        low = self.shortest
+        first = self._fitting(low)
+        if first is not None:
+            return first
+        high, found = 2 * low, self._fitting(2 * low)
+        most = 4 * max(n.window.count * n.window.places * n.window.channels * 4 for n in self.nodes) + low
+        while found is None:
+            if high > most:
+                raise DesignError(
+                    f"the network does not fit {self.part.device} even folded; choose a larger --part or train with "
+                    "fewer bits or filters"
+                )
+            low, high = high, 2 * high
+            found = self._fitting(high)
+        while high > 1.15 * low:
+            middle = math.isqrt(low * high)
+            better = self._fitting(middle)
+            low, high, found = (low, middle, better) if better is not None else (middle, high, found)
+        return found
+
+    def fits(self, cores: Sequence[Core]) -> bool:
+        """Whether the cores and windows leave the part the room that routing needs."""
+        sites = sum(core.sites for core in cores) + self.windows
+        return sites <= SHARE * self.part.lut and fits_share(sum(core.bram18 for core in cores), self.part)
+
+    def _fitting(self, image: int) -> list[Core] | None:
+        try:
+            found = self.within(image)
+        except DesignError:
+            return None
+        return found if self.fits(found) else None
+
+    def _cheapest(self, index: int, interval: int) -> Core:
+        options = [self._parallel_core(index), self._folded_core(index, interval) if interval > 1 else None]
+        known = [core for core in options if core is not None]
+        if not known:
+            raise DesignError(
+                f"layer {self.designs[index].layers[0].name} has too many weights to compute them in {interval} cycles "
+                "per position; ask for a longer interval"
+            )
+        return min(known, key=self.price)
+
+    def price(self, core: Core) -> float:
+        """What a core costs: how much of the part it takes."""
+        return core.sites / self.part.lut + core.bram18 / max(self.part.bram18, 1)
+
+    def _parallel_core(self, index: int) -> Core | None:
+        if index not in self._parallel:
+            design = self.designs[index]
+            few = int((design.layers[0].matrix != 0).sum()) <= MAX_PARALLEL_WEIGHTS
+            graphs = build_graphs(design, self.target) if few else ()
+            sites = float(sum(self.target.sites(graph) for graph in graphs))
+            self._parallel[index] = Core(design, sites, 0, 1, graphs) if few else None
+        return self._parallel[index]
+
+    def _folded_core(self, index: int, interval: int) -> Core | None:
+        if (index, interval) not in self._folded:
+            self._folded[index, interval] = self._fold(self.designs[index], interval)
+        return self._folded[index, interval]
+
+    def _fold(self, design: Design, interval: int) -> Core | None:
+        lowered = lower(design)
+        if not lowered.layers:
+            return None
+        try:
+            found = smallest(lowered, self.part, interval)
+        except DesignError:
+            return None
+        if found.interval > interval:
+            return None
+        held = sum(f.bits for f in design.input_formats)
+        cost = found.cost
+        return Core(design, cost.lut + held / 3, cost.bram18, found.interval, folding=found)

@@ -1,0 +1,68 @@
+"""What a report says of a streamed network: a row per node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flow.core.design import Design
+from flow.streamed.cores import Core, pixel_bits
+from flow.streamed.timing import Edge, cycles
+
+
+@dataclass(frozen=True)
+class NodeRow:
+    """What a report says of a node: its window on which map, how it is computed, and what that is about to cost.
+
+    ``interval`` are cycles per position, ``cycles`` those that an image takes here; ``buffer_bits`` lie in the rows
+    above the window and under it, ``lut`` are sites by estimate.
+    """
+
+    name: str
+    kind: str
+    sources: Sequence[str]
+    shape: Sequence[int]
+    window: Sequence[int]
+    strides: Sequence[int]
+    padding: Sequence[Sequence[int]]
+    positions: Sequence[int]
+    channels: int
+    core: str
+    interval: int
+    cycles: int
+    buffer_bits: int
+    lut: int
+    bram18: int
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """A streamed network: cycles per image, and its nodes in their order; ``queues`` are places at forks, by name."""
+
+    cycles_per_image: int
+    nodes: Sequence[NodeRow]
+    queues: Mapping[str, int]
+
+
+def explain(design: Design, cores: Sequence[Core], places: Mapping[Edge, int], image: int) -> StreamReport:
+    """The rows; ``image`` are cycles per image, ``places`` those of the queues."""
+    names = {-1: "input", **{k: node.name for k, node in enumerate(design.nodes)}}
+    rows = []
+    for number, node in enumerate(design.nodes):
+        window = node.window
+        core = cores[design.layer_of(number)] if node.kind == "dense" else None
+        reach, width = window.reach, (window.shape[-2] + sum(window.padded[-1])) if window.padded else 1
+        held = int(np.prod(reach, dtype=int)) + (reach[0] - 1) * width * (len(reach) > 1)
+        interval = core.interval if core else 1
+        rows.append(
+            NodeRow(
+                node.name, node.kind, [names[s] for s in node.sources], window.shape, window.size, window.strides,
+                window.padded, window.positions, len(design.spans(number)), core.kind if core else "maximum",
+                interval, cycles(window, interval),
+                held * pixel_bits(design, number) if window.places > 1 else 0,
+                round(core.sites) if core else 0, core.bram18 if core else 0,
+            )
+        )  # fmt: skip
+    return StreamReport(image, rows, {f"{names[a]} to {names[b]}": n for (a, b), n in places.items()})
