@@ -22,19 +22,22 @@ from keras_models.data.loaders import find
 JETS, JETS_HDF, JETS_RAW, DIGITS, IRIS = "jets", "jets_gqwzt", "jets_gqwzt_raw", "mnist_unit", "iris_standardised"
 FORMAT = ["--input-format", "ap_fixed<16,6>"]
 # what the submission's own hls4ml_config.yml says: mel energies in dB are beyond what ap_fixed<16,6> holds
-AUDIO = ["--input-format", "ap_fixed<8,8>", "--architecture", "folded", "--results-per-second"]
+AUDIO = ["--input-format", "ap_fixed<8,8>", "--architecture", "folded", "--results-per-second", "53365"]
 # what a user adds, where the file does not say it: an input format, data, --quantize for float models
 OPTIONS: dict[str, list[str]] = {
     "hgq_jet_classifier.h5": ["--data", JETS_HDF],
     "iris_float.h5": ["--quantize", "--data", IRIS],
+    "autoencoder_cnn.h5": ["--quantize"],
+    "jettagger_conv2d_small.h5": ["--quantize"],
+    "keras_conv1d_small.h5": ["--quantize"],
     "keras_3layer.h5": ["--quantize", "--data", JETS_RAW],
     "keras_3layer_batch_norm.h5": ["--quantize", "--data", JETS_HDF],
     # its netlist takes hours to simulate and to prove
     "kws_w3a3_qonnx.onnx": ["--architecture", "folded", "--vectors", "100", "--engines", "integer,hls,verilator"],
     "mlp_cardio.h5": FORMAT,
     "mlp_har_pruned.h5": FORMAT,
-    "mlperf_tiny_ad03.h5": [*AUDIO, "60000"],
-    "mlperf_tiny_ad08.h5": [*AUDIO, "60000"],
+    "mlperf_tiny_ad03.h5": AUDIO,
+    "mlperf_tiny_ad08.h5": AUDIO,
     "qkeras_3layer.h5": [*FORMAT, "--data", JETS],
     "qkeras_mnist_dense.h5": ["--data", DIGITS],
     "three_layer_bn_pytorch.onnx": ["--quantize"],
@@ -122,6 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="files of the folder (default: all)")
     parser.add_argument("--models", type=Path, default=Path("../shared/models"), help="folder of model files")
+    parser.add_argument("--table", action="store_true", help="write the table of what was built before")
     parser.add_argument("--work", type=Path, default=Path(__file__).with_name("work"))
     args = parser.parse_args()
     files = [args.models / n for n in args.names] or sorted(
@@ -129,12 +133,15 @@ def main() -> None:
     )
     args.work.mkdir(parents=True, exist_ok=True)
     data = data_files(args.work)
-    rows = []
-    for file in files:
-        rows.append(build(file, args.work, data))
-        print(" | ".join(rows[-1]), flush=True)
-    if not args.names:
-        write_section("Published models", "python benchmarks/published.py", table(HEADER, rows) + NOTES)
+    kept = args.work / "published.json"
+    rows = json.loads(kept.read_text()) if kept.is_file() else {}
+    for file in [] if args.table else files:
+        rows[file.name] = build(file, args.work, data)
+        print(" | ".join(rows[file.name]), flush=True)
+        kept.write_text(json.dumps(rows, indent=1))
+    if args.table or not args.names:
+        found = [rows[file.name] for file in files if file.name in rows]
+        write_section("Published models", "python benchmarks/published.py", table(HEADER, found) + NOTES)
 
 
 if __name__ == "__main__":

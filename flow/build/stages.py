@@ -192,7 +192,9 @@ def _score(build: Build) -> None:
     if design.source.get("probability") and head == "logits":
         head = "probability"
     score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
-    build.facts.predictions = predictions(build.test, outputs, head, design, build.preparation.applied)
+    build.facts.predictions = predictions(
+        build.test, outputs, head, design, build.preparation.applied, build.class_names
+    )
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no model that could be scored beside it"

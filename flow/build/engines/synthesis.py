@@ -30,7 +30,8 @@ def synthesize(made: Made) -> None:
     build, bench, out = made.build, made.bench, made.build.options.out
     parallel = not made.hardware.uses_memories
     family = build.options.part.yosys_family
-    script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, family, dsp=not parallel)
+    dsp = not parallel and not build.options.bitstream
+    script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, family, dsp)
 
     def work() -> dict[str, Any]:
         plan.fresh_folder(out / "synth")
