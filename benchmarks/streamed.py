@@ -91,7 +91,7 @@ def _synthesis(name: str, folder: Path) -> dict[str, Any]:
     _, hardware = _made(name, folder)
     rtl = hardware.rtl
     files = [f"rtl/{file}" for file in rtl.files]
-    script = yosys.synthesis_script(files, rtl.top, resolve(PART).yosys_family, dsp=hardware.uses_memories)
+    script = yosys.synthesis_script(files, rtl.top, resolve(PART).yosys_family, dsp=hardware.may_use_dsp)
     yosys.synthesize(folder, script, 3600)
     stream = hardware.stream
     assert stream is not None
