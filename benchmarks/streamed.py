@@ -1,9 +1,9 @@
 """Convolutional networks that others published, streamed on xc7z020: sites, rate, and what was compared.
 
 ``python -m benchmarks.streamed NAME ...`` measures the named networks, all without names, and writes the section
-"Streamed networks" of ``RESULTS.md`` from what lies in ``--out``. Each has three steps, of which ``--step`` chooses
-one: Keras against the integers, the Verilog in Verilator, and synthesis. A whole build with all engines takes longer by
-far.
+"Streamed networks" of ``RESULTS.md`` from what lies in ``--out``. Each has four steps, of which ``--step`` chooses
+one: Keras against the integers, the hardware as it is calculated, its Verilog in Verilator, and synthesis. A whole
+build with all engines takes longer by far.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from flow.core.evaluate import evaluate, real_inputs
 from flow.emit.rtl.testbench import describe
 from flow.files import plan
 from flow.netlist.read import read_netlist
-from flow.parts.catalog import resolve
+from flow.parallel.sites import Target
+from flow.parts.catalog import Part, resolve
+from flow.streamed.cores import Solver
 from flow.tools import yosys
 from flow.verify import simulate
 
@@ -54,8 +56,8 @@ def main() -> None:
             print(name, step, found, flush=True)
     rows = [row for name in NETWORKS if (row := _row(name, asked.out / name.replace(" ", "_")))]
     header = [
-        "network", "LUT sites", "FF", "BRAM18", "DSP", "cycles per image", "images/s at 100 MHz", "latency, cycles",
-        "Keras, exact", "Verilator, exact",
+        "network", "LUT sites", "FF", "BRAM18", "DSP", "LUT sites, estimated", "cycles per image", "images/s, 100 MHz",
+        "latency, cycles", "Keras, exact", "Verilator, exact",
     ]  # fmt: skip
     write_section("Streamed networks", "python -m benchmarks.streamed", table(header, rows))
 
@@ -87,38 +89,57 @@ def _verilator(name: str, folder: Path) -> dict[str, Any]:
     return {"images": result.vectors, "mismatches": result.mismatches, "interval": result.interval_seen}
 
 
+def _hardware(name: str, folder: Path) -> dict[str, Any]:
+    _, hardware = _made(name, folder)
+    stream = hardware.stream
+    assert stream is not None
+    nodes = [[node.name, node.core, node.interval, node.lut, node.bram18] for node in stream.nodes]
+    rtl = hardware.rtl
+    return {
+        "interval": rtl.initiation_interval, "latency": rtl.latency_cycles, "nodes": nodes,
+        "queues": dict(stream.queues), "windows": round(Solver(*_asked(folder)).windows),
+    }  # fmt: skip
+
+
+def _asked(folder: Path) -> tuple[Design, Part, Target]:
+    part = resolve(PART)
+    return from_json((folder / "design.json").read_text()), part, Target(PERIOD_NS, part.family)
+
+
 def _synthesis(name: str, folder: Path) -> dict[str, Any]:
     _, hardware = _made(name, folder)
     rtl = hardware.rtl
     files = [f"rtl/{file}" for file in rtl.files]
     script = yosys.synthesis_script(files, rtl.top, resolve(PART).yosys_family, dsp=hardware.may_use_dsp)
     yosys.synthesize(folder, script, 3600)
-    stream = hardware.stream
-    assert stream is not None
-    rows = {node.name: [node.core, node.interval, node.lut] for node in stream.nodes}
-    found = asdict(read_netlist(folder / "netlist.json", rtl.top).resources)
-    return {**found, "interval": rtl.initiation_interval, "latency": rtl.latency_cycles, "nodes": rows}
+    return asdict(read_netlist(folder / "netlist.json", rtl.top).resources)
 
 
 STEPS: dict[str, Callable[[str, Path], dict[str, Any]]] = {
-    "keras": _keras, "verilator": _verilator, "synthesis": _synthesis
+    "keras": _keras, "hardware": _hardware, "verilator": _verilator, "synthesis": _synthesis
 }  # fmt: skip
 
 
 def _row(name: str, folder: Path) -> list[str] | None:
-    if not (folder / "synthesis.json").is_file():
+    made = _kept(folder, "hardware")
+    if made is None:
         return None
-    found = json.loads((folder / "synthesis.json").read_text())
-    compared = []
+    found, compared = _kept(folder, "synthesis"), []
     for step in ("keras", "verilator"):
-        path = folder / f"{step}.json"
-        told = json.loads(path.read_text()) if path.is_file() else None
+        told = _kept(folder, step)
         wrong = told and told["mismatches"]
         compared.append(f"{wrong} WRONG" if wrong else f"{told['images']} images" if told else "not run")
+    used = [f"{found['lut']:,}", f"{found['ff']:,}", str(found["bram18"]), str(found["dsp"])] if found else ["-"] * 4
+    guess = made["windows"] + sum(sites for *_, sites, _ in made["nodes"])
     return [
-        name, f"{found['lut']:,}", f"{found['ff']:,}", str(found["bram18"]), str(found["dsp"]),
-        f"{found['interval']:,}", f"{1e9 / PERIOD_NS / found['interval']:,.0f}", f"{found['latency']:,}", *compared,
+        name, *used, f"{guess:,}", f"{made['interval']:,}", f"{1e9 / PERIOD_NS / made['interval']:,.0f}",
+        f"{made['latency']:,}", *compared,
     ]  # fmt: skip
+
+
+def _kept(folder: Path, step: str) -> Any:
+    path = folder / f"{step}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
 
 
 if __name__ == "__main__":
