@@ -29,6 +29,7 @@ from flow.streamed.timing import cycles
 
 SHARE = 0.7  # of the part's LUT sites that may be taken: beyond, routing gets hard
 MAX_PARALLEL_WEIGHTS = 20_000  # of one core: an adder graph of more takes minutes to find
+_COMPARED = 800  # weights of a core up to which an adder graph is found although it can be folded
 _BIT_SITES = 0.7  # of a bit of a weight in an adder graph, roughly: of those worth finding for comparison
 _LONG_ROW = 256  # pixels
 _LUT_RAM_ROWS = 64  # that a LUT of memory holds; three of four LUTs hold a bit each
@@ -167,8 +168,10 @@ class Solver:
 
     def _cheapest(self, index: int, interval: int) -> Core:
         folded = self._folded_core(index, interval) if interval > 1 else None
-        guess = _graph_sites(self.designs[index].layers[0]) / self.part.lut
-        parallel = None if folded is not None and self.price(folded) <= guess else self._parallel_core(index)
+        layer = self.designs[index].layers[0]
+        is_large = int((layer.matrix != 0).sum()) > _COMPARED
+        is_dear = folded is not None and self.price(folded) <= _graph_sites(layer) / self.part.lut
+        parallel = None if folded is not None and (is_large or is_dear) else self._parallel_core(index)
         known = [core for core in (parallel, folded) if core is not None]
         if not known:
             raise DesignError(
