@@ -37,6 +37,7 @@ from flow.streamed.cores import Solver
 from flow.streamed.queues import Queued, queued
 from flow.streamed.timing import timing
 from flow.verify import simulate
+from keras_models import NMPConv2D, NMPDense, NMPDepthwiseConv2D, NMPInputQuantizer
 from tests.streamed_designs import run
 
 pytestmark = [
@@ -53,7 +54,10 @@ def relu():
 
 def model(kind):
     keras.utils.set_random_seed(7)
-    entry = keras.Input((6, 6, 2))
+    entry = keras.Input((5, 4, 2))
+    if kind == "learned":
+        layers = [NMPInputQuantizer(input_bits=(0, 2, 4)), NMPConv2D(3, (2, 3), padding="same"), L.MaxPooling2D(2)]
+        return keras.Sequential([entry, *layers, NMPDepthwiseConv2D(2), L.Flatten(), NMPDense(3)])
     x = qkeras.QActivation("quantized_bits(4,1,alpha=1)")(entry)
     if kind == "residual":
         x = relu()(qkeras.QConv2D(3, 3, padding="same", **BITS)(x))
@@ -77,7 +81,7 @@ def model(kind):
     return made
 
 
-@pytest.mark.parametrize("kind", ["residual", "depthwise", "normalized"])
+@pytest.mark.parametrize("kind", ["residual", "depthwise", "normalized", "learned"])
 def test_streamed_equals_unrolled_equals_keras(kind):
     made = model(kind)
     streamed, unrolled = (finish(extract(made, form=form)) for form in ("streamed", "unrolled"))

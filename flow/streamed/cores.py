@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from flow.core.design import Design, Layer
 from flow.core.errors import DesignError
 from flow.core.fixed import Quantizer
@@ -27,7 +29,8 @@ from flow.streamed.timing import cycles
 
 SHARE = 0.7  # of the part's LUT sites that may be taken: beyond, routing gets hard
 MAX_PARALLEL_WEIGHTS = 20_000  # of one core: an adder graph of more takes minutes to find
-_LEAST_SITES = 0.5  # of a weight in an adder graph: no sharing brings it lower
+_COMPARED = 800  # weights of a core up to which an adder graph is found although it can be folded
+_BIT_SITES = 0.7  # of a bit of a weight in an adder graph, roughly: of those worth finding for comparison
 _LONG_ROW = 256  # pixels
 _LUT_RAM_ROWS = 64  # that a LUT of memory holds; three of four LUTs hold a bit each
 
@@ -96,6 +99,12 @@ def _slowest(window: Window, image: int) -> int:
     return interval
 
 
+def _graph_sites(layer: Layer) -> float:
+    """LUT sites that an adder graph of the layer is about to take, without finding it."""
+    sizes = np.abs(layer.matrix[layer.matrix != 0])
+    return _BIT_SITES * float(np.floor(np.log2(sizes) + 1).sum())
+
+
 class Solver:
     """Cores for a part; what was found for a layer is kept for the next question."""
 
@@ -159,8 +168,10 @@ class Solver:
 
     def _cheapest(self, index: int, interval: int) -> Core:
         folded = self._folded_core(index, interval) if interval > 1 else None
-        least = int((self.designs[index].layers[0].matrix != 0).sum()) * _LEAST_SITES / self.part.lut
-        parallel = None if folded is not None and self.price(folded) <= least else self._parallel_core(index)
+        layer = self.designs[index].layers[0]
+        is_large = int((layer.matrix != 0).sum()) > _COMPARED
+        is_dear = folded is not None and self.price(folded) <= _graph_sites(layer) / self.part.lut
+        parallel = None if folded is not None and (is_large or is_dear) else self._parallel_core(index)
         known = [core for core in (parallel, folded) if core is not None]
         if not known:
             raise DesignError(
@@ -197,6 +208,5 @@ class Solver:
             return None
         if found.interval > interval:
             return None
-        held = sum(f.bits for f in design.input_formats)
         cost = found.cost
-        return Core(design, cost.lut + held / 3, cost.bram18, found.interval, folding=found)
+        return Core(design, cost.lut, cost.bram18, found.interval, folding=found)

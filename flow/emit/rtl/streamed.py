@@ -10,7 +10,7 @@ from flow.core.fixed import Fixed
 from flow.core.nodes import INPUT, Node
 from flow.core.passes.names import verilog_top
 from flow.emit.rtl.expressions import port_bits
-from flow.emit.rtl.folded import emit_folded
+from flow.emit.rtl.folded import emit_folded, results_inside
 from flow.emit.rtl.verilog import Rtl, emit_parallel
 from flow.emit.templates import render, static
 from flow.parts.family import XC7, Family
@@ -44,8 +44,8 @@ def paces(design: Design, cores: Sequence[Core], rtls: Mapping[str, Rtl]) -> lis
         if core.folding is None:  # from the pipeline into its queue takes a cycle
             found.append(Pace(1, rtl.latency_cycles + 1, rtl.latency_cycles + _SPARE))
         else:
-            inside = -(-rtl.latency_cycles // core.interval)
-            found.append(Pace(core.interval, rtl.latency_cycles, inside + _SPARE))
+            inside = results_inside(rtl.latency_cycles, core.interval)
+            found.append(Pace(core.interval, rtl.latency_cycles, inside))
     return found
 
 
