@@ -178,11 +178,8 @@ def applied_after(function: Any, logits: NDArray[np.float64]) -> NDArray[np.floa
 def _why_other(design: Design) -> str:
     """What to say where the hardware scores otherwise than the model by itself."""
     given = design.source.get("input_format")
-    if given:
-        return (
-            f"the model had its inputs as they are, the hardware rounded to {given}; a finer --input-format costs bits"
-        )
-    return "the hardware does not do what the model does on this data"
+    rounded = f": its inputs are rounded to {given}" if given else ""
+    return f"the hardware does not do what the model does on this data{rounded}"
 
 
 def _score(build: Build) -> None:
