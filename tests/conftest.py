@@ -29,7 +29,7 @@ FAST = frozenset(
 # Builds, sweeps and campaigns: a minute of processor time or more in a module.
 SLOW = frozenset(
     """
-    test_api test_build test_docs test_long_pauses test_packaging test_robustness test_route test_shell_long test_sweep
+    test_api test_boards test_build test_docs test_long_pauses test_packaging test_robustness test_route test_shell_long test_sweep
     test_sweep_clusters
     """.split()
 )
