@@ -76,10 +76,11 @@ def data_files(work: Path) -> dict[str, Path]:
     }
 
 
-def build(model: Path, work: Path, data: dict[str, Path]) -> list[str]:
+def build(model: Path, work: Path, data: dict[str, Path], engines: str | None) -> list[str]:
     """The file's row: what was added, and what the build found or why it refused."""
-    asked = [str(data.get(word, word)) for word in OPTIONS.get(model.name, [])]
-    shown = " ".join(w if w.startswith("--") else f"`{w}`" for w in OPTIONS.get(model.name, []))
+    added = [*OPTIONS.get(model.name, []), *(["--engines", engines] if engines else [])]
+    asked = [str(data.get(word, word)) for word in added]
+    shown = " ".join(w if w.startswith("--") else f"`{w}`" for w in added)
     out = work / "published" / model.name
     done = subprocess.run(
         [sys.executable, "-m", "flow.build", "--model", str(model), "--part", "xc7z020", "--out", str(out), *asked],
@@ -87,7 +88,7 @@ def build(model: Path, work: Path, data: dict[str, Path]) -> list[str]:
     )  # fmt: skip
     if done.returncode:
         line = next((li for li in done.stderr.splitlines() if li.startswith("error: ")), done.stderr[-200:])
-        return [model.name, shown, line.replace(f"{model}: ", ""), *[""] * 8]
+        return [model.name, shown, line.replace(f"{model}: ", "").replace(str(model), model.name), *[""] * 8]
     report = json.loads((out / "report.json").read_text())
     checks, used = report["verification"], report["synthesis"]
     scores = [f"{s['value']:.4f}" if s else "" for s in (report.get("score"), report.get("keras_score"))]
@@ -125,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="files of the folder (default: all)")
     parser.add_argument("--models", type=Path, default=Path("../shared/models"), help="folder of model files")
+    parser.add_argument("--engines", help="build with these only, such as integer,hls,verilator")
     parser.add_argument("--table", action="store_true", help="write the table of what was built before")
     parser.add_argument("--work", type=Path, default=Path(__file__).with_name("work"))
     args = parser.parse_args()
@@ -134,11 +136,15 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     data = data_files(args.work)
     kept = args.work / "published.json"
-    rows = json.loads(kept.read_text()) if kept.is_file() else {}
+
+    def known() -> dict[str, list[str]]:
+        return json.loads(kept.read_text()) if kept.is_file() else {}
+
     for file in [] if args.table else files:
-        rows[file.name] = build(file, args.work, data)
-        print(" | ".join(rows[file.name]), flush=True)
-        kept.write_text(json.dumps(rows, indent=1))
+        row = build(file, args.work, data, args.engines)
+        print(" | ".join(row), flush=True)
+        kept.write_text(json.dumps({**known(), file.name: row}, indent=1))
+    rows = known()
     if args.table or not args.names:
         found = [rows[file.name] for file in files if file.name in rows]
         write_section("Published models", "python benchmarks/published.py", table(HEADER, found) + NOTES)

@@ -91,6 +91,10 @@ class Quarters:
         """Multiples of a quarter."""
         return keras.ops.clip(keras.ops.floor(kernel * 4), -3, 3) / 4
 
+    def get_config(self) -> dict[str, object]:
+        """Nothing to say."""
+        return {}
+
 
 def test_a_kernel_with_a_quantizer_of_its_own() -> None:
     kernel = {"kernel_quantizer": Quarters(), "activation": "relu", "activation_bits": (3,)}

@@ -283,36 +283,6 @@ def test_a_memory_that_fills_no_power_of_two_is_equal_within_its_words(tmp_path,
             assert not found.refuted and len(found.undecided) == 2
 
 
-def test_a_memory_in_several_block_rams_is_followed_through_the_choice_among_them(tmp_path):
-    """Its output register is no register of the netlist: a registered address bit chooses behind the clock's edge."""
-    rng = random.Random(1)
-    contents = "\n".join(f"memory[{i}] = 24'h{rng.getrandbits(24):x};" for i in range(2500))
-    text = f"""module top(input wire clk, input wire rst, input wire go, output reg [23:0] y);
-    reg [11:0] a, at;
-    reg [23:0] word;
-    (* ram_style = "block" *) reg [23:0] memory [0:2499];
-    always @(posedge clk) begin
-        a <= rst || a == 2499 ? 0 : a + go;
-        at <= a;
-        word <= memory[at];
-        y <= rst ? 0 : word ^ y;
-    end
-    initial begin {contents} end
-    endmodule"""
-    sources, netlist, work = synthesized(tmp_path, {"top.v": text}, "top")
-    read, gates = read_text(sources, "top", work), read_gates(netlist, "top", work)
-    blocks = [cell for cell in gates["cells"].values() if cell["type"] == "RAMB36E1"]
-    assert len(blocks) > 1
-    proof = compare(read, gates, work)
-    assert proof.proved == len(proof.cones) > 72
-    for block in blocks:
-        row = block["parameters"]["INIT_03"]
-        block["parameters"]["INIT_03"] = row[:-20] + "10"[int(row[-20])] + row[-19:]
-        proof = compare(read, gates, work)
-        assert (proof.refuted or proof.undecided) and proof.proved < len(proof.cones)
-        block["parameters"]["INIT_03"] = row
-
-
 def test_what_is_not_understood_is_undecided_and_named(tmp_path):
     text = "module top (input clk, input signed [15:0] a, b, output reg [31:0] y, output reg z);\n"
     text += "always @(posedge clk) begin y <= a * b; z <= a[0]; end\nendmodule\n"

@@ -20,8 +20,7 @@ class Cone:
     """Two functions that must be equal: of a register's next state, an output or a memory's port.
 
     ``names`` are the text's names for it; ``fault`` says what is wrong without looking at the functions; ``guess`` is
-    the register, or the bit of a memory, whose partner in the netlist was not found by its name; it is ``doubtful``
-    where that can be wrong although this cone is equal.
+    the register, or the bit of a memory, whose partner in the netlist was not found by its name.
     """
 
     names: tuple[str, ...]
@@ -29,7 +28,6 @@ class Cone:
     netlist: Literal
     fault: str = ""
     guess: Bit | None = None  # a register's net, or the name of a bit of a memory
-    doubtful: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from flow.proof.netlist.aig import FALSE, TRUE, Aig, Literal, Word
 from flow.proof.netlist.arrays import Cone, Matcher
-from flow.proof.netlist.memory import BLOCK_MEMORIES, columns
+from flow.proof.netlist.memory import columns
 from flow.proof.netlist.registers import Gate
 from flow.proof.netlist.side import Bit, Cell, Side, merge_sums
 from flow.proof.netlist.words import WORDS, Ports, number
@@ -25,15 +25,11 @@ _LOST = "$lost"  # a bit of a register without a name in the netlist
 
 @dataclass(frozen=True)
 class _Partner:
-    """What stands for a register of the text: its literal, what it is next, and at first.
-
-    It is ``doubtful`` where it rests on what the text leaves undefined: its own cone cannot tell whether it is right.
-    """
+    """What stands for a register of the text: its literal, what it is next, and at first."""
 
     state: Literal
     next: Literal
     first: int
-    doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,12 +83,6 @@ class Text:
         self._nexts = defaultdict(list)
         for register in gate.registers.values():
             self._nexts[self.samples.of(register.next)].append(register)
-        cells = gate.side.cells
-        self._outputs = [r for r in gate.registers.values() if cells[r.cell]["type"] in BLOCK_MEMORIES]
-        follows = {r.next >> 1 for r in gate.registers.values()} & self._states.keys()
-        places = {r.state >> 1: max((i for _, i in gate.names[b]), default=0) for b, r in gate.registers.items()}
-        self._selects = sorted((r for r in gate.registers.values() if r.next >> 1 in follows),
-                               key=lambda r: -places[r.next >> 1])  # fmt: skip
         self.held = dict(_held_bits(module))
         self.guesses = dict(guesses)
         self.partners = {q: p for q, held in self.held.items() if (p := self._by_name(held))} | self.guesses
@@ -122,8 +112,7 @@ class Text:
             if held.first in ("0", "1") and partner.first != int(held.first):
                 fault = f"starts as {held.first} in the Verilog, as {partner.first} in the netlist"
             names = tuple(f"{n}[{i}]" for n, i in held.names)
-            guess = bit if bit in self.guesses else None
-            self.cones.append(Cone(names, text, partner.next, fault, guess, partner.doubtful))
+            self.cones.append(Cone(names, text, partner.next, fault, bit if bit in self.guesses else None))
         return self._resolved()
 
     def _resolved(self) -> dict[Bit, _Partner]:
@@ -216,8 +205,7 @@ class Text:
     def _lost(self, side: Side, name: str, cell: Cell, ports: Ports) -> dict[str, Word]:
         """A register without a name in the netlist: one that is next what this one is next does as well."""
         bit, data = cell["connections"]["Q"][0], ports["D"][0]
-        clock = self.held[bit].clock
-        partner = None if bit in self.refused else self._by_next(data, clock) or self._chosen(data, clock)
+        partner = None if bit in self.refused else self._by_next(data, self.held[bit].clock)
         if partner is None:
             return {}
         self.partners[bit] = self.guesses[bit] = partner
@@ -233,41 +221,6 @@ class Text:
                 if found:
                     return found
         return None
-
-    def _chosen(self, data: Literal, clock: Bit) -> _Partner | None:
-        """Registers of the netlist of which another one chooses: a memory's output that lies in several block RAMs.
-
-        Synthesis makes such a choice behind the clock's edge, by a register that follows an address bit, the highest
-        one first. Where the text leaves one side undefined the other one stands for it, as synthesis has it.
-        """
-        cone = self.graph.cone([data])
-        for select in self._selects:
-            node = select.next >> 1
-            if node not in cone or not self._same_clock(clock, select.clock):
-                continue
-            halves = [self.graph.replaced([data], {node: v ^ (select.next & 1)})[0] for v in (FALSE, TRUE)]
-            parts = [self._by_next(h, clock) or self._in_block(h, clock) or self._chosen(h, clock) for h in halves]
-            empty = [part is None and not self._defined(half) for part, half in zip(parts, halves, strict=True)]
-            low, high = (parts[1 - i] if empty[i] else parts[i] for i in (0, 1))
-            if low and high:
-                state = self.graph.choose(select.state, high.state, low.state)
-                following = self.graph.choose(select.next, high.next, low.next)
-                return _Partner(state, following, 0, any(empty) or low.doubtful or high.doubtful)
-        return None
-
-    def _in_block(self, data: Literal, clock: Bit) -> _Partner | None:
-        """A block RAM's output that is next what ``data`` is, wherever the text defines that."""
-        value, defined = self.samples.of(data), self._defined(data)
-        for register in self._outputs if defined else ():
-            if not (self.samples.of(register.next) ^ value) & defined and self._same_clock(clock, register.clock):
-                return self._register(register.state, clock)
-        return None
-
-    def _defined(self, data: Literal) -> int:
-        """The samples in which ``data`` does not depend on what the text leaves undefined."""
-        free = [node for node in self.graph.cone([data]) if node in self.graph.free]
-        turned = self.graph.replaced([data], {node: 2 * node + 1 for node in free})[0]
-        return self.samples.of(TRUE) & ~(self.samples.of(data) ^ self.samples.of(turned))
 
     def _memory(self, side: Side, name: str, cell: Cell, ports: Ports) -> dict[str, Word]:
         """A memory of the text: a table, or the netlist's arrays that are written as it is."""

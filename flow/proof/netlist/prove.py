@@ -82,8 +82,6 @@ def compare(text: Module, gates: Module, work: Path, cpu_s: float = CPU_S) -> Ne
     for _ in range(_ROUNDS):
         cones, found = comparison.run(refused)
         failed = {guess for i in found if (guess := cones[i].guess) is not None}
-        if not failed and any(f.refuted for f in found.values()):
-            failed = {cone.guess for cone in cones if cone.doubtful and cone.guess is not None}
         if not failed:
             break
         refused |= failed  # a wrong guess must not make other cones look wrong
