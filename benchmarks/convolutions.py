@@ -1,6 +1,6 @@
 """Networks of convolutions: an epoch against plain QKeras', and accuracy against size on MNIST.
 
-    python -m benchmarks.convolutions speed [--rounds 7]
+    python -m benchmarks.convolutions speed [--rounds 7] [--steps 8] [--systems "QKeras, alpha 1" "NMP hardware"]
     python -m benchmarks.convolutions front FOLDER [--epochs 8]
 
 ``speed`` trains the same network on the same rows in the same compiled loop; the systems take turns, epoch by epoch.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from benchmarks.results_file import RESULTS, table, write_section
 
 LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:32"
 SYSTEMS = ("QKeras, alpha 1", "QKeras, alpha auto_po2", "NMP paper", "NMP hardware")
-BATCH, STEPS, BETA = 128, 8, 1e-6
+BATCH, BETA = 128, 1e-6
 COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size", "128", "--learning-rate", "3e-3",
           "--quiet")  # fmt: skip
 RUNS: dict[str, tuple[str, ...]] = {
@@ -65,37 +66,38 @@ def _learned(X: np.ndarray, mode: str) -> Any:
     return cnn.METHODS["nmp"].build(spec)
 
 
-def speed(rounds: int) -> None:
-    """Measure and write the section."""
+def speed(rounds: int, steps: int, systems: list[str], command: str) -> None:
+    """Measure, write the section and print it; the first of the systems is what the others are held against."""
     os.environ.setdefault("KERAS_BACKEND", "jax")
     import keras
 
     from keras_models.loop.compiled import OptimizerConfig, make_loop
 
     random = np.random.default_rng(0)
-    X = random.uniform(0, 1, (STEPS * BATCH, 784)).astype(np.float32)
+    X = random.uniform(0, 1, (steps * BATCH, 784)).astype(np.float32)
     y = random.integers(0, 10, len(X)).astype(np.int32)
-    models = [plain(1), plain("auto_po2"), _learned(X, "paper"), _learned(X, "hardware")]
-    loops = [make_loop(m, X, y, "classification", OptimizerConfig(), BATCH, 0) for m in models]
-    betas = [0.0 if system.endswith("paper") else BETA for system in SYSTEMS]
+    makers = dict(zip(SYSTEMS, (lambda: plain(1), lambda: plain("auto_po2"), lambda: _learned(X, "paper"),
+                                lambda: _learned(X, "hardware")), strict=True))  # fmt: skip
+    loops = [make_loop(makers[s](), X, y, "classification", OptimizerConfig(), BATCH, 0) for s in systems]
     seconds = []
     for _ in range(rounds + 1):
         row = []
-        for loop, beta in zip(loops, betas, strict=True):
+        for loop, system in zip(loops, systems, strict=True):
             start = time.perf_counter()
-            loop.epoch(1e-3, beta)
+            loop.epoch(1e-3, BETA if system == "NMP hardware" else 0.0)
             row.append(time.perf_counter() - start)
         seconds.append(row)
     times = np.array(seconds[1:])  # the first compiles
     quickest, paired = times.min(axis=0), np.median(times / times[:, :1], axis=0)
-    rows = [[system, f"{1000 * own / STEPS:.1f} ms", f"{own / quickest[0]:.2f}", f"{ratio:.2f}"]
-            for system, own, ratio in zip(SYSTEMS, quickest, paired, strict=True)]  # fmt: skip
-    text = table(["system", "step, quickest", "quickest epochs, times QKeras", "median of paired epochs"], rows)
+    rows = [[system, f"{1000 * own / steps:.1f} ms", f"{own / quickest[0]:.2f}", f"{ratio:.2f}"]
+            for system, own, ratio in zip(systems, quickest, paired, strict=True)]  # fmt: skip
+    text = table(["system", "step, quickest", f"quickest epochs, times {systems[0]}", "median of paired epochs"], rows)
     notes = f"""
-LeNet-like network `{LAYERS}` on 28 x 28 pixels, batches of {BATCH}, {STEPS} a
+LeNet-like network `{LAYERS}` on 28 x 28 pixels, batches of {BATCH}, {steps} a
 round, {rounds} rounds, Adam, in the compiled loop on {keras.backend.backend()}. All systems take turns in every round;
-compilation is not included. Of hardware mode the cost is part of the loss."""
-    write_section("Training speed of convolutions", "python -m benchmarks.convolutions speed", text + "\n" + notes)
+compilation is not included. Of hardware mode the cost is part of the loss. Load averages of the machine while it was
+measured: {", ".join(f"{v:.1f}" for v in os.getloadavg())}; where they are above its cores, read the ratios alone."""
+    write_section("Training speed of convolutions", command, text + "\n" + notes)
     print(text)
 
 
@@ -175,13 +177,17 @@ def main() -> None:
     """Run one of the two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("speed").add_argument("--rounds", type=int, default=7)
+    timed = commands.add_parser("speed")
+    timed.add_argument("--rounds", type=int, default=7)
+    timed.add_argument("--steps", type=int, default=8)
+    timed.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS, metavar="NAME")
     run = commands.add_parser("front")
     run.add_argument("folder", type=Path)
     run.add_argument("--epochs", type=int, default=8)
     options = parser.parse_args()
     if options.command == "speed":
-        speed(options.rounds)
+        command = f"python -m benchmarks.convolutions {shlex.join(sys.argv[1:])}"
+        speed(options.rounds, options.steps, options.systems, command)
     else:
         front(options.folder, options.epochs)
 
