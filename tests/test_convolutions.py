@@ -263,4 +263,4 @@ def test_what_cannot_be_is_refused_in_a_line() -> None:
         [keras.Input((64, 64, 3)), NMPInputQuantizer(), NMPConv2D(32, 3), L.Flatten(), NMPDense(2)]
     )
     with pytest.raises(ModelError, match="unrolled"):
-        extract(large)
+        extract(large, form="unrolled")
