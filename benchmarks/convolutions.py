@@ -1,7 +1,7 @@
 """Networks of convolutions: an epoch against plain QKeras', and accuracy against size on MNIST.
 
     python -m benchmarks.convolutions speed [--rounds 7] [--steps 8] [--systems "QKeras, alpha 1" "NMP hardware"]
-    python -m benchmarks.convolutions front FOLDER [--epochs 8]
+    python -m benchmarks.convolutions front FOLDER [--epochs 8] [--runs NMP "uniform 4"]
 
 ``speed`` trains the same network on the same rows in the same compiled loop; the systems take turns, epoch by epoch.
 ``front`` trains by ``python -m keras_models.train`` into FOLDER, a model after the other (what is there is kept), and
@@ -27,7 +27,7 @@ from benchmarks.results_file import RESULTS, table, write_section
 LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:32"
 SYSTEMS = ("QKeras, alpha 1", "QKeras, alpha auto_po2", "NMP paper", "NMP hardware")
 BATCH, BETA = 128, 1e-6
-COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size", "128", "--learning-rate", "3e-3",
+COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size", "128", "--learning-rate", "4e-3",
           "--quiet")  # fmt: skip
 RUNS: dict[str, tuple[str, ...]] = {
     "uniform 2": ("--method", "uniform", "--bits", "2"), "uniform 4": ("--method", "uniform", "--bits", "4"),
@@ -101,24 +101,26 @@ measured: {", ".join(f"{v:.1f}" for v in os.getloadavg())}; where they are above
     print(text)
 
 
-def front(folder: Path, epochs: int) -> None:
+def front(folder: Path, epochs: int, runs: list[str], command: str) -> None:
     """Train what is missing, write the section and the picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, options in RUNS.items():
-        out = folder / f"{name.replace(' ', '_')}.keras"
+    for name in runs:
+        options, out = RUNS[name], folder / f"{name.replace(' ', '_')}.keras"
         if out.with_suffix(".train.json").exists():
             continue
         own = [] if "--front" in options else ["--epochs", str(epochs)]
         own = own or ["--epochs", str(2 * epochs)]
-        command = [sys.executable, "-m", "keras_models.train", *COMMON, *options, *own, "--out", str(out)]
-        subprocess.run(command, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
-    points = [point for name in RUNS for point in _points(folder, name)]
+        words = [sys.executable, "-m", "keras_models.train", *COMMON, *options, *own, "--out", str(out)]
+        subprocess.run(words, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    points = [point for name in runs for point in _points(folder, name)]
     rows = [[p["name"], f"{100 * p['test']:.2f} %", f"{p['bits']:.2f}", f"{p['activations']:.2f}",
              f"{p['bytes'] / 1024:.1f}", f"{p['luts']:,.0f}"] for p in points]  # fmt: skip
     text = table(
         ["model", "test accuracy", "weight bits", "activation bits", "KiB stored", "LUT sites (estimate)"], rows
     )
-    write_section("MNIST with convolutions", "python -m benchmarks.convolutions front FOLDER", text + "\n" + NOTES)
+    missing = ", ".join(name for name in RUNS if name not in runs)
+    told = f"{epochs} epochs.{f' Not trained for this table: {missing}.' if missing else ''}"
+    write_section("MNIST with convolutions", command, f"{text}\n{NOTES}\n{told}")
     _draw(points)
     print(text)
 
@@ -163,7 +165,7 @@ def _draw(points: list[dict[str, Any]]) -> None:
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     for axis, key, label in zip(axes, ("luts", "bytes"), ("LUT sites (estimate)", "bytes stored"), strict=True):
-        for name in RUNS:
+        for name in dict.fromkeys(p["name"] for p in points):
             own = [p for p in points if p["name"] == name]
             axis.plot([p[key] for p in own], [100 * (1 - p["test"]) for p in own], "o", label=name)
         axis.set(xscale="log", yscale="log", xlabel=label)
@@ -184,12 +186,14 @@ def main() -> None:
     run = commands.add_parser("front")
     run.add_argument("folder", type=Path)
     run.add_argument("--epochs", type=int, default=8)
+    run.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS, metavar="NAME")
     options = parser.parse_args()
+    words = ["FOLDER" if word == str(getattr(options, "folder", "")) else word for word in sys.argv[1:]]
+    command = f"python -m benchmarks.convolutions {shlex.join(words)}"
     if options.command == "speed":
-        command = f"python -m benchmarks.convolutions {shlex.join(sys.argv[1:])}"
         speed(options.rounds, options.steps, options.systems, command)
     else:
-        front(options.folder, options.epochs)
+        front(options.folder, options.epochs, options.runs, command)
 
 
 if __name__ == "__main__":
