@@ -1,7 +1,7 @@
 """Networks of convolutions: an epoch against plain QKeras', and accuracy against size on MNIST.
 
-    python -m benchmarks.convolutions speed [--rounds 7]
-    python -m benchmarks.convolutions front FOLDER [--epochs 8]
+    python -m benchmarks.convolutions speed [--rounds 7] [--steps 8] [--systems "QKeras, alpha 1" "NMP hardware"]
+    python -m benchmarks.convolutions front FOLDER [--epochs 8] [--runs NMP "uniform 4"]
 
 ``speed`` trains the same network on the same rows in the same compiled loop; the systems take turns, epoch by epoch.
 ``front`` trains by ``python -m keras_models.train`` into FOLDER, a model after the other (what is there is kept), and
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -25,8 +26,8 @@ from benchmarks.results_file import RESULTS, table, write_section
 
 LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:32"
 SYSTEMS = ("QKeras, alpha 1", "QKeras, alpha auto_po2", "NMP paper", "NMP hardware")
-BATCH, STEPS, BETA = 128, 8, 1e-6
-COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size", "128", "--learning-rate", "3e-3",
+BATCH, BETA = 128, 1e-6
+COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size", "128", "--learning-rate", "4e-3",
           "--quiet")  # fmt: skip
 RUNS: dict[str, tuple[str, ...]] = {
     "uniform 2": ("--method", "uniform", "--bits", "2"), "uniform 4": ("--method", "uniform", "--bits", "4"),
@@ -65,58 +66,61 @@ def _learned(X: np.ndarray, mode: str) -> Any:
     return cnn.METHODS["nmp"].build(spec)
 
 
-def speed(rounds: int) -> None:
-    """Measure and write the section."""
+def speed(rounds: int, steps: int, systems: list[str], command: str) -> None:
+    """Measure, write the section and print it; the first of the systems is what the others are held against."""
     os.environ.setdefault("KERAS_BACKEND", "jax")
     import keras
 
     from keras_models.loop.compiled import OptimizerConfig, make_loop
 
     random = np.random.default_rng(0)
-    X = random.uniform(0, 1, (STEPS * BATCH, 784)).astype(np.float32)
+    X = random.uniform(0, 1, (steps * BATCH, 784)).astype(np.float32)
     y = random.integers(0, 10, len(X)).astype(np.int32)
-    models = [plain(1), plain("auto_po2"), _learned(X, "paper"), _learned(X, "hardware")]
-    loops = [make_loop(m, X, y, "classification", OptimizerConfig(), BATCH, 0) for m in models]
-    betas = [0.0 if system.endswith("paper") else BETA for system in SYSTEMS]
+    makers = dict(zip(SYSTEMS, (lambda: plain(1), lambda: plain("auto_po2"), lambda: _learned(X, "paper"),
+                                lambda: _learned(X, "hardware")), strict=True))  # fmt: skip
+    loops = [make_loop(makers[s](), X, y, "classification", OptimizerConfig(), BATCH, 0) for s in systems]
     seconds = []
     for _ in range(rounds + 1):
         row = []
-        for loop, beta in zip(loops, betas, strict=True):
+        for loop, system in zip(loops, systems, strict=True):
             start = time.perf_counter()
-            loop.epoch(1e-3, beta)
+            loop.epoch(1e-3, BETA if system == "NMP hardware" else 0.0)
             row.append(time.perf_counter() - start)
         seconds.append(row)
     times = np.array(seconds[1:])  # the first compiles
     quickest, paired = times.min(axis=0), np.median(times / times[:, :1], axis=0)
-    rows = [[system, f"{1000 * own / STEPS:.1f} ms", f"{own / quickest[0]:.2f}", f"{ratio:.2f}"]
-            for system, own, ratio in zip(SYSTEMS, quickest, paired, strict=True)]  # fmt: skip
-    text = table(["system", "step, quickest", "quickest epochs, times QKeras", "median of paired epochs"], rows)
+    rows = [[system, f"{1000 * own / steps:.1f} ms", f"{own / quickest[0]:.2f}", f"{ratio:.2f}"]
+            for system, own, ratio in zip(systems, quickest, paired, strict=True)]  # fmt: skip
+    text = table(["system", "step, quickest", f"quickest epochs, times {systems[0]}", "median of paired epochs"], rows)
     notes = f"""
-LeNet-like network `{LAYERS}` on 28 x 28 pixels, batches of {BATCH}, {STEPS} a
+LeNet-like network `{LAYERS}` on 28 x 28 pixels, batches of {BATCH}, {steps} a
 round, {rounds} rounds, Adam, in the compiled loop on {keras.backend.backend()}. All systems take turns in every round;
-compilation is not included. Of hardware mode the cost is part of the loss."""
-    write_section("Training speed of convolutions", "python -m benchmarks.convolutions speed", text + "\n" + notes)
+compilation is not included. Of hardware mode the cost is part of the loss. Load averages of the machine while it was
+measured: {", ".join(f"{v:.1f}" for v in os.getloadavg())}; where they are above its cores, read the ratios alone."""
+    write_section("Training speed of convolutions", command, text + "\n" + notes)
     print(text)
 
 
-def front(folder: Path, epochs: int) -> None:
+def front(folder: Path, epochs: int, runs: list[str], command: str) -> None:
     """Train what is missing, write the section and the picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, options in RUNS.items():
-        out = folder / f"{name.replace(' ', '_')}.keras"
+    for name in runs:
+        options, out = RUNS[name], folder / f"{name.replace(' ', '_')}.keras"
         if out.with_suffix(".train.json").exists():
             continue
         own = [] if "--front" in options else ["--epochs", str(epochs)]
         own = own or ["--epochs", str(2 * epochs)]
-        command = [sys.executable, "-m", "keras_models.train", *COMMON, *options, *own, "--out", str(out)]
-        subprocess.run(command, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
-    points = [point for name in RUNS for point in _points(folder, name)]
+        words = [sys.executable, "-m", "keras_models.train", *COMMON, *options, *own, "--out", str(out)]
+        subprocess.run(words, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    points = [point for name in runs for point in _points(folder, name)]
     rows = [[p["name"], f"{100 * p['test']:.2f} %", f"{p['bits']:.2f}", f"{p['activations']:.2f}",
              f"{p['bytes'] / 1024:.1f}", f"{p['luts']:,.0f}"] for p in points]  # fmt: skip
     text = table(
         ["model", "test accuracy", "weight bits", "activation bits", "KiB stored", "LUT sites (estimate)"], rows
     )
-    write_section("MNIST with convolutions", "python -m benchmarks.convolutions front FOLDER", text + "\n" + NOTES)
+    missing = ", ".join(name for name in RUNS if name not in runs)
+    told = f"{epochs} epochs.{f' Not trained for this table: {missing}.' if missing else ''}"
+    write_section("MNIST with convolutions", command, f"{text}\n{NOTES}\n{told}")
     _draw(points)
     print(text)
 
@@ -161,7 +165,7 @@ def _draw(points: list[dict[str, Any]]) -> None:
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     for axis, key, label in zip(axes, ("luts", "bytes"), ("LUT sites (estimate)", "bytes stored"), strict=True):
-        for name in RUNS:
+        for name in dict.fromkeys(p["name"] for p in points):
             own = [p for p in points if p["name"] == name]
             axis.plot([p[key] for p in own], [100 * (1 - p["test"]) for p in own], "o", label=name)
         axis.set(xscale="log", yscale="log", xlabel=label)
@@ -175,15 +179,21 @@ def main() -> None:
     """Run one of the two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("speed").add_argument("--rounds", type=int, default=7)
+    timed = commands.add_parser("speed")
+    timed.add_argument("--rounds", type=int, default=7)
+    timed.add_argument("--steps", type=int, default=8)
+    timed.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS, metavar="NAME")
     run = commands.add_parser("front")
     run.add_argument("folder", type=Path)
     run.add_argument("--epochs", type=int, default=8)
+    run.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS, metavar="NAME")
     options = parser.parse_args()
+    words = ["FOLDER" if word == str(getattr(options, "folder", "")) else word for word in sys.argv[1:]]
+    command = f"python -m benchmarks.convolutions {shlex.join(words)}"
     if options.command == "speed":
-        speed(options.rounds)
+        speed(options.rounds, options.steps, options.systems, command)
     else:
-        front(options.folder, options.epochs)
+        front(options.folder, options.epochs, options.runs, command)
 
 
 if __name__ == "__main__":

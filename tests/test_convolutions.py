@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import pytest
 
+import flow.extract
 from flow.bench.vectors import off_grid
 from flow.core.errors import ModelError
 from flow.core.passes.widths import widths
@@ -123,7 +124,7 @@ def test_saved_models_load_in_a_fresh_process(tmp_path: Path) -> None:
     again = load_model(tmp_path / "m.h5")
     np.testing.assert_array_equal(again.predict(X, verbose=0), expected)
     assert again.get_layer("filters").get_config() == model.get_layer("filters").get_config()
-    design = widths(extract(tmp_path / "m.keras"))
+    design = widths(extract(flow.extract.load_model(tmp_path / "m.keras")))
     assert design.layers == widths(extract(model)).layers
 
 
