@@ -118,9 +118,9 @@ data are in the form that the files were trained on, as found by trying: the LHC
 t of the HDF5 files before it (`jets_gqwzt`): in the wrong order a model of 75 % shows 30 %; MNIST in 0 to 1; iris
 standardised, as its author's scaler does. In that form all 1,000 jets score 75.0 % in keras_3layer and
 three_layer_keras, 77.2 % in keras_3layer_batch_norm (each read in NumPy's float64), 76.4 % in hgq_jet_classifier and
-77.2 % in qkeras_3layer (the integer designs); all of iris 97.3 %. No data are here for the 53 inputs of tutorial_keras_2_1, for UCI HAR, cardio
-and ToyADMOS; three_layer_bn_pytorch was never trained: its normalizations hold their first values. `models.json` beside
-the files names the source of each.
+77.2 % in qkeras_3layer (the integer designs); all of iris 97.3 %. No data are here for the 53 inputs of
+tutorial_keras_2_1, for UCI HAR, cardio and ToyADMOS; three_layer_bn_pytorch was never trained: its normalizations hold
+their first values. `models.json` beside the files names the source of each.
 """
 
 
