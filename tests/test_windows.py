@@ -182,4 +182,4 @@ def test_a_float_convolution_becomes_a_chain(tmp_path):
     found = chain.logits(values.reshape(20, -1).astype(np.float64))
     answers = np.asarray(keras.Model(model.inputs[0], model.layers[-2].output)(values))
     assert np.allclose(found, answers, rtol=1e-4, atol=1e-5) and chain.left_out == "softmax"
-    assert [layer.kernel.shape for layer in chain.layers] == [(18, 3), (3, 3), (2, 3), (3, 4)]
+    assert [layer.kernel.shape for layer in chain.layers] == [(18, 3), (3, 3), (2, 3), (6, 4)]

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from flow.build.facts import LayerProfile
 from flow.build.state import Build
 from flow.core.design import Design, Layer
-from flow.core.evaluate import accumulate, evaluate_layer
+from flow.core.evaluate import accumulate, evaluate_layer, streamed
 from flow.core.fixed import Ints, rescale
 
 _ROWS = 2000
 _TENTHS = 10
+_ELEMENTS = 20_000_000  # of all windows on the vectors
 
 
 def typical(build: Build, rows: int) -> tuple[Ints, str]:
@@ -28,13 +29,22 @@ def typical(build: Build, rows: int) -> tuple[Ints, str]:
 
 
 def profiles(build: Build) -> tuple[Sequence[LayerProfile], str]:
-    """A profile per layer, and of which vectors."""
-    mantissas, said = typical(build, _ROWS)
-    found = []
-    for index, layer in enumerate(build.design.layers):
-        found.append(_profile(build.design, index, mantissas))
-        mantissas = evaluate_layer(layer, mantissas, build.design.formats_into(index))
-    return found, said
+    """A profile per layer, and of which vectors; a streamed network's layers at all their positions."""
+    design = build.design
+    elements = sum(node.window.count * node.window.places * node.window.channels for node in design.nodes)
+    mantissas, said = typical(build, min(_ROWS, max(1, _ELEMENTS // elements)) if elements else _ROWS)
+    seen: list[list[Ints]] = [[] for _ in design.layers]
+
+    def apply(index: int, values: Ints) -> Ints:
+        seen[index].append(values)
+        return evaluate_layer(design.layers[index], values, design.formats_into(index))
+
+    if design.nodes:
+        streamed(design, mantissas, apply)
+    else:
+        for index in range(len(design.layers)):
+            mantissas = apply(index, mantissas)
+    return [_profile(design, index, np.concatenate(parts)) for index, parts in enumerate(seen)], said
 
 
 def _profile(design: Design, index: int, mantissas: Ints) -> LayerProfile:

@@ -144,6 +144,7 @@ def refuse_of_streamed(design: Design, options: Options) -> None:
         "--shell": options.shell != "none",
         "--route and --bitstream": options.route,
         "--rtl-engine xls": options.rtl_engine == "xls",
+        "--engines xls": "xls" in options.engines,
         "--engines hls": options.engines_named and "hls" in options.engines,
         f"--architecture {options.architecture}": options.architecture in ("parallel", "folded"),
         "--pipeline rows": options.pipeline == "rows",
@@ -198,7 +199,9 @@ def _score(build: Build) -> None:
     if design.source.get("probability") and head == "logits":
         head = "probability"
     score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
-    build.facts.predictions = predictions(build.test, outputs, head, design, build.preparation.applied)
+    build.facts.predictions = predictions(
+        build.test, outputs, head, design, build.preparation.applied, build.class_names
+    )
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no model that could be scored beside it"

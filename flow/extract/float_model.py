@@ -67,11 +67,10 @@ class ChainBuilder:
         self._go_on()
         if kernel.ndim != 2 or len(kernel) != self.width or bias.shape != kernel.shape[1:]:
             raise ModelError(f"layer {name[:64]} has a kernel of shape {kernel.shape} for {self.width} inputs")
-        _require_finite(name, kernel=kernel, bias=bias)
         if self._scale is not None:
             scale, offset = self._scale
             kernel, bias, self._scale = scale[:, None] * kernel, bias + offset @ kernel, None
-        self.layers.append(FloatDense(name, kernel, bias))
+        self._append(FloatDense(name, kernel, bias))
         self.width = kernel.shape[1]
         self.shape = (self.width,)
 
@@ -87,7 +86,6 @@ class ChainBuilder:
         own = 1 if depthwise else int(kernel.shape[-2])
         columns = kernel.reshape(-1, math.prod(kernel.shape[-2:]) if depthwise else kernel.shape[-1])
         bias = np.broadcast_to(bias, columns.shape[1:])
-        _require_finite(name, kernel=kernel, bias=bias)
         folded = self._folded(columns, bias, own, channels, bool((seen.pixels() < 0).any()))
         if padding not in ("valid", "same") or folded is None:
             met = weights_met(name, seen, tuple(kernel.shape), depthwise)
@@ -96,11 +94,18 @@ class ChainBuilder:
         else:
             windows = Windows(seen.shape, seen.size, seen.strides, seen.dilation, padding, seen.pixels(),
                               channels // own)  # fmt: skip
-            columns, bias = folded
             self._scale = None
-            self.layers.append(FloatDense(name, columns, bias, windows=windows))
+            self._append(FloatDense(name, *folded, windows=windows))
         self.shape = (*seen.positions, columns.shape[1])
         self.width = math.prod(self.shape)
+
+    def _append(self, layer: FloatDense) -> None:
+        for what, values in (("kernel", layer.kernel), ("bias", layer.bias)):
+            if not np.isfinite(values).all():
+                raise ModelError(
+                    f"layer {layer.name[:64]}: its {what} holds NaN or infinity; load an earlier checkpoint"
+                )
+        self.layers.append(layer)
 
     def _folded(
         self, columns: Floats, bias: Floats, own: int, channels: int, padded: bool
@@ -120,10 +125,10 @@ class ChainBuilder:
         """A pool of maxima behind a layer."""
         self._go_on()
         last = self.layers[-1] if self.layers else None
-        if last is None or last.pool is not None or self._scale is not None or padding not in ("valid", "same"):
+        if last is None or last.pool is not None or self._scale is not None or seen.shape[-1] != len(last.bias):
             raise ModelError(
-                f"layer {name[:64]} takes maxima of what no dense layer or convolution with ReLU or nothing behind it "
-                "gives; put normalizations before the ReLU, and one pool behind a layer"
+                f"layer {name[:64]} takes maxima of what is not a convolution's, with ReLU or nothing behind it; put "
+                "normalizations before the ReLU, and one pool behind a layer"
             )
         pool = Windows(seen.shape, seen.size, seen.strides, seen.dilation, padding, seen.pixels())
         self.layers[-1] = replace(last, pool=pool)
@@ -244,12 +249,6 @@ def _maxima(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]
 
 def _padding(layer: LayerData) -> str:
     return str(layer.config.get("padding") or "valid").lower()
-
-
-def _require_finite(name: str, **parts: Floats) -> None:
-    for what, values in parts.items():
-        if not np.isfinite(values).all():
-            raise ModelError(f"layer {name[:64]}: its {what} holds NaN or infinity; load an earlier checkpoint")
 
 
 def _function(layer: LayerData) -> str:
