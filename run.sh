@@ -3,7 +3,7 @@
 #   demo   train on bundled data, build verified hardware for xc7z020, write demo/build/report.json
 #   test   linters, types and all tests
 #   lint   linters and types only
-#   docs   build the documentation in site/
+#   docs   build the documentation of this version in site/VERSION/
 #   notebook   run docs/example.ipynb again and keep its output
 #   setup  only the set-up
 # The environment is .venv in this folder (NMP_VENV names another); a second run finds it ready.
@@ -78,8 +78,10 @@ lint() {
 }
 
 docs() {
-    NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict -q
-    echo "the documentation is in site/index.html"
+    version=$(python -c "from keras_models.version import __version__; print(__version__)")
+    NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict -q -d "site/$version"
+    python docs/_hooks/versions.py site "$version"
+    echo "the documentation is in site/$version/index.html, beside that of other versions"
 }
 
 notebook() {

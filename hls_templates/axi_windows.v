@@ -6,9 +6,10 @@
 //   0x8000 to 0xbfff   a write is a beat of the vectors' stream, a read takes a beat of the results' stream
 //   0xc000 to 0xffff   a write is a beat that ends its packet
 //
-// The place inside a window does not matter, so bursts and copies of any length work. A beat of a window is a whole word.
-// Other addresses read 0 and ignore writes. A beat waits for at most 2 ** WAIT_BITS cycles, and not at all while a bit of WINDOWS is set: the bus always
-// comes free, since a bus that does not would stop the processor. One read and one write are under way at a time.
+// The place inside a window does not matter, so bursts and copies of any length work. A beat of a window is a whole
+// word. Other addresses read 0 and ignore writes. A beat waits for at most 2 ** WAIT_BITS cycles, and not at all while
+// a bit of WINDOWS is set: the bus always comes free, since a bus that does not would stop the processor. One read and
+// one write are under way at a time.
 `default_nettype none
 module axi_windows #(
     parameter ID_BITS = 12,
@@ -155,6 +156,8 @@ module axi_windows #(
         end
         if (rst) reading <= IDLE;
     end
-    wire unused = &{1'b0, s_axi_awaddr[31:16], s_axi_araddr[31:16], s_axi_awsize, s_axi_arsize};
+    wire unused = &{
+        1'b0, s_axi_awaddr[31:16], s_axi_araddr[31:16], s_axi_awsize, s_axi_arsize, s_axi_wdata[31:2], s_axi_wstrb[3:1]
+    };
 endmodule
 `default_nettype wire

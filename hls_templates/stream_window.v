@@ -32,14 +32,15 @@ module stream_window #(
     localparam DOWN_BITS = DOWN > 1 ? $clog2(DOWN) : 1;
     localparam ACROSS_BITS = ACROSS > 1 ? $clog2(ACROSS) : 1;
     localparam [31:0] LAST_ROW = FULL_HEIGHT - 1, LAST_COL = FULL_WIDTH - 1, LAST_DOWN = DOWN - 1,
-                      LAST_ACROSS = ACROSS - 1, FIRST_ROW = ROWS - 1, FIRST_COL = COLS - 1, UPPER = TOP, LEFTMOST = LEFT,
-                      LOWER = TOP + HEIGHT, RIGHTMOST = LEFT + WIDTH;
+                      LAST_ACROSS = ACROSS - 1;
+    localparam signed [31:0] FIRST_ROW = ROWS - 1, FIRST_COL = COLS - 1, UPPER = TOP, LEFTMOST = LEFT,
+                             LOWER = TOP + HEIGHT, RIGHTMOST = LEFT + WIDTH;
 
     reg [ROW_BITS-1:0] row;
     reg [COL_BITS-1:0] col;
     reg [DOWN_BITS-1:0] down;  // rows, and columns, to the next position
     reg [ACROSS_BITS-1:0] across;
-    wire [31:0] at_row = {{(32 - ROW_BITS) {1'b0}}, row}, at_col = {{(32 - COL_BITS) {1'b0}}, col};
+    wire signed [31:0] at_row = {{(32 - ROW_BITS) {1'b0}}, row}, at_col = {{(32 - COL_BITS) {1'b0}}, col};
     wire is_zero = at_row < UPPER || at_row >= LOWER || at_col < LEFTMOST || at_col >= RIGHTMOST;
     wire free = !out_valid || out_ready;
     wire step = free && (is_zero || in_valid);

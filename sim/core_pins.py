@@ -156,6 +156,7 @@ class Stream:
         self.pins, self.bench, self.phase = pins, pins.bench, phase
         self.flying: deque[tuple[int, int]] = deque()  # (vector, cycle it was accepted in)
         self.accepts: list[int] = []
+        self.results: list[int] = []  # cycles in which they were taken
         seen = self.bench.outcome.latency_seen
         self.latency = self.bench.latency if seen is None else seen  # a wrong latency is reported once, not per vector
         self.held: str | None = None
@@ -237,6 +238,7 @@ class Stream:
         if result is None or not take:
             return
         if self.flying:
+            self.results.append(now)
             self._compare(result)
         else:
             self.bench.outcome.problem("a result came for which no vector was accepted")

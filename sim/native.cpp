@@ -281,13 +281,17 @@ class Harness {
     void accept() {
         ++counts.accepted;
         // Buffers may fill faster than the design works, so intervals are judged once they are full.
-        if (schedule_.empty() && (!options_.gaps || next_ < vectors_ / 2) &&
-            counts.accepted > options_.latency / options_.interval + 3) {
-            const int64_t seen = counts.cycles - last_accept_;
+        if (options_.in_beats == 1) paced(counts.accepted > options_.latency / options_.interval + 3);
+    }
+
+    // Of vectors of several beats it is not known how many the queues take: their results tell the pace.
+    void paced(bool full) {
+        if (full && schedule_.empty() && (!options_.gaps || next_ < vectors_ / 2)) {
+            const int64_t seen = counts.cycles - last_paced_;
             if (counts.interval_low < 0 || seen < counts.interval_low) counts.interval_low = seen;
             if (seen > counts.interval_high) counts.interval_high = seen;
         }
-        last_accept_ = counts.cycles;
+        last_paced_ = counts.cycles;
     }
 
     void sample(bool take) {
@@ -338,6 +342,7 @@ class Harness {
         states_[flying_.front().vector] = 1;
         flying_.pop_front();
         ++counts.results;
+        if (options_.in_beats > 1) paced(counts.results > 3);
     }
 
     Vtop top_;
@@ -349,7 +354,7 @@ class Harness {
     int64_t moves_ = 0;  // beats, in and out
     std::deque<Flight> flying_;
     uint32_t held_for_ = 0;
-    int64_t last_accept_ = 0;
+    int64_t last_paced_ = 0;
     bool stalled_ = false, accepted_ = false, recovered_ = false, lone_ = false;
 };
 

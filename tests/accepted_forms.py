@@ -110,6 +110,10 @@ FORMS = {
         "`Activation(ReLU())`, then a quantizer": between(lambda: [layers.Activation(layers.ReLU()), bits(6, 1)]),
         "`ReLU(max_value=1.5)` without a quantizer": between(lambda: [layers.ReLU(max_value=1.5)]),
         "`LeakyReLU(0.25)` without a quantizer": between(lambda: [layers.LeakyReLU(negative_slope=0.25)]),
+        "`PReLU` without a quantizer": between(
+            lambda: [layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25))]),
+        "`ELU`, then a quantizer": between(lambda: [layers.ELU(), bits(5, 1)]),
+        "mish, then a quantizer": between(lambda: [layers.Activation("mish"), bits(5, 1)]),
         "sigmoid, then a quantizer": between(lambda: [layers.Activation("sigmoid"), bits(4, 0)]),
         "gelu, then a quantizer": between(lambda: [layers.Activation("gelu"), bits(5, 1)]),
         "softplus, then a quantizer": between(lambda: [layers.Activation("softplus"), relu(5, 1)]),
@@ -121,6 +125,8 @@ FORMS = {
         "`BatchNormalization` behind a quantizer": lambda: [bits(), dense(4), relu(4), Norm(), dense()],
         "`BatchNormalization` of quantized inputs": lambda: [bits(4, 1), Norm(), dense(4), relu(), dense()],
         "`BatchNormalization` at the end": ends(Norm),
+        "`BatchNormalization` of quantized inputs and before a quantizer": lambda: [
+            bits(4, 1), Norm(), dense(4, name="twice"), Norm(), relu(), dense()],
         "`QBatchNormalization`": lambda: [bits(), dense(4), QBatchNormalization(), relu(), dense()],
         '`QDenseBatchnorm`, `"ema_stats_folding"`': lambda: [bits(), folded(), relu(10, 6), dense(1)],
         '`QDenseBatchnorm`, `"batch_stats_folding"`': lambda: [

@@ -29,8 +29,8 @@ FAST = frozenset(
 # Builds, sweeps and campaigns: a minute of processor time or more in a module.
 SLOW = frozenset(
     """
-    test_api test_build test_docs test_long_pauses test_packaging test_robustness test_route test_shell_long test_sweep
-    test_sweep_clusters
+    test_api test_boards test_build test_docs test_long_pauses test_packaging test_robustness test_route test_shell_long
+    test_sweep test_sweep_clusters
     """.split()
 )
 _STARTERS = ("subprocess", "builds", "flow.verify", "flow.tools.yosys", "flow.tools.hls_compile", "flow.tools.nextpnr")

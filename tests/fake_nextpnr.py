@@ -1,7 +1,7 @@
 """Stands in for nextpnr-himbaechel-xilinx: records its arguments and reports a path through the design it was given.
 
-FAKE_FMAX lists the Fmax of each seed in MHz, such as ``90,120``; FAKE_FAULT makes it misbehave: ``status`` ends with an
-error, ``silent`` writes no report, ``cut`` writes half of one.
+FAKE_FMAX lists the Fmax of each seed in MHz, such as ``90,120``, times the design's registers with FAKE_REGISTERS;
+FAKE_FAULT makes it misbehave: ``status`` ends with an error, ``silent`` writes no report, ``cut`` writes half of one.
 """
 
 import json
@@ -24,7 +24,7 @@ def report(seed):
         cell = {"cell": registers[0 if index == 0 else -1], "loc": [1, 1], "port": "Q"}
         path.append({"type": kind, "delay": delay, "net": "n", "from": cell, "to": cell})
     rates = [float(rate) for rate in os.environ.get("FAKE_FMAX", "123.5").split(",")]
-    achieved = rates[min(seed, len(rates)) - 1]
+    achieved = rates[min(seed, len(rates)) - 1] * (len(registers) if "FAKE_REGISTERS" in os.environ else 1)
     clock = "posedge dut.clk"
     return {
         "critical_paths": [{"from": clock, "to": clock, "path": path}],

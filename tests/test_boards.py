@@ -88,9 +88,9 @@ class Routed:
         out, top = build.options.out, made.bench.top
         self.made, self.around = made, made.board.around
         script = yosys.synthesis_script([f"../{s}" for s in made.bench.sources], top, "xc7", dsp=False)
-        yosys.synthesize(plan.folder(out / "synth"), script, 100)
+        yosys.synthesize(plan.folder(out / "synth"), script, 900)
         routed = place_and_route.route(
-            plan.folder(out / "route"), out / "synth" / "netlist.json", top, part, 20.0, 600, lambda cell: None,
+            plan.folder(out / "route"), out / "synth" / "netlist.json", top, part, 20.0, 1800, lambda cell: None,
             seeds=(1,), keep=True, around=self.around,
         )  # fmt: skip
         assert routed.clocks and routed.lut_sites["wrapper"] > routed.lut_sites["design"] > 0

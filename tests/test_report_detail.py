@@ -143,7 +143,7 @@ def test_classes_and_targets_are_told_apart():
         "pets", np.zeros((5, 1), np.float32), labels, "classification", (4, 7, 9), class_names=names
     )
     outputs = np.eye(3)[[0, 1, 1, 0, 2]]
-    found = predictions.predictions(test, outputs, "logits", design(), None)
+    found = predictions.predictions(test, outputs, "logits", design(), None, names)
     assert found.classes.matrix == [[1, 1, 0], [0, 1, 0], [1, 0, 0]] and found.classes.unknown == 1
     shown = outcomes({"predictions": {"classes": vars(found.classes)}})["classes"]
     assert shown["rows"][0] == ("cat", "0.500", "0.500", "0.500", "2")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from flow.build.command import app
 from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.errors import ReportError, ToolFailed, ToolNotFound
@@ -219,6 +221,29 @@ def test_build_reports_post_route_figures(synthesized, fake, tmp_path):
     assert build("--part", "xczu3eg").returncode == 0
     report = json.loads((tmp_path / "build" / "report.json").read_text())
     assert "chip database" in report["skipped"]["route"] and "estimate" in report["synthesis"]["fmax_source"]
+
+
+def test_a_missed_clock_is_tried_with_more_registers(synthesized, fake, tmp_path, monkeypatch):
+    """Clocks that grow with the registers: the deepest attempt is kept, and stays so in the next build."""
+    (tmp_path / "design.json").write_text(to_json(synthesized[2]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAKE_FMAX", "1")
+    monkeypatch.setenv("FAKE_REGISTERS", "1")
+    asked = ["--model", "design.json", "--engines", "integer", "--vectors", "20", "--route", "--clock-period-ns", "4"]
+    done = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "build" / "report.json").read_text())
+    tried = report["synthesis"]["route"]["pipelining"]
+    assert len(tried) > 1 and [t["kept"] for t in tried] == [False] * (len(tried) - 1) + [True]
+    assert tried[0]["planned_ns"] == 4 and tried[-1]["fmax_mhz"] == max(t["fmax_mhz"] for t in tried)
+    assert report["latency_cycles"] == tried[-1]["latency_cycles"] > tried[0]["latency_cycles"]
+    assert report["synthesis"]["fmax_mhz"] == tried[-1]["fmax_mhz"] == report["synthesis"]["route"]["clocks"]["dut.clk"]
+    assert any("missed 250 MHz, so it was tried with more registers" in text for text in report["notes"])
+    calls = len(fake())
+    done = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert done.exit_code == 0 and len(fake()) == calls
+    again = json.loads((tmp_path / "build" / "report.json").read_text())
+    assert again["synthesis"]["route"] == report["synthesis"]["route"]
 
 
 def test_real_place_and_route(synthesized, tmp_path):

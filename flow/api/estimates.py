@@ -10,7 +10,7 @@ import numpy as np
 
 from flow.api.designs import design_of
 from flow.api.door import door, number
-from flow.build.architecture import ARCHITECTURES, MAX_PARALLEL_WEIGHTS, PARALLEL_SHARE, check_wishes
+from flow.build.architecture import ARCHITECTURES, MAX_PARALLEL_WEIGHTS, PARALLEL_SHARE, STREAMING, check_wishes
 from flow.core.design import Design
 from flow.core.errors import UsageError
 from flow.folded.explanation import explain
@@ -69,6 +69,8 @@ def estimate(
     design = design_of(model, input_format)
     if architecture not in ARCHITECTURES:
         raise UsageError(f"architecture {architecture!r} is not known; choose auto, parallel or folded")
+    if design.nodes or architecture == STREAMING:
+        raise UsageError("streamed networks are not estimated yet; build it, or choose parallel or folded")
     check_wishes(architecture, initiation_interval, results_per_second, dsp=dsp)
     if results_per_second is not None:
         initiation_interval = interval_for(results_per_second, clock_period_ns)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.design import Design, layer_output_formats
+from flow.core.errors import UsageError
 from flow.core.evaluate import evaluate_layer, quantize_inputs, real_inputs, to_float
 
 Floats = NDArray[np.float64]
@@ -52,6 +53,8 @@ class Trace(Mapping[str, LayerValues]):
 
 def traced(design: Design, inputs: NDArray[Any], model: Any | None) -> Trace:
     """The trace of model inputs (rows x elements); ``model`` is the Keras model the design was made of, if any."""
+    if design.nodes:
+        raise UsageError(f"{design.name} is a streamed network, whose layers are not traced yet")
     found: list[tuple[str, Floats]] | None = None
     if model is not None:
         from flow.extract.trace import keras_values  # imports Keras

@@ -39,7 +39,8 @@ class Hardware:
     cores: Mapping[str, tuple[Core, Rtl]] = field(default_factory=dict)
 
     @property
-    def uses_memories(self) -> bool:
-        """Whether a layer is folded, so that products may lie in DSP blocks."""
-        folded = any(core.folding is not None for core, _ in self.cores.values())
-        return self.architecture == "folded" or folded
+    def may_use_dsp(self) -> bool:
+        """Whether products may lie in DSP blocks: those of a folded design, and of cores that were chosen so."""
+        folds = [core.folding for core, _ in self.cores.values() if core.folding is not None]
+        chosen = any(group.dsp for fold in folds for layer in fold.layers for group in layer.groups)
+        return self.architecture == "folded" or chosen

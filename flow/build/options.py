@@ -225,6 +225,8 @@ class Options:
             raise UsageError("--pipeline rows is of our own Verilog; XLS places registers by the clock alone")
         if self.weights is not None and self.model.suffix != ".json":
             raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
+        if self.quantize and self.architecture == STREAMING:
+            raise UsageError("--quantize makes a chain of dense layers, which is unrolled; leave streaming out")
         if self.quantize and self.model.suffix == ".json":
             raise UsageError("--quantize is for float models; a design.json is built as it is")
         if self.layer is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,14 +18,15 @@ _POINTS = 300  # of a target that the page plots
 
 
 def predictions(
-    test: TestPart, outputs: NDArray[np.float64], head: str, design: Design, applied: Preprocessing | None
-) -> Predictions | None:
+    test: TestPart, outputs: NDArray[np.float64], head: str, design: Design, applied: Preprocessing | None,
+    class_names: Sequence[str] = (),
+) -> Predictions | None:  # fmt: skip
     """What ``outputs`` (rows x outputs, as `TestPart.score` takes them) make of the test part.
 
     None where there are more classes than a table of them can show.
     """
     if test.task == "classification":
-        return _of_classes(test, predicted_classes(outputs, head))
+        return _of_classes(test, predicted_classes(outputs, head), class_names)
     targets = test.targets.reshape(len(test.targets), -1)
     scaled = applied is not None and bool(applied.target_mean)
     raw = [applied.restore_targets(v) for v in (outputs, targets)] if applied is not None and scaled else None
@@ -42,14 +45,14 @@ def predictions(
     return Predictions(targets=found)
 
 
-def _of_classes(test: TestPart, made: NDArray[np.int64]) -> Predictions | None:
+def _of_classes(test: TestPart, made: NDArray[np.int64], class_names: Sequence[str]) -> Predictions | None:
     count = len(test.classes)
     if count > MOST_CLASSES:
         return None
     known = test.targets >= 0
     matrix = np.zeros((count, count), np.int64)
     np.add.at(matrix, (test.targets[known].astype(np.int64), made[known]), 1)
-    names = test.class_names or tuple(str(label) for label in test.classes)
+    names = class_names or tuple(str(label) for label in test.classes)
     return Predictions(ClassPredictions(list(names), matrix.tolist(), int((~known).sum())))
 
 

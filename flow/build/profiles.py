@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from flow.build.facts import LayerProfile
 from flow.build.state import Build
 from flow.core.design import Design, Layer
-from flow.core.evaluate import accumulate, evaluate_layer
+from flow.core.evaluate import accumulate, evaluate_layer, streamed
 from flow.core.fixed import Ints, rescale
 
 _ROWS = 2000
 _TENTHS = 10
+_ELEMENTS = 20_000_000  # of all windows on the vectors
+_PRODUCTS = 400_000_000  # of weights and vectors where nothing is streamed: about a second
+_FEWEST = 50
 
 
 def typical(build: Build, rows: int) -> tuple[Ints, str]:
@@ -28,13 +31,24 @@ def typical(build: Build, rows: int) -> tuple[Ints, str]:
 
 
 def profiles(build: Build) -> tuple[Sequence[LayerProfile], str]:
-    """A profile per layer, and of which vectors."""
-    mantissas, said = typical(build, _ROWS)
-    found = []
-    for index, layer in enumerate(build.design.layers):
-        found.append(_profile(build.design, index, mantissas))
-        mantissas = evaluate_layer(layer, mantissas, build.design.formats_into(index))
-    return found, said
+    """A profile per layer, and of which vectors; a streamed network's layers at all their positions."""
+    design = build.design
+    elements = sum(node.window.count * node.window.places * node.window.channels for node in design.nodes)
+    weights = sum(layer.matrix.size for layer in design.layers)
+    affordable = max(1, _ELEMENTS // elements) if elements else max(_FEWEST, _PRODUCTS // max(weights, 1))
+    mantissas, said = typical(build, min(_ROWS, affordable))
+    seen: list[list[Ints]] = [[] for _ in design.layers]
+
+    def apply(index: int, values: Ints) -> Ints:
+        seen[index].append(values)
+        return evaluate_layer(design.layers[index], values, design.formats_into(index))
+
+    if design.nodes:
+        streamed(design, mantissas, apply)
+    else:
+        for index in range(len(design.layers)):
+            mantissas = apply(index, mantissas)
+    return [_profile(design, index, np.concatenate(parts)) for index, parts in enumerate(seen)], said
 
 
 def _profile(design: Design, index: int, mantissas: Ints) -> LayerProfile:
@@ -46,7 +60,7 @@ def _profile(design: Design, index: int, mantissas: Ints) -> LayerProfile:
         if quantizer is None or quantizer.low == quantizer.high:
             saturated.append(0)
             continue
-        exact = np.asarray(rescale(sums[:, j], fracs[j] - quantizer.format.frac, quantizer.rounding), object)
+        exact = rescale(sums[:, j], fracs[j] - quantizer.format.frac, quantizer.rounding)
         below = (exact < quantizer.low) & (quantizer.low < 0)
         saturated.append(int(((exact > quantizer.high) | below).sum()))
         made = quantizer.from_integer(sums[:, j], fracs[j])

@@ -144,6 +144,7 @@ def refuse_of_streamed(design: Design, options: Options) -> None:
         "--shell": options.shell != "none",
         "--route and --bitstream": options.route,
         "--rtl-engine xls": options.rtl_engine == "xls",
+        "--engines xls": "xls" in options.engines,
         "--engines hls": options.engines_named and "hls" in options.engines,
         f"--architecture {options.architecture}": options.architecture in ("parallel", "folded"),
         "--pipeline rows": options.pipeline == "rows",
@@ -175,6 +176,13 @@ def applied_after(function: Any, logits: NDArray[np.float64]) -> NDArray[np.floa
     return np.asarray(np.tanh(logits)) if function == "tanh" else logits
 
 
+def _why_other(design: Design) -> str:
+    """What to say where the hardware scores otherwise than the model by itself."""
+    given = design.source.get("input_format")
+    rounded = f": its inputs are rounded to {given}" if given else ""
+    return f"the hardware does not do what the model does on this data{rounded}"
+
+
 def _score(build: Build) -> None:
     """The integer design's score on the data's test part, and whether the Keras model's is another."""
     if build.test is None:
@@ -191,7 +199,9 @@ def _score(build: Build) -> None:
     if design.source.get("probability") and head == "logits":
         head = "probability"
     score = build.score = Score(data=build.test.name, rows=len(rows), **build.test.score(outputs, head))
-    build.facts.predictions = predictions(build.test, outputs, head, design, build.preparation.applied)
+    build.facts.predictions = predictions(
+        build.test, outputs, head, design, build.preparation.applied, build.class_names
+    )
     own = build.keras_score
     if own is None:
         build.skipped["keras_score"] = "a design.json has no model that could be scored beside it"
@@ -199,7 +209,6 @@ def _score(build: Build) -> None:
         build.say(
             warning(
                 f"the integer design has {score.metric} {score.value:.9g}, the {model_kind(design.source)} model "
-                f"{own.value:.9g} on the same {len(rows)} rows: the hardware does not do what the model does on this "
-                "data"
+                f"{own.value:.9g} on the same {len(rows)} rows: {_why_other(design)}"
             )
         )

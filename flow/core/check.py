@@ -57,9 +57,8 @@ def _check_nodes(design: Design) -> None:
             raise DesignError(f"{where}: a size, stride, dilation or padding of its window is out of bounds")
         if window.pixel_count > MAX_ELEMENTS or window.places * window.channels > MAX_ELEMENTS:
             raise DesignError(f"{where}: its window or its input is beyond {MAX_ELEMENTS} elements")
-        if 0 in window.positions or any(
-            p >= r for pair, r in zip(window.padded, window.reach, strict=True) for p in pair
-        ):
+        beyond = any(p >= r for pair, r in zip(window.padded, window.reach, strict=True) for p in pair)
+        if 0 in window.positions or (node.kind == "max" and beyond):
             raise DesignError(f"{where}: its window does not fit into {window.shape[:-1]} pixels")
         channels = 0
         for source in node.sources:

@@ -32,6 +32,8 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "Activation": ("activation",),
     "ReLU": ("max_value", "negative_slope", "threshold"),
     "LeakyReLU": ("negative_slope",),
+    "ELU": ("alpha",),
+    "PReLU": ("shared_axes",),
     "Softmax": (),
     "BatchNormalization": ("axis", "epsilon", "center", "scale"),
     "QBatchNormalization": (
@@ -97,13 +99,15 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
     "NMPActivation": None,
     "NMPInputQuantizer": None,
 }
+KNOWN = frozenset(_SETTINGS)  # classes of layers that are read
 QUANTIZERS = frozenset(
     "quantized_bits quantized_linear quantized_relu quantized_relu_po2 quantized_po2 quantized_tanh quantized_sigmoid "
     "quantized_ulaw quantized_hswish binary ternary stochastic_binary stochastic_ternary bernoulli".split()
 )
 _FUNCTIONS = frozenset(
     "linear relu softmax sigmoid tanh elu selu gelu silu softplus softsign hard_sigmoid exponential leaky_relu relu6 "
-    "swish hard_tanh binary_tanh smooth_tanh smooth_sigmoid binary_sigmoid".split()
+    "swish hard_tanh binary_tanh smooth_tanh smooth_sigmoid binary_sigmoid "
+    "celu mish hard_silu hard_swish log_sigmoid squareplus soft_shrink hard_shrink tanh_shrink sparse_plus".split()
 )
 _CALL = re.compile(r"(\w+)\(([\w\s.,='\"+\-]*)\)\Z")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flow.core.errors import ModelError
 from flow.core.nodes import Window
 from flow.extract import stored_model
-from flow.extract.config import reshaped
+from flow.extract.config import KNOWN, reshaped
 from flow.extract.remedies import IGNORED, refusal
 from flow.extract.stored_calls import line_of
 from flow.extract.stored_graph import LayerData
@@ -28,10 +28,8 @@ from keras_models.quantize.chain import FloatChain, FloatDense, Windows
 
 Floats = NDArray[np.float64]
 ENDINGS = ("softmax", "sigmoid", "tanh", "softsign", "softplus")  # rise with their input, so that a class stays one
-_UNSUITED = (
-    "--quantize takes dense layers, convolutions and pools with ReLU or nothing between them: train it with ReLU, or "
-    "quantized, with QDense and a QActivation behind the function"
-)
+_TAKES = "--quantize takes dense layers, convolutions and pools with ReLU or nothing between them"
+_UNSUITED = f"{_TAKES}: train it with ReLU, or quantized, with QDense and a QActivation behind the function"
 _CURVES = ("ELU", "LeakyReLU", "PReLU", "ThresholdedReLU")
 
 
@@ -207,7 +205,9 @@ def _unsuited(name: str, kind: str) -> str:
     what = f"layer {name} is a {kind}"
     if kind.startswith(("Q", "NMP", "FixedPoint", "HQuantize", "HDense")):
         return f"{what}; the model is quantized already: build it without --quantize"
-    return f"{what}; {_UNSUITED}" if kind in _CURVES else refusal(name, kind)
+    if kind in _CURVES:
+        return f"{what}; {_UNSUITED}"
+    return f"{what}; {_TAKES}: train it quantized, with QKeras' layers" if kind in KNOWN else refusal(name, kind)
 
 
 def _dense(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:

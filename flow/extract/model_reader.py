@@ -32,6 +32,7 @@ MAX_MEMORY = 6 << 30
 MAX_SECONDS = 15  # of computing; a damaged file can send the HDF5 library round in circles
 _PREPROCESSING = "nmp_preprocessing"  # as training names it, in archives with .json behind
 _PLACES = ("layers", "_layer_checkpoint_dependencies")
+_MODELS = ("Sequential", "Functional", "Model", "")
 _SIGNALS = ("iq", "kq", "bq", "oq")  # quantizers of HGQ 2's layers
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 
@@ -155,9 +156,10 @@ def _read_keras(path: Path, given: dict[str, Any] | None) -> tuple[dict[str, Any
             if names.count(needed) != 1:
                 raise Refused(f"is a zip archive without one {needed}, so no Keras model; save it with model.save()")
         config = given or _parse(_unpack(archive, "config.json", MAX_CONFIG))
-        if isinstance(config.get("config"), dict) and "layers" not in config["config"]:
+        kind = str(config.get("class_name", "")).rpartition(">")[2]
+        if isinstance(config.get("config"), dict) and "layers" not in config["config"] and kind not in _MODELS:
             raise Refused(
-                f"is a model of a class of its own ({str(config.get('class_name'))[:64]}), whose layers only its code "
+                f"is a model of a class of its own ({kind[:64]}), whose layers only its code "
                 "connects; rebuild it as a Sequential or functional model and save it again"
             )
         metadata = _parse(_unpack(archive, "metadata.json", 1 << 16)) if "metadata.json" in names else {}

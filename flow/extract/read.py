@@ -14,7 +14,7 @@ from flow.core.errors import DesignError, FlowError, ModelError, reason
 from flow.core.evaluate import as_read
 from flow.core.fixed import Fixed, Quantizer
 from flow.extract.activations import activation_steps
-from flow.extract.arrays import failing, predicted, to_numpy
+from flow.extract.arrays import failing, layer_function, predicted, to_numpy
 from flow.extract.batchnorm import normalization
 from flow.extract.chain import Applied
 from flow.extract.convolution import by_filter, folded_kernel, means, unrolled, window
@@ -284,6 +284,8 @@ _READERS: dict[str, Callable[[Applied], Sequence[Step]]] = {
     "Activation": lambda a: activation_steps(a.name, a.layer.activation, math.prod(a.output_shape)),
     "ReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
     "LeakyReLU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
+    "ELU": lambda a: activation_steps(a.name, a.layer, math.prod(a.output_shape)),
+    "PReLU": lambda a: [Elementwise(a.name, a.kind, layer_function(a.layer, a.output_shape))],
     "HGQActivation": hgq_activation,
     "HGQDense": lambda a: hgq_dense(a, _units(a)),
     "HGQQuantizer": quantizer_steps,

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,52 +21,28 @@ from flow.core.passes.widths import widths
 from flow.extract.chain import Applied
 from flow.extract.graph_trace import Call, Trace
 from flow.extract.layer_steps import Affine, Dense, Quant, Relu, Softmax, Step
+from flow.extract.maps import (
+    OTHERWISE,
+    Map,
+    Streamed,
+    beside,
+    elements_of,
+    padded_with_zeros,
+    reshaped,
+    window_on,
+    with_zero,
+)
 from flow.extract.places import held
 from flow.extract.read import narrow, steps_of
-from flow.extract.readout import Readout, behind, identity, parameters
+from flow.extract.readout import Readout, behind, identity
 from flow.extract.remedies import IGNORED, refusal
 from flow.extract.resolve import GIVEN_TWICE, fold, fold_part
-from flow.extract.windows import AVERAGING, CONVOLUTIONS, MAXIMA, POOLS, window_of
+from flow.extract.windows import AVERAGING, CONVOLUTIONS, MAXIMA, POOLS
 
 PADDINGS = frozenset(("ZeroPadding1D", "ZeroPadding2D"))
 JOINS = frozenset(("Add", "Subtract", "Average"))
 NORMALIZATIONS = frozenset(("BatchNormalization", "QBatchNormalization"))
 _DENSE = frozenset(("QDense", "QDenseBatchnorm", "Dense", "HGQDense", "NMPDense"))
-
-
-@dataclass(frozen=True)
-class Streamed:
-    """Quantizers of the input's elements, layers and nodes, and what was done."""
-
-    inputs: tuple[Quantizer, ...]
-    layers: tuple[Layer, ...]
-    nodes: tuple[Node, ...]
-    notes: tuple[str, ...]
-    asked: tuple[int, ...]
-    real: tuple[str, ...]
-    left_out: str | None
-
-
-@dataclass(eq=False)
-class _Map:
-    """A map: its nodes where it is closed (``spans`` of their channels, ``after`` still to be applied), else steps.
-
-    The steps begin at a dense layer on ``window`` over ``sources``; those of the model's input (``raw``) anywhere.
-    """
-
-    shape: tuple[int, ...]
-    sources: tuple[int, ...]
-    window: Window
-    steps: list[Step] = field(default_factory=list)
-    raw: bool = False
-    spans: tuple[Quantizer, ...] | None = None
-    after: Affine | None = None
-    padded: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def channels(self) -> int:
-        """Channels of a pixel."""
-        return self.shape[-1]
 
 
 def has_windows(traced: Trace) -> bool:
@@ -77,6 +52,8 @@ def has_windows(traced: Trace) -> bool:
 
 def stream(traced: Trace, given: Quantizer | None) -> Streamed:
     """The traced model as nodes; ``given`` quantizes an input that the model does not. Raises ModelError."""
+    if not has_windows(traced):
+        raise ModelError("the model has no convolutions or pools to stream; leave --architecture streaming out")
     if len(traced.inputs) != 1 or len(traced.outputs) != 1:
         raise ModelError("a streamed network has one input and one output; use --architecture parallel or folded")
     return _Stream(traced, given).streamed()
@@ -94,8 +71,8 @@ class _Stream:
         self.left_out: str | None = None
         self.shared = {value: count > 1 for value, count in traced.readers().items()}
         shape = traced.inputs[0].shape
-        self.first = _Map(shape, (INPUT,), Window.pixel(shape), raw=True)
-        self.values: dict[int, _Map] = {0: self.first}
+        self.first = Map(shape, (INPUT,), Window.pixel(shape), raw=True)
+        self.values: dict[int, Map] = {0: self.first}
 
     def streamed(self) -> Streamed:
         """Everything, once."""
@@ -112,12 +89,12 @@ class _Stream:
             tuple(dict.fromkeys(self.notes)), tuple(self.asked), tuple(dict.fromkeys(self.real)), self.left_out,
         )  # fmt: skip
 
-    def _called(self, call: Call) -> _Map:
+    def _called(self, call: Call) -> Map:
         kind, sources = call.kind, [self.values[s] for s in call.sources]
         if len(sources) == 1 and kind in IGNORED:
-            return _reshaped(call, sources[0])
+            return reshaped(call, sources[0])
         if kind in PADDINGS:
-            return _padded(call, sources[0])
+            return padded_with_zeros(call, sources[0])
         if kind not in CONVOLUTIONS and any(source.padded for source in sources):
             raise ModelError(f"layer {call.name} ({kind}) sees added zeros; only a convolution may follow ZeroPadding")
         if kind == "Concatenate":
@@ -125,7 +102,7 @@ class _Stream:
         if kind in JOINS:
             return self._joined(call, sources)
         if len(sources) != 1:
-            raise ModelError(f"layer {call.name} ({kind}) joins signals, which is not streamed yet; {_OTHERWISE}")
+            raise ModelError(f"layer {call.name} ({kind}) joins signals, which is not streamed yet; {OTHERWISE}")
         source = sources[0]
         if kind in MAXIMA:
             return self._largest(call, source)
@@ -135,8 +112,8 @@ class _Stream:
             return self._dense(call, source)
         return self._elementwise(call, source)
 
-    def _windowed(self, call: Call, source: _Map) -> _Map:
-        applied, window = call.applied, _window(call, source)
+    def _windowed(self, call: Call, source: Map) -> Map:
+        applied, window = call.applied, window_on(call, source)
         if call.kind in AVERAGING and window.is_padded:
             raise ModelError(f"layer {call.name} takes means over padding, of fewer values; use padding='valid'")
         seen = (*window.size, window.channels)
@@ -144,14 +121,14 @@ class _Stream:
         steps = steps_of(Applied(applied.layer, seen, (filters,), single=True))
         return self._layer(call.name, source, window, steps, (*window.positions, filters))
 
-    def _dense(self, call: Call, source: _Map) -> _Map:
+    def _dense(self, call: Call, source: Map) -> Map:
         entering, units = call.applied.input_shape, call.applied.output_shape[-1]
         whole = len(entering) == 1
         window = (Window.whole if whole else Window.pixel)(source.shape)
         steps = steps_of(Applied(call.applied.layer, (window.places * window.channels,), (units,)))
         return self._layer(call.name, source, window, steps, (units,) if whole else (*source.shape[:-1], units))
 
-    def _elementwise(self, call: Call, source: _Map) -> _Map:
+    def _elementwise(self, call: Call, source: Map) -> Map:
         pixels = math.prod(source.shape[:-1])
         if call.kind in NORMALIZATIONS and call.applied.input_shape[-1] != source.channels:
             raise ModelError(
@@ -176,7 +153,7 @@ class _Stream:
             return replace(made, steps=[*made.steps, *steps])
         return replace(source, steps=[*source.steps, *steps])
 
-    def _layer(self, name: str, source: _Map, window: Window, steps: Sequence[Step], shape: tuple[int, ...]) -> _Map:
+    def _layer(self, name: str, source: Map, window: Window, steps: Sequence[Step], shape: tuple[int, ...]) -> Map:
         """A dense layer, and what follows it, on a window over a map."""
         self._close(source)
         after = source.after
@@ -184,16 +161,16 @@ class _Stream:
             source = self._values(name, source)
             after = None
         assert source.spans is not None
-        own = source.spans if not window.is_padded else tuple(map(_with_zero, source.spans))
+        own = source.spans if not window.is_padded else tuple(map(with_zero, source.spans))
         entering: list[Step] = [Quant(name, tuple(map(held, own)) * window.places)]
         if after is not None:
             places = window.places
             sign, exponent = np.tile(after.sign, places), np.tile(after.exponent, places)
             entering.append(Affine(after.layer, sign, exponent, after.offset * places))
-        return _Map(shape, source.sources, window, [*entering, *steps])
+        return Map(shape, source.sources, window, [*entering, *steps])
 
-    def _largest(self, call: Call, source: _Map) -> _Map:
-        window = _window(call, source)
+    def _largest(self, call: Call, source: Map) -> Map:
+        window = window_on(call, source)
         self._close(source)
         after = source.after
         if after is not None and (after.sign <= 0).any():
@@ -208,9 +185,9 @@ class _Stream:
         if len(call.applied.output_shape) == 1:
             shape = shape[-1:]
         made = (len(self.nodes) - 1,)
-        return _Map(shape, made, Window.pixel(shape), spans=source.spans, after=source.after)
+        return Map(shape, made, Window.pixel(shape), spans=source.spans, after=source.after)
 
-    def _concatenated(self, call: Call, sources: Sequence[_Map]) -> _Map:
+    def _concatenated(self, call: Call, sources: Sequence[Map]) -> Map:
         shapes = {source.shape[:-1] for source in sources}
         axis = call.applied.layer.axis
         if (
@@ -218,16 +195,16 @@ class _Stream:
             or axis not in (-1, len(call.applied.output_shape))
             or call.applied.output_shape[-1] != sum(source.channels for source in sources)
         ):
-            raise ModelError(f"layer {call.name} (Concatenate) joins more than channels; {_OTHERWISE}")
+            raise ModelError(f"layer {call.name} (Concatenate) joins more than channels; {OTHERWISE}")
         for source in sources:
             self._close(source)
         parts = [self._values(call.name, s) if s.after is not None else s for s in sources]
         spans = tuple(span for part in parts for span in part.spans or ())
         shape = (*sources[0].shape[:-1], len(spans))
         nodes = tuple(node for part in parts for node in part.sources)
-        return _Map(shape, nodes, Window.pixel(shape), spans=spans)
+        return Map(shape, nodes, Window.pixel(shape), spans=spans)
 
-    def _joined(self, call: Call, sources: Sequence[_Map]) -> _Map:
+    def _joined(self, call: Call, sources: Sequence[Map]) -> Map:
         """A sum of maps, as a dense layer on their channels side by side."""
         if len({source.shape for source in sources}) != 1:
             raise ModelError(f"layer {call.name} ({call.kind}) joins maps of different shapes, which is not streamed")
@@ -244,12 +221,12 @@ class _Stream:
         spans = tuple(span for s in sources for span in s.spans or ())
         entering: list[Step] = [Quant(call.name, tuple(map(held, spans)))]
         if any(s.after is not None for s in sources):
-            entering.append(_beside(call.name, sources))
+            entering.append(beside(call.name, sources))
         shape = (*sources[0].shape[:-1], len(spans))
         nodes = tuple(node for s in sources for node in s.sources)
-        return _Map(sources[0].shape, nodes, Window.pixel(shape), [*entering, dense])
+        return Map(sources[0].shape, nodes, Window.pixel(shape), [*entering, dense])
 
-    def _values(self, name: str, source: _Map) -> _Map:
+    def _values(self, name: str, source: Map) -> Map:
         """A closed map whose waiting scale is applied by a layer of its own."""
         made = self._layer(
             f"{name}_values", source, Window.pixel(source.shape), [identity(f"{name}_values", source.channels)],
@@ -259,12 +236,12 @@ class _Stream:
         self._close(made)
         return made
 
-    def _close(self, source: _Map) -> None:
+    def _close(self, source: Map) -> None:
         """Make nodes of the steps that wait on a map."""
         if source.spans is not None:
             return
         steps = self._given(source)
-        assembler, resolved, readout = fold_part(steps, _elements(source))
+        assembler, resolved, readout = fold_part(steps, elements_of(source))
         first = len(self.layers)
         self.notes += [*resolved.notes, *assembler.notes]
         self.asked += [first + number for number in resolved.asked]
@@ -281,14 +258,14 @@ class _Stream:
         dense = behind(identity(name, source.channels), readout)
         shape = (*source.shape[:-1], readout.columns)
         assert source.spans is not None
-        open_map = _Map(
+        open_map = Map(
             source.shape, source.sources, Window.pixel(shape),
             [Quant(name, tuple(map(held, source.spans[: readout.columns]))), dense],
         )  # fmt: skip
         self._close(open_map)
         source.sources, source.spans, source.after = open_map.sources, open_map.spans, open_map.after
 
-    def _given(self, source: _Map) -> list[Step]:
+    def _given(self, source: Map) -> list[Step]:
         """The map's steps, with the format that was given where the model's input has none."""
         steps = list(source.steps)
         if source.raw:
@@ -298,7 +275,7 @@ class _Stream:
                 self.given_used = True
         return steps
 
-    def _made(self, source: _Map, inputs: tuple[Quantizer, ...], layers: Sequence[Layer]) -> None:
+    def _made(self, source: Map, inputs: tuple[Quantizer, ...], layers: Sequence[Layer]) -> None:
         """Nodes of folded layers: the first on the map's window, the others on the pixel before them."""
         if source.raw:
             if self.inputs is not None and self.inputs != inputs:
@@ -317,7 +294,7 @@ class _Stream:
             window = Window.pixel((*source.window.positions, len(spans)))
         source.sources, source.spans, source.steps = nodes, spans, []
 
-    def _end(self, source: _Map) -> None:
+    def _end(self, source: Map) -> None:
         """The map that leaves the hardware."""
         if source.spans is not None and (source.after is not None or len(source.sources) > 1 or not self.nodes):
             source = self._layer(
@@ -328,78 +305,10 @@ class _Stream:
             if source.sources[0] != len(self.nodes) - 1:
                 raise ModelError("the model's output is read inside the model; give the output a layer of its own")
             return
-        assembler, resolved = fold(self._given(source), _elements(source), None)
+        assembler, resolved = fold(self._given(source), elements_of(source), None)
         inputs, layers = assembler.finish()
         self.notes += [*resolved.notes, *assembler.notes]
         self.asked += [len(self.layers) + number for number in resolved.asked]
         self.real += resolved.real
         self.left_out = resolved.left_out
         self._made(source, inputs, layers)
-
-
-_OTHERWISE = "leave --architecture streaming out where the network is small enough to unroll"
-
-
-def _elements(source: _Map) -> int:
-    """Elements that the map's steps begin with."""
-    return source.channels if source.raw else source.window.places * source.window.channels
-
-
-def _with_zero(span: Quantizer) -> Quantizer:
-    return replace(span, low=min(span.low, 0), high=max(span.high, 0))
-
-
-def _beside(name: str, sources: Sequence[_Map]) -> Affine:
-    """The scales that wait on maps whose channels stand side by side."""
-    parts = [s.after or Affine.uniform(name, 0, 0, s.channels) for s in sources]  # type: ignore[arg-type]
-    return Affine(
-        name,
-        np.concatenate([p.sign for p in parts]),
-        np.concatenate([p.exponent for p in parts]),
-        tuple(offset for p in parts for offset in parameters(p)[1]),
-    )
-
-
-def _window(call: Call, source: _Map) -> Window:
-    """The layer's window on the map, whose zeros around it come from ZeroPadding layers too."""
-    if len(call.applied.input_shape) != len(source.shape):
-        raise ModelError(f"layer {call.name} sees pixels that were reshaped; {_OTHERWISE}")
-    config: dict[str, Any] = call.applied.layer.get_config()
-    found = window_of(call.name, call.kind, config, call.applied.input_shape)
-    if not source.padded:
-        return found
-    pairs = zip(found.padded, source.padded, strict=True)
-    padded = tuple((a + c, b + d) for (a, b), (c, d) in pairs)
-    return replace(found, shape=source.shape, padded=padded)
-
-
-def _reshaped(call: Call, source: _Map) -> _Map:
-    """A map under another shape; the pixels stay what they are."""
-    shape = call.applied.output_shape
-    if source.padded and shape != call.applied.input_shape:
-        raise ModelError(f"layer {call.name} reshapes added zeros; {_OTHERWISE}")
-    if len(shape) == 1 or shape == source.shape:
-        if source.raw and not source.steps and source.spans is None and len(shape) > len(source.shape):
-            return replace(source, shape=shape, window=Window.pixel(shape))
-        return source
-    if source.raw and not source.steps and source.spans is None:
-        source.shape, source.window = shape, Window.pixel(shape)
-        return source
-    if shape[-1] != source.channels or math.prod(shape) != math.prod(source.shape):
-        raise ModelError(f"layer {call.name} ({call.kind}) makes other channels of a map; {_OTHERWISE}")
-    if source.spans is None:
-        raise ModelError(f"layer {call.name} ({call.kind}) reshapes a map before it is quantized; {_OTHERWISE}")
-    return replace(source, shape=shape, window=Window.pixel(shape))
-
-
-def _padded(call: Call, source: _Map) -> _Map:
-    """A map with zeros around it, which the convolution behind it puts there."""
-    padding = call.applied.layer.padding
-    pairs = tuple(tuple(p) if isinstance(p, list | tuple) else (p, p) for p in padding)
-    if call.kind == "ZeroPadding1D":
-        pairs = (tuple(padding) if isinstance(padding, list | tuple) else (padding, padding),)
-    if getattr(call.applied.layer, "data_format", None) not in (None, "channels_last"):
-        raise ModelError(f"layer {call.name} has channels first; build the model with data_format='channels_last'")
-    before = source.padded or ((0, 0),) * len(pairs)
-    total = tuple((a + c, b + d) for (a, b), (c, d) in zip(before, pairs, strict=True))
-    return replace(source, padded=total)

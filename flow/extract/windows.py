@@ -31,8 +31,8 @@ MAXIMA = frozenset("MaxPooling1D MaxPooling2D GlobalMaxPooling1D GlobalMaxPoolin
 POOLS = AVERAGING | MAXIMA
 MAX_WEIGHTS = 200_000  # of an unrolled layer, counted at every position
 _UNROLLED = (
-    "which is too much, for it is unrolled, a row of weights per pixel and filter; use fewer pixels (a larger stride) "
-    "or filters"
+    "which is too much, for it is unrolled, a row of weights per pixel and filter; stream it, or use fewer pixels "
+    "(a larger stride) or filters"
 )
 
 

@@ -27,7 +27,7 @@ _BY_PROGRAMS: dict[str, tuple[str, ...]] = {
     "synth": _SYNTHESIS,
     "sim/axis_synth": _SYNTHESIS,
     "proof": ("*.log", "*.json", "*.v", "*.il"),
-    "route": ("*.log", "routed.json", "placed.*json", "routed.*.fasm", "nextpnr.*.json"),
+    "route": ("*.log", "routed.json", "shell.json", "shell.v", "placed.*json", "routed.*.fasm", "nextpnr.*.json"),
     "sim/*": (
         "*.log", "sim.vvp", "results.xml", "bench_result.json", ".bench_result.json.part", "native.json", "outputs.bin",
         "states.bin", "waves.fst", "waves.vcd",

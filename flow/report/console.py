@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from math import prod
 from typing import Any
 
 from rich.console import Console
@@ -87,6 +88,8 @@ def summary(console: Console, report: dict[str, Any], folder: str) -> None:
     """Print layers, engines, resources and the verdict of a finished build."""
     console.print()
     console.print(_layers(report))
+    if report.get("stream"):
+        console.print(_nodes(report["stream"]))
     console.print(_engines(report))
     if report.get("proof"):
         console.print(_proof(report))
@@ -171,6 +174,26 @@ def _layers(report: dict[str, Any]) -> Table:
             row["name"], str(row["inputs"]), str(row["neurons"]), f"{row['zero_weights'] / row['weights']:.0%}",
             "exact" if out is None else f"{out:.1f}", f"{low}-{high}", str(cycles),
             str(report.get("adders", {}).get(row["name"], "")), groups,
+        )  # fmt: skip
+    return table
+
+
+def _nodes(stream: dict[str, Any]) -> Table:
+    """A streamed network: which map each node looks at, how it is computed, and how long an image takes there."""
+    title = f"streamed: {stream['cycles_per_image']:,} cycles per image"
+    table = Table(title=title, title_justify="left", box=None, header_style="bold")
+    for name in ("node", "map", "window", "out", "core", "cycles x positions", "buffer bits", "LUT sites", "BRAM18"):
+        table.add_column(name, justify="left" if name in ("node", "map", "window", "out", "core") else "right")
+    for node in stream["nodes"]:
+        window = "x".join(map(str, node["window"])) or "1"
+        stride = "x".join(map(str, node["strides"]))
+        window += f" by {stride}" if any(step > 1 for step in node["strides"]) else ""
+        out = "x".join(map(str, [*node["positions"], node["channels"]]))
+        positions = prod(node["positions"])
+        table.add_row(
+            shown(node["name"]), "x".join(map(str, node["shape"])), window, out, node["core"],
+            f"{node['interval']:,} x {positions:,}", f"{node['buffer_bits']:,}", f"~{node['lut']:,}",
+            str(node["bram18"]),
         )  # fmt: skip
     return table
 

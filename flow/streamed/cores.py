@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from flow.core.design import Design, Layer
 from flow.core.errors import DesignError
 from flow.core.fixed import Quantizer
@@ -27,6 +29,9 @@ from flow.streamed.timing import cycles
 
 SHARE = 0.7  # of the part's LUT sites that may be taken: beyond, routing gets hard
 MAX_PARALLEL_WEIGHTS = 20_000  # of one core: an adder graph of more takes minutes to find
+_COMPARED = 800  # weights of a core up to which an adder graph is found although it can be folded
+_BIT_SITES = 0.7  # of a bit of a weight in an adder graph, roughly: of those worth finding for comparison
+_LONG_ROW = 256  # pixels
 _LUT_RAM_ROWS = 64  # that a LUT of memory holds; three of four LUTs hold a bit each
 
 
@@ -63,10 +68,24 @@ def pixel_bits(design: Design, number: int) -> int:
     return sum(span.format.bits for span in design.spans_at(number))
 
 
+def in_block_ram(window: Window) -> bool:
+    """Whether the rows above a window lie in block RAM: of long rows, which take less of a part there than in LUTs."""
+    return len(window.shape) == 3 and window.reach[0] > 1 and window.shape[1] + sum(window.padded[1]) > _LONG_ROW
+
+
+def window_memories(design: Design, number: int) -> int:
+    """Block RAMs of 18 kbit that the rows above a window are about to take."""
+    window = design.nodes[number].window
+    if is_whole(window) or not in_block_ram(window):
+        return 0
+    width = window.shape[1] + sum(window.padded[1])
+    return math.ceil((window.reach[0] - 1) * pixel_bits(design, number) / 36) * math.ceil(width / 512)
+
+
 def window_sites(design: Design, number: int) -> float:
     """LUT sites that the rows above a window are about to take."""
     window = design.nodes[number].window
-    if is_whole(window) or len(window.shape) < 3 or window.reach[0] < 2:
+    if is_whole(window) or len(window.shape) < 3 or window.reach[0] < 2 or in_block_ram(window):
         return 0.0
     width = window.shape[1] + sum(window.padded[1])
     return (window.reach[0] - 1) * pixel_bits(design, number) * math.ceil(width / _LUT_RAM_ROWS) * 4 / 3
@@ -80,6 +99,12 @@ def _slowest(window: Window, image: int) -> int:
     return interval
 
 
+def _graph_sites(layer: Layer) -> float:
+    """LUT sites that an adder graph of the layer is about to take, without finding it."""
+    sizes = np.abs(layer.matrix[layer.matrix != 0])
+    return _BIT_SITES * float(np.floor(np.log2(sizes) + 1).sum())
+
+
 class Solver:
     """Cores for a part; what was found for a layer is kept for the next question."""
 
@@ -88,6 +113,7 @@ class Solver:
         self.nodes = [design.nodes[design.node_of(i)] for i in range(len(design.layers))]
         self.designs = [core_design(design, i) for i in range(len(design.layers))]
         self.windows = sum(window_sites(design, k) for k in range(len(design.nodes)))
+        self.memories = sum(window_memories(design, k) for k in range(len(design.nodes)))
         self._parallel: dict[int, Core | None] = {}
         self._folded: dict[tuple[int, int], Core | None] = {}
 
@@ -129,7 +155,9 @@ class Solver:
     def fits(self, cores: Sequence[Core]) -> bool:
         """Whether the cores and windows leave the part the room that routing needs."""
         sites = sum(core.sites for core in cores) + self.windows
-        return sites <= SHARE * self.part.lut and fits_share(sum(core.bram18 for core in cores), self.part)
+        return sites <= SHARE * self.part.lut and fits_share(
+            sum(core.bram18 for core in cores) + self.memories, self.part
+        )
 
     def _fitting(self, image: int) -> list[Core] | None:
         try:
@@ -139,8 +167,12 @@ class Solver:
         return found if self.fits(found) else None
 
     def _cheapest(self, index: int, interval: int) -> Core:
-        options = [self._parallel_core(index), self._folded_core(index, interval) if interval > 1 else None]
-        known = [core for core in options if core is not None]
+        folded = self._folded_core(index, interval) if interval > 1 else None
+        layer = self.designs[index].layers[0]
+        is_large = int((layer.matrix != 0).sum()) > _COMPARED
+        is_dear = folded is not None and self.price(folded) <= _graph_sites(layer) / self.part.lut
+        parallel = None if folded is not None and (is_large or is_dear) else self._parallel_core(index)
+        known = [core for core in (parallel, folded) if core is not None]
         if not known:
             raise DesignError(
                 f"layer {self.designs[index].layers[0].name} has too many weights to compute them in {interval} cycles "
@@ -176,6 +208,5 @@ class Solver:
             return None
         if found.interval > interval:
             return None
-        held = sum(f.bits for f in design.input_formats)
         cost = found.cost
-        return Core(design, cost.lut + held / 3, cost.bram18, found.interval, folding=found)
+        return Core(design, cost.lut, cost.bram18, found.interval, folding=found)

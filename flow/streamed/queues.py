@@ -21,23 +21,35 @@ class Queued:
 def queued(design: Design, paces: Sequence[Pace], limit: int | None = None) -> Queued:
     """The shallowest queues with which an image takes ``limit`` cycles, or the fewest there are if that is more.
 
-    Each is as deep as it must be with the others unlimited: one place less and the network is slower than that, or
-    stands still. Where a map has several readers each gets a queue; elsewhere only where it is needed.
+    With one place less in any of them the network is slower than that, or stands still. Where a map has several readers
+    each gets a queue; elsewhere only where it is needed.
     """
     edges, forks = _edges(design)
     free = _timed(design, paces, dict.fromkeys(edges, UNLIMITED))
     most = max(free.interval, limit or 0)
-    deepest = free.depths
-    places: dict[Edge, int] = {}
-    bare = timing(design, paces, {edge: max(deepest[edge], 1) for edge in forks})
-    for edge in forks if bare is not None and bare.interval <= most else edges:
-        places[edge] = _fewest(design, paces, {e: max(deepest[e], 1) for e in edges}, edge, most, int(edge in forks))
-    places = {edge: count for edge, count in places.items() if count}
+    places = {edge: max(free.depths[edge], 1) for edge in edges}
+    bare = {edge: places[edge] for edge in forks}
+    if _enough(design, paces, bare, most):
+        places = bare
+    for edge in list(places):  # fewer in one can only ask for more in another
+        low, high = int(edge in forks), places[edge]
+        while low < high:
+            middle = (low + high) // 2
+            fits = _enough(design, paces, _with(places, edge, middle), most)
+            low, high = (low, middle) if fits else (middle + 1, high)
+        places = _with(places, edge, high)
+    return Queued(places, _timed(design, paces, places))
+
+
+def _with(places: Mapping[Edge, int], edge: Edge, count: int) -> dict[Edge, int]:
+    """The places with other ones on an edge: none make it a wire."""
+    return {e: n for e, n in {**places, edge: count}.items() if n}
+
+
+def _enough(design: Design, paces: Sequence[Pace], places: Mapping[Edge, int], most: int) -> bool:
+    """Whether an image takes at most ``most`` cycles with these queues."""
     found = timing(design, paces, places)
-    if found is None or found.interval > most:  # each was enough by itself, and together they are not
-        places = {edge: max(count, 1) for edge, count in deepest.items()}
-        found = _timed(design, paces, places)
-    return Queued(places, found)
+    return found is not None and found.interval <= most
 
 
 def _edges(design: Design) -> tuple[list[Edge], list[Edge]]:
@@ -55,20 +67,3 @@ def _timed(design: Design, paces: Sequence[Pace], places: Mapping[Edge, int]) ->
     if found is None:
         raise DesignError(f"{design.name}: its branches wait for each other whatever the queues")
     return found
-
-
-def _fewest(
-    design: Design, paces: Sequence[Pace], others: Mapping[Edge, int], edge: Edge, most: int, least: int
-) -> int:
-    """Fewest places on an edge, 0 for a wire, that keep an image within ``most`` cycles."""
-
-    def enough(count: int) -> bool:
-        places = {**others, edge: count} if count else {e: n for e, n in others.items() if e != edge}
-        found = timing(design, paces, places, images=3)
-        return found is not None and found.interval <= most
-
-    low, high = least, others[edge]
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle + 1, high)
-    return high

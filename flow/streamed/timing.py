@@ -48,7 +48,7 @@ class _Stream:
     taken: list[int] = field(default_factory=list)
 
 
-def timing(design: Design, paces: Sequence[Pace], queues: Mapping[Edge, int], images: int = 4) -> Timing | None:
+def timing(design: Design, paces: Sequence[Pace], queues: Mapping[Edge, int], images: int = 3) -> Timing | None:
     """The network's timing at full rate; None where it comes to a standstill.
 
     ``paces`` are by node, ``queues`` the places of the queue on an edge; an edge without one is a wire.

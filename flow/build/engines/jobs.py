@@ -40,9 +40,10 @@ def run_hardware_engines(build: Build) -> None:
     engines = hardware_engines(build.options)
     _require_tools(build, engines)
     made = emit(build, build.options.clock_period_ns)
-    if can_go_deeper(build):
+    is_routed = can_go_deeper(build)
+    if is_routed:
         made = settle(build, made, lambda planned_ns: emit(build, planned_ns))
-    jobs = _jobs(made, engines)
+    jobs = _jobs(made, engines, is_routed)
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
             futures = [pool.submit(job) for job in jobs]
@@ -74,7 +75,7 @@ def _hardware(build: Build, planned_ns: float) -> Hardware:
     xls_rtl = options.rtl_engine == "xls"
     hardware = choose(
         build.design,
-        options.part,
+        replace(options.part, dsp=0) if options.bitstream else options.part,  # DSP slices cannot be read back
         planned_ns,
         "parallel" if xls_rtl else options.architecture,
         options.initiation_interval,
@@ -99,8 +100,11 @@ def _require_tools(build: Build, engines: Sequence[HardwareEngine]) -> None:
         engine.require(build)
 
 
-def _jobs(made: Made, engines: Sequence[HardwareEngine]) -> list[Callable[[], None]]:
-    """The independent chains of work: the longest ones first, and the proofs beside them."""
+def _jobs(made: Made, engines: Sequence[HardwareEngine], is_routed: bool) -> list[Callable[[], None]]:
+    """The independent chains of work: the longest ones first, and the proofs beside them.
+
+    Synthesis, and place and route, are done where ``is_routed``.
+    """
     build, hardware = made.build, made.hardware
     rtl = hardware.rtl
 
@@ -113,11 +117,13 @@ def _jobs(made: Made, engines: Sequence[HardwareEngine]) -> list[Callable[[], No
                 run(engine)
 
     def synthesis() -> None:
-        synthesize(made)
+        if not is_routed:
+            synthesize(made)
         prove_synthesis(build, made.bench, made.rtl_digest)
         estimate_power(made)
         run_after("synthesis")
-        run_route(made)
+        if not is_routed:
+            run_route(made)
         run_after("route")
 
     jobs: list[Callable[[], None]] = [synthesis]

@@ -33,7 +33,8 @@ def can_go_deeper(build: Build) -> bool:
 def settle(build: Build, first: Made, emit: Callable[[float], Made]) -> Made:
     """What ``emit`` makes for the clock period with which place and route meets the one asked for, or comes closest.
 
-    ``first`` is what it made for that one. The attempts stand in the build's facts.
+    It is synthesized and routed when this returns. ``first`` is what it made for that one. The attempts stand in the
+    build's facts.
     """
     asked = build.options.clock_period_ns
     key = digest_of("pipelining 1", first.rtl_digest, str(asked), build.options.part.name, nextpnr.locate(),
@@ -44,7 +45,19 @@ def settle(build: Build, first: Made, emit: Callable[[float], Made]) -> Made:
     kept = next(attempt for attempt in found["attempts"] if attempt["kept"])
     if len(found["attempts"]) > 1:
         build.say(note(_told(found["attempts"], 1000 / asked)))
-    return last[0] if last[0].rtl_digest == kept["rtl"] else emit(kept["planned_ns"])
+    made = last[0] if last[0].rtl_digest == kept["rtl"] else emit(kept["planned_ns"])
+    if build.facts.synthesis is None or made is not last[0]:
+        _routed(made)
+    return made
+
+
+def _routed(made: Made) -> float | None:
+    """Synthesize and route; the clock that was reached."""
+    synthesize(made)
+    run_route(made)
+    synthesis = made.build.facts.synthesis
+    assert synthesis is not None and synthesis.routed is not None
+    return synthesis.routed.fmax_mhz
 
 
 def _tried(build: Build, last: list[Made], emit: Callable[[float], Made]) -> dict[str, Any]:
@@ -53,10 +66,7 @@ def _tried(build: Build, last: list[Made], emit: Callable[[float], Made]) -> dic
     attempts: list[dict[str, Any]] = []
     while True:
         made = last[0]
-        synthesize(made)
-        run_route(made)
-        assert build.facts.synthesis is not None and build.facts.synthesis.routed is not None
-        fmax = build.facts.synthesis.routed.fmax_mhz
+        fmax = _routed(made)
         attempts.append({
             "planned_ns": round(planned, 3), "latency_cycles": made.hardware.rtl.latency_cycles, "fmax_mhz": fmax,
             "rtl": made.rtl_digest, "kept": False,

@@ -21,20 +21,23 @@ from flow.netlist.energy import FACTOR, LEFT_OUT, SOURCE, energy
 from flow.netlist.read import netlist_module
 
 _VECTORS = 512
-_FOLDED = "a folded netlist returns to itself; energy is estimated for parallel hardware only"
+_MOST_CELLS = 300_000  # of a netlist that is evaluated: half a minute
+_WAITS = "energy is estimated for parallel hardware only, which takes a vector in every cycle"
 
 
 def estimate_power(made: Made) -> None:
     """Note the estimate in the build's facts, or why there is none."""
     build, bench = made.build, made.bench
     if bench.initiation_interval != 1 or bench.ready:
-        build.skipped["power"] = _FOLDED
+        build.skipped["power"] = _WAITS
         return
     inputs, said = typical(build, _VECTORS)
     out = build.options.out
 
     def work() -> dict[str, Any]:
         with netlist_module(out / "synth" / "netlist.json", bench.top) as module:
+            if len(module["cells"]) > _MOST_CELLS:
+                return {"reason": f"a netlist of {len(module['cells']):,} cells takes minutes to evaluate"}
             try:
                 found = activity(module, _streams(bench, inputs), len(inputs), bench.latency_cycles + 1)
             except NotStreamed as exc:

@@ -28,9 +28,9 @@ _ENDS = 2000  # of paths that are looked at for them
 def synthesize(made: Made) -> None:
     """Synthesize the core in ``synth/``; cells, longest path and usage stand in the build's facts."""
     build, bench, out = made.build, made.bench, made.build.options.out
-    parallel = not made.hardware.uses_memories
     family = build.options.part.yosys_family
-    script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, family, dsp=not parallel)
+    dsp = made.hardware.may_use_dsp and not build.options.bitstream
+    script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, family, dsp)
 
     def work() -> dict[str, Any]:
         plan.fresh_folder(out / "synth")

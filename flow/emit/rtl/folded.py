@@ -71,8 +71,12 @@ def _places(folding: Folding, head: Head | None) -> int:
     """Results that may be on their way out of the last layer or waiting, so that it never waits in steady state."""
     if not folding.layers:
         return 1
-    stay = folding.layers[-1].latency + (head.latency if head else 0) + 2
-    return max(1, math.ceil(stay / folding.interval))
+    return results_inside(folding.layers[-1].latency + (head.latency if head else 0) + 1, folding.interval)
+
+
+def results_inside(latency_cycles: int, interval: int) -> int:
+    """Results on their way out of a last layer, or waiting: a vector starts only if its result is sure of a place."""
+    return max(1, math.ceil((latency_cycles + 1) / interval))
 
 
 def _out_bits(folding: Folding, index: int) -> int:

@@ -10,17 +10,16 @@ from flow.core.fixed import Fixed
 from flow.core.nodes import INPUT, Node
 from flow.core.passes.names import verilog_top
 from flow.emit.rtl.expressions import port_bits
-from flow.emit.rtl.folded import emit_folded
+from flow.emit.rtl.folded import emit_folded, results_inside
 from flow.emit.rtl.verilog import Rtl, emit_parallel
 from flow.emit.templates import render, static
 from flow.parts.family import XC7, Family
-from flow.streamed.cores import Core
+from flow.streamed.cores import Core, in_block_ram
 from flow.streamed.queues import Queued
 from flow.streamed.shapes import is_plain, is_whole
 from flow.streamed.timing import Edge, Pace
 
 _SPARE = 2  # places beside those in a pipeline, so that it never waits at full rate
-_BLOCK_RAM_BITS = 4096  # of the rows above a window: with more they lie in block RAM
 
 
 def core_rtl(cores: Sequence[Core], clock_period_ns: float, family: Family = XC7) -> dict[str, Rtl]:
@@ -45,8 +44,8 @@ def paces(design: Design, cores: Sequence[Core], rtls: Mapping[str, Rtl]) -> lis
         if core.folding is None:  # from the pipeline into its queue takes a cycle
             found.append(Pace(1, rtl.latency_cycles + 1, rtl.latency_cycles + _SPARE))
         else:
-            inside = -(-rtl.latency_cycles // core.interval)
-            found.append(Pace(core.interval, rtl.latency_cycles, inside + _SPARE))
+            inside = results_inside(rtl.latency_cycles, core.interval)
+            found.append(Pace(core.interval, rtl.latency_cycles, inside))
     return found
 
 
@@ -183,6 +182,8 @@ class _Top:
         self._note(f"    .clk(clk), .rst(rst), .in_valid({entering}_valid), .in_ready({entering}_ready),")
         self._note(f"    .in_data({entering}_data), .out_valid({name}_valid), .out_ready({name}_ready),")
         self._note(f"    .out_data({name}_all));")
+        if max(window.dilation, default=1) > 1:
+            self._note(f"wire {name}_unused = &{{1'b0, {name}_all}};  // pixels between those of the window")
         self._note(f"wire [{window.places * bits - 1}:0] {name}_data = {self._taps(node, name, bits)};")
         return name
 
@@ -193,10 +194,9 @@ class _Top:
         (top, bottom), (left, right) = ((0, 0),) * (2 - len(window.padded)) + window.padded
         rows, cols = _two(window.reach)
         down, across = _two(window.strides)
-        above = (rows - 1) * bits * (left + width + right)
         values = {
             "BITS": bits, "HEIGHT": height, "WIDTH": width, "TOP": top, "BOTTOM": bottom, "LEFT": left, "RIGHT": right,
-            "ROWS": rows, "COLS": cols, "DOWN": down, "ACROSS": across, "BLOCK": int(above > _BLOCK_RAM_BITS and False),
+            "ROWS": rows, "COLS": cols, "DOWN": down, "ACROSS": across, "BLOCK": int(in_block_ram(window)),
         }  # fmt: skip
         return ", ".join(f".{key}({value})" for key, value in values.items())
 

@@ -24,7 +24,7 @@ class Board:
 
     def pins(self) -> dict[str, str]:
         """The pad of every port of the top."""
-        return {"clk_pad": self.clock, **{f"led[{i}]": pin for i, pin in enumerate(self.leds)}}
+        return {"clk_pad": self.clock, **{f"led_{i}": pin for i, pin in enumerate(self.leds)}}
 
     def divided(self, clock_period_ns: float) -> int:
         """By what power of two the oscillator is divided for a clock period that is longer than its own."""

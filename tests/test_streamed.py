@@ -1,0 +1,181 @@
+"""Streamed networks: what Keras predicts, bit for bit, in hardware that keeps the time it states."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from dataclasses import replace
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+with warnings.catch_warnings():  # third-party imports warn about their own dependencies
+    warnings.simplefilter("ignore")
+    import keras
+    import qkeras
+
+from flow.bench.vectors import make_vectors
+from flow.build.state import finish
+from flow.build.streaming import stream_hardware
+from flow.core.check import check
+from flow.core.design import Design, Layer, Neuron, from_json, to_json
+from flow.core.errors import DesignError, ModelError
+from flow.core.evaluate import evaluate, real_inputs
+from flow.core.fixed import Fixed, Quantizer
+from flow.core.nodes import INPUT, Node, Window
+from flow.emit.rtl.streamed import core_rtl, emit_streamed, paces
+from flow.emit.rtl.testbench import describe
+from flow.extract import compare_with_keras, extract
+from flow.files import plan
+from flow.parallel.sites import Target
+from flow.parts.catalog import resolve
+from flow.streamed.cores import Solver
+from flow.streamed.queues import Queued, queued
+from flow.streamed.timing import timing
+from flow.verify import simulate
+from keras_models import NMPConv2D, NMPDense, NMPDepthwiseConv2D, NMPInputQuantizer
+from tests.streamed_designs import run
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning"),
+]
+L = keras.layers
+BITS = {"kernel_quantizer": "quantized_bits(3,0,alpha=1)", "bias_quantizer": "quantized_bits(4,1,alpha=1)"}
+
+
+def relu():
+    return qkeras.QActivation("quantized_relu(3,1)")
+
+
+def model(kind):
+    keras.utils.set_random_seed(7)
+    entry = keras.Input((5, 4, 2))
+    if kind == "learned":
+        layers = [NMPInputQuantizer(input_bits=(0, 2, 4)), NMPConv2D(3, (2, 3), padding="same"), L.MaxPooling2D(2)]
+        return keras.Sequential([entry, *layers, NMPDepthwiseConv2D(2), L.Flatten(), NMPDense(3)])
+    x = qkeras.QActivation("quantized_bits(4,1,alpha=1)")(entry)
+    if kind == "residual":
+        x = relu()(qkeras.QConv2D(3, 3, padding="same", **BITS)(x))
+        y = relu()(qkeras.QConv2D(3, (3, 2), padding="same", **BITS)(x))
+        x = relu()(L.Add()([x, y]))
+        x = relu()(L.Concatenate()([x, qkeras.QConv2D(2, 1, **BITS)(x)]))
+    elif kind == "depthwise":
+        x = L.ZeroPadding2D(((1, 0), (0, 2)))(x)
+        x = relu()(qkeras.QDepthwiseConv2D(2, depthwise_quantizer="quantized_bits(3,0,alpha=1)", use_bias=False)(x))
+        x = L.AveragePooling2D(2)(x)
+        x = L.MaxPooling2D(2, strides=1, padding="same")(x)
+    else:
+        x = qkeras.QConv2D(3, 2, strides=2, **BITS)(x)
+        x = L.BatchNormalization()(x)
+        x = L.MaxPooling2D(2, strides=1)(relu()(x))
+    x = L.GlobalMaxPooling2D()(x) if kind == "depthwise" else L.Flatten()(x)
+    made = keras.Model(entry, qkeras.QDense(3, **BITS)(x))
+    for layer in made.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            layer.set_weights([np.array(w, np.float32) for w in ([1, 0.7, -2], [0.3, 0, 1], [0.1, 1, 0], [1, 0.5, 2])])
+    return made
+
+
+@pytest.mark.parametrize("kind", ["residual", "depthwise", "normalized", "learned"])
+def test_streamed_equals_unrolled_equals_keras(kind):
+    made = model(kind)
+    streamed, unrolled = (finish(extract(made, form=form)) for form in ("streamed", "unrolled"))
+    assert streamed.nodes and not unrolled.nodes and from_json(to_json(streamed)) == streamed
+    inputs = make_vectors(streamed, 40)
+    assert compare_with_keras(made, streamed, real_inputs(streamed, inputs)).agrees
+    assert np.array_equal(evaluate(streamed, inputs), evaluate(unrolled, inputs))
+
+
+@pytest.mark.parametrize("seed", [2, 7, 11, 19])
+def test_random_designs_are_exact_and_on_time_in_icarus(seed, tmp_path):
+    assert run(seed, tmp_path) == ""
+
+
+def branching():
+    """A map that goes through a window and around it."""
+    quantizer = Quantizer.saturating(Fixed(True, 3, 0))
+    rng = np.random.default_rng(5)
+
+    def layer(name, count):
+        return Layer(
+            name, tuple(Neuron(tuple(map(int, rng.integers(-1, 2, count))), 0, 1.58, 1, 0, quantizer) for _ in range(2))
+        )
+
+    nodes = (
+        Node("slide", "dense", (INPUT,), Window((5, 4, 1), (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))),
+        Node("join", "dense", (0, INPUT), Window.pixel((5, 4, 3))),
+    )
+    return finish(Design("fork", (quantizer,) * 20, (layer("slide", 9), layer("join", 3)), "logits", {}, nodes))
+
+
+def simulated(design, rtl, folder):
+    plan.write({f"rtl/{name}": text for name, text in rtl.files.items()}, folder)
+    inputs = make_vectors(design, 6)
+    bench, expected = describe(design, rtl), evaluate(design, inputs)
+    return simulate.run_cocotb("icarus", bench, folder, inputs, expected, folder / "sim", long_cycles=200)
+
+
+def test_queues_are_as_deep_as_they_must_be(tmp_path):
+    """At the bound, with one place less, and with so few that branches wait for each other: as it was calculated."""
+    design, part = branching(), resolve("xc7z020")
+    solver = Solver(design, part, Target(10.0, part.family))
+    cores = solver.fastest()
+    rtls = core_rtl(cores, 10.0)
+    pace = paces(design, cores, rtls)
+    found = queued(design, pace)
+    assert found.timing.interval == 42  # a pixel or a zero a cycle
+    skip = (INPUT, 1)
+    for edge, places in found.places.items():
+        less = timing(design, pace, {**found.places, edge: places - 1}) if places > 1 else None
+        assert less is None or less.interval > 42
+    assert simulated(design, emit_streamed(design, rtls, found), tmp_path / "bound").agrees
+    places = {**found.places, skip: found.places[skip] - 1}
+    slower = timing(design, pace, places)
+    assert slower is not None and slower.interval > 42
+    assert simulated(design, emit_streamed(design, rtls, Queued(places, slower)), tmp_path / "less").agrees
+    places = {**found.places, skip: 3}
+    assert timing(design, pace, places) is None
+    stands = simulated(design, emit_streamed(design, rtls, Queued(places, found.timing)), tmp_path / "stands")
+    assert "in_ready stayed 0" in stands.message
+
+
+def test_a_planted_bug_is_found(tmp_path):
+    design = branching()
+    rtl = stream_hardware(design, resolve("xc7z020"), 10.0, None, None).rtl
+    name = "stream_window.v"  # zeros below the map become what comes next
+    bug = replace(rtl, files={**rtl.files, name: rtl.files[name].replace("at_row >= LOWER ||", "")})
+    assert bug.files[name] != rtl.files[name] and not simulated(design, bug, tmp_path).agrees
+
+
+def test_what_is_not_streamed_is_refused_in_a_line():
+    entry = keras.Input((4, 4, 1))
+    x = qkeras.QActivation("quantized_bits(4,1,alpha=1)")(entry)
+    up = keras.Model(entry, qkeras.QConv2D(1, 1, **BITS)(L.UpSampling2D()(x)))
+    with pytest.raises(ModelError, match="UpSampling2D"):
+        extract(up, form="streamed")
+    signed = keras.Model(entry, qkeras.QConv2D(1, 1, **BITS)(L.MaxPooling2D(2, padding="same", strides=1)(x)))
+    with pytest.raises(ModelError, match="may be negative"):
+        extract(signed, form="streamed")
+
+
+def test_damaged_nodes_are_found():
+    design = branching()
+    slide, join = design.nodes
+    for nodes in (
+        (slide,),
+        (slide, replace(join, sources=(5,))),
+        (slide, replace(join, window=Window.pixel((5, 4, 4)))),
+        (replace(slide, window=replace(slide.window, strides=(0, 1))), join),
+        (replace(slide, window=replace(slide.window, shape=(20, 1))), join),
+    ):
+        with pytest.raises(DesignError):
+            check(replace(design, nodes=nodes))
+    data = json.loads(to_json(design))
+    data["nodes"][0]["kind"] = "mean"
+    with pytest.raises(DesignError, match="unknown kind"):
+        from_json(json.dumps(data))
