@@ -11,6 +11,7 @@ draws their scores against estimated LUT sites and bits of weights.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shlex
@@ -120,7 +121,7 @@ def front(folder: Path, epochs: int, runs: list[str], command: str) -> None:
     )
     missing = ", ".join(name for name in RUNS if name not in runs)
     told = f"{epochs} epochs.{f' Not trained for this table: {missing}.' if missing else ''}"
-    write_section("MNIST with convolutions", command, f"{text}\n{NOTES}\n{told}")
+    write_section("MNIST with convolutions", command, f"{text}\n{NOTES}\n{told}\n{_histories(folder, runs)}")
     _draw(points)
     print(text)
 
@@ -134,6 +135,17 @@ synthesized. Stored are weights at their widths, biases of 16 bits and two bytes
 
 ![front](convolutions.png)
 """
+
+
+def _histories(folder: Path, runs: list[str]) -> str:
+    """What each run's epochs were, in words."""
+    lines = []
+    for name in runs:
+        with (folder / f"{name.replace(' ', '_')}.history.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        told = [f"{100 * float(r['val']):.2f} % at {float(r['mean_weight_bits']):.2f} bits" for r in rows]
+        lines.append(f"Validation of {name}, epoch by epoch: {', '.join(told)}.")
+    return "\n".join(lines)
 
 
 def _points(folder: Path, name: str) -> list[dict[str, Any]]:
