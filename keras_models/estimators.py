@@ -129,8 +129,9 @@ class NMPEstimator(BaseEstimator):
     def _features(self, X: Any) -> np.ndarray:
         """Features of rows to predict, as numbers."""
         check_is_fitted(self)
-        columns = _columns(X)
-        if columns is None:
+        columns, schema = _columns(X), self.preprocessing_.schema
+        named = isinstance(X, Mapping | Sequence) or hasattr(self, "feature_names_in_") or (schema and schema.levels)
+        if columns is None or not named:  # frames whose columns are numbers go by their order
             return np.asarray(validate_data(self, X, reset=False, ensure_all_finite="allow-nan"))
         if not isinstance(X, dict | list):
             _check_feature_names(self, X, reset=False)
