@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 from flow.build.architecture import ARCHITECTURES
-from flow.core.errors import UsageError
+from flow.core.errors import UsageError, reason
 from flow.parts.catalog import resolve
 from keras_models.methods.cnn_layers import parts_of
 
@@ -201,7 +201,7 @@ def hidden_choices(text: str) -> tuple[str, ...]:
             try:
                 parts_of(network)
             except ValueError as exc:
-                raise UsageError(f"--hidden {network}: {exc}; choices are separated by semicolons") from None
+                raise UsageError(f"--hidden {network}: {reason(exc)}; choices are separated by semicolons") from None
         return networks
     found = choices(text, "--hidden")
     for choice in found:
