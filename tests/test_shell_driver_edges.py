@@ -343,3 +343,20 @@ def test_the_board_is_not_asked_for_more_than_fits(made):
     finally:
         del board.run
     assert counts == [8, 8, 4, 8, 8]
+
+
+def test_rows_as_people_have_them_are_read_cell_by_cell():
+    schema = {"features": ["width", "kind"], "levels": [[1, ["a", "b"]]], "missing": ["na", "?"]}
+    nan = np.nan
+    rows = [
+        {"width": " 1.5 ", "kind": "b"}, {"width": "NA", "kind": "c"}, {"width": 2, "kind": None}, {"kind": "a"},
+    ]  # fmt: skip
+    expected = [[1.5, 1.0], [nan, -1.0], [2.0, nan], [nan, 0.0]]
+    assert np.array_equal(driver.read_rows(rows, schema), expected, equal_nan=True)
+    table = {"kind": ["a", "?"], "width": np.array([3.0, nan]), "more": [0, 0]}
+    assert np.array_equal(driver.read_rows(table, schema), [[3.0, 0.0], [nan, nan]], equal_nan=True)
+    for cell in ("1_000", "wide"):  # Python reads 1_000 as a number, a table does not
+        with pytest.raises(ValueError, match=f"column 'width' holds '{cell}' in row 0, where the model takes numbers"):
+            driver.read_rows({"width": [cell], "kind": ["a"]}, schema)
+    with pytest.raises(ValueError, match="there is no column 'width'"):
+        driver.read_rows({"kind": ["a"]}, schema)
