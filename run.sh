@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets everything up, then runs: ./run.sh demo | test | lint | docs | notebook | setup
 #   demo   train on bundled data, build verified hardware for xc7z020, write demo/build/report.json
-#   test   linters, types and all tests
+#   test   linters, types and tests
 #   lint   linters and types only
 #   docs   build the documentation of this version in site/VERSION/
 #   notebook   run docs/example.ipynb again and keep its output
@@ -113,6 +113,6 @@ case "$command" in
     lint) lint ;;
     docs) docs ;;
     notebook) notebook ;;
-    test) lint; shift; python -m pytest -n 2 "$@" ;;
+    test) lint; shift; python -m pytest -n 2 --dist worksteal "$@" ;;
     setup) echo "ready: source $VENV/bin/activate" ;;
 esac

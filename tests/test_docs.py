@@ -18,6 +18,7 @@ RUN = ("sh", "python")
 SHOWN = ("text", "yaml")
 NEEDS = re.compile(r'^ title="(Needs .+|Run by .+)"$')  # why a block is not run here
 NOT_RUN = 27  # so many blocks; a change of this number should be a decision
+LONG = ("architecture", "board", "cluster", "files", "hls4ml", "qkeras", "report", "training")  # pages of many builds
 DRIVER = """
 import json, subprocess, sys
 names = {"__name__": "page"}
@@ -50,7 +51,11 @@ def test_every_block_is_run_or_says_what_it_needs():
     assert len(held_back) == NOT_RUN, held_back
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if runnable(p)], ids=lambda p: p.stem)
+def marked(page: Path) -> object:
+    return pytest.param(page, id=page.stem, marks=[pytest.mark.long] if page.stem in LONG else [])
+
+
+@pytest.mark.parametrize("page", [marked(p) for p in PAGES if runnable(p)])
 def test_the_examples_of_a_page_run(page, tmp_path):
     (tmp_path / "blocks.json").write_text(json.dumps(runnable(page)))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -72,6 +77,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
         assert not re.search(r'(src|href)="https?://[^"]+\.(js|css|woff2?)"', page.read_text()), page.name
 
 
+@pytest.mark.long
 def test_the_notebook_runs(tmp_path):
     import nbformat
     from nbclient import NotebookClient
