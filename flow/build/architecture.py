@@ -17,7 +17,7 @@ from flow.folded.explanation import explain
 from flow.folded.folding import Folding
 from flow.folded.lowering import evaluate_lowered, lower
 from flow.folded.proof.layer import prove_folded
-from flow.folded.search import fastest, interval_for, smallest
+from flow.folded.search import USABLE_LUT, fastest, interval_for, smallest
 from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph, evaluate_graph
 from flow.parallel.sites import Target, least_sites
@@ -27,7 +27,7 @@ ARCHITECTURES = get_args(choices.Architecture)
 STREAMING = "streaming"
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
-PARALLEL_SHARE = 0.7  # of the part's LUT sites that `auto` takes for parallel hardware: beyond, routing gets hard
+PARALLEL_SHARE = USABLE_LUT  # of the part's LUT sites that `auto` takes for parallel hardware
 
 
 def check_wishes(
@@ -66,14 +66,6 @@ def choose(
     """
     check_wishes(architecture, interval, results_per_second, pipeline, dsp)
     if design.nodes:
-        if architecture not in ("auto", STREAMING):
-            raise UsageError(
-                f"{design.name} is a streamed network; leave --architecture {architecture} out, or build its model"
-            )
-        if pipeline == "rows":
-            raise UsageError("--pipeline rows is of parallel hardware; leave it out for a streamed network")
-        if dsp is not None:
-            raise UsageError("--dsp is of folded hardware; the layers of a streamed network choose for themselves")
         return stream_hardware(design, part, clock_period_ns, interval, results_per_second)
     if architecture == STREAMING:
         raise UsageError("--architecture streaming is for networks of windows over pixels, which this is not")

@@ -148,6 +148,7 @@ def refuse_of_streamed(design: Design, options: Options) -> None:
         "--engines hls": options.engines_named and "hls" in options.engines,
         f"--architecture {options.architecture}": options.architecture in ("parallel", "folded"),
         "--pipeline rows": options.pipeline == "rows",
+        "--dsp": options.dsp is not None,
         "--head argmax of a map": options.head == "argmax" and design.nodes[-1].window.count > 1,
         "--head argmax of maxima": options.head == "argmax" and design.nodes[-1].kind == "max",
     }

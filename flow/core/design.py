@@ -122,11 +122,16 @@ class Design:
             return tuple((q.low, q.high) for q in self.inputs)
         return tuple(_neuron_range(n) for n in self.layers[index - 1].neurons)
 
+    @property
+    def pixel_count(self) -> int:
+        """Pixels of a streamed design's input."""
+        return next(node.window.pixel_count for node in self.nodes if INPUT in node.sources)
+
     def spans(self, node: int) -> tuple[Span, ...]:
         """Of each channel of a node's map, or of the design's `INPUT`: what its values can be."""
         if node == INPUT:
-            pixels = next(n.window.pixel_count for n in self.nodes if INPUT in n.sources)
-            return tuple(Span(q.format, q.low, q.high) for q in self.inputs[: len(self.inputs) // pixels])
+            channels = len(self.inputs) // self.pixel_count
+            return tuple(Span(q.format, q.low, q.high) for q in self.inputs[:channels])
         if self.nodes[node].kind == "max":
             return self.spans_at(node)
         layer = self.layers[self.layer_of(node)]

@@ -68,6 +68,11 @@ class Window:
         return math.prod(self.shape[:-1])
 
     @property
+    def row_pixels(self) -> int:
+        """Pixels of a row with the zeros around it."""
+        return self.shape[-2] + sum(self.padded[-1]) if self.padded else 1
+
+    @property
     def channels(self) -> int:
         """Channels of a pixel."""
         return self.shape[-1]

@@ -10,7 +10,7 @@ from flow.folded.folding import Cost, Folding, Prices
 from flow.folded.lowering import Lowered
 from flow.parts.catalog import Part
 
-_USABLE_LUT = 0.7  # of the part: beyond it, routing gets hard
+USABLE_LUT = 0.7  # of the part: beyond it, routing gets hard
 _USABLE_MEMORY = 0.95
 _DSP_PRICES = 32.0  # times the usual one: from the first to the last group that leaves the DSP blocks lie less
 
@@ -18,15 +18,10 @@ _DSP_PRICES = 32.0  # times the usual one: from the first to the last group that
 def fits(cost: Cost, part: Part) -> bool:
     """Whether an estimated cost leaves the part the room that routing needs."""
     return (
-        cost.lut <= _USABLE_LUT * part.lut
+        cost.lut <= USABLE_LUT * part.lut
         and cost.bram18 <= _USABLE_MEMORY * part.bram18
         and cost.dsp <= _USABLE_MEMORY * part.dsp
     )
-
-
-def fits_share(bram18: int, part: Part) -> bool:
-    """Whether so many block RAMs leave the part the room that routing needs."""
-    return bram18 <= _USABLE_MEMORY * part.bram18
 
 
 def interval_for(results_per_second: float, clock_period_ns: float) -> int:

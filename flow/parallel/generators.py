@@ -34,10 +34,13 @@ def build_graph(design: Design, index: int, target: Target = _USUAL) -> LayerGra
 
     That is one of fewest LUTs, or one that costs less on ``target`` and takes no more sites there.
     """
+    others = (alkaid_graph(design, index),) if _alkaid_holds(design, index) else ()
     atoms = atom_graph(design, index, target) if target.family.carry_bits else None
-    graph = atoms if atoms and _dearer(design, index, atoms, target) else _of_fewest_luts(design, index)
-    if atoms and graph is not atoms:
-        graph = _on_target(graph, atoms, target)
+    if atoms and _are_dearer(design, index, others, atoms, target):
+        graph = atoms
+    else:
+        graph = min((lowbit_graph(design, index), *others), key=graph_luts)
+        graph = _on_target(graph, atoms, target) if atoms else graph
     prove(design, index, graph)
     return graph
 
@@ -49,19 +52,14 @@ def quick_sites(design: Design, index: int, target: Target = _USUAL) -> float:
     return target.sites(lowbit_graph(design, index, quick=True))
 
 
-def _of_fewest_luts(design: Design, index: int) -> LayerGraph:
-    graph = lowbit_graph(design, index)
-    return min(graph, alkaid_graph(design, index), key=graph_luts) if _alkaid_holds(design, index) else graph
+def _are_dearer(design: Design, index: int, others: tuple[LayerGraph, ...], atoms: LayerGraph, target: Target) -> bool:
+    """Whether rows and ``others`` are surely dearer than chains of atoms, as rows shared in one way let tell."""
 
-
-def _dearer(design: Design, index: int, atoms: LayerGraph, target: Target) -> bool:
-    """Whether all graphs without atoms are surely dearer than this one, as one of each kind lets tell."""
-
-    def dearer(graph: LayerGraph, factor: float) -> bool:
+    def is_dearer(graph: LayerGraph, factor: float) -> bool:
         return target.sites(graph) > factor * target.sites(atoms) and target.cost(graph) > factor * target.cost(atoms)
 
     rows = lowbit_graph(design, index, quick=True)
-    return dearer(rows, _SURELY) and (not _alkaid_holds(design, index) or dearer(alkaid_graph(design, index), 1.0))
+    return is_dearer(rows, _SURELY) and all(is_dearer(other, 1.0) for other in others)
 
 
 def _on_target(first: LayerGraph, other: LayerGraph, target: Target) -> LayerGraph:

@@ -17,9 +17,9 @@ from flow.core.errors import DesignError
 from flow.core.fixed import Quantizer
 from flow.core.nodes import Window
 from flow.core.passes.names import verilog_top
-from flow.folded.folding import Folding
+from flow.folded.folding import Cost, Folding
 from flow.folded.lowering import lower
-from flow.folded.search import fits_share, smallest
+from flow.folded.search import fits, smallest
 from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph
 from flow.parallel.sites import Target
@@ -27,7 +27,6 @@ from flow.parts.catalog import Part
 from flow.streamed.shapes import is_whole
 from flow.streamed.timing import cycles
 
-SHARE = 0.7  # of the part's LUT sites that may be taken: beyond, routing gets hard
 MAX_PARALLEL_WEIGHTS = 20_000  # of one core: an adder graph of more takes minutes to find
 _COMPARED = 800  # weights of a core up to which an adder graph is found although it can be folded
 _BIT_SITES = 0.7  # of a bit of a weight in an adder graph, roughly: of those worth finding for comparison
@@ -42,6 +41,7 @@ class Core:
     design: Design
     sites: float
     bram18: int
+    dsp: int = 0
     interval: int = 1  # cycles per position
     graphs: tuple[LayerGraph, ...] = ()
     folding: Folding | None = None
@@ -70,7 +70,7 @@ def pixel_bits(design: Design, number: int) -> int:
 
 def in_block_ram(window: Window) -> bool:
     """Whether the rows above a window lie in block RAM: of long rows, which take less of a part there than in LUTs."""
-    return len(window.shape) == 3 and window.reach[0] > 1 and window.shape[1] + sum(window.padded[1]) > _LONG_ROW
+    return len(window.shape) == 3 and window.reach[0] > 1 and window.row_pixels > _LONG_ROW
 
 
 def window_memories(design: Design, number: int) -> int:
@@ -78,8 +78,7 @@ def window_memories(design: Design, number: int) -> int:
     window = design.nodes[number].window
     if is_whole(window) or not in_block_ram(window):
         return 0
-    width = window.shape[1] + sum(window.padded[1])
-    return math.ceil((window.reach[0] - 1) * pixel_bits(design, number) / 36) * math.ceil(width / 512)
+    return math.ceil((window.reach[0] - 1) * pixel_bits(design, number) / 36) * math.ceil(window.row_pixels / 512)
 
 
 def window_sites(design: Design, number: int) -> float:
@@ -87,8 +86,8 @@ def window_sites(design: Design, number: int) -> float:
     window = design.nodes[number].window
     if is_whole(window) or len(window.shape) < 3 or window.reach[0] < 2 or in_block_ram(window):
         return 0.0
-    width = window.shape[1] + sum(window.padded[1])
-    return (window.reach[0] - 1) * pixel_bits(design, number) * math.ceil(width / _LUT_RAM_ROWS) * 4 / 3
+    depth = math.ceil(window.row_pixels / _LUT_RAM_ROWS)
+    return (window.reach[0] - 1) * pixel_bits(design, number) * depth * 4 / 3
 
 
 def _slowest(window: Window, image: int) -> int:
@@ -154,10 +153,8 @@ class Solver:
 
     def fits(self, cores: Sequence[Core]) -> bool:
         """Whether the cores and windows leave the part the room that routing needs."""
-        sites = sum(core.sites for core in cores) + self.windows
-        return sites <= SHARE * self.part.lut and fits_share(
-            sum(core.bram18 for core in cores) + self.memories, self.part
-        )
+        costs = (Cost(core.sites, core.bram18, core.dsp) for core in cores)
+        return fits(sum(costs, Cost(self.windows, self.memories)), self.part)
 
     def _fitting(self, image: int) -> list[Core] | None:
         try:
@@ -190,7 +187,7 @@ class Solver:
             few = int((design.layers[0].matrix != 0).sum()) <= MAX_PARALLEL_WEIGHTS
             graphs = build_graphs(design, self.target) if few else ()
             sites = float(sum(self.target.sites(graph) for graph in graphs))
-            self._parallel[index] = Core(design, sites, 0, 1, graphs) if few else None
+            self._parallel[index] = Core(design, sites, 0, graphs=graphs) if few else None
         return self._parallel[index]
 
     def _folded_core(self, index: int, interval: int) -> Core | None:
@@ -209,4 +206,4 @@ class Solver:
         if found.interval > interval:
             return None
         cost = found.cost
-        return Core(design, cost.lut, cost.bram18, found.interval, folding=found)
+        return Core(design, cost.lut, cost.bram18, cost.dsp, found.interval, folding=found)

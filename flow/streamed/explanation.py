@@ -53,8 +53,8 @@ def explain(design: Design, cores: Sequence[Core], places: Mapping[Edge, int], i
     for number, node in enumerate(design.nodes):
         window = node.window
         core = cores[design.layer_of(number)] if node.kind == "dense" else None
-        reach, width = window.reach, (window.shape[-2] + sum(window.padded[-1])) if window.padded else 1
-        held = int(np.prod(reach, dtype=int)) + ((reach[0] - 1) * width if len(reach) > 1 else 0)
+        reach = window.reach
+        held = int(np.prod(reach, dtype=int)) + ((reach[0] - 1) * window.row_pixels if len(reach) > 1 else 0)
         interval = core.interval if core else 1
         rows.append(
             NodeRow(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flow.core.design import Design
 from flow.core.errors import DesignError
+from flow.streamed.shapes import readers
 from flow.streamed.timing import UNLIMITED, Edge, Pace, Timing, timing
 
 
@@ -54,12 +55,9 @@ def _enough(design: Design, paces: Sequence[Pace], places: Mapping[Edge, int], m
 
 def _edges(design: Design) -> tuple[list[Edge], list[Edge]]:
     """All edges, and those from maps with several readers."""
-    readers: dict[int, list[int]] = {}
-    for number, node in enumerate(design.nodes):
-        for source in dict.fromkeys(node.sources):
-            readers.setdefault(source, []).append(number)
-    edges = [(source, reader) for source, own in readers.items() for reader in own]
-    return edges, [(source, reader) for source, own in readers.items() if len(own) > 1 for reader in own]
+    by_source = readers(design)
+    edges = [(source, reader) for source, own in by_source.items() for reader in own]
+    return edges, [(source, reader) for source, reader in edges if len(by_source[source]) > 1]
 
 
 def _timed(design: Design, paces: Sequence[Pace], places: Mapping[Edge, int]) -> Timing:

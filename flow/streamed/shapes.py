@@ -1,8 +1,10 @@
-"""How a node's window is made in hardware: not at all, as one word of all pixels, or as a window that slides."""
+"""How a node's window is made in hardware: not at all, as one word of all pixels, or as a window that slides; and
+which nodes read a map."""
 
 from __future__ import annotations
 
-from flow.core.nodes import Window
+from flow.core.design import Design
+from flow.core.nodes import INPUT, Window
 
 
 def is_whole(window: Window) -> bool:
@@ -13,3 +15,12 @@ def is_whole(window: Window) -> bool:
 def is_plain(window: Window) -> bool:
     """Whether it sees each pixel as it comes."""
     return window.places == 1 and not window.is_padded and set(window.strides) <= {1}
+
+
+def readers(design: Design) -> dict[int, list[int]]:
+    """The nodes that look at the map of each node, and at the design's `INPUT`, each once."""
+    found: dict[int, list[int]] = {number: [] for number in range(INPUT, len(design.nodes))}
+    for number, node in enumerate(design.nodes):
+        for source in dict.fromkeys(node.sources):
+            found[source].append(number)
+    return found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flow.core.design import Design
 from flow.core.nodes import INPUT, Node, Window
-from flow.streamed.shapes import is_plain, is_whole
+from flow.streamed.shapes import is_plain, is_whole, readers
 
 Edge = tuple[int, int]  # a source and its reader
 UNLIMITED = 1 << 40
@@ -87,13 +87,9 @@ class _Network:
         self.design, self.paces, self.queues, self.images = design, paces, queues, images
         last = len(design.nodes) - 1
         self.made = {number: _Stream() for number in range(-1, last + 1)}
-        readers: dict[int, list[int]] = {number: [] for number in self.made}
-        for number, node in enumerate(design.nodes):
-            for source in dict.fromkeys(node.sources):
-                readers[source].append(number)
         self.edges: dict[Edge, _Stream] = {}
         processes = [self._enter()]
-        for source, own in readers.items():
+        for source, own in readers(design).items():
             for reader in own:
                 queued = len(own) > 1 or (source, reader) in queues
                 self.edges[source, reader] = _Stream() if queued else self.made[source]
@@ -125,9 +121,7 @@ class _Network:
 
     def _enter(self) -> Iterator[bool]:
         """Pixels, as fast as they are taken."""
-        self.made[INPUT].ready += [_BEGIN] * (self.images * next(
-            node.window.pixel_count for node in self.design.nodes if INPUT in node.sources
-        ))  # fmt: skip
+        self.made[INPUT].ready += [_BEGIN] * (self.images * self.design.pixel_count)
         yield from ()
 
     def _leave(self) -> Iterator[bool]:
@@ -158,9 +152,7 @@ class _Network:
                 end.ready.append(now + 1)
 
     def _count(self, source: int) -> int:
-        if source != INPUT:
-            return self.design.nodes[source].window.count
-        return next(node.window.pixel_count for node in self.design.nodes if INPUT in node.sources)
+        return self.design.pixel_count if source == INPUT else self.design.nodes[source].window.count
 
     def _window(self, number: int, node: Node, seen: _Stream) -> Iterator[bool]:
         sources = [self.edges[source, number] for source in dict.fromkeys(node.sources)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -170,18 +170,23 @@ def _describe_uniform(model: keras.Model) -> tuple[float | None, dict[str, Any]]
     from keras_models.layers.qkeras_bridge import width_label
 
     dense = [layer for layer in model.layers if type(layer).__name__ == "QDense"]
-    widths = [width_label(layer.kernel_quantizer_internal) for layer in dense]
-    sizes = [int(np.prod(layer.kernel.shape)) for layer in dense]
+    parts = [(width_label(la.kernel_quantizer_internal), int(np.prod(la.kernel.shape)), la.units) for la in dense]
     relus = [layer for layer in model.layers if layer.name.startswith("relu_")]
     widths_after = [32.0 if isinstance(layer, keras.layers.ReLU) else layer.activation.bits for layer in relus]
+    return None, uniform_figures(parts, widths_after)
+
+
+def uniform_figures(parts: Sequence[tuple[float, int, int]], after: Sequence[float]) -> dict[str, Any]:
+    """A model of one width per layer: ``parts`` are width, weights and units of each, ``after`` activations' widths."""
+    widths, sizes = [width for width, _, _ in parts], [size for _, size, _ in parts]
     counts: dict[str, int] = {}
-    for layer, width in zip(dense, widths, strict=True):
-        counts[f"{width:g}"] = counts.get(f"{width:g}", 0) + layer.units
-    return None, {
+    for width, _, units in parts:
+        counts[f"{width:g}"] = counts.get(f"{width:g}", 0) + units
+    return {
         "mean_weight_bits": float(np.average(widths, weights=sizes)),
-        "mean_activation_bits": float(np.mean(widths_after)) if relus else None,
+        "mean_activation_bits": float(np.mean(after)) if len(after) else None,
         "weight_bits_histogram": counts,
-        "model_bytes": int(np.ceil(np.dot(widths, sizes) / 8)) + 2 * sum(layer.units + 1 for layer in dense),
+        "model_bytes": int(np.ceil(np.dot(widths, sizes) / 8)) + 2 * sum(units + 1 for _, _, units in parts),
     }
 
 

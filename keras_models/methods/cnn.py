@@ -17,7 +17,14 @@ from keras_models.layers.counts import luts_of_export
 from keras_models.layers.dense import NMPDense
 from keras_models.loop.stage import Stage
 from keras_models.methods import mlp
-from keras_models.methods.catalog import Method, ModelSpec, describe_float, describe_nmp, uniform_quantizers
+from keras_models.methods.catalog import (
+    Method,
+    ModelSpec,
+    describe_float,
+    describe_nmp,
+    uniform_figures,
+    uniform_quantizers,
+)
 from keras_models.methods.cnn_layers import Part
 from keras_models.quantizers.exact import to_numpy
 
@@ -139,20 +146,12 @@ def _quantized(model: keras.Model) -> list[tuple[Any, Any, Any]]:
 def _describe_uniform(model: keras.Model) -> tuple[float | None, dict[str, Any]]:
     from keras_models.layers.qkeras_bridge import width_label
 
-    layers = _quantized(model)
-    widths = [width_label(quantizer) for _, quantizer, _ in layers]
-    sizes = [math.prod(kernel.shape) for *_, kernel in layers]
-    units = [layer.output.shape[-1] for layer, *_ in layers]
+    parts = [
+        (width_label(quantizer), math.prod(kernel.shape), layer.output.shape[-1])
+        for layer, quantizer, kernel in _quantized(model)
+    ]
     after = [layer.activation.bits for layer in model.layers if layer.name.startswith("relu_")]
-    counts: dict[str, int] = {}
-    for width, count in zip(widths, units, strict=True):
-        counts[f"{width:g}"] = counts.get(f"{width:g}", 0) + count
-    return None, {
-        "mean_weight_bits": float(np.average(widths, weights=sizes)),
-        "mean_activation_bits": float(np.mean(after)) if after else None,
-        "weight_bits_histogram": counts,
-        "model_bytes": math.ceil(np.dot(widths, sizes) / 8) + 2 * sum(count + 1 for count in units),
-    }
+    return None, uniform_figures(parts, after)
 
 
 def _finish_uniform(stage: Stage, found: dict[str, Any]) -> dict[str, Any]:

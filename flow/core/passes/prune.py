@@ -33,8 +33,7 @@ def prune(design: Design) -> Design:
 def _prune_nodes(design: Design) -> Design:
     """`prune` by channels: a filter that nobody reads loses its weights."""
     layers = [_plain(layer) for layer in design.layers]
-    pixels = next(n.window.pixel_count for n in design.nodes if INPUT in n.sources)
-    zero = {INPUT: [q.low == q.high == 0 for q in design.inputs[: len(design.inputs) // pixels]]}
+    zero = {INPUT: [span.low == span.high == 0 for span in design.spans(INPUT)]}
     for number, node in enumerate(design.nodes):
         zero[number] = [is_zero for source in node.sources for is_zero in zero[source]]
         if node.kind == "dense":

@@ -14,9 +14,9 @@ from flow.emit.rtl.folded import emit_folded, results_inside
 from flow.emit.rtl.verilog import Rtl, emit_parallel
 from flow.emit.templates import render, static
 from flow.parts.family import XC7, Family
-from flow.streamed.cores import Core, in_block_ram
+from flow.streamed.cores import Core, in_block_ram, pixel_bits
 from flow.streamed.queues import Queued
-from flow.streamed.shapes import is_plain, is_whole
+from flow.streamed.shapes import is_plain, is_whole, readers
 from flow.streamed.timing import Edge, Pace
 
 _SPARE = 2  # places beside those in a pipeline, so that it never waits at full rate
@@ -72,12 +72,7 @@ class _Top:
         self.module = verilog_top(design)
         self.used: set[str] = set()
         self.lines: list[str] = []
-        readers: dict[int, list[int]] = {INPUT: []}
-        for number, node in enumerate(design.nodes):
-            readers[number] = []
-            for source in dict.fromkeys(node.sources):
-                readers[source].append(number)
-        self.readers = readers
+        self.readers = readers(design)
 
     def text(self) -> str:
         """The module's text."""
@@ -153,7 +148,7 @@ class _Top:
         self._note(f"wire {joined}_ready;")
         self._note(f"wire {joined}_valid = {both};")
         parts = [f"{n}_data" for n, s in zip(names, node.sources, strict=True) if self._channels_bits(s)]
-        total = max(sum(self._channels_bits(s) for s in node.sources), 1)
+        total = max(pixel_bits(self.design, number), 1)
         self._note(f"wire [{total - 1}:0] {joined}_data = {{{', '.join(reversed(parts)) or _ZERO}}};")
         for name in distinct:
             self._note(f"assign {name}_ready = {joined}_ready && {joined}_valid;")
@@ -165,7 +160,7 @@ class _Top:
     def _window(self, number: int, node: Node, entering: str) -> str:
         """The stream of what the node's window sees, by position: the prefix of its wires."""
         window = node.window
-        bits = max(sum(span.format.bits for span in self.design.spans_at(number)), 1)
+        bits = max(pixel_bits(self.design, number), 1)
         if is_plain(window):
             return entering
         name = f"w{number}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flow.bench.description import Bench, Element
+from flow.bench.vectors import pack
 from flow.core.errors import DesignError
 from flow.core.fixed import Ints
 from flow.emit.rtl.verilog import Rtl
@@ -64,8 +65,7 @@ def emit_selftest(
     text = render(
         "selftest_top.v.j2", design=design, board=board.title, module=logic, core=rtl.top, ready=rtl.ready,
         count=len(inputs), place_bits=max((len(inputs) - 1).bit_length(), 1), in_bits=max(bench.in_bits, 1),
-        out_bits=max(bench.out_bits, 1), inputs=[_packed(row, bench.inputs) for row in inputs],
-        expected=[_packed(row, bench.outputs) for row in expected],
+        out_bits=max(bench.out_bits, 1), inputs=_words(inputs, bench.inputs), expected=_words(expected, bench.outputs),
     )  # fmt: skip
     top_text = render(
         "artix_top.v.j2", board=board.title, module=top, logic=logic, oscillator=board.oscillator_mhz, divided=divided,
@@ -74,10 +74,6 @@ def emit_selftest(
     return SelfTest(logic, top, text, top_text)
 
 
-def _packed(row: Ints, elements: tuple[Element, ...]) -> str:
-    """A vector as the core's port takes it, in hexadecimal."""
-    value, place = 0, 0
-    for number, element in zip(row.tolist(), elements, strict=True):
-        value |= (int(number) & ((1 << element.bits) - 1)) << place
-        place += element.bits
-    return f"{value:x}"
+def _words(values: Ints, elements: tuple[Element, ...]) -> list[str]:
+    """Vectors as the core's port takes them, in hexadecimal."""
+    return [f"{int.from_bytes(row.astype('<u4').tobytes(), 'little'):x}" for row in pack(values, elements)]
