@@ -17,6 +17,7 @@ from flow.core.fixed import MAX_BITS, Quantizer
 from flow.extract.assemble import Assembler
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.line_neurons import Lines, are_short, neurons_of_lines
+from flow.extract.notes import left_out_note, real_note
 from flow.extract.read import narrow
 from flow.extract.readout import Readout, behind, identity, scaled
 from flow.extract.real_steps import read_in_real_numbers
@@ -145,7 +146,7 @@ class _Resolver:
     def _group(self, dense: Dense, chain: list[Step], is_last: bool) -> None:
         self.before, self.after = self.after, None
         if self.readout is not None:
-            dense, self.readout = behind(dense, self.readout), None
+            dense, self.readout = self._behind(dense, self.readout), None
         if is_last and chain and isinstance(chain[-1], Elementwise) and chain[-1].left_out:
             self.done.left_out = chain[-1].name
             self.done.notes.append(left_out_note(chain[-1].layer, chain[-1].name, dense.weights.shape[1]))
@@ -178,6 +179,15 @@ class _Resolver:
             self.done.notes.append(f"layer {values.layer} is added: it puts the outputs' values together")
         self.done.steps += ends
 
+    def _behind(self, dense: Dense, readout: Readout) -> Dense:
+        """A dense layer that takes over the scales before it. Raises ModelError where its weights become too wide."""
+        try:
+            return behind(dense, readout)
+        except ModelError as exc:
+            if self.before is None:
+                raise
+            raise ModelError(f"{exc.args[0].split(';')[0]}; {_quantize(self.before, dense.layer)}") from None
+
     def _scale(self, dense: Dense, chain: Sequence[Step]) -> Dense:
         """A dense layer and the scales that follow it, as one. Raises ModelError where that is too wide."""
         scales = [step for step in chain if isinstance(step, Affine | Elementwise)]
@@ -190,8 +200,8 @@ class _Resolver:
                 raise
             raise ModelError(
                 f"layer {dense.layer}: the float scales of layer {self.before} before it and of layer "
-                f"{scales[-1].layer} behind it together take more than the {MAX_BITS} bits of a sum; put a QActivation "
-                f"between layers {self.before} and {dense.layer}, such as quantized_bits(8,2,alpha=1), and train on"
+                f"{scales[-1].layer} behind it together take more than the {MAX_BITS} bits of a sum; "
+                + _quantize(self.before, dense.layer)
             ) from None
         return dense
 
@@ -297,6 +307,11 @@ class _Resolver:
         return True
 
 
+def _quantize(before: str, layer: str) -> str:
+    """What to do where float scales make weights or sums too wide."""
+    return f"put a QActivation between layers {before} and {layer}, such as quantized_bits(8,2,alpha=1), and train on"
+
+
 def _refuse_function(step: Step | None) -> None:
     """Raise ModelError for a function, perhaps a quantizer, of inputs that may be any float."""
     if isinstance(step, Elementwise) and step.scale is None:
@@ -304,19 +319,3 @@ def _refuse_function(step: Step | None) -> None:
             f"layer {step.layer}: {step.name} is read by its answers to every value that enters, and no format says "
             f"which those are; {_STATE_IT}"
         )
-
-
-def real_note(layer: str, runtime: str = "Keras") -> str:
-    """The note about a scale that is not what float32 makes of it."""
-    return (
-        f"layer {layer}: scale and offset are taken as the real numbers that {runtime}'s float32 constants are; "
-        f"{runtime} itself rounds every value"
-    )
-
-
-def left_out_note(layer: str, name: str, count: int) -> str:
-    """The note about a function at the end that the design does not compute."""
-    text = f"the {name} of layer {layer} is left out: the design ends in its logits"
-    if count > 1:
-        return text
-    return text + {"sigmoid": ", and the class is 1 where the logit is above 0", "tanh": ""}.get(name, "")
