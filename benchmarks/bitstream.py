@@ -2,7 +2,8 @@
 
 Builds each model for xc7z020 with ``--bitstream`` (nextpnr and Project X-Ray's database, by
 scripts/install_nextpnr.sh), those after ``--folded`` as folded hardware, and writes to RESULTS.md what was made, what
-reading it back has compared, and how long that took. Work goes to ``benchmarks/work/bitstream``; a second run reuses the builds that are there.
+reading it back has compared, and how long that took. Work goes to ``benchmarks/work/bitstream``; a second run reuses
+the builds that are there.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ _HEAD = [
     "mismatches", "MHz post-route", "place and route s", "files s", "read back s",
 ]  # fmt: skip
 NOTE = """Compared is the netlist that the bits alone give, by Project X-Ray's database, with the synthesized one,
-wrapper included. Cycles are vectors times the cycles between two of them. LUT contents that nextpnr writes wrong are counted before they are corrected. Reading back includes
-building and running the Verilator model. Nothing has been on a board; digits is the model of `./run.sh demo`."""
+wrapper included. Cycles are vectors times the cycles between two of them. LUT contents that nextpnr writes wrong are
+counted before they are corrected. Reading back includes building and running the Verilator model. Nothing has been on a
+board; digits is the model of `./run.sh demo`."""
 
 
 def build(name: str, model: Path, options: Sequence[str]) -> dict[str, Any]:
