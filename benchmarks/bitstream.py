@@ -1,7 +1,8 @@
 """From models to bitstreams and back: ``python -m benchmarks.bitstream digits.h5 kth_mesh.h5 --folded kth_mesh.h5``.
 
 Builds each model for xc7z020 with ``--bitstream`` (nextpnr and Project X-Ray's database, by
-scripts/install_nextpnr.sh), those after ``--folded`` as folded hardware, and writes to RESULTS.md what was made, what
+scripts/install_nextpnr.sh), those after ``--folded`` as folded hardware, with ``--products`` a folded design of random
+weights whose products lie in DSP slices, and writes to RESULTS.md what was made, what
 reading it back has compared, and how long that took. Work goes to ``benchmarks/work/bitstream``; a second run reuses
 the builds that are there.
 """
@@ -16,9 +17,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.results_file import table, write_section
+from flow.build.state import finish
+from flow.core.design import Design, Layer, Neuron, to_json
+from flow.core.fixed import Fixed, Quantizer
 
 WORK = Path(__file__).with_name("work") / "bitstream"
+FOLDED = ("--architecture", "folded")
 _HEAD = [
     "design", "LUT sites / FF placed", "features", "bits", "LUT contents corrected",
     "LUTs / FF / carry chains / memories / DSP / pins compared", "differences", "vectors", "cycles simulated",
@@ -28,6 +35,25 @@ NOTE = """Compared is the netlist that the bits alone give, by Project X-Ray's d
 wrapper included. Cycles are vectors times the cycles between two of them. LUT contents that nextpnr writes wrong are
 counted before they are corrected. Reading back includes building and running the Verilator model. Nothing has been on a
 board; digits is the model of `./run.sh demo`."""
+
+
+def products() -> Path:
+    """A design of random weights of 6 and 8 bits, 48-24-8, which folded hardware multiplies."""
+    source = np.random.default_rng(5)
+    layers = []
+    for index, (fan_in, count) in enumerate(((48, 24), (24, 8))):
+        neurons = []
+        for j in range(count):
+            bits = 8 if j % 3 else 6
+            output = Quantizer.saturating(Fixed(False, 8, 4), "RND_CONV", relu=True) if index == 0 else None
+            weights = tuple(int(w) for w in source.integers(-(1 << bits - 1), 1 << bits - 1, fan_in))
+            neurons.append(Neuron(weights, bits - 1, float(bits), int(source.integers(-20, 20)), 4, output))
+        layers.append(Layer(f"dense_{index}", tuple(neurons)))
+    inputs = (Quantizer.saturating(Fixed(True, 8, 4)),) * 48
+    WORK.mkdir(parents=True, exist_ok=True)
+    path = WORK / "products.json"
+    path.write_text(to_json(finish(Design("folded_products", inputs, tuple(layers)))))
+    return path
 
 
 def build(name: str, model: Path, options: Sequence[str]) -> dict[str, Any]:
@@ -65,13 +91,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--folded", nargs="*", default=[], type=Path, help="models to build as folded hardware")
+    parser.add_argument("--products", action="store_true", help="a folded design with DSP slices as well")
     asked = parser.parse_args()
     runs: list[tuple[str, Path, list[str]]] = [(model.stem, model, []) for model in asked.models]
-    runs += [(f"{model.stem}, folded", model, ["--architecture", "folded"]) for model in asked.folded]
+    runs += [(f"{model.stem}, folded", model, list(FOLDED)) for model in asked.folded]
+    if asked.products:
+        runs.append(("products, folded", products(), [*FOLDED, "--dsp", "6", "--initiation-interval", "400"]))
     rows = [row(name, build(name, model, options)) for name, model, options in runs]
     command = f"python -m benchmarks.bitstream {' '.join(model.name for model in asked.models)}"
     if asked.folded:
         command += f" --folded {' '.join(model.name for model in asked.folded)}"
+    command += " --products" if asked.products else ""
     write_section("Bitstreams made and read back on xc7z020", command, f"{table(_HEAD, rows)}\n\n{NOTE}")
 
 
