@@ -318,6 +318,16 @@ def test_settings_and_pins_of_written_memories_and_products_are_compared(routed,
     assert any(cell in text and f"{pin}[5]" in text for text in texts), texts
 
 
+@pytest.mark.parametrize(("cell", "feature"), [("u_written", "FIFO_MODE"), ("u_product", "USE_SIMD_FOUR12")])
+def test_settings_that_no_design_has_are_told_with_the_cell(routed, cell, feature):
+    (name,) = (n for n in routed.placement if n.endswith(cell))
+    place = routed.placement[name]
+    start = place.slice if cell == "u_written" else f"DSP48.{place.slice}"
+    added = assemble([f"{place.tile}.{start}.{feature}"], routed.database).bits
+    (text,) = routed.with_bits(routed.bits | added).differences
+    assert text.startswith(f"wrapper: {name}: ") and feature in text and "no design of this flow has" in text
+
+
 def test_a_written_memory_takes_its_enable_and_words_as_a_whole(routed):
     """The netlist with another enable; then one of the pins that enable the parts of a word with another driver."""
     (name,) = (n for n in routed.placement if n.endswith("u_written"))

@@ -53,6 +53,8 @@ def read(name: str, features: Collection[str], driver: Callable[[str], str]) -> 
         raise Contradiction(f"DSP slice {name} has {refused}, which no design of this flow has")
     parameters = {f"{register}REG": int(f"Z{register}REG[0]" not in features) for register in _REGISTERS}
     for path in "AB":
+        if {f"{path}REG_0", f"{path}REG_2"} <= set(features):
+            raise Contradiction(f"DSP slice {name} has both no registers and two of its input {path}")
         parameters[f"{path}REG"] = 0 if f"{path}REG_0" in features else 2 if f"{path}REG_2" in features else 1
         parameters[f"{path}CASCREG"] = parameters[f"{path}REG"]  # of an output that nothing here uses
     for pin, width in INVERTIBLE.items():
