@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import importlib.util
 import multiprocessing
+import os
 import re
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -27,13 +28,11 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import pytest
 from equivalence import axis_ports, core_ports, same_hardware, same_program
 from mutant_designs import DRIVER, Subject
 from mutants import Mutant
 from mutants_python import harmless
 
-import hls_templates
 from flow.bench.description import from_json
 from flow.bench.vectors import make_vectors
 from flow.build.engines.axis import run_axis
@@ -254,36 +253,33 @@ def every_input(design: Design) -> Ints:
 
 
 def driven(mutant: Mutant, files: Mapping[str, str], work: Path) -> Verdict | None:
-    """The driver's own tests with the mutant in the driver's place, until the first one fails."""
+    """The driver's own tests with the mutant in the driver's place, until the first one fails.
+
+    In a fresh Python: what the tests before left in this one is no part of the judgement.
+    """
     source = mutant.apply(files)[DRIVER]
     plan.fresh_folder(work)
     plan.write_file(work / DRIVER, source)
     try:
-        spec = importlib.util.spec_from_file_location("hls_templates.pynq_driver", work / DRIVER)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["hls_templates.pynq_driver"] = hls_templates.pynq_driver = module
-        spec.loader.exec_module(module)
+        exec(compile(source, DRIVER, "exec"), {"__name__": "pynq_driver", "__file__": str(work / DRIVER)})
     except Exception as exc:
         return Verdict("invalid", "Python", repr(exc))
-    seen, tests = _Seen(), [Path(__file__).with_name(f"{name}.py") for name in DRIVER_TESTS]
-    for name in DRIVER_TESTS:
-        sys.modules.pop(name, None)  # they have the true driver
-    with mock.patch("flow.emit.shell.pynq.FOLDER", work):
-        quiet = ["-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={work / 'tmp'}"]
-        status = pytest.main([*map(str, tests), *quiet], [seen])
-    assert bool(status) == bool(seen.failed), f"the driver's tests ended with status {status}"
-    return Verdict("caught", seen.failed, seen.message) if seen.failed else None
-
-
-class _Seen:
-    """Remembers the first test that failed."""
-
-    def __init__(self) -> None:
-        self.failed, self.message = "", ""
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.failed and not self.failed:
-            self.failed, self.message = report.location[2].split("[")[0], str(report.longrepr)[-300:]
+    here = Path(__file__).parent
+    options = ["-x", "--assert=plain", "--tb=line", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={work / 'tmp'}"]
+    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "mutated_driver", *options, *(f"{here / n}.py" for n in DRIVER_TESTS)],
+        env=os.environ | {"MUTATED_DRIVER": str(work), "PYTHONPATH": paths},
+        cwd=here.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode < 0:
+        return Verdict("caught", "hang", run.stdout[-300:])
+    failed = re.search(r"^(?:FAILED|ERROR) tests/(?:\S+::)?(test_\w+)", run.stdout, re.MULTILINE)
+    assert bool(run.returncode) == bool(failed), f"status {run.returncode}: {run.stdout[-1000:]}{run.stderr[-1000:]}"
+    return Verdict("caught", failed[1], run.stdout[-300:]) if failed else None
 
 
 def judged(subject: Subject, mutant: Mutant, base: Path) -> dict[str, Any]:

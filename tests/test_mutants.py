@@ -73,7 +73,8 @@ def test_the_true_driver_passes_and_words_are_no_fault(subjects, tmp_path):
     subject = subjects["driver PYNQ"]
     (name, text), = subject.files(tmp_path).items()  # fmt: skip
     nothing = Mutant(name, "comment", (Edit(len(text), len(text), "# the end\n"),))
-    assert mutant_checks.judged(subject, nothing, tmp_path)["outcome"] == "survived"
+    verdict = mutant_checks.judged(subject, nothing, tmp_path)
+    assert verdict["outcome"] == "survived", verdict
 
 
 def test_mutants_of_hls_sources_are_built_and_compared(subjects, tmp_path):
