@@ -129,7 +129,7 @@ BUGS = {
     "TLAST on every beat": ("axis_send.v", "ends && final_beat", "ends", "TLAST after"),
     "output changes while stalled": ("axis_send.v", "else if (sent) begin", "else if (busy) begin", "neuron"),
     "a gap after every result": ("axis_send.v", "!busy || (sent && final_beat)", "!busy", "per vector promised"),
-    "input overtakes": ("axis_collect.v", "(!full || vector_ready)", "1'b1", "expected"),
+    "input overtakes": ("axis_collect.v", ".room(!full || vector_ready)", ".room(1'b1)", "expected"),
     "torn packets hang": ("axis_packets.v", "filling <= packet_ends && !final_beat", "filling <= 1'b0", "torn packet"),
     "holes unseen": ("axis_packets.v", "|(needed & ~s_axis_tkeep)", "1'b0", "ERRORS after a hole"),
     "padding taken for data": ("axis_top", ".LAST_KEEP(4'd3)", ".LAST_KEEP(4'd15)", "after padding was left out"),
