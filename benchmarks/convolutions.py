@@ -32,7 +32,7 @@ COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size
           "--quiet")  # fmt: skip
 RUNS: dict[str, tuple[str, ...]] = {
     "uniform 2": ("--method", "uniform", "--bits", "2"), "uniform 4": ("--method", "uniform", "--bits", "4"),
-    "uniform 8": ("--method", "uniform", "--bits", "8"), "NMP": ("--beta", "1e-5"),
+    "uniform 8": ("--method", "uniform", "--bits", "8"), "NMP": ("--beta", "1e-6", "--strength-rate", "0.05"),
     "NMP front": ("--front", "--beta", "1e-4"),
 }  # fmt: skip
 PICTURE = RESULTS.with_name("convolutions.png")

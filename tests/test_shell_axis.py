@@ -108,7 +108,7 @@ FOLDED_BUGS = {
         "assign start = ready && room;",
     ),
     "a reset leaves a buffer half way": ("folded_control.v", "            next_base <= 0;\n        end", "        end"),
-    "input without a place for its result": ("axis.v", ".in_valid(vector_valid && space)", ".in_valid(vector_valid)"),
+    "input without a place for its result": ("axis.v", ".in_valid(part_valid && allowed)", ".in_valid(part_valid)"),
 }
 
 
@@ -129,12 +129,12 @@ BUGS = {
     "TLAST on every beat": ("axis_send.v", "ends && final_beat", "ends", "TLAST after"),
     "output changes while stalled": ("axis_send.v", "else if (sent) begin", "else if (busy) begin", "neuron"),
     "a gap after every result": ("axis_send.v", "!busy || (sent && final_beat)", "!busy", "per vector promised"),
-    "input overtakes": ("axis_collect.v", "(!full || vector_ready)", "1'b1", "expected"),
-    "torn packets hang": ("axis_collect.v", "filling <= packet_ends && !final_beat", "filling <= 1'b0", "torn packet"),
-    "holes unseen": ("axis_collect.v", "|(needed & ~s_axis_tkeep)", "1'b0", "ERRORS after a hole"),
+    "input overtakes": ("axis_collect.v", ".room(!full || vector_ready)", ".room(1'b1)", "expected"),
+    "torn packets hang": ("axis_packets.v", "filling <= packet_ends && !final_beat", "filling <= 1'b0", "torn packet"),
+    "holes unseen": ("axis_packets.v", "|(needed & ~s_axis_tkeep)", "1'b0", "ERRORS after a hole"),
     "padding taken for data": ("axis_top", ".LAST_KEEP(4'd3)", ".LAST_KEEP(4'd15)", "after padding was left out"),
-    "short packets unseen": ("axis_collect.v", "number < packet_vectors", "1'b0", "ERRORS after a short packet"),
-    "late TLAST unseen": ("axis_collect.v", "number == packet_vectors", "1'b0", "ERRORS after a late TLAST"),
+    "short packets unseen": ("axis_packets.v", "number < packet_vectors", "1'b0", "ERRORS after a short packet"),
+    "late TLAST unseen": ("axis_packets.v", "number == packet_vectors", "1'b0", "ERRORS after a late TLAST"),
     "soft reset does nothing": ("axis_top", "!aresetn || soft_reset", "!aresetn", "outlived a reset"),
     "wrong digest": ("axis_registers.v", "DIGEST[63:32]", "DIGEST[31:0]", "DIGEST6"),
     "byte strobes ignored": ("axis_registers.v", "10'h13 && s_axi_wstrb[i]", "10'h13", "PACKET is"),

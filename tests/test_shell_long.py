@@ -6,7 +6,7 @@ from test_shell_axis import hand_written, run
 
 from flow.build.engines.axis import LONG_CYCLES
 
-SEND, REGISTERS, COLLECT = "axis_send.v", "axis_registers.v", "axis_collect.v"
+SEND, REGISTERS, COLLECT = "axis_send.v", "axis_registers.v", "axis_packets.v"
 END = "endmodule"
 WAITED = """
     reg [15:0] waited, earlier, count, place;
@@ -60,8 +60,8 @@ BUGS = {
     ),
     "input lost after 300 idle cycles": (
         COLLECT,
-        ("wire [BUS-1:0] beat = ", "reg [15:0] idle;\n    wire [BUS-1:0] beat = (idle > 300) ^ "),
-        ("    integer i;", "    always @(posedge clk) idle <= rst || take ? 0 : idle + 1;\n    integer i;"),
+        ("assign beat = ", "reg [15:0] idle;\n    assign beat = (idle > 300) ^ "),
+        (END, "    always @(posedge clk) idle <= rst || take ? 0 : idle + 1;\nendmodule"),
     ),
 }  # fmt: skip
 

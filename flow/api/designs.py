@@ -15,6 +15,7 @@ from flow.core import evaluate as golden
 from flow.core.design import Design
 from flow.core.errors import DataError, ModelError, UsageError
 from flow.core.fixed import Ints
+from flow.core.nodes import Form
 from flow.core.packages import missing_packages_told
 from flow.core.untrusted import is_folder
 
@@ -33,8 +34,8 @@ def load_design(path: str | Path, *, input_format: str | None = None) -> Design:
     return design_of(Path(path), input_format)
 
 
-def design_of(model: Any, input_format: str | None = None) -> Design:
-    """The finished design of a file, a Keras model or a design; ``input_format`` as `flow.extract.extract` takes it."""
+def design_of(model: Any, input_format: str | None = None, form: Form = "auto") -> Design:
+    """The finished design of a file, a Keras model or a design; the others as `flow.extract.extract` takes them."""
     if isinstance(model, Design):
         return finish(model)
     if isinstance(model, str | Path):
@@ -43,12 +44,12 @@ def design_of(model: Any, input_format: str | None = None) -> Design:
         if file.is_design:
             return finish(file.given)
         with missing_packages_told():
-            return finish(file.extracted(input_format))
+            return finish(file.extracted(input_format, form))
     if not looks_like_keras(model):
         raise ModelError(f"{type(model).__name__} is no model: give a Keras model, a file's name or a design")
     from flow.extract import extract
 
-    return finish(extract(model, input_format=input_format))
+    return finish(extract(model, input_format=input_format, form=form))
 
 
 def looks_like_keras(model: Any) -> bool:

@@ -10,14 +10,25 @@ import numpy as np
 
 from flow.api.designs import design_of
 from flow.api.door import door, number
-from flow.build.architecture import ARCHITECTURES, MAX_PARALLEL_WEIGHTS, PARALLEL_SHARE, STREAMING, check_wishes
+from flow.build.architecture import (
+    ARCHITECTURES,
+    MAX_PARALLEL_WEIGHTS,
+    NO_WINDOWS,
+    PARALLEL_SHARE,
+    STREAMING,
+    check_wishes,
+    form_of,
+)
 from flow.core.design import Design
 from flow.core.errors import UsageError
 from flow.folded.explanation import explain
 from flow.folded.lowering import lower
 from flow.folded.search import fastest, interval_for, smallest
+from flow.parallel.sites import Target
 from flow.parts import catalog
 from flow.parts.catalog import Part
+from flow.streamed.cores import Solver
+from flow.streamed.timing import cycles
 from keras_models.layers.counts import luts_by_layer
 
 
@@ -25,8 +36,8 @@ from keras_models.layers.counts import luts_by_layer
 class Estimate:
     """An estimate of a build's figures; ``lut`` are LUT sites, ``layers`` those of each layer.
 
-    Of parallel hardware by the formula that steers training (`keras_models.layers.counts`), of folded hardware by the
-    search that a build makes too.
+    Of parallel hardware by the formula that steers training (`keras_models.layers.counts`), of folded and streamed
+    hardware by the search that a build makes too; ``lut`` of a streamed network has the rows above its windows as well.
     """
 
     part: str
@@ -66,14 +77,16 @@ def estimate(
     if input_format is not None and not isinstance(input_format, str):
         raise UsageError(f'input_format={input_format!r:.40}: give a format, such as "s16.10"')
     chosen = catalog.resolve(part) if isinstance(part, str) else part
-    design = design_of(model, input_format)
     if architecture not in ARCHITECTURES:
-        raise UsageError(f"architecture {architecture!r} is not known; choose auto, parallel or folded")
-    if design.nodes or architecture == STREAMING:
-        raise UsageError("streamed networks are not estimated yet; build it, or choose parallel or folded")
+        raise UsageError(f"architecture {architecture!r} is not known; choose {', '.join(ARCHITECTURES)}")
+    design = design_of(model, input_format, form_of(architecture))
     check_wishes(architecture, initiation_interval, results_per_second, dsp=dsp)
     if results_per_second is not None:
         initiation_interval = interval_for(results_per_second, clock_period_ns)
+    if design.nodes:
+        return _streamed(design, chosen, architecture, clock_period_ns, initiation_interval, dsp)
+    if architecture == STREAMING:
+        raise UsageError(NO_WINDOWS)
     layers = {la.name: round(luts) for la, luts in zip(design.layers, _parallel_luts(design), strict=True)}
     luts = sum(layers.values())
     if architecture == "auto":
@@ -87,6 +100,24 @@ def estimate(
     return Estimate(
         chosen.name, "folded", cost.lut, cost.dsp, cost.bram18, found.interval_cycles, rate, cost.fits,
         {layer.name: layer.lut for layer in found.layers},
+    )  # fmt: skip
+
+
+def _streamed(
+    design: Design, part: Part, architecture: str, clock_period_ns: float, interval: int | None, dsp: int | None
+) -> Estimate:
+    """The cores that a build chooses; their cycles per image without those in which they wait for each other."""
+    if architecture not in ("auto", STREAMING) or dsp is not None:
+        raise UsageError(f"{design.name} is a streamed network; leave architecture and dsp out")
+    solver = Solver(design, part, Target(clock_period_ns, part.family))
+    cores = solver.fastest() if interval is None else solver.within(interval)
+    dense = zip(cores, solver.nodes, strict=True)
+    image = max(solver.shortest, *(cycles(node.window, core.interval) for core, node in dense))
+    layers = {core.design.layers[0].name: round(core.sites) for core in cores}
+    bram18 = round(solver.memories + sum(core.bram18 for core in cores))
+    return Estimate(
+        part.name, STREAMING, round(solver.windows + sum(core.sites for core in cores)), sum(c.dsp for c in cores),
+        bram18, image, 1e9 / clock_period_ns / image, solver.fits(cores), layers,
     )  # fmt: skip
 
 

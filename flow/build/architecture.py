@@ -11,6 +11,7 @@ from flow.core.design import Design
 from flow.core.errors import DesignError, UsageError
 from flow.core.evaluate import argmax
 from flow.core.fixed import Ints
+from flow.core.nodes import Form
 from flow.emit.rtl.folded import emit_folded
 from flow.emit.rtl.verilog import emit_parallel
 from flow.folded.explanation import explain
@@ -25,9 +26,17 @@ from flow.parts.catalog import Part
 
 ARCHITECTURES = get_args(choices.Architecture)
 STREAMING = "streaming"
+NO_WINDOWS = "--architecture streaming is for networks of windows over pixels, which this is not"
 # Adder graphs of more weights than this take minutes to find and never fit the parts we know.
 MAX_PARALLEL_WEIGHTS = 60_000
 PARALLEL_SHARE = USABLE_LUT  # of the part's LUT sites that `auto` takes for parallel hardware
+
+
+def form_of(architecture: str) -> Form:
+    """Whether an architecture has windows over pixels unrolled or streamed, as `flow.extract.extract` takes it."""
+    if architecture == STREAMING:
+        return "streamed"
+    return "auto" if architecture == "auto" else "unrolled"
 
 
 def check_wishes(
@@ -68,7 +77,7 @@ def choose(
     if design.nodes:
         return stream_hardware(design, part, clock_period_ns, interval, results_per_second)
     if architecture == STREAMING:
-        raise UsageError("--architecture streaming is for networks of windows over pixels, which this is not")
+        raise UsageError(NO_WINDOWS)
     if results_per_second is not None:
         interval = interval_for(results_per_second, clock_period_ns)
         check_wishes(architecture, interval, None, pipeline, dsp)

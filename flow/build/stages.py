@@ -141,8 +141,7 @@ def refuse_of_streamed(design: Design, options: Options) -> None:
     if not design.nodes:
         return
     refused = {
-        "--shell": options.shell != "none",
-        "--route and --bitstream": options.route,
+        "--shell selftest": options.shell == "selftest",
         "--rtl-engine xls": options.rtl_engine == "xls",
         "--engines xls": "xls" in options.engines,
         "--engines hls": options.engines_named and "hls" in options.engines,

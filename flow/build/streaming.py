@@ -17,7 +17,7 @@ from flow.parallel.sites import Target
 from flow.parts.catalog import Part
 from flow.streamed.cores import Core, Solver
 from flow.streamed.explanation import explain
-from flow.streamed.queues import queued
+from flow.streamed.queues import queued, timed
 
 
 def stream_hardware(
@@ -33,7 +33,8 @@ def stream_hardware(
     solver = Solver(design, part, target)
     cores = solver.fastest() if interval is None else solver.within(interval)
     rtls = core_rtl(cores, clock_period_ns, part.family)
-    found = queued(design, paces(design, cores, rtls), interval)
+    pace = paces(design, cores, rtls)
+    found = queued(design, pace, interval)
     emitted = emit_streamed(design, rtls, found)
     count = sum(core.folding is None for core in cores)
     reason = f"{count} of {len(cores)} layers parallel, the others folded"
@@ -51,6 +52,7 @@ def stream_hardware(
         "streaming", reason, emitted, lambda values: _evaluate(design, cores, values), proof, blocks=blocks,
         stream=explain(design, cores, found.places, found.timing.interval),
         cores={name: (core, rtl) for core, (name, rtl) in zip(cores, rtls.items(), strict=True)},
+        timing=lambda bus: timed(design, pace, found.places, bus),
     )  # fmt: skip
 
 

@@ -88,32 +88,44 @@ def streamed(design: Design, mantissas: Ints, apply: Callable[[int, Ints], Ints]
     ``apply`` computes a layer, by its number, on what it sees (rows x elements); by default exactly that.
     """
 
-    def exact(index: int, values: Ints) -> Ints:
-        return evaluate_layer(design.layers[index], values, design.formats_into(index))
-
-    heaviest = max(node.window.count * node.window.places * node.window.channels for node in design.nodes)
-    rows = max(1, _STREAMED_ELEMENTS // heaviest)
-    parts = [_maps(design, mantissas[i : i + rows], apply or exact) for i in range(0, len(mantissas), rows)]
+    rows, last = _rows_at_a_time(design), len(design.nodes) - 1
+    parts = [_maps(design, mantissas[i : i + rows], apply)[last] for i in range(0, len(mantissas), rows)]
     return np.concatenate(parts) if parts else np.zeros((0, len(design.output_formats)), np.int64)
 
 
-def _maps(design: Design, mantissas: Ints, apply: Callable[[int, Ints], Ints]) -> Ints:
-    count, maps, layer = len(mantissas), {INPUT: mantissas}, 0
+def maps(design: Design, mantissas: Ints) -> dict[int, Ints]:
+    """The map of every node (vectors x elements) of a streamed design, by its number, and of the `INPUT`."""
+    rows = _rows_at_a_time(design)
+    parts = [_maps(design, mantissas[i : i + rows], None) for i in range(0, max(len(mantissas), 1), rows)]
+    return {number: np.concatenate([part[number] for part in parts]) for number in parts[0]}
+
+
+def _rows_at_a_time(design: Design) -> int:
+    """Vectors whose windows are in memory together."""
+    heaviest = max(node.window.count * node.window.places * node.window.channels for node in design.nodes)
+    return max(1, _STREAMED_ELEMENTS // heaviest)
+
+
+def _maps(design: Design, mantissas: Ints, apply: Callable[[int, Ints], Ints] | None) -> dict[int, Ints]:
+    def exact(index: int, values: Ints) -> Ints:
+        return evaluate_layer(design.layers[index], values, design.formats_into(index))
+
+    count, found, layer = len(mantissas), {INPUT: mantissas}, 0
     for number, node in enumerate(design.nodes):
         window = node.window
         pixels = np.concatenate(
-            [maps[source].reshape(count, window.pixel_count, -1) for source in node.sources], axis=2
+            [found[source].reshape(count, window.pixel_count, -1) for source in node.sources], axis=2
         )
         outside = 0 if node.kind == "dense" else np.iinfo(np.int64).min
         padding = np.full((count, 1, window.channels), outside, np.int64)
         seen = np.concatenate([pixels, padding], axis=1)[:, window.pixels()]  # -1 is the padding
         if node.kind == "dense":
-            found = apply(layer, seen.reshape(count * window.count, window.places * window.channels))
+            made = (apply or exact)(layer, seen.reshape(count * window.count, window.places * window.channels))
             layer += 1
         else:
-            found = seen.max(axis=2)
-        maps[number] = found.reshape(count, -1)
-    return maps[len(design.nodes) - 1]
+            made = seen.max(axis=2)
+        found[number] = made.reshape(count, -1)
+    return found
 
 
 def evaluate_layer(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> Ints:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flow.core.engines import in_order, model_kind
+from flow.report.html.streaming import window
 from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
 from flow.report.wording import RESOURCES, TITLES
@@ -185,13 +186,10 @@ def _nodes(stream: dict[str, Any]) -> Table:
     for name in ("node", "map", "window", "out", "core", "cycles x positions", "buffer bits", "LUT sites", "BRAM18"):
         table.add_column(name, justify="left" if name in ("node", "map", "window", "out", "core") else "right")
     for node in stream["nodes"]:
-        window = "x".join(map(str, node["window"])) or "1"
-        stride = "x".join(map(str, node["strides"]))
-        window += f" by {stride}" if any(step > 1 for step in node["strides"]) else ""
         out = "x".join(map(str, [*node["positions"], node["channels"]]))
         positions = prod(node["positions"])
         table.add_row(
-            shown(node["name"]), "x".join(map(str, node["shape"])), window, out, node["core"],
+            shown(node["name"]), "x".join(map(str, node["shape"])), window(node), out, node["core"],
             f"{node['interval']:,} x {positions:,}", f"{node['buffer_bits']:,}", f"~{node['lut']:,}",
             str(node["bram18"]),
         )  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class NodeRow:
     """What a report says of a node: its window on which map, how it is computed, and what that is about to cost.
 
     ``interval`` are cycles per position, ``cycles`` those that an image takes here; ``buffer_bits`` lie in the rows
-    above the window and under it, ``lut`` are sites by estimate.
+    above the window and under it, ``lut`` are sites by estimate, ``netlist_lut`` those of the netlist, by part.
     """
 
     name: str
@@ -35,6 +36,7 @@ class NodeRow:
     buffer_bits: int
     lut: int
     bram18: int
+    netlist_lut: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,11 @@ def explain(design: Design, cores: Sequence[Core], places: Mapping[Edge, int], i
             )
         )  # fmt: skip
     return StreamReport(image, rows, {f"{names[a]} to {names[b]}": n for (a, b), n in places.items()})
+
+
+def with_netlist(report: StreamReport, usage: Mapping[str, Any]) -> StreamReport:
+    """The report with LUT sites of a netlist, as `flow.netlist` counts them by node."""
+    rows = [
+        replace(row, netlist_lut=dict(usage[row.name]["parts"])) if row.name in usage else row for row in report.nodes
+    ]
+    return replace(report, nodes=rows)

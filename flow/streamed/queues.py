@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flow.core.design import Design
 from flow.core.errors import DesignError
 from flow.streamed.shapes import readers
-from flow.streamed.timing import UNLIMITED, Edge, Pace, Timing, timing
+from flow.streamed.timing import UNLIMITED, Bus, Edge, Pace, Timing, timing
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def queued(design: Design, paces: Sequence[Pace], limit: int | None = None) -> Q
     each gets a queue; elsewhere only where it is needed.
     """
     edges, forks = _edges(design)
-    free = _timed(design, paces, dict.fromkeys(edges, UNLIMITED))
+    free = timed(design, paces, dict.fromkeys(edges, UNLIMITED))
     most = max(free.interval, limit or 0)
     places = {edge: max(free.depths[edge], 1) for edge in edges}
     bare = {edge: places[edge] for edge in forks}
@@ -39,7 +39,7 @@ def queued(design: Design, paces: Sequence[Pace], limit: int | None = None) -> Q
             fits = _enough(design, paces, _with(places, edge, middle), most)
             low, high = (low, middle) if fits else (middle + 1, high)
         places = _with(places, edge, high)
-    return Queued(places, _timed(design, paces, places))
+    return Queued(places, timed(design, paces, places))
 
 
 def _with(places: Mapping[Edge, int], edge: Edge, count: int) -> dict[Edge, int]:
@@ -60,8 +60,9 @@ def _edges(design: Design) -> tuple[list[Edge], list[Edge]]:
     return edges, [(source, reader) for source, reader in edges if len(by_source[source]) > 1]
 
 
-def _timed(design: Design, paces: Sequence[Pace], places: Mapping[Edge, int]) -> Timing:
-    found = timing(design, paces, places)
+def timed(design: Design, paces: Sequence[Pace], places: Mapping[Edge, int], bus: Bus | None = None) -> Timing:
+    """The timing with these queues. Raises DesignError where the network stands still."""
+    found = timing(design, paces, places, bus=bus)
     if found is None:
         raise DesignError(f"{design.name}: its branches wait for each other whatever the queues")
     return found

@@ -40,6 +40,18 @@ class Timing:
     depths: Mapping[Edge, int]
 
 
+@dataclass(frozen=True)
+class Bus:
+    """A bus that brings images: bits of a beat, beats of an image, bits of a pixel on it, without gaps between pixels.
+
+    A beat has room while no more than a pixel waits, and an image begins with a beat of its own.
+    """
+
+    bits: int
+    beats: int
+    pixel_bits: int
+
+
 @dataclass
 class _Stream:
     """Words of a stream: from when each can be taken, and when it was."""
@@ -48,12 +60,14 @@ class _Stream:
     taken: list[int] = field(default_factory=list)
 
 
-def timing(design: Design, paces: Sequence[Pace], queues: Mapping[Edge, int], images: int = 3) -> Timing | None:
-    """The network's timing at full rate; None where it comes to a standstill.
+def timing(
+    design: Design, paces: Sequence[Pace], queues: Mapping[Edge, int], images: int = 3, bus: Bus | None = None
+) -> Timing | None:
+    """The network's timing at full rate, or with pixels as ``bus`` brings them; None where it comes to a standstill.
 
     ``paces`` are by node, ``queues`` the places of the queue on an edge; an edge without one is a wire.
     """
-    return _Network(design, paces, queues, images).timing()
+    return _Network(design, paces, queues, images, bus).timing()
 
 
 def steps(window: Window) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -83,12 +97,14 @@ def cycles(window: Window, interval: int) -> int:
 
 
 class _Network:
-    def __init__(self, design: Design, paces: Sequence[Pace], queues: Mapping[Edge, int], images: int) -> None:
+    def __init__(
+        self, design: Design, paces: Sequence[Pace], queues: Mapping[Edge, int], images: int, bus: Bus | None
+    ) -> None:
         self.design, self.paces, self.queues, self.images = design, paces, queues, images
         last = len(design.nodes) - 1
         self.made = {number: _Stream() for number in range(-1, last + 1)}
         self.edges: dict[Edge, _Stream] = {}
-        processes = [self._enter()]
+        processes = [self._enter() if bus is None else self._enter_by(bus)]
         for source, own in readers(design).items():
             for reader in own:
                 queued = len(own) > 1 or (source, reader) in queues
@@ -123,6 +139,19 @@ class _Network:
         """Pixels, as fast as they are taken."""
         self.made[INPUT].ready += [_BEGIN] * (self.images * self.design.pixel_count)
         yield from ()
+
+    def _enter_by(self, bus: Bus) -> Iterator[bool]:
+        """Pixels, as their beats come."""
+        own, now, pixels = self.made[INPUT], _BEGIN - 1, self.design.pixel_count
+        for image in range(self.images):
+            for beat in range(bus.beats):
+                waiting = max(-(-(beat * bus.bits - bus.pixel_bits) // bus.pixel_bits), 0)  # that have to be gone
+                gone = image * pixels + min(waiting, pixels)
+                while len(own.taken) < gone:
+                    yield True
+                now = max(now + 1, own.taken[gone - 1] if gone else now)
+                there = min((beat + 1) * bus.bits // bus.pixel_bits, pixels)
+                own.ready += [now + 1] * (image * pixels + there - len(own.ready))
 
     def _leave(self) -> Iterator[bool]:
         """Results, taken as they come."""

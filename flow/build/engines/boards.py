@@ -33,7 +33,7 @@ class Board:
 def zynq_board(build: Build, shell: Shell, bench: Bench) -> Board:
     """The stream shell behind the processor's M_AXI_GP0."""
     layout = shell.layout
-    longest = bench.latency_cycles + 2 * bench.initiation_interval + layout.in_beats + layout.out_beats + 16
+    longest = shell.latency + 2 * shell.interval + layout.in_beats + layout.out_beats + 16
     made = zynq.emit_zynq(build.design.name, shell, longest)
     files = {f"shell/{name}": text for name, text in {**shell.files, **made.files}.items()}
     sources = {name.rpartition("/")[2]: text for name, text in files.items()}

@@ -66,7 +66,7 @@ def emit(build: Build, planned_ns: float) -> Made:
         plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
     build.hardware = hardware
     build.facts.proof = {layer: dict(links) for layer, links in hardware.proof.items()}
-    return Made(build, hardware, bench, *emit_shell(build, rtl, bench))
+    return Made(build, hardware, bench, *emit_shell(build, hardware, bench))
 
 
 def _hardware(build: Build, planned_ns: float) -> Hardware:

@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from flow.bench.bus_layout import layout_of
+from flow.bench.bus_layout import Layout, layout_of
 from flow.bench.description import Bench
 from flow.build.engines.boards import Board, selftest_board, zynq_board
 from flow.build.facts import ShellFacts
+from flow.build.hardware import Hardware
 from flow.build.state import Build
 from flow.core.fixed import Ints
-from flow.emit.rtl.verilog import Rtl
-from flow.emit.shell.axis import MAGIC, VERSION, Shell, emit_axis
+from flow.emit.shell.axis import MAGIC, VERSION, Shell, emit_axis, pixels_of
 from flow.emit.shell.pynq import FILES, emit_board, emit_pynq
 from flow.files import plan
+from flow.streamed.timing import Bus
 
 _SELF_TEST = 64  # vectors shipped to the board with their results
 
 
-def emit_shell(build: Build, rtl: Rtl, bench: Bench) -> tuple[Shell | None, Board | None]:
+def emit_shell(build: Build, hardware: Hardware, bench: Bench) -> tuple[Shell | None, Board | None]:
     """Emit the stream shell and the board's top that were asked for, take away those that an earlier build has made."""
-    options, out = build.options, build.options.out
+    options, out, rtl = build.options, build.options.out, hardware.rtl
     if options.shell == "none":
         plan.remove(out / "shell")
     if options.shell != "pynq" or options.bitstream:
@@ -35,12 +36,12 @@ def emit_shell(build: Build, rtl: Rtl, bench: Bench) -> tuple[Shell | None, Boar
         selftest = selftest_board(build, rtl, bench)
         plan.mirror(board_files(selftest), out / "shell")
         return None, selftest
-    shell = emit_axis(build.design.name, rtl, bench, layout_of(bench, options.lanes, options.bus_bits))
+    shell = axis_shell(build.design.name, hardware, bench, layout_of(bench, options.lanes, options.bus_bits))
     board = zynq_board(build, shell, bench) if options.on_processor else None
     plan.mirror({**shell_files(shell, bench), **(board_files(board) if board else {})}, out / "shell")
     if options.shell == "pynq" and board is None:
         plan.write(_pynq(build, shell, bench), out / "pynq")
-    interval = max(shell.layout.in_beats, shell.layout.out_beats, rtl.initiation_interval)
+    interval = max(shell.layout.in_beats, shell.layout.out_beats, shell.interval)
     build.facts.shell = ShellFacts(
         kind=options.shell,
         top=shell.top,
@@ -52,6 +53,15 @@ def emit_shell(build: Build, rtl: Rtl, bench: Bench) -> tuple[Shell | None, Boar
         registers=describe(shell, bench)["registers"],
     )
     return shell, board
+
+
+def axis_shell(name: str, hardware: Hardware, bench: Bench, layout: Layout) -> Shell:
+    """The shell of hardware for the design ``name``; where it takes pixels, its timing is that with the bus' pace."""
+    pixels = pixels_of(bench, layout)
+    if pixels is None or hardware.timing is None:
+        return emit_axis(name, hardware.rtl, bench, layout)
+    found = hardware.timing(Bus(layout.bus_bits, layout.in_beats, pixels.bits))
+    return emit_axis(name, hardware.rtl, bench, layout, found.latency, found.interval)
 
 
 def board_files(board: Board) -> dict[str, str]:
@@ -108,8 +118,8 @@ def describe(shell: Shell, bench: Bench) -> dict[str, Any]:
         "top": shell.top,
         "layout": layout.to_dict(),
         "outputs": [asdict(e) for e in bench.outputs],
-        "latency_cycles": bench.latency_cycles,
-        "initiation_interval": bench.initiation_interval,
+        "latency_cycles": shell.latency,
+        "initiation_interval": shell.interval,
         "places": shell.places,
         "digest": shell.digest,
         "registers": {name: [4 * place, value] for place, (name, value) in enumerate(values.items())},

@@ -16,6 +16,7 @@ from flow.files.steps import digest_of
 from flow.netlist.folded_usage import folded_origins
 from flow.netlist.read import Resources, measured, netlist_module
 from flow.netlist.sta import TimingPath, in_words, longest_paths
+from flow.netlist.streamed_usage import streamed_origins
 from flow.netlist.usage import Origins, lut_origins
 from flow.parts.family import Delays
 from flow.tools import yosys
@@ -43,7 +44,7 @@ def synthesize(made: Made) -> None:
             named, paths = in_words(path, known.name), _by_parts(module, build.options.part.family.routed, known)
             return asdict(Synthesis(found.resources, named, known.usage(found.sites), paths=paths))
 
-    key = digest_of("synthesis 12", made.rtl_digest, script, yosys.version())
+    key = digest_of("synthesis 13", made.rtl_digest, script, yosys.version())
     kept: Mapping[str, Any] = build.steps.run("synthesis", key, work, ("synth",))
     resources, path = Resources(**kept["resources"]), TimingPath(**kept["path"])
     paths = [TimingPath(**entry) for entry in kept["paths"]]
@@ -65,8 +66,10 @@ def _by_parts(module: Mapping[str, Any], delays: Delays, known: Origins) -> list
 def origins(build: Build, module: Mapping[str, Any]) -> Origins | None:
     """What the cells of the build's netlist belong to; None of XLS's, which merges layers."""
     assert build.hardware is not None
-    if build.options.rtl_engine != "own" or build.design.nodes:
+    if build.options.rtl_engine != "own":
         return None
+    if build.design.nodes:
+        return streamed_origins(module, [node.name for node in build.design.nodes])
     folding = build.hardware.folding
     if folding is not None:
         return folded_origins(module, {la.name: [g.coding for g in la.groups] for la in folding.layers})

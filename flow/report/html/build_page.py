@@ -14,6 +14,7 @@ from flow.report.html.heat_map import heat
 from flow.report.html.lut_strip import luts
 from flow.report.html.outcomes import outcomes
 from flow.report.html.score import score, score_tile
+from flow.report.html.streaming import streaming
 from flow.report.html.training import training
 from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
@@ -56,6 +57,7 @@ def view(report: Mapping[str, Any]) -> dict[str, Any]:
         "heat": heat(report),
         "groups": [groups(layer, widest(report)) for layer in report.get("layers", [])],
         "folding": folding(report),
+        "stream": streaming(report),
         "resources": resources(report),
         "fits": table(report, "synthesis").get("fits"),
         "synthesis": table(report, "synthesis"),
@@ -188,9 +190,12 @@ def timing(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def waterfall(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Each layer's cycles, one after the other; of a folded layer also those in which it reads and multiplies."""
+    """Each layer's cycles, one after the other; of a folded layer also those in which it reads and multiplies.
+
+    None of a streamed network, whose layers work at the same time.
+    """
     layers, total = table(report, "layer_latency_cycles"), report.get("latency_cycles")
-    if not layers or not total:
+    if not layers or not total or report.get("stream"):
         return None
     period = finite(report.get("clock_period_ns")) or 0.0
     order = [la["name"] for la in report.get("layers", []) if la["name"] in layers]

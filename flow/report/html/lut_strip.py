@@ -1,6 +1,6 @@
 """Where the LUT sites go: a strip of all neurons by size, layers in numbers, and the most expensive neurons.
 
-In a folded design elements serve many neurons: there the parts of the layers stand in place of neurons.
+In folded and streamed designs elements serve many neurons: there the parts of the layers stand in place of neurons.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def luts(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "strip": _strip(layers, total),
         "rows": [_row(layer, total, least.get(layer["name"])) for layer in layers if "parts" not in layer["luts"]],
         "parts": _parts(layers, total),
+        "outside": "pools, and what no layer alone uses" if report.get("stream") else "results on their way out",
         "other": {"luts": number(total - traced), "share": percent((total - traced) / total)}
         if total > traced
         else None,
@@ -61,7 +62,7 @@ def _pieces(layer: Mapping[str, Any]) -> list[tuple[int, str, str]]:
 
 
 def _parts(layers: list[Mapping[str, Any]], total: int) -> list[dict[str, str]]:
-    """One row per part of every folded layer."""
+    """One row per part of every folded or streamed layer."""
     rows = [(layer, piece) for layer in layers if "parts" in layer["luts"] for piece in _pieces(layer)]
     most = max((piece[0] for _, piece in rows), default=1)
     return [
