@@ -145,7 +145,7 @@ class Text:
 
             def holder(following: Literal, clock: Bit = clock) -> tuple[Literal, Literal] | None:
                 partner = self._by_next(following, clock)
-                return partner and (partner.state, partner.next)
+                return (partner.state, partner.next) if partner else None
 
             state = selected(self.graph, table, holder) if table else None
             if state is not None:
