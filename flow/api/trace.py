@@ -79,6 +79,6 @@ def _traced_maps(design: Design, inputs: NDArray[Any]) -> Trace:
     mantissas = quantize_inputs(design, inputs)
     found, entries = maps(design, mantissas), []
     for number, node in enumerate(design.nodes):
-        formats = [span.format for span in design.spans(number)] * node.window.count
+        formats = tuple(span.format for span in design.spans(number)) * node.window.count
         entries.append(LayerValues(node.name, to_float(found[number], formats)))
     return Trace(LayerValues("inputs", np.asarray(real_inputs(design, mantissas), np.float64)), entries)
