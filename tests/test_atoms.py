@@ -308,3 +308,20 @@ def test_the_bound_is_reached_by_whole_atoms():
 def test_layers_take_far_fewer_sites_than_rows_of_three_bits():
     design = layer_design(2, (-1, 1), (48, 24))
     assert RELAXED.sites(atom_graph(design, 0, RELAXED)) <= 0.75 * RELAXED.sites(lowbit_graph(design, 0))
+
+
+def test_bits_of_a_shared_sum_are_shared_where_adding_them_costs_more(monkeypatch):
+    """Chains' results that several sums read unadded: proved, equal, and in fewer sites."""
+    weights = np.random.default_rng(0).choice([-1, 1], (16, 32))
+    neurons = tuple(Neuron(tuple(int(w) for w in row), 0, 1.0) for row in weights)
+    design = finish(Design("ones", (Quantizer.saturating(Fixed(False, 4, 0)),) * 32, (Layer("dense", neurons),)))
+    sites = {}
+    for worths in ((None,), (0.6,)):
+        monkeypatch.setattr("flow.parallel.bit_rows._BIT_WORTHS", worths)
+        graph = atom_graph(design, 0, RELAXED)
+        prove(design, 0, graph)
+        sites[worths] = RELAXED.sites(graph)
+        inputs = vectors(design, 200)
+        expected = evaluate_layer(design.layers[0], inputs, design.formats_into(0))
+        assert np.array_equal(evaluate_graph(graph, inputs), expected)
+    assert sites[0.6,] < sites[None,]

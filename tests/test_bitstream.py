@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flow.bitstream import container, files, frames
+from flow.bitstream import block_rams, container, files, frames
 from flow.bitstream.assemble import Assembled, assemble
 from flow.bitstream.database import Database
 from flow.bitstream.decode import decode
+from flow.bitstream.fabric import Contradiction
 from flow.bitstream.fasm import features
 from flow.bitstream.placement import PlacedCell, read_placement, with_true_tables
 from flow.bitstream.read_back import Core, layers_of, read_back
@@ -33,7 +34,7 @@ from flow.tools import icarus, nextpnr, prjxray, process, yosys
 Z020 = resolve("xc7z020")
 # A LUT pair with a shared input, a carry chain, wide multiplexers, flip-flops of each kind, one constant at three pins.
 VERILOG = """
-module tiny(input clk, input [8:0] in_data, output [52:0] out_data);
+module tiny(input clk, input [8:0] in_data, output [91:0] out_data);
   wire [3:0] s, o, co; wire a, b, c, d, f7, g7, f8, thrice;
   LUT6 #(.INIT(64'h8123_4567_89ab_cdef)) u_a (.O(a), .I0(in_data[0]), .I1(in_data[1]), .I2(in_data[2]),
        .I3(in_data[3]), .I4(in_data[4]), .I5(in_data[5]));
@@ -76,6 +77,17 @@ module tiny(input clk, input [8:0] in_data, output [52:0] out_data);
       .ADDRARDADDR({1'b1, in_data[8], in_data[8], in_data, 4'b0}), .ADDRBWRADDR(16'hffff), .DIADI(32'hffffffff),
       .DIBDI(32'hffffffff), .DIPADIP(4'hf), .DIPBDIP(4'hf), .WEA(4'b0), .WEBWE(8'b0), .DOADO(out_data[50:35]),
       .DOPADOP(out_data[52:51]));
+  RAMB18E1 #(.INIT_01(256'hdeadbeef0123456789), .WRITE_WIDTH_A(18), .READ_WIDTH_B(18), .WRITE_MODE_A("READ_FIRST"),
+      .WRITE_MODE_B("READ_FIRST")) u_written (.CLKARDCLK(clk), .CLKBWRCLK(clk), .ENARDEN(1'b1), .ENBWREN(in_data[0]),
+      .REGCEAREGCE(1'b0), .REGCEB(1'b0), .RSTRAMARSTRAM(1'b0), .RSTRAMB(1'b0), .RSTREGARSTREG(1'b0), .RSTREGB(1'b0),
+      .ADDRARDADDR({in_data[8], in_data, 4'b0}), .ADDRBWRADDR({in_data[7], in_data[4:0], in_data[8:5], 4'b0}),
+      .DIADI({in_data[6:0], in_data}), .DIBDI(16'h0), .DIPADIP(in_data[4:3]), .DIPBDIP(2'b0), .WEA({2{in_data[2]}}),
+      .WEBWE(4'b0), .DOBDO(out_data[68:53]), .DOPBDOP(out_data[70:69]));
+  DSP48E1 #(.ACASCREG(0), .ADREG(0), .ALUMODEREG(0), .AREG(0), .BCASCREG(1), .BREG(1), .CARRYINREG(0),
+      .CARRYINSELREG(0), .CREG(0), .DREG(0), .INMODEREG(0), .MREG(0), .OPMODEREG(0), .PREG(1)) u_product (.CLK(clk),
+      .A({{21{in_data[8]}}, in_data}), .B({{9{in_data[7]}}, in_data}), .C(48'b0), .D(25'b0), .ALUMODE(4'b0),
+      .CARRYIN(1'b0), .CARRYINSEL(3'b0), .CEB2(in_data[1]), .CEP(in_data[0]), .INMODE(5'b0), .OPMODE(7'h25),
+      .RSTB(1'b0), .RSTP(in_data[6]), .P(out_data[91:71]));
 endmodule
 """
 SCRIPT = """\
@@ -87,7 +99,7 @@ write_json -selected netlist.json
 """
 
 
-MODELS = "LUT2 LUT3 LUT4 LUT5 LUT6 MUXF7 MUXF8 CARRY4 FDRE FDSE FDCE RAM32M RAM64M RAMB18E1 RAMB36E1"
+MODELS = "LUT2 LUT3 LUT4 LUT5 LUT6 MUXF7 MUXF8 CARRY4 FDRE FDSE FDCE RAM32M RAM64M RAMB18E1 RAMB36E1 DSP48E1"
 
 
 class Routed:
@@ -150,12 +162,13 @@ def test_the_bitstream_is_read_back_as_what_was_routed(routed):
     assert (
         found.compared.carries == 1
         and found.compared.multiplexers == 3
-        and found.compared.memories == 4
+        and found.compared.memories == 5
+        and found.compared.dsp_slices == 1
         and found.switches > 100
     )
     (text,) = found.verilog
     assert "module tiny (" in text and text.count("MUXF7 ") == 2
-    assert "output wire [52:0] out_data" in text and "FDSE #(" in text
+    assert "output wire [91:0] out_data" in text and "FDSE #(" in text
 
 
 def test_the_netlist_of_the_bits_computes_what_the_cells_do(routed, tmp_path):
@@ -165,7 +178,7 @@ def test_the_netlist_of_the_bits_computes_what_the_cells_do(routed, tmp_path):
     models = "".join(modules[name] for name in MODELS.split())
     theirs = routed.read(routed.files.bit).verilog[0].replace("module tiny", "module theirs")
     bench = """
-module bench; reg clk = 0; reg [8:0] x = 0; wire [52:0] p, q; integer i;
+module bench; reg clk = 0; reg [8:0] x = 0; wire [91:0] p, q; integer i;
   tiny a(.clk(clk), .in_data(x), .out_data(p)); theirs b(.clk(clk), .in_data(x), .out_data(q));
   initial begin
     for (i = 0; i < 2048; i = i + 1) begin
@@ -279,6 +292,53 @@ def test_a_word_of_a_block_ram_is_compared(routed):
         assert any(cell in text and "ADDRARDADDR[5]" in text for text in texts)
 
 
+@pytest.mark.parametrize(
+    ("cell", "pin", "feature", "said"),
+    [
+        ("u_written", "DIADI", "WRITE_MODE_A_READ_FIRST", "settings (WRITE_MODE_A)"),
+        ("u_written", "ADDRBWRADDR", "READ_WIDTH_B_18", "settings (READ_WIDTH_B)"),
+        ("u_product", "A", "ZMREG[0]", "settings (MREG)"),
+        ("u_product", "B", "ZIS_OPMODE_INVERTED[2]", "pin OPMODE[2]"),
+        ("u_product", "A", "ZCREG[0]", "settings (CREG)"),
+    ],
+)
+def test_settings_and_pins_of_written_memories_and_products_are_compared(routed, cell, pin, feature, said):
+    """A setting of each lost in the file; and two bits of a pin exchanged in the netlist."""
+    (name,) = (n for n in routed.placement if n.endswith(cell))
+    place, entry = routed.placement[name], routed.netlist["cells"][name]
+    start = place.slice if cell == "u_written" else f"DSP48.{place.slice}"
+    assert f"{start}.{feature}" in decode_all(routed)[place.tile]
+    bits = routed.bits - assemble([f"{place.tile}.{start}.{feature}"], routed.database).bits
+    texts = routed.with_bits(bits).differences
+    assert any(cell in text and said in text for text in texts), texts
+    nets = entry["connections"][pin]
+    turned = {**entry["connections"], pin: [*nets[:5], nets[6], nets[5], *nets[7:]]}
+    changed = {**routed.netlist, "cells": {**routed.netlist["cells"], name: {**entry, "connections": turned}}}
+    texts = routed.read(routed.files.bit, changed).differences
+    assert any(cell in text and f"{pin}[5]" in text for text in texts), texts
+
+
+@pytest.mark.parametrize(("cell", "feature"), [("u_written", "FIFO_MODE"), ("u_product", "USE_SIMD_FOUR12")])
+def test_settings_that_no_design_has_are_told_with_the_cell(routed, cell, feature):
+    (name,) = (n for n in routed.placement if n.endswith(cell))
+    place = routed.placement[name]
+    start = place.slice if cell == "u_written" else f"DSP48.{place.slice}"
+    added = assemble([f"{place.tile}.{start}.{feature}"], routed.database).bits
+    (text,) = routed.with_bits(routed.bits | added).differences
+    assert text.startswith(f"wrapper: {name}: ") and feature in text and "no design of this flow has" in text
+
+
+def test_a_written_memory_takes_its_enable_and_words_as_a_whole(routed):
+    """The netlist with another enable; then one of the pins that enable the parts of a word with another driver."""
+    (name,) = (n for n in routed.placement if n.endswith("u_written"))
+    entry = routed.netlist["cells"][name]
+    turned = {**entry["connections"], "WEA": entry["connections"]["DIADI"][:2]}
+    changed = {**routed.netlist, "cells": {**routed.netlist["cells"], name: {**entry, "connections": turned}}}
+    assert any("pin WEA" in text for text in routed.read(routed.files.bit, changed).differences)
+    with pytest.raises(Contradiction, match="written in parts of a word"):
+        block_rams.read("r", 1, set(), lambda wire: "s" if wire.endswith("WEA1") else str(int("RST" in wire)))
+
+
 def test_an_exchanged_pin_is_told(routed):
     """The netlist's own pins turned: the bits no longer are that netlist."""
     (cell,) = (n for n in routed.netlist["cells"] if n.endswith("u_b"))
@@ -365,9 +425,21 @@ def test_unknown_and_contradicting_features_make_no_bitstream(database):
 
 
 def test_what_cannot_be_read_back_is_refused_before_routing():
-    for kind in ("URAM288", "DSP48E1", "SRL16E", "RAM128X1D"):
+    for kind in ("URAM288", "DSP48E2", "SRL16E", "RAM128X1D"):
         with pytest.raises(ReportError, match=f"a bitstream with {kind} .u_x. cannot be read back"):
             refuse_unreadable({"cells": {"u_x": {"type": kind}}})
+    for kind, parameters, nets, said in (
+        ("RAMB36E1", {"READ_WIDTH_A": "1001"}, {}, "READ_WIDTH_A=9, which nextpnr sets up wrong"),
+        ("RAMB18E1", {"WRITE_WIDTH_A": 18}, {"WEA": [2, 3]}, "enables for parts of a word at port A"),
+        ("RAMB18E1", {}, {"RSTRAMB": [2]}, "an input RSTRAMB"),
+        ("RAMB18E1", {"DOA_REG": 1}, {}, "DOA_REG=1"),
+        ("DSP48E1", {"USE_SIMD": "FOUR12"}, {}, "USE_SIMD=FOUR12"),
+        ("DSP48E1", {}, {"BCIN": ["0", 2]}, "an input BCIN"),
+    ):
+        cell = {"type": kind, "parameters": parameters, "connections": nets,
+                "port_directions": dict.fromkeys(nets, "input")}  # fmt: skip
+        with pytest.raises(ReportError, match=f"a bitstream with {kind} with {re.escape(said)} .u_x. cannot be read"):
+            refuse_unreadable({"cells": {"u_x": cell}})
     refuse_unreadable({"cells": {"u_x": {"type": "LUT6_2"}, "u_y": {"type": "FDPE"}}})
 
 

@@ -126,6 +126,7 @@ def routed(made):
     return Routed(made)
 
 
+@pytest.mark.parametrize("made", [pytest.param("pynq", marks=pytest.mark.long), "selftest"], indirect=True)
 def test_the_bits_hold_the_board(routed):
     """They are the netlist, processor's pins included, and do what the Verilog does; each planted fault is told."""
     found = routed.read()

@@ -15,6 +15,7 @@ import pytest
 
 from keras_models.data.labels import label_remarks
 from keras_models.data.loaders import DataError, load_dataset
+from keras_models.data.own import data_for
 from keras_models.data.preprocess import Preprocessing, attach, read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,3 +222,15 @@ def test_damaged_labels_are_refused(classes: object) -> None:
     fields = json.loads(Preprocessing.fit(load_dataset("digits")).to_json()) | {"classes": classes}
     with pytest.raises(ValueError, match="preprocessing"):
         Preprocessing.from_json(json.dumps(fields))
+
+
+def test_training_needs_all_parts_and_a_build_test_rows_alone(tmp_path):
+    path = tmp_path / "d.npz"
+    rows = {"X": np.ones((4, 2), np.float32), "y": np.arange(4) % 2}
+    np.savez(path, **rows, split=np.array([0, 0, 2, 2]))
+    assert len(data_for(str(path), None).dataset.part("test")[0]) == 2
+    with pytest.raises(DataError, match="has no val rows"):
+        load_dataset(str(path))
+    np.savez(path, **rows, split=np.array([0, 0, 1, 1]))
+    with pytest.raises(DataError, match="has no test rows"):
+        data_for(str(path), None)

@@ -250,6 +250,35 @@ def test_a_word_that_is_read_of_several_block_rams_is_what_they_select(tmp_path)
         assert proof.refuted or proof.undecided, (old, new)
 
 
+SELECTED_ROM = """
+module top (input clk, input [10:0] at, output reg [1:0] y);
+    (* rom_style = "block" *) reg [32:0] memory [0:1299];
+    integer i;
+    initial for (i = 0; i < 1300; i = i + 1) memory[i] = i * i * i * 7;
+    reg [10:0] address;
+    reg [32:0] word;
+    always @(posedge clk) begin
+        address <= at;
+        word <= memory[address];
+        y <= {^word, word[3] & word[7]};
+    end
+endmodule
+"""
+
+
+def test_a_selection_among_block_rams_may_be_part_of_the_logic_behind_it(tmp_path):
+    """No net of the netlist is the word then."""
+    sources, netlist, work = synthesized(tmp_path, {"top.v": SELECTED_ROM}, "top")
+    text, gates = read_text(sources, "top", work), read_gates(netlist, "top", work)
+    assert Counter(c["type"] for c in gates["cells"].values())["RAMB18E1"] > 2
+    proof = compare(text, gates, work)
+    assert not proof.refuted and not proof.undecided, (proof.refuted[:2], proof.undecided[:2])
+    for old, new in (("* 7", "* 5"), ("word[7]", "word[8]"), ("address <= at", "address <= at ^ 11'd1024")):
+        plan.write({"rtl/top.v": SELECTED_ROM.replace(old, new)}, tmp_path)
+        proof = compare(read_text(sources, "top", work), gates, work)
+        assert proof.refuted or proof.undecided, (old, new)
+
+
 LUT_MEMORY = """
 module top (input clk, we, input [TOP:0] at, from, input [1:0] data, output reg [1:0] y);
     (* ram_style = "distributed" *) reg [1:0] memory [0:SIZE-1];

@@ -76,7 +76,6 @@ def test_files_elsewhere_are_named_by_their_last_part(tmp_path):
         ({"initiation_interval": 4, "results_per_second": 1e6}, "not both"),
         ({"dsp": 221}, "--dsp 221 is more than the 220 DSP blocks of xc7z020"),
         ({"dsp": 4, "architecture": "parallel"}, "--dsp is for folded hardware"),
-        ({"dsp": 4, "bitstream": True}, "--bitstream reads no DSP slices back"),
         ({"architecture": "parallel", "initiation_interval": 4}, "gives a result every cycle"),
         ({"rtl_engine": "xls", "architecture": "folded"}, "parallel hardware only"),
         ({"pipeline": "rows", "architecture": "folded"}, "the rows of parallel hardware"),

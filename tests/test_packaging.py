@@ -63,7 +63,7 @@ def test_the_wheel_holds_every_file_that_runs(wheel: Path) -> None:
     assert {f"{folder}/py.typed" for folder in FOLDERS} <= packed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_installed_wheel_trains_builds_and_sweeps(wheel: Path, tmp_path: Path) -> None:
     """In a fresh environment that sees the packages of this one but not our sources, beside names like ours."""
     venv.create(tmp_path / "venv", with_pip=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from flow.bitstream import memories, processor, reach
+from flow.bitstream import blocks, dsp_slices, processor, reach
 from flow.bitstream.functions import FUNCTIONS, is_lut
 from flow.bitstream.netlist import Recovered, as_module, depends
 from flow.bitstream.placement import PlacedCell, contents_by_site
@@ -20,7 +20,7 @@ from flow.proof.netlist.cells import FLIP_FLOPS
 from flow.proof.netlist.side import Bit, Side
 from flow.proof.netlist.words import number
 
-_HOLDING = (*FLIP_FLOPS, *memories.KINDS, processor.KIND)
+_HOLDING = (*FLIP_FLOPS, *blocks.KINDS, processor.KIND)
 Module = Mapping[str, Any]  # a flat module of Yosys' JSON
 Namer = Callable[[str], str | None]  # a cell of the netlist -> "dense_0 neuron 17"
 
@@ -34,6 +34,7 @@ class Compared:
     carries: int
     multiplexers: int
     memories: int
+    dsp_slices: int
     pins: int
     passing: int
     differences: tuple[str, ...]
@@ -67,7 +68,7 @@ class Comparison:
         self.theirs = Side(self.graph, self.found, FUNCTIONS, self.graph.variable)
         self.differences: list[str] = []
         self.pins = 0
-        self.memories = memories.places(self.ours.cells, placement)
+        self.blocks = blocks.places(self.ours.cells, placement)
         self._seed()
 
     def run(self) -> Compared:
@@ -80,13 +81,14 @@ class Comparison:
                 self._tell(cell, self._why(cell))
         for cell in self._flip_flops():
             self._compare_flip_flop(cell, wrong)
-        self._compare_memories()
+        self._compare_blocks()
         self._compare_processor()
         self._compare_pads()
         passing = self._census()
         return Compared(
             len(luts), sum(k in FLIP_FLOPS for k in kinds), kinds.count("CARRY4"),
-            sum(k.startswith("MUXF") for k in kinds), len(self.memories), self.pins, passing,
+            sum(k.startswith("MUXF") for k in kinds), sum(k in blocks.MEMORIES for k in kinds),
+            kinds.count(dsp_slices.KIND), self.pins, passing,
             tuple(self.differences),
         )  # fmt: skip
 
@@ -139,30 +141,31 @@ class Comparison:
                 self.ours.seed(bit, variable)
                 if source in self.nets:
                     self.theirs.seed(self.nets[source], variable)
-        for cell, parts in self.memories.items():
-            for bit, signal in memories.outputs(self.ours.cells[cell], parts, self.recovered):
+        for cell, parts in self.blocks.items():
+            for bit, signal in blocks.outputs(self.ours.cells[cell], parts, self.recovered):
                 variable = self.graph.variable()
                 self.ours.seed(bit, variable)
                 if signal is not None:
                     self.theirs.seed(self.nets[signal], variable)
 
-    def _compare_memories(self) -> None:
-        for cell, parts in self.memories.items():
+    def _compare_blocks(self) -> None:
+        for cell, parts in self.blocks.items():
             entry = self.ours.cells[cell]
             if not parts or any(part not in self.recovered.cells for part in parts):
                 self._tell(cell, "is not in the bitstream")
                 continue
             where = "" if cell in self.placement else f"at {parts[0]} "
-            for name in memories.contents(entry, parts, self.recovered):
-                self._tell(cell, f"{where}has other contents ({name}) in the bitstream")
-            for pin, bit, signal, turned in memories.inputs(entry, parts, self.recovered):
+            for name in blocks.contents(entry, parts, self.recovered):
+                what = "contents" if name.startswith("INIT") else "settings"
+                self._tell(cell, f"{where}has other {what} ({name}) in the bitstream")
+            for pin, bit, signal, turned in blocks.inputs(entry, parts, self.recovered):
                 self.pins += 1
                 if self.ours.word([bit])[0] ^ turned != self.theirs.word([self.nets.get(signal, signal)])[0]:
                     self._tell(cell, f"{where}has another signal at pin {pin} in the bitstream")
-        known = {part for parts in self.memories.values() for part in parts}
-        for name in sorted(n for n, c in self.recovered.cells.items() if c.kind in memories.KINDS):
+        known = {part for parts in self.blocks.values() for part in parts}
+        for name in sorted(n for n, c in self.recovered.cells.items() if c.kind in blocks.KINDS):
             if name not in known:
-                self.differences.append(f"the memory {name} of the bitstream belongs to no cell of the netlist")
+                self.differences.append(f"{name} of the bitstream belongs to no cell of the netlist")
 
     def _processors(self) -> list[str]:
         return [name for name, cell in self.ours.cells.items() if cell["type"] == processor.KIND]

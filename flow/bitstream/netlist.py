@@ -10,12 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cell:
-    """A primitive of the device: its type as Xilinx calls it, parameters, and the signals at its pins."""
+    """A primitive of the device: its type as Xilinx calls it, parameters, and the signals at its pins.
+
+    ``words`` are the parameters that are text.
+    """
 
     kind: str
     parameters: Mapping[str, int]
     inputs: Mapping[str, tuple[str, ...]]
     outputs: Mapping[str, tuple[str, ...]]
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

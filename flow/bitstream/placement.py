@@ -18,6 +18,7 @@ from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
 
 _BEL = re.compile(r"X(\d+)Y(\d+)/SLICE_(X\d)Y0\.(\w+)")
 _BLOCK = re.compile(r"X(\d+)Y(\d+)/RAMB\d\d_X\d+Y(?=\d+\.(RAMB\d\dE1))(\d+)\.RAMB\d\dE1")
+_DSP = re.compile(r"X(\d+)Y(\d+)/DSP48_X0Y(\d)\.(DSP48E1)")
 _INIT_LINE = re.compile(r"(\w+)\.(SLICE[LM])_(X\d)\.([A-D])LUT\.INIT\[63:0\]\s*=\s*64'b([01_]+)")
 
 
@@ -70,6 +71,9 @@ def _placed(name: str, cell: Mapping[str, Any], database: Database) -> PlacedCel
     if block:
         tile = database.at[int(block[1]), int(block[2])]
         return PlacedCell(name, tile, f"RAMB18_Y{int(block[4]) % 2}", block[3], is_memory=True)
+    dsp = _DSP.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
+    if dsp:
+        return PlacedCell(name, database.at[int(dsp[1]), int(dsp[2])], f"DSP_{dsp[3]}", dsp[4])
     match = _BEL.fullmatch(cell["attributes"].get("NEXTPNR_BEL", ""))
     if not match:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,7 @@ def read_back(
         found = [*compared.differences, *decoded.unexplained, *recovered.astray, *idle]
     except Contradiction as broken:
         features, bits = (decoded.count, decoded.bits) if decoded else (0, 0)
-        return ReadBack(features, bits, 0, None, (str(broken),), ())
+        return ReadBack(features, bits, 0, None, (_placed(str(broken), placement, name),), ())
     verilog: tuple[str, ...] = ()
     try:
         verilog = tuple(core_verilog(core.top, core.ports, core.places, comparison) for core in cores)
@@ -71,6 +72,13 @@ def read_back(
     if not found and expected is not None:
         found += _without_effect({(a, b) for a, places in bits_by_frame.items() for b in places}, expected)
     return ReadBack(decoded.count, decoded.bits, recovered.switches, compared, tuple(found), verilog)
+
+
+def _placed(text: str, placement: Mapping[str, PlacedCell], name: Namer) -> str:
+    """A contradiction, with the cell that lies where it is, and what that belongs to."""
+    places = set(re.findall(r"\w+\.\w+", text))
+    cell = next((cell for cell, place in placement.items() if f"{place.tile}.{place.slice}" in places), None)
+    return text if cell is None else f"{name(cell) or 'wrapper'}: {cell}: {text}"
 
 
 def _idle(recovered: Recovered, placement: Mapping[str, PlacedCell]) -> list[str]:

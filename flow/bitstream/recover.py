@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from flow.bitstream import block_rams, processor
+from flow.bitstream import block_rams, dsp_slices, processor
 from flow.bitstream.database import Database
 from flow.bitstream.decode import Decoded
-from flow.bitstream.fabric import Fabric, Pin, ReadError
+from flow.bitstream.fabric import Contradiction, Fabric, Pin, ReadError
 from flow.bitstream.netlist import Cell, Recovered, depends, fixed
 from flow.bitstream.slices import LETTERS, Slice
 
@@ -17,7 +17,6 @@ _SLICES = ("SLICEL", "SLICEM")
 _PADS = ("IOB33", "IOB33M", "IOB33S")
 _BLOCKS = [kind for kinds in block_rams.SITES.values() for kind in kinds]
 _UNKNOWN = {
-    "a DSP": r"DSP_\d\..*",
     "an input flip-flop": r"ILOGIC_Y\d\.IFF\.ZINV_C",
     "an MMCM or PLL": r".*_ADV\..*IN_USE",
 }
@@ -72,6 +71,9 @@ class _Reader:
         for tile in self.fabric.reached("BRAM_L") + self.fabric.reached("BRAM_R"):
             for site, kinds in block_rams.SITES.items():
                 self._follow(tile, site, kinds)
+        for tile in self.fabric.reached("DSP_"):
+            for site in dsp_slices.SITES.values():
+                self._follow(tile, site, (dsp_slices.KIND,))
         for name in [name for name in self.found.cells if name.endswith(".BUFG")]:
             tile, site, _ = name.split(".")
             self._follow(tile, site, ("BUFGCTRL",))
@@ -138,6 +140,8 @@ class _Reader:
             return self._pad(pin) if pin.pin == "I" else None
         if pin.kind in _BLOCKS:
             return self._block_output(pin)
+        if pin.kind == dsp_slices.KIND:
+            return self._dsp_output(pin)
         if pin.kind == "BUFGCTRL":
             return f"{pin.tile}.{pin.site}.BUFG"
         if pin.kind == processor.KIND:
@@ -179,7 +183,31 @@ class _Reader:
         for signals in found.inputs.values():
             for used in signals:
                 self._use(used)
-        self.found.cells[name] = Cell(block_rams.KIND, found.parameters, found.inputs, outputs)
+        self.found.cells[name] = Cell(block_rams.KIND, found.parameters, found.inputs, outputs, found.words)
+
+    def _dsp_output(self, pin: Pin) -> str:
+        name = next(name for name, site in dsp_slices.SITES.items() if site == pin.site)
+        if pin.pin.rstrip("0123456789") not in dsp_slices.OUTPUTS:
+            raise Contradiction(f"{pin.pin} of DSP slice {pin.tile}.{name} is used, as in no design of this flow")
+        return f"{pin.tile}.{name}.{pin.pin}"
+
+    def _dsp(self, signal: str) -> None:
+        name = signal.rpartition(".")[0]
+        tile, _, place = name.partition(".")
+        start = f"DSP48.{place}."
+        features = {f.removeprefix(start) for f in self.decoded.features.get(tile, ()) if f.startswith(start)}
+
+        def driver(pin: str) -> str:
+            wire = self.fabric.pin_wire(tile, dsp_slices.SITES[place], {dsp_slices.KIND}, pin)
+            return self._driver(tile, wire or "", f"pin {pin} of DSP slice {name}")
+
+        found = dsp_slices.read(name, features, driver)
+        outputs = {pin: tuple(f"{name}.{pin}{i}" for i in range(n)) for pin, n in dsp_slices.OUTPUTS.items()}
+        self.seen.update(s for signals in outputs.values() for s in signals)
+        for signals in found.inputs.values():
+            for used in signals:
+                self._use(used)
+        self.found.cells[name] = Cell(dsp_slices.KIND, found.parameters, found.inputs, outputs, found.words)
 
     def _pad(self, pin: Pin) -> str:
         sites = sorted((s for s in self.database.tiles[pin.tile].sites if s.startswith("IOB_")),
@@ -203,6 +231,9 @@ class _Reader:
             return
         if ".RAMB18_" in signal:
             self._block(signal)
+            return
+        if ".DSP_" in signal:
+            self._dsp(signal)
             return
         match = _PLACE.fullmatch(signal)
         assert match, signal

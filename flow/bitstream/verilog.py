@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flow.bitstream import dsp_slices
 from flow.bitstream.compare import Comparison
 from flow.bitstream.fabric import Contradiction
 from flow.bitstream.netlist import Cell, Recovered, depends
@@ -63,7 +64,22 @@ def _width(kind: str, parameter: str) -> int:
     """The bits of a parameter."""
     if parameter.startswith("INIT"):
         return 256 if kind.startswith("RAMB") else 64 if kind.startswith("RAM") else 1
-    return 8 if parameter.startswith("READ_WIDTH") else 1
+    if parameter.startswith(("READ_WIDTH", "WRITE_WIDTH")):
+        return 8
+    return 2 if kind == dsp_slices.KIND else 1
+
+
+def _straight(cell: Cell, names: Mapping[str, str]) -> tuple[Mapping[str, int], Mapping[str, tuple[str, ...]]]:
+    """The parameters and input signals of a cell; those of a DSP slice with the inversions of its pins outside it."""
+    inputs = {pin: tuple(names[s] for s in bits) for pin, bits in cell.inputs.items()}
+    if cell.kind != dsp_slices.KIND:
+        return cell.parameters, inputs
+    turned = {pin: cell.parameters[f"IS_{pin}_INVERTED"] for pin in dsp_slices.INVERTIBLE}
+    inputs |= {
+        pin: tuple(f"~{name}" if mask >> i & 1 else name for i, name in enumerate(inputs[pin]))
+        for pin, mask in turned.items()
+    }
+    return {p: v for p, v in cell.parameters.items() if not p.startswith("IS_")}, inputs
 
 
 def _table(name: str, cell: Cell, names: Mapping[str, str]) -> str:
@@ -90,9 +106,9 @@ def _instance(name: str, cell: Cell, names: Mapping[str, str]) -> str:
     """A cell; LUTs as tables over the signals that count, which simulate several times faster than instances."""
     if cell.kind in _LUTS:
         return _table(name, cell, names)
-    values = ", ".join(f".{p}({_width(cell.kind, p)}'h{v:x})" for p, v in cell.parameters.items())
-    pins = ", ".join(
-        f".{pin}({{{', '.join(names[s] for s in reversed(bits))}}})"
-        for pin, bits in [*cell.inputs.items(), *cell.outputs.items()]
-    )
+    parameters, inputs = _straight(cell, names)
+    texts = [f".{p}({_width(cell.kind, p)}'h{v:x})" for p, v in parameters.items()]
+    values = ", ".join([*texts, *(f'.{p}("{v}")' for p, v in cell.words.items())])
+    outputs = {pin: tuple(names[s] for s in bits) for pin, bits in cell.outputs.items()}
+    pins = ", ".join(f".{pin}({{{', '.join(reversed(bits))}}})" for pin, bits in [*inputs.items(), *outputs.items()])
     return f"    {cell.kind} {f'#({values}) ' if values else ''}\\{name} ({pins});"

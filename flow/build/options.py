@@ -217,8 +217,6 @@ class Options:
             raise UsageError("--architecture streaming is of a whole network; leave it out with --layer")
         wishes = self.architecture, self.initiation_interval, self.results_per_second, self.pipeline, self.dsp
         check_wishes(*wishes)
-        if self.dsp and self.bitstream:
-            raise UsageError("--bitstream reads no DSP slices back; leave --dsp out")
         if self.dsp is not None and self.dsp > self.part.dsp:
             raise UsageError(f"--dsp {self.dsp} is more than the {self.part.dsp} DSP blocks of {self.part.device}")
         if self.rtl_engine == "xls" and self.pipeline == "rows":

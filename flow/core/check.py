@@ -12,7 +12,7 @@ from flow.core.ranges import accumulator_range
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 MAX_ELEMENTS = 1 << 16
 MAX_WEIGHTS = 1 << 26
-MAX_WEIGHT_BITS = 48
+MAX_WEIGHT_BITS = 60
 
 
 def check(design: Design) -> Design:

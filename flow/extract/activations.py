@@ -8,6 +8,7 @@ QKeras rounds half to even. Its 1-bit signed quantizers are a sign with ``sign(0
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -72,7 +73,29 @@ def _asked(layer: str, name: str, activation: Any) -> Elementwise:
     few = predicted(activation, probes[:8])
     if few.shape != (8, 1) or not np.array_equal(predicted(activation, probes)[:8], few, equal_nan=True):
         raise ModelError(f"layer {layer}: {name} is no function of each value by itself; {REMEDY}")
-    return Elementwise(layer, name, lambda x: predicted(activation, x), left_out=name in ("sigmoid", "tanh"))
+    frac = _grid_of_monotone(name, activation)
+    return Elementwise(
+        layer, name, lambda x: predicted(activation, x), left_out=name in ("sigmoid", "tanh"),
+        rises_or_falls=frac is not None, frac=frac,
+    )  # fmt: skip
+
+
+def _grid_of_monotone(name: str, q: Any) -> int | None:
+    """Fraction bits of what a quantizer returns that is clips, roundings and products alone, so monotone in float32."""
+    sigmoid = getattr(sys.modules.get(type(q).__module__), "_sigmoid", None)  # hard, smooth or the real one
+    is_straight = getattr(sigmoid, "__name__", None) in ("hard_sigmoid", "smooth_sigmoid")
+    if name == "quantized_tanh" and is_straight and not q.use_real_tanh:
+        return int(q.bits) - 1
+    if name == "quantized_sigmoid" and is_straight and not q.use_real_sigmoid:
+        return int(q.bits)
+    if name in ("binary_tanh", "binary_sigmoid"):
+        return 0
+    is_bounded = name == "quantized_relu" and q.relu_upper_bound and not getattr(q, "is_quantized_clip", True)
+    if name != "quantized_relu" or is_bounded or (q.use_sigmoid and (q.negative_slope or not is_straight)):
+        return None
+    if q.negative_slope and (q.negative_slope < 0 or power_of_two(float(q.negative_slope)) is None):
+        return None
+    return int(q.bits) - int(q.integer) - (1 if q.negative_slope else 0)
 
 
 def _verify(layer: str, activation: Any, steps: list[Step]) -> None:

@@ -21,11 +21,12 @@ from flow.extract.dyadic import MAX_WEIGHT_BITS, exact_column, exact_fraction, p
 from flow.extract.graph_trace import Call, Trace
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.mix import KINDS, Mix, read_mix
+from flow.extract.notes import left_out_note, real_note
 from flow.extract.places import CARRIED_BITS, Chain, Place, chained, held, place_of
 from flow.extract.read import BIAS, narrow, steps_of
 from flow.extract.readout import Readout, behind, from_fractions
 from flow.extract.remedies import IGNORED, joins, refusal
-from flow.extract.resolve import GIVEN_TWICE, fold_part, left_out_note, real_note
+from flow.extract.resolve import GIVEN_TWICE, fold_part
 from flow.extract.sums import affine as is_affine
 from flow.extract.windows import MAXIMA, members
 

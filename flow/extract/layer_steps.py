@@ -80,6 +80,7 @@ class Elementwise:
     offset: tuple[Fraction, ...] | None = None
     left_out: bool = False
     rises_or_falls: bool = False  # of every element one of both, in float32 too
+    frac: int | None = None  # fraction bits of what it returns, where that is known
 
 
 Step = Quant | Relu | Affine | Dense | Softmax | Elementwise

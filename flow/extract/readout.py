@@ -14,7 +14,7 @@ from flow.extract.dyadic import exact_fraction, power_of_two
 from flow.extract.layer_steps import Affine, Dense, Elementwise
 from flow.extract.needed import needed_bits
 
-MAX_MANTISSA = 46  # bits of a weight; the design's check allows two more
+MAX_MANTISSA = 58  # bits of a weight; the design's check allows two more
 
 
 @dataclass(frozen=True)

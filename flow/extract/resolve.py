@@ -9,23 +9,20 @@ offsets are taken as the real numbers that the runtime's float32 constants are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
-import numpy as np
-
-from flow.core.design import Neuron
-from flow.core.errors import DesignError, FlowError, ModelError
-from flow.core.fixed import Fixed, Quantizer
+from flow.core.errors import FlowError, ModelError
+from flow.core.fixed import MAX_BITS, Quantizer
 from flow.extract.assemble import Assembler
-from flow.extract.dyadic import exact_fraction
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
-from flow.extract.needed import needed_bits
+from flow.extract.line_neurons import Lines, are_short, neurons_of_lines
+from flow.extract.notes import left_out_note, real_note
 from flow.extract.read import narrow
-from flow.extract.readout import Readout, behind, dense_of, identity, scaled
-from flow.extract.staircase import Line, add_up, lines
-from flow.extract.sums import Reading, Sums, affine, are_few, read, sums_of
+from flow.extract.readout import Readout, behind, identity, scaled
+from flow.extract.real_steps import read_in_real_numbers
+from flow.extract.staircase import Steps, comparisons, lines
+from flow.extract.sums import Reading, Sums, affine, are_few, can_bisect, read, sums_of
 from flow.extract.wrapping import settled
 
 MOST_LINES = 64  # of one neuron
@@ -93,6 +90,8 @@ class _Resolver:
         self.elements, self.runtime = elements, runtime
         self.done = Resolved()
         self.readout: Readout | None = None
+        self.before: str | None = None  # the layer whose float scale the next dense layer takes, or took
+        self.after: str | None = None
 
     def run(self, steps: list[Step], is_part: bool = False) -> Resolved:
         """All steps; where others follow (``is_part``), ``readout`` stays for those, and no dense layer is needed."""
@@ -145,8 +144,9 @@ class _Resolver:
         return True
 
     def _group(self, dense: Dense, chain: list[Step], is_last: bool) -> None:
+        self.before, self.after = self.after, None
         if self.readout is not None:
-            dense, self.readout = behind(dense, self.readout), None
+            dense, self.readout = self._behind(dense, self.readout), None
         if is_last and chain and isinstance(chain[-1], Elementwise) and chain[-1].left_out:
             self.done.left_out = chain[-1].name
             self.done.notes.append(left_out_note(chain[-1].layer, chain[-1].name, dense.weights.shape[1]))
@@ -163,11 +163,9 @@ class _Resolver:
             count -= 1
         head, tail = chain[:count], chain[count:]
         if not head:
+            self.done.steps.append(self._scale(dense, tail))
             for step in tail:
-                assert isinstance(step, Affine | Elementwise)
-                dense = scaled(dense, step)
                 self._real(step)
-            self.done.steps.append(dense)
         elif self._is_plain([dense, *head]):
             self.done.steps += [dense, *head]
             self._tail(tail, dense.weights.shape[1])
@@ -181,10 +179,37 @@ class _Resolver:
             self.done.notes.append(f"layer {values.layer} is added: it puts the outputs' values together")
         self.done.steps += ends
 
+    def _behind(self, dense: Dense, readout: Readout) -> Dense:
+        """A dense layer that takes over the scales before it. Raises ModelError where its weights become too wide."""
+        try:
+            return behind(dense, readout)
+        except ModelError as exc:
+            if self.before is None:
+                raise
+            raise ModelError(f"{exc.args[0].split(';')[0]}; {_quantize(self.before, dense.layer)}") from None
+
+    def _scale(self, dense: Dense, chain: Sequence[Step]) -> Dense:
+        """A dense layer and the scales that follow it, as one. Raises ModelError where that is too wide."""
+        scales = [step for step in chain if isinstance(step, Affine | Elementwise)]
+        try:
+            for step in scales:
+                dense = scaled(dense, step)
+            sums_of([*self.done.steps, dense], self.elements)
+        except FlowError:
+            if self.before is None or not scales:
+                raise
+            raise ModelError(
+                f"layer {dense.layer}: the float scales of layer {self.before} before it and of layer "
+                f"{scales[-1].layer} behind it together take more than the {MAX_BITS} bits of a sum; "
+                + _quantize(self.before, dense.layer)
+            ) from None
+        return dense
+
     def _real(self, step: Step) -> None:
         if isinstance(step, Elementwise):
             self.done.real.append(step.layer)
             if step.name != "bias":
+                self.after = step.layer
                 self.done.notes.append(real_note(step.layer, self.runtime))
 
     def _tail(self, tail: Sequence[Step], count: int) -> None:
@@ -212,89 +237,79 @@ class _Resolver:
         names = ", ".join(dict.fromkeys(s.layer for s in head if isinstance(s, Elementwise | Affine)))
         wraps = any(isinstance(s, Quant) and any(q.wraps for q in s.quantizers) for s in head)
         if wraps and (regular or not are_few(sums)):
-            self._in_real_numbers(dense, head, regular, names, "what follows wraps")
+            self._in_real_numbers(dense, head, regular, names, "what follows wraps", None)
             return
-        if not all(sums.is_exact):
-            self._in_real_numbers(dense, head, regular, names, "float32 does not hold the sums before it")
+        is_exact = all(sums.is_exact)
+        if not is_exact and (regular or not can_bisect(head)):
+            self._in_real_numbers(dense, head, regular, names, "float32 does not hold the sums before it", sums)
             return
         reading = read(head, sums)
         found = [lines(steps, MOST_ROUNDED if regular else MOST_LINES) for steps in reading.steps]
         if any(f is None for f in found):
             why = f"float32's rounding makes more than {MOST_ROUNDED} lines of it"
-            self._in_real_numbers(dense, head, regular, names, why)
+            self._in_real_numbers(dense, head, regular, names, why, sums)
             return
         parts = [f for f in found if f is not None]
-        _check(reading, parts)
-        self._neurons(dense, sums, reading, parts)
-        self.done.asked.append(sum(isinstance(s, Dense) for s in self.done.steps) - 1)
+        self._take(dense, sums, reading, parts)
+        if is_exact:
+            self.done.asked.append(sum(isinstance(s, Dense) for s in self.done.steps) - 1)
         more = sum(len(p) for _, p in parts) - sum(1 for _, p in parts if p)
         how = f"all {sums.count} sums" if reading.is_complete else f"those that decide all {sums.count} sums"
         text = (
             f"layer {names or head[-1].layer}: integer thresholds, equal to what {self.runtime}'s float32 answers to "
         )
-        text += f"{how} of layer {dense.layer}" + (f"; they take {more} neurons more" if more else "")
+        rounded = "" if is_exact else ", each rounded to float32 once, which does not hold them"
+        text += f"{how} of layer {dense.layer}{rounded}" + (f"; they take {more} neurons more" if more else "")
         self.done.notes.append(text)
         if regular and any(s.falls and (s.rises > 0).any() for s in reading.steps):
             self.done.notes.append(f"layer {names}: float32 is not monotone there; the thresholds follow it")
 
-    def _in_real_numbers(self, dense: Dense, head: list[Step], regular: bool, names: str, why: str) -> None:
+    def _in_real_numbers(
+        self, dense: Dense, head: list[Step], regular: bool, names: str, why: str, sums: Sums | None
+    ) -> None:
+        """Scales and offsets as real numbers: as thresholds where ``sums`` are given and fit, else in the weights."""
         if not regular:
             where = names or head[0].layer
             raise ModelError(f"layer {where}: {why}; give its dense layer fewer bits of inputs or weights")
-        for step in head:
-            if isinstance(step, Affine | Elementwise):
-                dense = scaled(dense, step)
-                self.done.real += [step.layer] if isinstance(step, Elementwise) else []
+        self.done.real += [step.layer for step in head if isinstance(step, Elementwise)]
         self.done.notes.append(
             f"layer {names}: {why}, so scale and offset are taken as the real numbers that {self.runtime}'s "
             "constants are"
         )
-        self.done.steps += [dense, *(s for s in head if isinstance(s, Relu | Quant))]
+        reading = None if sums is None else read_in_real_numbers(head, sums)
+        if self._as_lines(dense, sums, reading, lambda steps: lines(steps, 1)):
+            return
+        try:
+            whole = self._scale(dense, head)
+        except FlowError:
+            if self._as_lines(dense, sums, reading, lambda steps: comparisons(steps, MOST_LINES)):
+                return
+            raise
+        self.done.steps += [whole, *(s for s in head if isinstance(s, Relu | Quant))]
 
-    def _neurons(
-        self, dense: Dense, sums: Sums, reading: Reading, parts: Sequence[tuple[int, tuple[Line, ...]]]
-    ) -> None:
-        """Dense layer and quantizers of all lines, and how the next layer puts them together."""
-        made: list[tuple[Neuron, Quantizer]] = []
-        elements, offsets = [], []
-        for j, (base, own) in enumerate(parts):
-            terms, frac, offset = [], reading.fracs[j], base
-            for line in own or (Line(0, 0, 0, 0, 1),):
-                inside = line.start
-                if len(own) <= 1 and base % line.height == 0 and (base // line.height - line.start) % line.period == 0:
-                    inside, offset = base // line.height, 0  # the quantizer's own range holds the constant
-                else:
-                    offset -= line.height * inside
-                size = abs(line.height)
-                exponent = size.bit_length() - 1 if len(own) <= 1 and size.bit_count() == 1 else 0
-                terms.append((len(made), Fraction(line.height, 1 << exponent)))
-                made.append(_clipped(dense, j, sums.frac[j], line, inside, frac - exponent))
-            elements.append(tuple(terms))
-            offsets.append(offset * Fraction(2) ** -frac)
-        self.done.steps += [dense_of(dense.layer, [n for n, _ in made]), Quant(dense.layer, tuple(q for _, q in made))]
-        self.readout = Readout(tuple(elements), tuple(offsets))
+    def _take(self, dense: Dense, sums: Sums, reading: Reading, parts: Sequence[Lines]) -> None:
+        layer, quantizers, self.readout = neurons_of_lines(dense, sums, reading, parts)
+        self.done.steps += [layer, quantizers]
 
-
-def _clipped(dense: Dense, j: int, grid: int, line: Line, base: int, frac: int) -> tuple[Neuron, Quantizer]:
-    """Neuron ``j``'s sum on its grid through a line that starts at ``base``, as a neuron of ``frac`` fraction bits."""
-    weights = [line.multiplier * w for w in dense.weights[:, j].tolist()]
-    lift = frac + line.shift - grid
-    bias = line.multiplier * int(dense.bias[j]) * Fraction(2) ** (-int(dense.bias_frac[j]) - lift)
-    bias += (line.offset + (base - line.start << line.shift)) * Fraction(2) ** -(frac + line.shift)
-    mantissa, bias_frac = exact_fraction(bias)
-    label = needed_bits(weights, float(dense.weight_bits[j])) if line.multiplier else 0.0
-    neuron = Neuron(tuple(weights), int(dense.weight_frac[j]) + lift, label, mantissa, bias_frac)
-    high = base + line.steps
-    rounding = "RND_CONV" if line.is_even else "TRN"
-    return neuron, Quantizer(Fixed.holding(base, high, frac), rounding, base, high)
+    def _as_lines(
+        self, dense: Dense, sums: Sums | None, reading: Reading | None, cut: Callable[[Steps], Lines | None]
+    ) -> bool:
+        """Take the staircases as what ``cut`` makes of them, where that is possible."""
+        if sums is None or reading is None:
+            return False
+        parts = [found for steps in reading.steps if (found := cut(steps)) is not None]
+        if len(parts) < len(reading.steps) or not are_short(dense, reading, parts):
+            return False
+        self._take(dense, sums, reading, parts)
+        more = sum(max(len(own) - 1, 0) for _, own in parts)
+        if more:
+            self.done.notes[-1] += f"; no weight holds their products, so thresholds take {more} neurons more"
+        return True
 
 
-def _check(reading: Reading, parts: Sequence[tuple[int, tuple[Line, ...]]]) -> None:
-    """Raise DesignError unless the lines equal what Keras answered, at every step and on both of its sides."""
-    for j, (steps, (base, own)) in enumerate(zip(reading.steps, parts, strict=True)):
-        around = np.concatenate([[steps.low, steps.high], steps.places, steps.places - 1])
-        if not np.array_equal(add_up(base, own, around), steps(around)):
-            raise DesignError(f"neuron {j}: its lines are not what was read")
+def _quantize(before: str, layer: str) -> str:
+    """What to do where float scales make weights or sums too wide."""
+    return f"put a QActivation between layers {before} and {layer}, such as quantized_bits(8,2,alpha=1), and train on"
 
 
 def _refuse_function(step: Step | None) -> None:
@@ -304,19 +319,3 @@ def _refuse_function(step: Step | None) -> None:
             f"layer {step.layer}: {step.name} is read by its answers to every value that enters, and no format says "
             f"which those are; {_STATE_IT}"
         )
-
-
-def real_note(layer: str, runtime: str = "Keras") -> str:
-    """The note about a scale that is not what float32 makes of it."""
-    return (
-        f"layer {layer}: scale and offset are taken as the real numbers that {runtime}'s float32 constants are; "
-        f"{runtime} itself rounds every value"
-    )
-
-
-def left_out_note(layer: str, name: str, count: int) -> str:
-    """The note about a function at the end that the design does not compute."""
-    text = f"the {name} of layer {layer} is left out: the design ends in its logits"
-    if count > 1:
-        return text
-    return text + {"sigmoid": ", and the class is 1 where the logit is above 0", "tanh": ""}.get(name, "")

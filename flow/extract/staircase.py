@@ -119,6 +119,15 @@ def lines(steps: Steps, most: int) -> tuple[int, tuple[Line, ...]] | None:
     return (steps.base, tuple(made)) if len(made) <= most else None
 
 
+def comparisons(steps: Steps, most: int) -> tuple[int, tuple[Line, ...]] | None:
+    """A constant and a comparison for every step, whose multipliers are 1; None if ``most`` are not enough."""
+    if len(steps.places) > most:
+        return None
+    ends = steps.low, steps.high
+    pairs = zip(steps.places.tolist(), steps.rises.tolist(), strict=True)
+    return steps.base, tuple(_comparison(place, ends, rise) for place, rise in pairs)
+
+
 def _runs(rises: Ints) -> list[tuple[int, int]]:
     """Ranges of indices over which the steps have one direction."""
     turns = (np.flatnonzero(np.diff(np.sign(rises))) + 1).tolist()

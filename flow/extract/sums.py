@@ -15,6 +15,7 @@ from flow.core.passes.widths import widths
 from flow.core.ranges import accumulator_range
 from flow.extract.assemble import Assembler
 from flow.extract.dyadic import exact_column
+from flow.extract.exact_numbers import Exact, odd_float32
 from flow.extract.float32 import FLOAT32_BITS, bounds
 from flow.extract.layer_steps import Affine, Elementwise, Quant, Relu, Step
 from flow.extract.staircase import Steps, steps_of_values
@@ -79,16 +80,21 @@ def are_few(sums: Sums) -> bool:
     return sums.count <= MAX_ASKED and len(sums.low) * int((sums.high - sums.low + 1).max()) <= 4 * MAX_ASKED
 
 
+def can_bisect(chain: Sequence[Step]) -> bool:
+    """Whether a chain is monotone in float32, as products with and sums of constants and quantizers are."""
+    return _grid(chain, 1) is not None and all(_is_monotone(s) for s in chain)
+
+
 def read(chain: Sequence[Step], sums: Sums) -> Reading:
     """What a chain of functions makes of a layer's sums. Raises ModelError where that cannot be found out.
 
-    Every sum is asked where they are few enough. Otherwise the chain has to be one of functions that are monotone in
-    float32, as products with and sums of constants and quantizers are: then steps are found by bisection.
+    Every sum is asked where they are few enough. Of monotone functions steps are found by bisection; sums that float32
+    does not hold, which only those may have, are rounded to it once, to odd.
     """
-    fracs = _grid(chain)
-    if are_few(sums):
+    fracs = _grid(chain, len(sums.low))
+    if are_few(sums) and all(sums.is_exact):
         return _all_asked(chain, sums, fracs)
-    if fracs is not None and all(_is_monotone(s) for s in chain):
+    if fracs is not None and can_bisect(chain):
         return _bisected(chain, sums, fracs)
     name = next(s.name for s in chain if isinstance(s, Elementwise) and not _is_monotone(s))
     raise ModelError(
@@ -97,9 +103,11 @@ def read(chain: Sequence[Step], sums: Sums) -> Reading:
     )
 
 
-def _grid(chain: Sequence[Step]) -> list[int] | None:
-    """The fraction bits of what a last quantizer returns."""
+def _grid(chain: Sequence[Step], count: int) -> list[int] | None:
+    """The fraction bits of what a last quantizer returns, for each of so many elements."""
     last = chain[-1]
+    if isinstance(last, Elementwise) and last.frac is not None:
+        return [last.frac] * count
     return [q.format.frac for q in last.quantizers] if isinstance(last, Quant) else None
 
 
@@ -121,6 +129,8 @@ def answers(chain: Sequence[Step], values: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def _asker(chain: Sequence[Step], sums: Sums) -> Callable[[Ints], NDArray[np.float64]]:
+    if not all(sums.is_exact):
+        return lambda s: answers(chain, odd_float32(Exact(s, list(sums.frac)).floats())).astype(np.float64)
     fracs = np.array(sums.frac, np.int64)
     return lambda s: answers(chain, np.ldexp(s.astype(np.float64), -fracs).astype(np.float32)).astype(np.float64)
 
@@ -163,7 +173,12 @@ def _bisected(chain: Sequence[Step], sums: Sums, fracs: list[int]) -> Reading:
     ask, grid = _asker(chain, sums), np.array(fracs, np.int64)
 
     def levels(block: Ints) -> Ints:
-        return np.ldexp(ask(block), grid).astype(np.int64)
+        found = np.ldexp(ask(block), grid)
+        if not (found == np.floor(found)).all():
+            raise ModelError(
+                f"layer {chain[-1].layer}: it returns values off its own grid; choose other settings of its quantizer"
+            )
+        return found.astype(np.int64)
 
     ends = levels(np.stack([sums.low, sums.high]))
     sign = np.where(ends[1] >= ends[0], 1, -1)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from flow.parallel.atoms import ALONE, FIVE, FOUR, FULL_ADDER, SIX, Atoms
-from flow.parallel.bit_heap import PLACES, Heap, HeapBit, Packing, Row
+from flow.parallel.bit_heap import PLACES, Heap, HeapBit, HeapColumns, Packing, Row
 
 _PRICES = ((1.7, 1.5, 1.3, 1.15, 1.0), (1.5, 0.8), (1.2,), (1.7, 1.4, 0.7))
 _WORTH = 1e-9
@@ -72,6 +72,29 @@ def estimate_atoms(heights: Sequence[int]) -> int:
     return plan(counts, counts, False).sites
 
 
+def pack_partly(heap: Sequence[Sequence[HeapBit]], bit_sites: float) -> tuple[tuple[Row, ...], HeapColumns] | None:
+    """The first chains of a heap's plan, and the columns that they leave, where a bit less is worth ``bit_sites``.
+
+    None where adding all of it is worth it.
+    """
+    counts, free = tuple(len(column) for column in heap), tuple(sum(b.free for b in column) for column in heap)
+    found = plan(counts, free, False)
+    sites, left = 0, sum(counts)
+    cost, kept = bit_sites * left, 0
+    for number, chain in enumerate(found.chains, 1):
+        result = _result_bits(chain, len(counts))
+        sites += _sites(chain, result)
+        left += result - sum(chain.columns) - chain.carry
+        if sites + bit_sites * left < cost:
+            cost, kept = sites + bit_sites * left, number
+    if found.sites + bit_sites * min(left, len(counts)) <= cost:
+        return None
+    packer = _Packer(heap)
+    for chain in found.chains[:kept]:
+        packer.add(chain)
+    return tuple(packer.rows), tuple(tuple(sorted(column)) for column in packer.heap)
+
+
 @lru_cache(maxsize=1 << 16)
 def plan(counts: Counts, free: Counts, registered: bool) -> Plan:
     """The cheapest plan found for a heap of so many bits per column, of which ``free`` need no inversion."""
@@ -108,7 +131,7 @@ class _Planner:
         for c in range(chain.start, chain.start + width):
             self.counts[c] += 1
             self.free[c] += 1
-        self.sites += 1 if chain.full else len(bits) + (width > len(bits)) * _CARRY_SITE
+        self.sites += _sites(chain, width)
         self.chains.append(chain)
 
     def _last(self) -> tuple[int, Atoms] | None:
@@ -222,12 +245,12 @@ class _Packer:
 
     def run(self, found: Plan) -> Packing:
         for chain in found.chains:
-            self._add(chain)
+            self.add(chain)
         last = tuple(tuple(sorted(column)) for column in self.heap)
         levels = max((b.level for column in last for b in column), default=0)
         return Packing(tuple(self.rows), last, found.sites, levels, found.last)
 
-    def _add(self, chain: Chain) -> None:
+    def add(self, chain: Chain) -> None:
         columns = [self._take(c, count) for c, count in enumerate(chain.columns, chain.start)]
         columns[0] = (*columns[0], *self._take(chain.start, chain.carry, free=True))
         width = _result_bits(chain, len(self.heap))
@@ -257,6 +280,11 @@ def _digits(part: Counts) -> Atoms:
     if part[0] <= ALONE:
         return (ALONE,) if part[0] else part
     return FOUR if part[0] <= FOUR[0] else FIVE if part[0] == FIVE[0] else SIX
+
+
+def _sites(chain: Chain, result: int) -> int:
+    """LUT sites of a chain that gives ``result`` bits."""
+    return 1 if chain.full else len(chain.columns) + (result > len(chain.columns)) * _CARRY_SITE
 
 
 def _result_bits(chain: Chain, columns: int) -> int:

@@ -32,6 +32,7 @@ class HeapBit:
 
 
 Heap = list[list[HeapBit]]
+HeapColumns = tuple[tuple[HeapBit, ...], ...]
 
 
 @dataclass(frozen=True)

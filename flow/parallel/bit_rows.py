@@ -10,16 +10,17 @@ Neurons of few input bits become tables where these cost less.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from flow.core.design import Design
 from flow.core.fixed import Ints, bits_for
 from flow.core.integers import sufficient
-from flow.parallel.atom_heap import pack_atoms
-from flow.parallel.bit_heap import HeapBit, Packing, pack
+from flow.parallel.atom_heap import pack_atoms, pack_partly
+from flow.parallel.bit_heap import HeapBit, HeapColumns, Row, pack
 from flow.parallel.builder import GraphBuilder, aligned_bias, aligned_weights, rounding_constant, without_dead
 from flow.parallel.cost import graph_luts, node_luts
 from flow.parallel.graph import ONE, Bit, Columns, LayerGraph, Node, Term, plain_addition
@@ -31,8 +32,9 @@ from flow.parallel.weighted_sums import Sums, layer_sums, unsigned_bits
 
 _SETTINGS = (Settings(accept=0.95, luts_per_bit=0.56), Settings(size=4, accept=0.95, luts_per_bit=0.54))
 _LARGE = (Settings(pairs=256, tried=256, accept=0.8),)
-_ATOMS = tuple(Settings(size=size, accept=0.95, luts_per_bit=luts, atoms=True) for size, luts in ((8, 0.6), (20, 0.7)))
+_ATOMS = tuple(Settings(size=size, accept=0.95, luts_per_bit=luts, atoms=True) for size, luts in ((8, 0.7), (20, 0.6)))
 _LARGE_ATOMS = (Settings(pairs=256, tried=256, size=8, accept=0.8, luts_per_bit=0.6, atoms=True),)
+_BIT_WORTHS = (None, 0.5, 0.6, 0.7)  # of a shared sum, to each who reads it, in sites
 _TABLE_BITS = 13  # of a neuron's inputs; more take long to search and rarely pay
 
 
@@ -108,29 +110,57 @@ def _graph(
     ranges = design.ranges_into(index)
     highs = [(1 << unsigned_bits(ranges[i])) - 1 if ranges[i][0] < 0 else ranges[i][1] for i in sums.inputs]
     rows = share(sums.digits.copy(), highs, sums.shifts, settings)
-    builder = _RowBuilder(design, index, sums, rows, settings.atoms, frozenset())
-    graph = builder.layer_graph(tables)
     if target is None or not settings.atoms:
-        return without_dead(graph)
-    held = registered(graph, target)
-    again = _RowBuilder(design, index, sums, rows, True, frozenset(k for k, i in enumerate(builder.whole) if i in held))
-    return min(without_dead(graph), without_dead(again.layer_graph(tables)), key=target.cost)
+        return without_dead(_RowBuilder(design, index, sums, rows, settings.atoms).layer_graph(tables))
+    found = []
+    for worth in _BIT_WORTHS:
+        builder = _RowBuilder(design, index, sums, rows, True, bit_worth=worth)
+        graph = builder.layer_graph(tables)
+        nodes = registered(graph, target)
+        held = frozenset(k for k, i in enumerate(builder.whole) if i in nodes)
+        again = _RowBuilder(design, index, sums, rows, True, held, worth)
+        found += [without_dead(graph), without_dead(again.layer_graph(tables))]
+    return min(found, key=target.cost)
+
+
+class _Operand(NamedTuple):
+    """What a sum adds: bits and their columns, whose sum is ``form`` of the inputs plus ``constant``."""
+
+    bits: tuple[tuple[int, Bit], ...]
+    form: Ints
+    constant: int
+
+
+class _Heap(NamedTuple):
+    """The bits of a sum by column, modulo 2**columns, its affine form and its range."""
+
+    bits: list[list[HeapBit]]
+    form: Ints
+    constant: int
+    low: int
+    high: int
 
 
 class _RowBuilder(GraphBuilder):
     """Turns rows of uses into nodes; shared rows are made when first used.
 
     ``whole`` are the nodes of whole sums in the order of their making, of which those of ``held`` go into registers
-    alone; ``atoms`` says that chains of atoms add them.
+    alone; ``atoms`` says that chains of atoms add them. ``bit_worth`` is what one bit less is worth to each who reads a
+    shared sum, in sites: where chains take more for it, the bits that they would add are shared.
     """
 
     def __init__(
-        self, design: Design, index: int, sums: Sums, rows: list[list[Use]], atoms: bool, held: frozenset[int]
-    ) -> None:
+        self, design: Design, index: int, sums: Sums, rows: list[list[Use]], atoms: bool,
+        held: frozenset[int] = frozenset(), bit_worth: float | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(design, index)
-        self.sums, self.rows, self.atoms, self.held = sums, rows, atoms, held
+        self.sums, self.rows, self.atoms, self.held, self.bit_worth = sums, rows, atoms, held, bit_worth
+        self.readers = Counter(u.operand - len(sums.inputs) + len(sums.digits) for row in rows for u in row)
+        for total, (source, factor) in zip(sums.totals, sums.multiples, strict=True):
+            self.readers[len(sums.neurons)] += len(_digits(total))
+            self.readers[source] += len(_digits(factor))
         self.whole: list[int] = []
-        self.made: dict[int, int] = {}
+        self.made: dict[int, _Operand] = {}
         self.levels: list[int] = [0] * len(self.nodes)
 
     def layer_graph(self, tables: Mapping[int, Network]) -> LayerGraph:
@@ -154,9 +184,8 @@ class _RowBuilder(GraphBuilder):
         unit = self.sums.total_bases[row]
         for source, factor in ((len(self.sums.neurons), self.sums.totals[row]), self.sums.multiples[row]):
             if factor:
-                digits = signed_digits(np.array([[factor]]))[0, :, 0]
-                node = self._row_node(source)
-                uses += [(node, unit + s, bool(d < 0)) for s, d in enumerate(digits) if d]
+                shared = self._shared(source)
+                uses += [(shared, unit + s, negative) for s, negative in _digits(factor)]
         constant = aligned_bias(neuron) + rounding_constant(neuron.output, neuron.accumulator.frac)
         node = self._add(uses, constant, j)
         return self.add_quantize(Term(node, 0), j) if neuron.output else node
@@ -173,13 +202,19 @@ class _RowBuilder(GraphBuilder):
             made.append(self.append(node if last else replace(node, partial=True)))
         return made[-1]
 
-    def _operand(self, operand: int) -> int:
+    def _operand(self, operand: int) -> _Operand:
         if operand < len(self.sums.inputs):
-            return self.sums.inputs[operand]
-        return self._row_node(len(self.sums.digits) + operand - len(self.sums.inputs))
+            return self._value(self.sums.inputs[operand])
+        return self._shared(len(self.sums.digits) + operand - len(self.sums.inputs))
 
-    def _row_node(self, row: int) -> int:
-        """The node of a shared row: those it uses are made first, without deep recursion."""
+    def _value(self, index: int) -> _Operand:
+        """A node's value as bits: the sign's is inverted, so that it counts like the others."""
+        node, top = self.nodes[index], self.nodes[index].bits - 1
+        bits = tuple((b, Bit(index, b, node.signed and b == top)) for b in range(node.bits))
+        return _Operand(bits, self.forms[index], self.constants[index] + (1 << top if node.signed else 0))
+
+    def _shared(self, row: int) -> _Operand:
+        """A shared row: those it uses are made first, without deep recursion."""
         waiting = [row]
         while waiting:
             current = waiting[-1]
@@ -195,19 +230,19 @@ class _RowBuilder(GraphBuilder):
             waiting.pop()
             if current not in self.made:
                 uses = [(self._operand(u.operand), u.shift, u.negative) for u in self.rows[current]]
-                self.made[current] = self._add(uses, None, -1)
+                self.made[current] = self._part(uses, self.readers[current])
         return self.made[row]
 
-    def _add(self, uses: list[tuple[int, int, bool]], constant: int | None, neuron: int) -> int:
-        """A node for a sum of whole values plus ``constant``; None leaves the constant that makes it unsigned."""
+    def _heap(self, uses: list[tuple[_Operand, int, bool]], constant: int | None) -> _Heap:
+        """The bits of a sum of operands plus ``constant``; None leaves the constant that makes it unsigned."""
         form, natural = self.no_form, 0
         bits: list[tuple[int, Bit]] = []
-        for node, shift, negative in uses:
-            source, sign = self.nodes[node], -1 if negative else 1
-            form = form + sign * (self.forms[node] << shift)
-            natural += (sign * self.constants[node] + _complement(source, negative)) << shift
-            top = source.bits - 1
-            bits += [(shift + b, Bit(node, b, negative != (source.signed and b == top))) for b in range(source.bits)]
+        for source, shift, negative in uses:
+            form = form + (-1 if negative else 1) * (source.form << shift)
+            natural += (
+                -source.constant + sum(1 << c for c, _ in source.bits) if negative else source.constant
+            ) << shift
+            bits += [(shift + c, replace(bit, inverted=bit.inverted != negative)) for c, bit in source.bits]
         total = natural if constant is None else constant
         low, high = self.range_of(form, total)
         width = bits_for(low, high)[1]
@@ -217,14 +252,38 @@ class _RowBuilder(GraphBuilder):
             if c < width:
                 level = 0 if bit.constant else self.levels[bit.node]
                 heap[c].append(HeapBit(level, bit.constant or not bit.inverted, -1, k, bit))
-        packing = pack_atoms(heap, len(self.whole) in self.held) if self.atoms else pack(heap)
-        columns = self._rows(packing, neuron)
+        return _Heap(heap, form, total, low, high)
+
+    def _add(self, uses: list[tuple[_Operand, int, bool]], constant: int, neuron: int) -> int:
+        """A node for a sum of operands plus ``constant``."""
+        return self._whole(self._heap(uses, constant), neuron)
+
+    def _whole(self, heap: _Heap, neuron: int) -> int:
+        """A node for a heap's sum."""
+        registered = len(self.whole) in self.held
+        packing = pack_atoms(heap.bits, registered) if self.atoms else pack(heap.bits)
+        columns = self._rows(packing.rows, packing.last, neuron)
         atoms = _needed(packing.last_atoms, columns)
-        row = Node("row", low, high, neuron=neuron, columns=columns, atoms=atoms)
-        self.whole.append(self.append(row, form, total))
+        row = Node("row", heap.low, heap.high, neuron=neuron, columns=columns, atoms=atoms)
+        self.whole.append(self.append(row, heap.form, heap.constant))
         return self.whole[-1]
 
-    def _rows(self, packing: Packing, neuron: int) -> Columns:
+    def _part(self, uses: list[tuple[_Operand, int, bool]], readers: int) -> _Operand:
+        """A shared sum, or the bits that some chains leave of it, where ``readers`` add these for less than it costs.
+
+        No bit and no carry may be lost of these, which a sum's own range allows where its bits cannot all be ones.
+        """
+        heap, kept = self._heap(uses, None), None
+        most = sum(1 << c + shift for source, shift, _ in uses for c, _ in source.bits)
+        if self.bit_worth is not None and most.bit_length() <= len(heap.bits):
+            kept = pack_partly(heap.bits, readers * self.bit_worth)
+        if kept is None:
+            return self._value(self._whole(heap, -1))
+        columns = self._rows(*kept, -1)
+        self.whole.append(-1)
+        return _Operand(tuple((c, b) for c, column in enumerate(columns) for b in column), heap.form, heap.constant)
+
+    def _rows(self, rows: Sequence[Row], last: HeapColumns, neuron: int) -> Columns:
         """Make a heap's rows; gives the columns of the last one."""
         nodes: list[int] = []
 
@@ -233,13 +292,13 @@ class _RowBuilder(GraphBuilder):
                 tuple(b.bit if b.row < 0 else Bit(nodes[b.row], b.index) for b in column) for column in columns
             )
 
-        for row in packing.rows:
+        for row in rows:
             high = min(sum(len(column) << c for c, column in enumerate(row.columns)), (1 << row.width) - 1)
             columns = placed(row.columns)
             atoms = _needed(row.atoms, columns)
             node = Node("row", 0, high, neuron=neuron, columns=columns, partial=True, atoms=atoms)
             nodes.append(self.append(node))
-        return placed(packing.last)
+        return placed(last)
 
     def append(self, node: Node, form: Ints | None = None, constant: int = 0) -> int:
         """Add a node and note how many carry chains lie before its result."""
@@ -253,8 +312,7 @@ def _needed(atoms: tuple[int, ...], columns: Columns) -> tuple[int, ...]:
     return () if plain_addition(columns) else atoms
 
 
-def _complement(source: Node, negative: bool) -> int:
-    """What a value's bits, inverted where it is negative or at its sign, add beyond the value itself."""
-    if source.signed:
-        return (1 << (source.bits - 1)) - negative
-    return (1 << source.bits) - 1 if negative else 0
+def _digits(factor: int) -> list[tuple[int, bool]]:
+    """The powers of two that a factor is the sum of, as shifts and whether they are subtracted."""
+    digits = signed_digits(np.array([[factor]])).reshape(-1)
+    return [(s, bool(d < 0)) for s, d in enumerate(digits) if d]

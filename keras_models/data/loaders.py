@@ -135,8 +135,11 @@ def find(name: str) -> Path:
                     f"one of {_listed([*BUNDLED, *known])}")  # fmt: skip
 
 
-def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[int] | None = None) -> Dataset:
-    """Load a named set, a bundled one (``digits``, ``breast_cancer``) or an ``.npz`` path.
+def load_dataset(
+    name: str, split_key: str = "split", target_columns: Sequence[int] | None = None, needs: Collection[str] = PARTS
+) -> Dataset:
+    """Load a named set, a bundled one (``digits``, ``breast_cancer``) or an ``.npz`` path, with the parts that it
+    ``needs``: all for training.
 
     Raises `DataError` for a missing or damaged file, absent arrays, impossible splits, non-finite values or targets.
     """
@@ -161,7 +164,7 @@ def load_dataset(name: str, split_key: str = "split", target_columns: Sequence[i
         X = arrays["X"]
         arrays = {**arrays, "X": X.reshape(len(X), -1)}
         declaration = replace(declaration, image=(*X.shape[1:], 1)[:3])
-    X, split = _features(name, arrays["X"]), _split(name, split_key, arrays[split_key])
+    X, split = _features(name, arrays["X"]), _split(name, split_key, arrays[split_key], needs)
     y = _targets(name, arrays["y"], columns)
     if not len(X) == len(y) == len(split):
         raise DataError(f"data set {name!r}: X, y and {split_key!r} have {len(X)}, {len(y)} and {len(split)} rows")
@@ -253,10 +256,10 @@ def _features(name: str, X: np.ndarray) -> np.ndarray:
     return X
 
 
-def _split(name: str, key: str, split: np.ndarray) -> np.ndarray:
+def _split(name: str, key: str, split: np.ndarray, needs: Collection[str]) -> np.ndarray:
     if split.ndim != 1 or split.dtype.kind not in "iub":
         raise DataError(f"data set {name!r}: {key!r} must be one integer per row, not {split.dtype} {split.shape}")
-    absent = [part for code, part in enumerate(PARTS) if not (split == code).any()]
+    absent = [part for code, part in enumerate(PARTS) if part in needs and not (split == code).any()]
     if absent:
         raise DataError(f"data set {name!r}: {key!r} has no {' and no '.join(absent)} rows (0 train, 1 val, 2 test)")
     return split

@@ -78,10 +78,10 @@ def data_for(
     name: str, stored: Preprocessing | None, split_key: str = "split", columns: Sequence[int] | None = None
 ) -> OwnData:
     """Data for a model that has been trained: a table as what is ``stored`` with the model describes it, else as
-    `load_dataset` takes it. Raises `DataError`.
+    `load_dataset` takes it, with test rows at least. Raises `DataError`.
     """
     if not is_table(name):
-        return OwnData(load_dataset(name, split_key, columns), ())
+        return OwnData(load_dataset(name, split_key, columns, needs=("test",)), ())
     schema = None if stored is None else stored.schema
     if schema is None or not schema.is_table:
         raise DataError(

@@ -30,7 +30,10 @@ class Judged:
 
     @classmethod
     def of(cls, dataset: Dataset, chain: FloatChain, applied: Preprocessing) -> Judged:
-        """A data set for a chain. Raises `DataError` where its features, labels or targets do not fit the model."""
+        """A data set for a chain; without validation rows the training rows serve for both.
+
+        Raises `DataError` where its features, labels or targets do not fit the model, or nothing can be trained on.
+        """
         if applied.outputs != chain.inputs:
             raise DataError(f"data {dataset.name} gives {applied.outputs} inputs, the model takes {chain.inputs}")
         outputs = chain.outputs
@@ -41,9 +44,12 @@ class Judged:
                 f"data {dataset.name} has {dataset.outputs} targets, the model {outputs} outputs; choose them with "
                 "--target-columns"
             )
+        if not len(dataset.part("train")[0]):
+            raise DataError(f"data {dataset.name} has no training rows (0 in its split) to choose formats by")
+        validation = "val" if len(dataset.part("val")[0]) else "train"
         parts = {}
         for name in PARTS:
-            X, y = dataset.part(name)
+            X, y = dataset.part(validation if name == "val" else name)
             parts[name] = (applied.apply(X), applied.apply_targets(y))
         return cls(dataset.task, parts, applied)
 

@@ -25,6 +25,7 @@ from flow.build.engines.shell import on_board
 from flow.build.engines.synthesis import origins
 from flow.build.facts import BitstreamFacts
 from flow.core.compare import EngineResult
+from flow.core.errors import ToolFailed
 from flow.core.untrusted import read_bytes
 from flow.emit.rtl.cells import cell_models
 from flow.files import plan
@@ -39,7 +40,7 @@ from flow.verify import simulate
 from keras_models.version import __version__
 
 LINK = "netlist-bitstream"
-_VERSION = "bitstream 5"  # of the files and of what is found in them
+_VERSION = "bitstream 6"  # of the files and of what is found in them
 _CYCLES = 2_000_000  # of the simulation, of designs that take many for a vector
 _MAX_BIT = 1 << 28  # bytes
 
@@ -136,7 +137,12 @@ def _check(made: Made, database: Database, name: Namer, around: Top) -> Mapping[
         found = read_back(content, database, netlist, placement, around.pins, cores, name, expected)
     result = EngineResult("bitstream", 0, 0, time.monotonic() - start)
     if found.verilog:
-        result = _simulated(made, found.verilog, out / "sim" / "bitstream")
+        try:
+            result = _simulated(made, found.verilog, out / "sim" / "bitstream")
+        except ToolFailed as broken:
+            if not found.differences:
+                raise
+            result = replace(result, problems=(f"what was read back cannot be simulated: {broken}",))
     return {
         "result": asdict(_judged(result, found, time.monotonic() - start)),
         "differences": list(found.differences),

@@ -75,7 +75,7 @@ def _hardware(build: Build, planned_ns: float) -> Hardware:
     xls_rtl = options.rtl_engine == "xls"
     hardware = choose(
         build.design,
-        replace(options.part, dsp=0) if options.bitstream else options.part,  # DSP slices cannot be read back
+        options.part,
         planned_ns,
         "parallel" if xls_rtl else options.architecture,
         options.initiation_interval,

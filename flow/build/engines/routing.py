@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from flow.bitstream import block_rams, dsp_slices
 from flow.build.engines.engine import Made
 from flow.build.engines.synthesis import origins
 from flow.build.facts import RouteFacts
@@ -23,16 +24,22 @@ _TIMEOUT_S = 3600.0
 
 
 _KNOWN = re.compile(
-    r"LUT[1-6](_2)?|INV|FD[RSCP]E|CARRY4|MUXF[78]|RAM(32|64)M|RAMB(18|36)E1|\$scopeinfo"
+    r"LUT[1-6](_2)?|INV|FD[RSCP]E|CARRY4|MUXF[78]|RAM(32|64)M|RAMB(18|36)E1|DSP48E1|\$scopeinfo"
 )  # what a bitstream is read back for
+_REFUSALS = {"RAMB18E1": block_rams.refusal, "RAMB36E1": block_rams.refusal, dsp_slices.KIND: dsp_slices.refusal}
 
 
 def refuse_unreadable(netlist: Mapping[str, Any]) -> None:
     """Raises ReportError before routing for what could not be read back from a bitstream afterwards."""
     for name, cell in netlist["cells"].items():
-        if not _KNOWN.fullmatch(cell["type"]):
+        kind = cell["type"]
+        why = "" if _KNOWN.fullmatch(kind) else kind
+        found = _REFUSALS[kind](cell) if kind in _REFUSALS else None
+        if found:
+            why = f"{kind} with {found}"
+        if why:
             raise ReportError(
-                f"a bitstream with {cell['type']} ({name}) cannot be read back, and none is made that is not proved; "
+                f"a bitstream with {why} ({name}) cannot be read back, and none is made that is not proved; "
                 "leave --bitstream out"
             )
 
@@ -83,7 +90,7 @@ def run_route(made: Made) -> None:
         return {**asdict(routed), "version": nextpnr.version(folder)}
 
     key = digest_of(
-        "route 6", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate(),
+        "route 7", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate(),
         str(options.bitstream), around.verilog, *around.sources.values(), repr(around.pins),
     )  # fmt: skip
     assert build.facts.synthesis is not None

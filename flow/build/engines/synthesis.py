@@ -30,8 +30,8 @@ def synthesize(made: Made) -> None:
     """Synthesize the core in ``synth/``; cells, longest path and usage stand in the build's facts."""
     build, bench, out = made.build, made.bench, made.build.options.out
     family = build.options.part.yosys_family
-    dsp = made.hardware.may_use_dsp and not build.options.bitstream
-    script = yosys.synthesis_script([f"../{s}" for s in bench.sources], bench.top, family, dsp)
+    sources = [f"../{s}" for s in bench.sources]
+    script = yosys.synthesis_script(sources, bench.top, family, made.hardware.may_use_dsp)
 
     def work() -> dict[str, Any]:
         plan.fresh_folder(out / "synth")

@@ -20,7 +20,8 @@ class Cone:
     """Two functions that must be equal: of a register's next state, an output or a memory's port.
 
     ``names`` are the text's names for it; ``fault`` says what is wrong without looking at the functions; ``guess`` is
-    the register, or the bit of a memory, whose partner in the netlist was not found by its name.
+    the register, or the bit of a memory, whose partner in the netlist was not found by its name, and was ``made`` where
+    it is no net there.
     """
 
     names: tuple[str, ...]
@@ -28,6 +29,7 @@ class Cone:
     netlist: Literal
     fault: str = ""
     guess: Bit | None = None  # a register's net, or the name of a bit of a memory
+    made: bool = False
 
 
 @dataclass(frozen=True)

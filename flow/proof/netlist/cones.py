@@ -17,6 +17,7 @@ from flow.proof.netlist.aig import FALSE, TRUE, Aig, Literal, Word
 from flow.proof.netlist.arrays import Cone, Matcher
 from flow.proof.netlist.memory import columns
 from flow.proof.netlist.registers import Gate
+from flow.proof.netlist.selected import Table, selected
 from flow.proof.netlist.side import Bit, Cell, Side, merge_sums
 from flow.proof.netlist.words import WORDS, Ports, number
 
@@ -30,6 +31,7 @@ class _Partner:
     state: Literal
     next: Literal
     first: int
+    made: bool = False  # here, as no net of the netlist is it
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Text:
         self.graph, self.gate, self.samples, self.refused = graph, gate, gate.samples, refused
         self.cones: list[Cone] = []
         self.beyond: dict[int, Literal] = {}  # by the variable of a memory's word: read beyond the memory
+        self._tables: dict[Literal, Table] = {}  # of the text, by what is read of them
         self._ports = module["ports"]
         self._clocks, self._gate_clocks = _one_bit_inputs(module["ports"]), _one_bit_inputs(gate.side.ports)
         self._states = {r.state >> 1: r for r in gate.registers.values()}
@@ -112,7 +115,8 @@ class Text:
             if held.first in ("0", "1") and partner.first != int(held.first):
                 fault = f"starts as {held.first} in the Verilog, as {partner.first} in the netlist"
             names = tuple(f"{n}[{i}]" for n, i in held.names)
-            self.cones.append(Cone(names, text, partner.next, fault, bit if bit in self.guesses else None))
+            guess = bit if bit in self.guesses else None
+            self.cones.append(Cone(names, text, partner.next, fault, guess, partner.made))
         return self._resolved()
 
     def _resolved(self) -> dict[Bit, _Partner]:
@@ -131,7 +135,22 @@ class Text:
                     if own is not None and own not in found:
                         partner = self._register(register.state ^ (literal & 1), self.held[own].clock)
                         found |= {own: partner} if partner else {}
-        return {**self._followed(lost), **found}
+        return {**self._followed(lost), **found} or self._selections(lost)
+
+    def _selections(self, lost: Mapping[int, Bit]) -> dict[Bit, _Partner]:
+        """Partners of words that are read of several block RAMs and selected in the logic behind them."""
+        found: dict[Bit, _Partner] = {}
+        for own in lost.values():
+            table, clock = self._tables.get(self.side.word([self.held[own].data])[0]), self.held[own].clock
+
+            def holder(following: Literal, clock: Bit = clock) -> tuple[Literal, Literal] | None:
+                partner = self._by_next(following, clock)
+                return (partner.state, partner.next) if partner else None
+
+            state = selected(self.graph, table, holder) if table else None
+            if state is not None:
+                found[own] = _Partner(*state, 0, made=True)
+        return found
 
     def _followed(self, lost: Mapping[int, Bit]) -> dict[Bit, _Partner]:
         """Partners of registers that another register takes over as they are: what that one takes in the netlist.
@@ -239,7 +258,9 @@ class Text:
 
     def _constant(self, values: int, defined: int, address: Word) -> Literal:
         known, value = self.graph.lookup(defined, address), self.graph.lookup(values, address)
-        return value if known == TRUE else self.graph.choose(known, value, self.graph.undefined())
+        read = value if known == TRUE else self.graph.choose(known, value, self.graph.undefined())
+        self._tables[read] = Table(values, defined, address)
+        return read
 
 
 def _one_bit_inputs(ports: Mapping[str, Any]) -> dict[Bit, str]:

@@ -82,6 +82,8 @@ def compare(text: Module, gates: Module, work: Path, cpu_s: float = CPU_S) -> Ne
     for _ in range(_ROUNDS):
         cones, found = comparison.run(refused)
         failed = {guess for i in found if (guess := cones[i].guess) is not None}
+        if any(f.refuted for f in found.values()):
+            failed |= {cone.guess for cone in cones if cone.made and cone.guess is not None}
         if not failed:
             break
         refused |= failed  # a wrong guess must not make other cones look wrong

@@ -14,7 +14,8 @@ _COLOURS = ("#2a78d6", "#e1812c", "#3a923a", "#c03d3e", "#9372b2", "#845b53", "#
 _OTHER = "#a8a8a8"
 _LINE = 14
 _COMPARED = {
-    "luts": "LUTs", "flip_flops": "flip-flops", "carries": "carry chains", "memories": "memories", "pins": "pins"
+    "luts": "LUTs", "flip_flops": "flip-flops", "carries": "carry chains", "memories": "memories",
+    "dsp_slices": "DSP slices", "pins": "pins",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Memories of the synthesized netlist and of the bitstream: which part is which, pin by pin and bit by bit.
+"""Memories and DSP slices of the synthesized netlist and of the bitstream: which is which, pin by pin, bit by bit.
 
 A memory in LUTs is one slice. A block RAM of 36 Kb is two halves of 18 Kb: bit k of its data, and of its contents, is
 bit k / 2 of the half k mod 2, and both see its address without the lowest bit.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flow.bitstream import dsp_slices
 from flow.bitstream.netlist import Cell, Recovered
 from flow.bitstream.placement import PlacedCell
 from flow.proof.netlist.side import Bit
@@ -16,8 +17,12 @@ from flow.proof.netlist.words import number
 
 LUT_MEMORIES = ("RAM32M", "RAM64M")
 BLOCKS = {"RAMB18E1": 1, "RAMB36E1": 2}  # and of how many halves they are
-KINDS = (*LUT_MEMORIES, *BLOCKS)
-_PORTS = {"A": ("CLKARDCLK", "ENARDEN", "ADDRARDADDR"), "B": ("CLKBWRCLK", "ENBWREN", "ADDRBWRADDR")}
+MEMORIES = (*LUT_MEMORIES, *BLOCKS)
+KINDS = (*MEMORIES, dsp_slices.KIND)
+_PORTS = {
+    "A": ("CLKARDCLK", "ENARDEN", "ADDRARDADDR", "WEA", "DIADI", "DIPADIP"),
+    "B": ("CLKBWRCLK", "ENBWREN", "ADDRBWRADDR", "WEBWE", "DIBDI", "DIPBDIP"),
+}
 _ADDRESS = 14
 
 Entry = Mapping[str, Any]  # a cell of Yosys' JSON
@@ -25,7 +30,7 @@ Wired = tuple[str, Bit, str, bool]  # a pin, its net, the signal of the bitstrea
 
 
 def places(cells: Mapping[str, Entry], placement: Mapping[str, PlacedCell]) -> Mapping[str, tuple[str, ...]]:
-    """The names, in the bitstream's netlist, of the parts of every memory; empty where it was not placed."""
+    """The names, in the bitstream's netlist, of the parts of every block; empty where it was not placed."""
     slices = {n.rpartition("/")[0]: f"{p.tile}.{p.slice}.RAM" for n, p in placement.items() if p.bel.endswith("LUT")
               and p.is_memory}  # fmt: skip
     found: dict[str, tuple[str, ...]] = {}
@@ -33,7 +38,7 @@ def places(cells: Mapping[str, Entry], placement: Mapping[str, PlacedCell]) -> M
         place = placement.get(name)
         if cell["type"] in LUT_MEMORIES:
             found[name] = (slices[name],) if name in slices else ()
-        elif cell["type"] == "RAMB18E1":
+        elif cell["type"] in ("RAMB18E1", dsp_slices.KIND):
             found[name] = (f"{place.tile}.{place.slice}",) if place else ()
         elif cell["type"] == "RAMB36E1":
             found[name] = tuple(f"{place.tile}.RAMB18_Y{half}" for half in (0, 1)) if place else ()
@@ -41,7 +46,7 @@ def places(cells: Mapping[str, Entry], placement: Mapping[str, PlacedCell]) -> M
 
 
 def outputs(entry: Entry, parts: tuple[str, ...], recovered: Recovered) -> Iterator[tuple[Bit, str | None]]:
-    """Every net that a memory drives, with the signal of the bitstream that it is; None where there is none."""
+    """Every net that a block drives, with the signal of the bitstream that it is; None where there is none."""
     for pin, bits in entry["connections"].items():
         for i, bit in enumerate(bits if entry["port_directions"][pin] == "output" else ()):
             part = recovered.cells.get(parts[i % len(parts)]) if parts else None
@@ -50,10 +55,13 @@ def outputs(entry: Entry, parts: tuple[str, ...], recovered: Recovered) -> Itera
 
 
 def contents(entry: Entry, parts: tuple[str, ...], recovered: Recovered) -> Iterator[str]:
-    """What a memory holds, or how it is set, otherwise in the bitstream: names of parameters."""
+    """What a block holds, or how it is set, otherwise in the bitstream: names of parameters."""
     ours = entry["parameters"]
     for half, name in enumerate(parts):
         theirs = recovered.cells[name]
+        if theirs.kind == dsp_slices.KIND:
+            yield from dsp_slices.settings(entry, theirs)
+            continue
         if theirs.kind in LUT_MEMORIES:
             yield from (n for n, value in theirs.parameters.items() if number(ours.get(n, 0)) != value)
             continue
@@ -65,30 +73,59 @@ def contents(entry: Entry, parts: tuple[str, ...], recovered: Recovered) -> Iter
             if whole[::-1][half :: len(parts)] != found[::-1]:
                 yield what
         for port in _PORTS:
-            width = number(ours.get(f"READ_WIDTH_{port}", 0))
-            if width and max(width // len(parts), 1) != theirs.parameters[f"READ_WIDTH_{port}"]:
-                yield f"READ_WIDTH_{port}"
+            for name in (f"READ_WIDTH_{port}", f"WRITE_WIDTH_{port}"):
+                width = number(ours.get(name, 0)) if name.startswith("READ") or _written(entry, port) else 0
+                if width and width // len(parts) != theirs.parameters[name]:
+                    yield name
+            mode = f"WRITE_MODE_{port}"
+            if _written(entry, port) and ours.get(mode, "WRITE_FIRST") != theirs.words[mode]:
+                yield mode
+
+
+def _written(entry: Entry, port: str) -> bool:
+    """Whether a block RAM may be written through a port."""
+    return any(bit not in ("0", "x") for bit in entry["connections"].get(_PORTS[port][3], ()))
 
 
 def inputs(entry: Entry, parts: tuple[str, ...], recovered: Recovered) -> Iterator[Wired]:
-    """Every input that counts, with what it is in each part; of a block RAM those of the ports that read."""
-    for name in parts:
+    """Every input that counts, with what it is in each part; of a block RAM those of the ports that are in use."""
+    for half, name in enumerate(parts):
         theirs = recovered.cells[name]
+        if theirs.kind == dsp_slices.KIND:
+            yield from dsp_slices.inputs(entry, theirs)
+            continue
         if theirs.kind in LUT_MEMORIES:
             for pin, signals in theirs.inputs.items():
                 bits = entry["connections"].get(pin, ())
                 yield from ((f"{pin}[{i}]", bit, signals[i], False) for i, bit in enumerate(bits) if bit != "x")
         else:
-            yield from _block_inputs(entry, theirs, len(parts))
+            yield from _block_inputs(entry, theirs, half, len(parts))
 
 
-def _block_inputs(entry: Entry, theirs: Cell, parts: int) -> Iterator[Wired]:
+def _block_inputs(entry: Entry, theirs: Cell, half: int, parts: int) -> Iterator[Wired]:
     nets, ours = entry["connections"], entry["parameters"]
-    for port, (clock, enable, address) in _PORTS.items():
-        if not number(ours.get(f"READ_WIDTH_{port}", 0)):
+    for port, (clock, enable, address, write, *_) in _PORTS.items():
+        written = _written(entry, port)
+        if not written and not number(ours.get(f"READ_WIDTH_{port}", 0)):
             continue
         for pin in (clock, enable):
             turned = number(ours.get(f"IS_{pin}_INVERTED", 0)) ^ theirs.parameters[f"IS_{pin}_INVERTED"]
             yield pin, nets[pin][0], theirs.inputs[pin][0], bool(turned)
         for i in range(_ADDRESS):
             yield f"{address}[{i + parts - 1}]", nets[address][i + parts - 1], theirs.inputs[address][i], False
+        yield write, nets[write][0] if written else "0", theirs.inputs[write][0], False
+        for pin, i in _data_pins(port, number(ours.get(f"WRITE_WIDTH_{port}", 0)), parts) if written else ():
+            bit = nets[pin][i]
+            if i % parts == half and bit != "x":
+                yield f"{pin}[{i}]", bit, theirs.inputs[pin][i // parts], False
+
+
+def _data_pins(port: str, width: int, parts: int) -> Iterator[tuple[str, int]]:
+    """The data pins, with numbers, that are written through a port; a whole word of port B also takes those of A."""
+    (*_, data, parity), (*_, low, low_parity) = _PORTS[port], _PORTS["A"]
+    data_bits, parity_bits = (width // 9 * 8, width // 9) if width >= 9 else (width, 0)
+    for pins, bits, share in (((low, data), data_bits, 16 * parts), ((low_parity, parity), parity_bits, 2 * parts)):
+        if bits > share:
+            yield from ((pin, i) for pin in pins for i in range(share))
+        else:
+            yield from ((pins[1], i) for i in range(bits))
