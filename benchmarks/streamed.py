@@ -18,11 +18,14 @@ from typing import Any
 from benchmarks.results_file import table, write_section
 from flow.bench.vectors import make_vectors
 from flow.build.hardware import Hardware
+from flow.build.options import Options
+from flow.build.quantization import QuantizedFile
 from flow.build.state import ModelFile, finish
 from flow.build.streaming import stream_hardware
 from flow.core.design import Design, from_json, to_json
 from flow.core.evaluate import evaluate, real_inputs
 from flow.emit.rtl.testbench import describe
+from flow.extract.test_data import Preparation
 from flow.files import plan
 from flow.netlist.read import read_netlist
 from flow.parallel.sites import Target
@@ -33,10 +36,11 @@ from flow.verify import simulate
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "models"
 PART, PERIOD_NS = "xc7z020", 10.0
-NETWORKS = {  # file, format of its inputs, cycles per image, images for Keras and for Verilator
+NETWORKS = {  # file, format of its inputs (None: a float model, --quantize), cycles per image, images compared
     "RN07": ("mlperf_tiny_rn07.h5", "u8.8", 272_000, 200, 6),
     "MNIST CNN": ("qkeras_mnist_cnn.h5", "u8.8", 20_000, 1000, 200),
     "RN06": ("cnn_rn06.h5", "u8.8", 100_000, 200, 12),
+    "Conv1D jets, --quantize": ("keras_conv1d_small.h5", None, 100, 1000, 200),
 }
 
 
@@ -66,8 +70,13 @@ def _keras(name: str, folder: Path) -> dict[str, Any]:
     from flow.extract import compare_with_keras, extract
 
     file, input_format, _, images, _ = NETWORKS[name]
-    model = ModelFile(SHARED / file).keras()
-    design = finish(extract(model, input_format=input_format, form="streamed"))
+    if input_format is None:
+        options = Options(SHARED / file, resolve(PART), folder, architecture="streaming", quantize=True)
+        quantized = QuantizedFile(options, None, Preparation())
+        model, design = quantized.keras(), quantized.design(options)
+    else:
+        model = ModelFile(SHARED / file).keras()
+        design = finish(extract(model, input_format=input_format, form="streamed"))
     plan.write_file(folder / "design.json", to_json(design))
     result = compare_with_keras(model, design, real_inputs(design, make_vectors(design, images)))
     return {"images": images, "mismatches": result.mismatches}

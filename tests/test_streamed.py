@@ -19,6 +19,8 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
     import qkeras
 
 from flow.bench.vectors import make_vectors
+from flow.build.options import Options
+from flow.build.quantization import QuantizedFile
 from flow.build.state import finish
 from flow.build.streaming import stream_hardware
 from flow.core.check import check
@@ -30,6 +32,7 @@ from flow.core.nodes import INPUT, Node, Window
 from flow.emit.rtl.streamed import core_rtl, emit_streamed, paces
 from flow.emit.rtl.testbench import describe
 from flow.extract import compare_with_keras, extract
+from flow.extract.test_data import Preparation
 from flow.files import plan
 from flow.parallel.sites import Target
 from flow.parts.catalog import resolve
@@ -161,6 +164,29 @@ def test_what_is_not_streamed_is_refused_in_a_line():
     signed = keras.Model(entry, qkeras.QConv2D(1, 1, **BITS)(L.MaxPooling2D(2, padding="same", strides=1)(x)))
     with pytest.raises(ModelError, match="may be negative"):
         extract(signed, form="streamed")
+
+
+def float_file(folder, normalized):
+    keras.utils.set_random_seed(2)
+    entry = keras.Input((6, 2))
+    x = L.BatchNormalization()(entry) if normalized else entry
+    x = L.Conv1D(3, 3, padding="same", activation="relu")(x)
+    made = keras.Model(entry, L.Dense(2)(L.Flatten()(x)))
+    if normalized:
+        made.layers[1].set_weights([np.array(w, np.float32) for w in ([1, 2], [0.5, -1], [0, 1], [1, 1])])
+    made.save(folder / "float.keras")
+    return Options(folder / "float.keras", resolve("xc7z020"), folder, architecture="streaming", quantize=True)
+
+
+def test_a_float_model_is_quantized_and_streamed(tmp_path):
+    options = float_file(tmp_path, False)
+    quantized = QuantizedFile(options, None, Preparation())
+    design = quantized.design(options)
+    assert [node.window.count for node in design.nodes] == [6, 1]
+    assert compare_with_keras(quantized.keras(), design, real_inputs(design, make_vectors(design, 30))).agrees
+    options = float_file(tmp_path, True)
+    with pytest.raises(ModelError, match="leave --architecture streaming out"):
+        QuantizedFile(options, None, Preparation()).design(options)
 
 
 def test_damaged_nodes_are_found():

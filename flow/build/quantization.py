@@ -80,7 +80,12 @@ class QuantizedFile(ModelFile):
         return self._loaded
 
     def design(self, options: Options) -> Design:
-        """The finished design of the quantized model."""
+        """The finished design of the quantized model. Raises ModelError where nothing is left to stream."""
+        if options.form == "streamed" and all(layer.windows is None for layer in self.chain.layers):
+            raise ModelError(
+                f"{self.path} has no convolution to stream; --quantize makes one behind a normalization and padding a "
+                "dense layer, for its scale is not the same at every position: leave --architecture streaming out"
+            )
         return super().design(replace(options, input_format=None))
 
     def save(self, folder: Path) -> None:
