@@ -72,7 +72,7 @@ def test_nextpnr_is_asked_for_the_part_the_clock_and_three_pads(synthesized, fak
     (call,) = fake()
     options = dict(zip(call["arguments"], call["arguments"][1:], strict=False))
     assert options["--device"] == "xc7z020clg400-1" and options["--freq"] == "111.111"
-    assert "--timing-allow-fail" in call["arguments"] and options["--placer-heap-cell-placement-timeout"] == "0"
+    assert "--timing-allow-fail" in call["arguments"] and options["--placer-heap-cell-placement-timeout"] == "1"
     assert sorted(re.findall(r"PACKAGE_PIN (\w+)", call["xdc"])) == ["D19", "H16", "R14"]
     assert "create_clock -period 9 " in call["xdc"]
     assert result.fmax_mhz == 123.5 and result.used == {"SLICE_LUTX": 7, "PAD": 3}

@@ -14,6 +14,7 @@ from flow.tools.process import Completed, find, run
 
 PROGRAM = "nextpnr-himbaechel-xilinx"
 CAVEATS = "one corner, hold times not checked"  # of its timing
+_MOST_SQUARED = 46_000  # cells whose number squared is within 32 bits, as nextpnr calculates it
 _REMEDY = "run scripts/install_nextpnr.sh, which sets it up in a private folder"
 
 
@@ -97,12 +98,21 @@ def place_and_route(
         "--report", report.name, "--write", placed(seed),
         *(["--no-route"] if place_only else ["-o", f"fasm={fasm(seed)}"]),
         "--freq", f"{1000 / clock_period_ns:.3f}", "--seed", str(seed), "--timing-allow-fail",
-        "--placer-heap-cell-placement-timeout", "0",
+        "--placer-heap-cell-placement-timeout", _patience(folder / "routed.json"),
     ]  # fmt: skip
     done = run(arguments, folder, log, timeout_s)
     if not report.is_file():
         raise ToolFailed(f"{PROGRAM} ended without writing {report}; see {log}")
     return done
+
+
+def _patience(netlist: Path) -> str:
+    """How long the placer looks for the place of a cell: cells squared attempts, without end where that overflows.
+
+    Some chains of adders have no place that nextpnr takes; without an end it would look for one for hours.
+    """
+    cells = netlist.read_text().count('"port_directions"')
+    return "1" if cells < _MOST_SQUARED else "0"
 
 
 def pads(part: Part) -> Pins | None:
