@@ -141,7 +141,7 @@ def refuse_of_streamed(design: Design, options: Options) -> None:
     if not design.nodes:
         return
     refused = {
-        "--shell selftest": options.shell == "selftest",
+        "--bitstream": options.bitstream,  # what is read back of one cannot be simulated
         "--rtl-engine xls": options.rtl_engine == "xls",
         "--engines xls": "xls" in options.engines,
         "--engines hls": options.engines_named and "hls" in options.engines,
