@@ -19,7 +19,7 @@ from flow.emit.rtl.verilog import emit_parallel
 from flow.netlist import place_and_route
 from flow.netlist.read import read_netlist
 from flow.netlist.routed_top import wrapper_text
-from flow.netlist.truth_tables import own_carry_luts, reduced, split_double_luts, truth_table
+from flow.netlist.truth_tables import own_carry_luts, reduce_luts, reduced, split_double_luts, truth_table
 from flow.parallel.generators import build_graphs
 from flow.parts.catalog import resolve
 from flow.tools import nextpnr, yosys
@@ -178,8 +178,18 @@ def test_double_luts_become_luts_of_the_same_functions(seed):
         for output, expected in (("O5", init >> (row & 31) & 1), ("O6", init >> row & 1)):
             cell = cells[f"x${output}"]
             wires = [cell["connections"][f"I{i}"][0] for i in range(int(cell["type"][3:]))]
+            assert len(set(wires)) == len(wires)
             place = sum((nets[b] if isinstance(b, int) else 0) << i for i, b in enumerate(wires))
             assert int(cell["parameters"]["INIT"][-1 - place]) == expected
+
+
+def test_nets_that_a_shell_makes_one_enter_a_lut_once():
+    inputs = [2, 3, 4, 5, 6, 6]
+    cells = {"x": double_lut(0x6996966996696996, inputs, O6=9)}
+    cells["x"] |= {"type": "LUT6"}
+    cells["x"]["connections"]["O"] = cells["x"]["connections"].pop("O6")
+    assert reduce_luts(cells) and cells["x"]["type"] == "LUT4" and not reduce_luts(cells)
+    assert truth_table(cells["x"], "O") == (0x6996, [2, 3, 4, 5])
 
 
 def test_an_output_depends_only_on_inputs_that_change_it():

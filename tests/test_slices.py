@@ -163,6 +163,12 @@ ROWS = {  # name: (body, sites); four LUTs of five inputs each, s their parities
     "registered": ("wire [3:0] o; CARRY4 c (.CI(1'b0), .CYINIT(1'b0), .S(s), .DI(d), .O(o)); R r (clk, o, y);", 4),
     "carry_in": ("CARRY4 c (.CI(1'b0), .CYINIT(a[23]), .S(s), .DI(d), .O(y));", 4),
     "carry_in_and_di": ("CARRY4 c (.CI(1'b0), .CYINIT(a[23]), .S(s), .DI({d[3:1], a[22]}), .O(y));", 5),
+    "net_twice": (
+        "wire t, u; LUT6_2 #(.INIT(64'h6996966996696996)) m (.I0(a[0]), .I1(a[1]), .I2(a[2]), .I3(a[3]), .I4(a[4]), "
+        ".I5(a[4]), .O6(t), .O5(u)); "
+        "CARRY4 c (.CI(1'b0), .CYINIT(a[23]), .S({s[3:1], t}), .DI({d[3:1], u}), .O(y));",
+        4,
+    ),
 }  # fmt: skip
 COPIES = 3
 

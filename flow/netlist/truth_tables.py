@@ -22,8 +22,9 @@ def truth_table(cell: dict[str, Any], output: str) -> tuple[int, list[Bit]]:
 
 
 def reduced(table: int, inputs: Sequence[Bit]) -> tuple[int, list[int]]:
-    """The same function without constant inputs and inputs it does not depend on."""
-    index, rest = 0, list(inputs)
+    """The same function without constant inputs, inputs it does not depend on, and inputs that repeat another."""
+    table, rest = _without_repeated(table, list(inputs))
+    index = 0
     while index < len(rest):
         low, high = _cofactors(table, index, len(rest))
         if isinstance(rest[index], int) and low != high:
@@ -32,6 +33,16 @@ def reduced(table: int, inputs: Sequence[Bit]) -> tuple[int, list[int]]:
         table = high if rest[index] == "1" else low
         del rest[index]
     return table, [bit for bit in rest if isinstance(bit, int)]
+
+
+def _without_repeated(table: int, inputs: list[Bit]) -> tuple[int, list[Bit]]:
+    for index in range(len(inputs) - 1, 0, -1):
+        if isinstance(inputs[index], int) and (first := inputs.index(inputs[index])) < index:
+            low, high = _cofactors(table, index, len(inputs))
+            chosen = (high if row >> first & 1 else low for row in range(1 << len(inputs) - 1))
+            table = sum((half >> row & 1) << row for row, half in enumerate(chosen))
+            del inputs[index]
+    return table, inputs
 
 
 def _cofactors(table: int, index: int, inputs: int) -> tuple[int, int]:
@@ -52,6 +63,22 @@ def split_double_luts(cells: Cells) -> None:
             if net:
                 table, inputs = reduced(*truth_table(cell, output))
                 cells[f"{name}${output}"] = _lut(cell, table, inputs, net[0])
+
+
+def reduce_luts(cells: Cells) -> bool:
+    """Leave out what inputs of LUTs repeat or need not have, where what lies around a core makes nets one; whether any.
+
+    nextpnr counts nets where it puts the LUT of a carry input beside another, and pins where it judges the place: a
+    chain with a LUT of six inputs, of which two are one net, would have no place.
+    """
+    changed = False
+    for name, cell in cells.items():
+        if re.fullmatch(r"LUT[2-6]", cell["type"]):
+            table, inputs = truth_table(cell, "O")
+            fewer, rest = reduced(table, inputs)
+            if len(rest) < len(inputs):
+                cells[name], changed = _lut(cell, fewer, rest, cell["connections"]["O"][0]), True
+    return changed
 
 
 def _lut(like: dict[str, Any], table: int, inputs: Sequence[Bit], output: Bit) -> dict[str, Any]:
