@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.results_file import RESULTS, table, write_section
 
-LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:32"
+LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:64"
 SYSTEMS = ("QKeras, alpha 1", "QKeras, alpha auto_po2", "NMP paper", "NMP hardware")
 BATCH, BETA = 128, 1e-6
 COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size", "128", "--learning-rate", "4e-3",

@@ -42,7 +42,7 @@ def one_error_line(done, status=1):
 def trained(tmp_path_factory):
     """A small model trained for a moment on bundled data."""
     folder = tmp_path_factory.mktemp("trained")
-    done = command("keras_models.train", "--data", "breast_cancer", "--hidden", "8", "--epochs", "15",
+    done = command("keras_models.train", "--data", "breast_cancer", "--hidden", "4", "--epochs", "15",
                    "--out", folder / "m.h5", "--quiet")  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder / "m.h5"
@@ -81,7 +81,7 @@ def test_report_holds_what_the_contract_says(built):
     assert synthesis["lut"] > 0 and synthesis["ff"] > 0 and synthesis["fmax_mhz"] > 0 and synthesis["fmax_source"]
     assert 0 < synthesis["utilization"]["lut"] < 1
     layer = report["layers"][0]
-    assert sum(g["neurons"] for g in layer["groups"]) == layer["neurons"] == 8
+    assert sum(g["neurons"] for g in layer["groups"]) == layer["neurons"] == 4
     assert report["score"]["metric"] == "accuracy" and 0.5 < report["score"]["value"] <= 1
     assert report["seconds"]["total"] > 0 and "keras" in report["versions"]
 

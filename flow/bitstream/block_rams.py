@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from flow.bitstream.fabric import Contradiction
+from flow.bitstream.netlist import Cell, outputs_of
 from flow.proof.netlist.words import number
 
 KIND = "RAMB18E1"
@@ -25,15 +25,6 @@ _REFUSED = re.compile(r"FIFO_MODE|DO[AB]_REG")
 _HALVED = (1, 9)  # widths of a RAMB36E1 whose words one half of it answers alone, or with one bit more than the other
 
 
-@dataclass(frozen=True)
-class BlockRam:
-    """Parameters, as numbers and as words, and input signals of a RAMB18E1."""
-
-    parameters: Mapping[str, int]
-    words: Mapping[str, str]
-    inputs: Mapping[str, tuple[str, ...]]
-
-
 def output_of(wire: str) -> tuple[int, str] | None:
     """The half (0 or 1) and the output, such as ``DOADO3``, that a wire carries; None for other outputs."""
     match = _OUTPUT.fullmatch(wire)
@@ -43,7 +34,7 @@ def output_of(wire: str) -> tuple[int, str] | None:
     return int(upper), match[2] + match[4]
 
 
-def read(name: str, half: int, features: Collection[str], driver: Callable[[str], str]) -> BlockRam:
+def read(name: str, half: int, features: Collection[str], driver: Callable[[str], str]) -> Cell:
     """One half of a tile's block RAM; ``driver`` says what drives a wire. Raises Contradiction for other uses."""
     refused = next((f for f in sorted(features) if _REFUSED.fullmatch(f)), None)
     if refused:
@@ -78,7 +69,8 @@ def read(name: str, half: int, features: Collection[str], driver: Callable[[str]
     if {used["A"][0], used["B"][0]} != {"0"}:
         inputs |= {pin: pins(pin, bits) for pin, bits in _DATA.items()}
     zero = dict.fromkeys(_RESETS, ("0",))
-    return BlockRam(parameters, {f"WRITE_MODE_{port}": _mode(features, port) for port in "AB"}, {**inputs, **zero})
+    words = {f"WRITE_MODE_{port}": _mode(features, port) for port in "AB"}
+    return Cell(KIND, parameters, {**inputs, **zero}, outputs_of(name, OUTPUTS), words)
 
 
 def _mode(features: Collection[str], port: str) -> str:

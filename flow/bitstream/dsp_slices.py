@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flow.bitstream.fabric import Contradiction
-from flow.bitstream.netlist import Cell
+from flow.bitstream.netlist import Cell, outputs_of
 from flow.proof.netlist.side import Bit
 from flow.proof.netlist.words import number
 
@@ -33,16 +32,7 @@ _FREE = ("BCOUT", "ACOUT", "CARRYCASCOUT", "CARRYOUT", "MULTSIGNOUT", "OVERFLOW"
 _CHOICES = {"A_INPUT": "DIRECT", "B_INPUT": "DIRECT", "USE_SIMD": "ONE48", "USE_PATTERN_DETECT": "NO_PATDET"}
 
 
-@dataclass(frozen=True)
-class DspSlice:
-    """Parameters, as numbers and as words, and input signals of a DSP48E1."""
-
-    parameters: Mapping[str, int]
-    words: Mapping[str, str]
-    inputs: Mapping[str, tuple[str, ...]]
-
-
-def read(name: str, features: Collection[str], driver: Callable[[str], str]) -> DspSlice:
+def read(name: str, features: Collection[str], driver: Callable[[str], str]) -> Cell:
     """A DSP slice; ``driver`` says what drives a pin, such as ``OPMODE3``. PCIN, which always is what the slice below
     gives, is 0 where nothing takes it.
 
@@ -68,7 +58,7 @@ def read(name: str, features: Collection[str], driver: Callable[[str], str]) -> 
     if not _takes_cascade(inputs["OPMODE"], parameters["IS_OPMODE_INVERTED"]):
         inputs["PCIN"] = ("0",) * 48
     words = {"USE_DPORT": "TRUE" if "USE_DPORT[0]" in features else "FALSE"}
-    return DspSlice(parameters, words, inputs)
+    return Cell(KIND, parameters, inputs, outputs_of(name, OUTPUTS), words)
 
 
 def _takes_cascade(opmode: Sequence[str], turned: int) -> bool:

@@ -22,6 +22,11 @@ class Cell:
     words: Mapping[str, str] = field(default_factory=dict)
 
 
+def outputs_of(name: str, pins: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    """The signals of a cell whose outputs are words of so many bits, named after it."""
+    return {pin: tuple(f"{name}.{pin}{i}" for i in range(bits)) for pin, bits in pins.items()}
+
+
 @dataclass
 class Recovered:
     """A netlist: cells by the signal or place that they are named after, and pads by pin with what drives them.

@@ -178,12 +178,15 @@ class _Reader:
         found = block_rams.read(
             name, int(half[-1]), features, lambda wire: self._driver(tile, wire, f"{wire} of {tile}")
         )
-        outputs = {pin: tuple(f"{name}.{pin}{i}" for i in range(n)) for pin, n in block_rams.OUTPUTS.items()}
-        self.seen.update(s for signals in outputs.values() for s in signals)
-        for signals in found.inputs.values():
+        self._keep(name, found)
+
+    def _keep(self, name: str, cell: Cell) -> None:
+        """Note a cell of words: its outputs are known, and what drives its inputs is looked for."""
+        self.seen.update(s for signals in cell.outputs.values() for s in signals)
+        for signals in cell.inputs.values():
             for used in signals:
                 self._use(used)
-        self.found.cells[name] = Cell(block_rams.KIND, found.parameters, found.inputs, outputs, found.words)
+        self.found.cells[name] = cell
 
     def _dsp_output(self, pin: Pin) -> str:
         name = next(name for name, site in dsp_slices.SITES.items() if site == pin.site)
@@ -201,13 +204,7 @@ class _Reader:
             wire = self.fabric.pin_wire(tile, dsp_slices.SITES[place], {dsp_slices.KIND}, pin)
             return self._driver(tile, wire or "", f"pin {pin} of DSP slice {name}")
 
-        found = dsp_slices.read(name, features, driver)
-        outputs = {pin: tuple(f"{name}.{pin}{i}" for i in range(n)) for pin, n in dsp_slices.OUTPUTS.items()}
-        self.seen.update(s for signals in outputs.values() for s in signals)
-        for signals in found.inputs.values():
-            for used in signals:
-                self._use(used)
-        self.found.cells[name] = Cell(dsp_slices.KIND, found.parameters, found.inputs, outputs, found.words)
+        self._keep(name, dsp_slices.read(name, features, driver))
 
     def _pad(self, pin: Pin) -> str:
         sites = sorted((s for s in self.database.tiles[pin.tile].sites if s.startswith("IOB_")),
