@@ -143,7 +143,12 @@ BUGS = {
 }
 
 
-@pytest.mark.parametrize("bug", BUGS)
+def marked(bug):
+    """Gaps are told at the end of all phases alone."""
+    return pytest.param(bug, marks=[pytest.mark.long] if bug == "a gap after every result" else [])
+
+
+@pytest.mark.parametrize("bug", map(marked, BUGS))
 def test_bugs_are_found(tmp_path, bug):
     file, old, new, message = BUGS[bug]
     shell, bench, sources = hand_written(tmp_path, models.PIPELINE, "wide", 32)
