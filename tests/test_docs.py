@@ -18,17 +18,8 @@ RUN = ("sh", "python")
 SHOWN = ("text", "yaml")
 NEEDS = re.compile(r'^ title="(Needs .+|Run by .+)"$')  # why a block is not run here
 NOT_RUN = 27  # so many blocks; a change of this number should be a decision
-LONG = (
-    "architecture",
-    "board",
-    "cluster",
-    "files",
-    "hls4ml",
-    "python",
-    "qkeras",
-    "report",
-    "training",
-)  # pages of many builds
+# pages of many builds
+LONG = ("architecture", "board", "cluster", "files", "hls4ml", "python", "qkeras", "report", "training")
 DRIVER = """
 import json, subprocess, sys
 names = {"__name__": "page"}

@@ -148,7 +148,7 @@ def marked(bug):
     return pytest.param(bug, marks=[pytest.mark.long] if bug == "a gap after every result" else [])
 
 
-@pytest.mark.parametrize("bug", map(marked, BUGS))
+@pytest.mark.parametrize("bug", [marked(bug) for bug in BUGS])
 def test_bugs_are_found(tmp_path, bug):
     file, old, new, message = BUGS[bug]
     shell, bench, sources = hand_written(tmp_path, models.PIPELINE, "wide", 32)

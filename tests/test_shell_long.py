@@ -84,7 +84,7 @@ def marked(bug):
     return pytest.param(bug, marks=[pytest.mark.long] if whole else [])
 
 
-@pytest.mark.parametrize("bug", map(marked, BUGS))
+@pytest.mark.parametrize("bug", [marked(bug) for bug in BUGS])
 def test_bugs_are_found(planted, bug):
     # Each single length is tried in as many cycles as a build's bench has.
     result = planted(*BUGS[bug], cycles=LONG_CYCLES if "exactly" in bug else 3000)
