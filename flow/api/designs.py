@@ -44,7 +44,7 @@ def design_of(model: Any, input_format: str | None = None, form: Form = "auto") 
         if file.is_design:
             return finish(file.given)
         with missing_packages_told():
-            return finish(file.extracted(input_format, form))
+            return finish(file.extracted(input_format, form=form))
     if not looks_like_keras(model):
         raise ModelError(f"{type(model).__name__} is no model: give a Keras model, a file's name or a design")
     from flow.extract import extract
