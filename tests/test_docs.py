@@ -19,7 +19,7 @@ SHOWN = ("text", "yaml")
 NEEDS = re.compile(r'^ title="(Needs .+|Run by .+)"$')  # why a block is not run here
 NOT_RUN = 27  # so many blocks; a change of this number should be a decision
 # pages of many builds
-LONG = ("architecture", "board", "cluster", "files", "hls4ml", "python", "qkeras", "report", "training", "tutorial")
+LONG = frozenset("architecture board cluster data files hls4ml python qkeras report training tutorial".split())
 DRIVER = """
 import json, subprocess, sys
 names = {"__name__": "page"}

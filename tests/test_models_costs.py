@@ -157,7 +157,7 @@ def trained(how: str, beta: float, path: Path) -> None:
     np.savez(path, *(to_numpy(v) for v in model.trainable_variables))
 
 
-@pytest.mark.parametrize("beta", [0.0, 1e-2])
+@pytest.mark.parametrize("beta", [pytest.param(0.0, marks=pytest.mark.long), 1e-2])
 def test_both_backends_and_plain_fit_take_the_same_step(tmp_path: Path, beta: float) -> None:
     other = "tensorflow" if BACKEND == "jax" else "jax"
     program = (

@@ -87,6 +87,7 @@ def swept(tmp_path_factory):
     return out, stdout
 
 
+@pytest.mark.long
 def test_a_killed_workers_trial_is_run_again_under_its_number(swept):
     out, stdout = swept
     table = rows(out / "a")
