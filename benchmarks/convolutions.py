@@ -25,14 +25,14 @@ import numpy as np
 
 from benchmarks.results_file import RESULTS, table, write_section
 
-LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:64"
+LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:32"
 SYSTEMS = ("QKeras, alpha 1", "QKeras, alpha auto_po2", "NMP paper", "NMP hardware")
 BATCH, BETA = 128, 1e-6
 COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size", "128", "--learning-rate", "4e-3",
           "--quiet")  # fmt: skip
 RUNS: dict[str, tuple[str, ...]] = {
     "uniform 2": ("--method", "uniform", "--bits", "2"), "uniform 4": ("--method", "uniform", "--bits", "4"),
-    "uniform 8": ("--method", "uniform", "--bits", "8"), "NMP": ("--beta", "1e-6", "--strength-rate", "0.05"),
+    "uniform 8": ("--method", "uniform", "--bits", "8"), "NMP": ("--beta", "1e-5"),
     "NMP front": ("--front", "--beta", "1e-4"),
 }  # fmt: skip
 PICTURE = RESULTS.with_name("convolutions.png")

@@ -154,6 +154,7 @@ ACCEPTED = {
     "`Sigmoid` before a quantizer": lambda: _input().dense(5).then("Sigmoid").quant(0.125, 3, signed=0).dense(3),
     "`Flatten`, `Reshape`": lambda: Graph(shape=(1, 2, 4)).quant(0.25, 5).then("Flatten", axis=1).dense(5).quant(0.2)
     .dense(3),
+    "sums that float32 cannot hold": lambda: Graph().quant(0.3, 23).dense(3).quant(0.2).dense(2),
     "a quantizer at the end": lambda: _input().dense(5).quant(0.3, 4),
     "`Relu` at the end": lambda: _input().dense(5).quant(0.3).dense(3).then("Relu"),
     "`BatchNormalization` at the end": lambda: _input().dense(5, 0.125).quant(0.5).dense(3, 0.25).norm(),
@@ -177,7 +178,6 @@ REFUSED = {
     "an unknown rounding": lambda: Graph().quant(mode="ODD").dense(3),
     "a negative scale": lambda: Graph().quant(-0.3).dense(3),
     "two dense layers without a quantizer between": lambda: Graph().quant().dense(3).dense(2),
-    "sums that float32 cannot hold": lambda: Graph().quant(0.3, 23).dense(3).quant(0.2).dense(2),
     "`Softmax` inside": lambda: Graph().quant().dense(3).then("Softmax").quant(0.1).dense(2),
     "floats at the end": lambda: Graph().quant().dense(3).norm().then("Relu"),
     "`Trunc` with a zero point": lambda: Graph().quant().dense(3).quant(0.2).then(
