@@ -19,7 +19,7 @@ from flow.emit.rtl.verilog import emit_parallel
 from flow.netlist import place_and_route
 from flow.netlist.read import read_netlist
 from flow.netlist.routed_top import wrapper_text
-from flow.netlist.truth_tables import own_carry_luts, reduce_luts, reduced, split_double_luts, truth_table
+from flow.netlist.truth_tables import own_carry_luts, reduce_carry_luts, reduced, split_double_luts, truth_table
 from flow.parallel.generators import build_graphs
 from flow.parts.catalog import resolve
 from flow.tools import nextpnr, yosys
@@ -183,13 +183,15 @@ def test_double_luts_become_luts_of_the_same_functions(seed):
             assert int(cell["parameters"]["INIT"][-1 - place]) == expected
 
 
-def test_nets_that_a_shell_makes_one_enter_a_lut_once():
-    inputs = [2, 3, 4, 5, 6, 6]
-    cells = {"x": double_lut(0x6996966996696996, inputs, O6=9)}
-    cells["x"] |= {"type": "LUT6"}
-    cells["x"]["connections"]["O"] = cells["x"]["connections"].pop("O6")
-    assert reduce_luts(cells) and cells["x"]["type"] == "LUT4" and not reduce_luts(cells)
-    assert truth_table(cells["x"], "O") == (0x6996, [2, 3, 4, 5])
+def test_nets_that_a_shell_makes_one_enter_a_lut_beside_a_chain_once():
+    cells = {name: double_lut(0x6996966996696996, [2, 3, 4, 5, 6, 6], O6=net) for name, net in (("x", 9), ("y", 10))}
+    for cell in cells.values():
+        cell |= {"type": "LUT6"}
+        cell["connections"]["O"] = cell["connections"].pop("O6")
+    cells["chain"] = {"type": "CARRY4", "connections": {"S": [9, "0", "0", "0"], "DI": ["0"] * 4}}
+    assert reduce_carry_luts(cells) and not reduce_carry_luts(cells)
+    assert truth_table(cells["x"], "O") == (0x6996, [2, 3, 4, 5]) and cells["x"]["type"] == "LUT4"
+    assert cells["y"]["type"] == "LUT6"
 
 
 def test_an_output_depends_only_on_inputs_that_change_it():

@@ -17,7 +17,7 @@ from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
 from flow.files.plan import write_file
 from flow.netlist.read import netlist_module
 from flow.netlist.routed_top import INSTANCE, WRAPPER, Namer, Top, wrapper
-from flow.netlist.truth_tables import own_carry_luts, reduce_luts, split_double_luts
+from flow.netlist.truth_tables import own_carry_luts, reduce_carry_luts, split_double_luts
 from flow.parts.catalog import Part
 from flow.tools import nextpnr, yosys
 
@@ -91,7 +91,7 @@ def prepare(folder: Path, netlist: Path, top: str, timeout_s: float, part: Part,
         write_file(folder / "netlist.json", json.dumps({"modules": modules}))
     yosys.run_script(folder, _link(around), "link", timeout_s)
     with netlist_module(folder / "routed.json", around.name) as module:
-        if reduce_luts(module["cells"]):
+        if reduce_carry_luts(module["cells"]):
             write_file(folder / "routed.json", json.dumps({"modules": {around.name: module}}))
     return around
 

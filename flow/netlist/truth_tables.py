@@ -65,15 +65,18 @@ def split_double_luts(cells: Cells) -> None:
                 cells[f"{name}${output}"] = _lut(cell, table, inputs, net[0])
 
 
-def reduce_luts(cells: Cells) -> bool:
-    """Leave out what inputs of LUTs repeat or need not have, where what lies around a core makes nets one; whether any.
+def reduce_carry_luts(cells: Cells) -> bool:
+    """Leave out what inputs of LUTs beside carry chains repeat or need not have, where what lies around a core makes
+    nets one; whether any.
 
     nextpnr counts nets where it puts the LUT of a carry input beside another, and pins where it judges the place: a
     chain with a LUT of six inputs, of which two are one net, would have no place.
     """
+    chains = [cell["connections"] for cell in cells.values() if cell["type"] == "CARRY4"]
+    beside = {bit for nets in chains for port in ("S", "DI") for bit in nets[port]}
     changed = False
     for name, cell in cells.items():
-        if re.fullmatch(r"LUT[2-6]", cell["type"]):
+        if re.fullmatch(r"LUT[2-6]", cell["type"]) and cell["connections"]["O"][0] in beside:
             table, inputs = truth_table(cell, "O")
             fewer, rest = reduced(table, inputs)
             if len(rest) < len(inputs):
