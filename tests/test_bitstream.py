@@ -336,7 +336,15 @@ def test_a_written_memory_takes_its_enable_and_words_as_a_whole(routed):
     changed = {**routed.netlist, "cells": {**routed.netlist["cells"], name: {**entry, "connections": turned}}}
     assert any("pin WEA" in text for text in routed.read(routed.files.bit, changed).differences)
     with pytest.raises(Contradiction, match="written in parts of a word"):
-        block_rams.read("r", 1, set(), lambda wire: "s" if wire.endswith("WEA1") else str(int("RST" in wire)))
+        block_rams.read("r", 1, set(), lambda wire: "s" if wire.endswith("WEA1") else str(int("RST" in wire)), str)
+    driver = {"WEA0": "t", "WEA1": "s", "WEA2": "s", "WEA3": "s"}
+    block_rams.read(
+        "r",
+        1,
+        set(),
+        lambda wire: driver.get(wire[-4:], str(int("RST" in wire))),
+        lambda signal: {"t": "s"}.get(signal, signal),
+    )
 
 
 def test_an_exchanged_pin_is_told(routed):

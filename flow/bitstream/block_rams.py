@@ -34,8 +34,13 @@ def output_of(wire: str) -> tuple[int, str] | None:
     return int(upper), match[2] + match[4]
 
 
-def read(name: str, half: int, features: Collection[str], driver: Callable[[str], str]) -> Cell:
-    """One half of a tile's block RAM; ``driver`` says what drives a wire. Raises Contradiction for other uses."""
+def read(
+    name: str, half: int, features: Collection[str], driver: Callable[[str], str], source: Callable[[str], str]
+) -> Cell:
+    """One half of a tile's block RAM; ``driver`` says what drives a wire, ``source`` what a signal passes on.
+
+    Raises Contradiction for other uses.
+    """
     refused = next((f for f in sorted(features) if _REFUSED.fullmatch(f)), None)
     if refused:
         raise Contradiction(f"block RAM {name} has {refused}, which no design of this flow has")
@@ -63,7 +68,9 @@ def read(name: str, half: int, features: Collection[str], driver: Callable[[str]
     inputs |= {pin: pins(pin, 14) for pin in ("ADDRARDADDR", "ADDRBWRADDR")}
     enables = {"A": pins("WEA", 4), "B": pins("WEBWE", 8)}
     used = {"A": enables["A"], "B": enables["B"] if wide["WRITE"] else enables["B"][:4]}
-    if any(len(set(found)) > 1 for found in used.values()) or (not wide["WRITE"] and set(enables["B"][4:]) != {"0"}):
+    if any(len(set(map(source, found))) > 1 for found in used.values()) or (
+        not wide["WRITE"] and set(enables["B"][4:]) != {"0"}
+    ):
         raise Contradiction(f"block RAM {name} may be written in parts of a word, which no design of this flow has")
     inputs |= {"WEA": used["A"][:1] * 2, "WEBWE": used["B"][:1] * 4}
     if {used["A"][0], used["B"][0]} != {"0"}:

@@ -175,10 +175,16 @@ class _Reader:
         name = signal.rpartition(".")[0]
         tile, _, half = name.partition(".")
         features = {f.partition(".")[2] for f in self.decoded.features[tile] if f.startswith(f"{half}.")}
-        found = block_rams.read(
-            name, int(half[-1]), features, lambda wire: self._driver(tile, wire, f"{wire} of {tile}")
-        )
-        self._keep(name, found)
+        asked = set()
+
+        def driver(wire: str) -> str:
+            signal = self._driver(tile, wire, f"{wire} of {tile}")
+            asked.add(signal)
+            return signal
+
+        self._keep(name, block_rams.read(name, int(half[-1]), features, driver, self._source))
+        for signal in sorted(asked):  # also of pins that are told by another one
+            self._use(signal)
 
     def _keep(self, name: str, cell: Cell) -> None:
         """Note a cell of words: its outputs are known, and what drives its inputs is looked for."""
@@ -249,13 +255,21 @@ class _Reader:
             self._carry(one, signal.rpartition(".")[2])
 
     def _lut(self, signal: str, one: Slice, letter: str, size: int) -> None:
-        table = one.table(letter) & ((1 << (1 << size)) - 1)
-        wired = [one.pin(f"{letter}{i + 1}") for i in range(size)]
-        for i, constant in enumerate(wired):  # a constant pin hides half of the contents: those of the other output
-            if constant in ("0", "1"):
-                table = fixed(table, i, size, constant == "1")
-        pins = {f"I{i}": driver if depends(table, i, size) else "0" for i, driver in enumerate(wired)}
-        self._add(signal, f"LUT{size}", {"INIT": table}, pins, {"O": (signal,)})
+        table, pins = _function(one, letter, size)
+        self._add(signal, f"LUT{size}", {"INIT": table}, {f"I{i}": p for i, p in enumerate(pins)}, {"O": (signal,)})
+
+    def _source(self, signal: str) -> str:
+        """What drives a signal that LUTs only pass on, as place and route makes some to get through a slice."""
+        while match := re.fullmatch(r"(.*)\.([A-D])([56])LUT", signal):
+            one = self._slice(match[1])
+            if one.is_memory:
+                break
+            table, pins = _function(one, match[2], int(match[3]))
+            live = [i for i, pin in enumerate(pins) if pin != "0"]
+            if len(live) != 1 or table & 1 or not table >> (1 << live[0]) & 1:
+                break
+            signal = pins[live[0]]
+        return signal
 
     def _memory(self, one: Slice) -> None:
         """The LUTs of a slice as the primitive that they are the halves of."""
@@ -321,3 +335,13 @@ class _Reader:
         for signal in pins.values():
             self._use(signal)
         self.found.cells[name] = Cell(kind, parameters, {pin: (signal,) for pin, signal in pins.items()}, outputs)
+
+
+def _function(one: Slice, letter: str, size: int) -> tuple[int, list[str]]:
+    """The contents of a LUT of so many inputs, and what drives each of these: "0" where nothing depends on it."""
+    table = one.table(letter) & ((1 << (1 << size)) - 1)
+    wired = [one.pin(f"{letter}{i + 1}") for i in range(size)]
+    for i, constant in enumerate(wired):  # a constant pin hides half of the contents: those of the other output
+        if constant in ("0", "1"):
+            table = fixed(table, i, size, constant == "1")
+    return table, [driver if depends(table, i, size) else "0" for i, driver in enumerate(wired)]
