@@ -517,3 +517,10 @@ def test_a_cell_placed_without_contents_is_refused(database):
     with pytest.raises(ReportError, match=r"leaves CLBLL_L_X2Y10.X0.ALUT empty"):
         with_true_tables([], {"u": cell}, {})
     assert with_true_tables([], {"u": replace(cell, table=0)}, {}) == ([], ())
+
+
+def test_a_speed_grade_that_the_database_leaves_out_is_the_package_of_another(database):
+    slow = Database(database.family, "xc7z020clg400-1L", "xc7z020")
+    assert slow.idcode == database.idcode and slow.part == "xc7z020clg400-1L"
+    with pytest.raises(ReportError, match="has no xc7z020clg999-1, only xc7z020clg400-1, "):
+        Database(database.family, "xc7z020clg999-1", "xc7z020")

@@ -84,7 +84,9 @@ class Database:
 
     def __init__(self, family: Path, part: str, device: str) -> None:
         self.family, self.part, self.device = family, part, device
-        if not is_folder(family / part):
+        grades = sorted(p.name for p in family.glob(f"{part.partition('-')[0]}-*") if p.is_dir())
+        self.folder = part if is_folder(family / part) else next(iter(grades), "")  # the same for all speed grades
+        if not self.folder:
             known = sorted(p.name for p in family.glob(f"{device}*-*") if p.is_dir())
             raise ReportError(f"Project X-Ray's database has no {part}, only {', '.join(known) or 'other devices'}")
         self._features: dict[str, Mapping[str, Feature]] = {}
@@ -152,7 +154,7 @@ class Database:
     @cached_property
     def always(self) -> tuple[str, ...]:
         """Lines of FASM that every bitstream of the die needs; the database has them for one of its packages."""
-        names = [self.part, *sorted(p.name for p in self.family.glob(f"{self.fabric}*-*"))]
+        names = [self.folder, *sorted(p.name for p in self.family.glob(f"{self.fabric}*-*"))]
         for name in names:
             path = self.family / name / "required_features.fasm"
             if path.is_file():
@@ -163,9 +165,9 @@ class Database:
     @cached_property
     def pads(self) -> Mapping[tuple[str, str], str]:
         """The package's pin at a site of a tile: (tile, site such as IOB_X0Y1) -> pin."""
-        lines = self._text(f"{self.part}/package_pins.csv").splitlines()[1:]
+        lines = self._text(f"{self.folder}/package_pins.csv").splitlines()[1:]
         rows = [line.split(",") for line in lines if line]
-        with refused(ReportError, f"{self.family}/{self.part}/package_pins.csv", _REMEDY):
+        with refused(ReportError, f"{self.family}/{self.folder}/package_pins.csv", _REMEDY):
             return {(row[3], row[2]): row[0] for row in rows}
 
     def features(self, kind: str) -> Mapping[str, Feature]:
@@ -209,7 +211,7 @@ class Database:
     @cached_property
     def _layout(self) -> tuple[int, dict[str, dict[int, dict[str, dict[int, int]]]]]:
         """The IDCODE, and frames by half, row, bus and column."""
-        with self._reading(f"{self.part}/part.json") as path:
+        with self._reading(f"{self.folder}/part.json") as path:
             data = read_json(path)
             halves = data["global_clock_regions"]
             rows = {
