@@ -116,10 +116,12 @@ def _graph(
     for worth in _BIT_WORTHS:
         builder = _RowBuilder(design, index, sums, rows, True, bit_worth=worth)
         graph = builder.layer_graph(tables)
+        found.append(without_dead(graph))
         nodes = registered(graph, target)
         held = frozenset(k for k, i in enumerate(builder.whole) if i in nodes)
-        again = _RowBuilder(design, index, sums, rows, True, held, worth)
-        found += [without_dead(graph), without_dead(again.layer_graph(tables))]
+        if held:
+            again = _RowBuilder(design, index, sums, rows, True, held, worth)
+            found.append(without_dead(again.layer_graph(tables)))
     return min(found, key=target.cost)
 
 
