@@ -14,10 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from flow.core.engines import in_order, model_kind
-from flow.report.html.streaming import window
 from flow.report.proof_chain import LINKS, chain, undecided
 from flow.report.vendor_rows import vendor
-from flow.report.wording import RESOURCES, TITLES
+from flow.report.wording import RESOURCES, TITLES, by, window
 from keras_models.untrusted import one_line
 
 _VENDOR_ROWS = {  # short enough for a narrow terminal
@@ -186,10 +185,10 @@ def _nodes(stream: dict[str, Any]) -> Table:
     for name in ("node", "map", "window", "out", "core", "cycles x positions", "buffer bits", "LUT sites", "BRAM18"):
         table.add_column(name, justify="left" if name in ("node", "map", "window", "out", "core") else "right")
     for node in stream["nodes"]:
-        out = "x".join(map(str, [*node["positions"], node["channels"]]))
+        out = by([*node["positions"], node["channels"]])
         positions = prod(node["positions"])
         table.add_row(
-            shown(node["name"]), "x".join(map(str, node["shape"])), window(node), out, node["core"],
+            shown(node["name"]), by(node["shape"]), window(node), out, node["core"],
             f"{node['interval']:,} x {positions:,}", f"{node['buffer_bits']:,}", f"~{node['lut']:,}",
             str(node["bram18"]),
         )  # fmt: skip

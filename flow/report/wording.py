@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 from flow.core.engines import ENGINES
@@ -117,3 +117,14 @@ def table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def window(node: Mapping[str, Any]) -> str:
+    """A streamed node's window in words, such as ``3x3 by 2x2``; ``1`` where it sees single pixels of no direction."""
+    stride = f" by {by(node['strides'])}" if any(step > 1 for step in node["strides"]) else ""
+    return f"{by(node['window']) or '1'}{stride}"
+
+
+def by(sizes: Iterable[int]) -> str:
+    """Sizes by direction, such as ``28x28``."""
+    return "x".join(map(str, sizes))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from flow.report.wording import DASH, finite, number, percent, ratio, table, width
+from flow.report.wording import DASH, by, finite, number, percent, ratio, table, width, window
 
 
 def streaming(report: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -25,21 +25,11 @@ def streaming(report: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def window(node: Mapping[str, Any]) -> str:
-    """A node's window in words, such as ``3x3 by 2x2``; ``1`` where it sees single pixels of no direction."""
-    stride = f" by {_by(node['strides'])}" if any(step > 1 for step in node["strides"]) else ""
-    return f"{_by(node['window']) or '1'}{stride}"
-
-
-def _by(sizes: Any) -> str:
-    return "x".join(map(str, sizes))
-
-
 def _node(node: Mapping[str, Any], image: int) -> dict[str, str]:
     traced = node.get("netlist_lut")
     return {
-        "name": str(node["name"]), "sources": ", ".join(map(str, node["sources"])), "map": _by(node["shape"]),
-        "window": window(node), "out": _by([*node["positions"], node["channels"]]), "core": str(node["core"]),
+        "name": str(node["name"]), "sources": ", ".join(map(str, node["sources"])), "map": by(node["shape"]),
+        "window": window(node), "out": by([*node["positions"], node["channels"]]), "core": str(node["core"]),
         "interval": number(node["interval"]), "positions": number(prod(node["positions"])),
         "cycles": number(node["cycles"]), "busy": percent(ratio(node["cycles"], image), 0),
         "share": width(ratio(node["cycles"], image)), "lut": number(node["lut"]),
