@@ -1,11 +1,11 @@
 """Networks of convolutions: an epoch against plain QKeras', and accuracy against size on MNIST.
 
     python -m benchmarks.convolutions speed [--rounds 7] [--steps 8] [--systems "QKeras, alpha 1" "NMP hardware"]
-    python -m benchmarks.convolutions front FOLDER [--epochs 8] [--runs NMP "uniform 4"]
+    python -m benchmarks.convolutions front FOLDER [--epochs 12] [--runs NMP "uniform 4"] [--train-only]
 
 ``speed`` trains the same network on the same rows in the same compiled loop; the systems take turns, epoch by epoch.
-``front`` trains by ``python -m keras_models.train`` into FOLDER, a model after the other (what is there is kept), and
-draws their scores against estimated LUT sites and bits of weights.
+``front`` trains by ``python -m keras_models.train`` into FOLDER, a model after the other, builds each as a stream on
+xc7z020 at the same rate (what is there is kept), and draws scores against LUT sites and bits of weights.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ import numpy as np
 from benchmarks.results_file import RESULTS, table, write_section
 
 LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:32"
+FRONT_LAYERS = "conv:8x5,pool:2,conv:16x5,pool:2,dense:64"
+CYCLES = 20_000  # per image, of the hardware: 5,000 images/s at 100 MHz
 SYSTEMS = ("QKeras, alpha 1", "QKeras, alpha auto_po2", "NMP paper", "NMP hardware")
 BATCH, BETA = 128, 1e-6
-COMMON = ("--data", "mnist", "--model", "cnn", "--layers", LAYERS, "--batch-size", "128", "--learning-rate", "4e-3",
-          "--quiet")  # fmt: skip
+COMMON = ("--data", "mnist", "--model", "cnn", "--layers", FRONT_LAYERS, "--batch-size", "128",
+          "--learning-rate", "4e-3", "--quiet")  # fmt: skip
 RUNS: dict[str, tuple[str, ...]] = {
     "uniform 2": ("--method", "uniform", "--bits", "2"), "uniform 4": ("--method", "uniform", "--bits", "4"),
-    "uniform 8": ("--method", "uniform", "--bits", "8"), "NMP": ("--beta", "1e-5"),
-    "NMP front": ("--front", "--beta", "1e-4"),
+    "uniform 8": ("--method", "uniform", "--bits", "8"), "NMP": ("--beta", "1e-6", "--strength-rate", "0.05"),
+    "NMP, beta 1e-5": ("--beta", "1e-5", "--strength-rate", "0.05"),
 }  # fmt: skip
+QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 PICTURE = RESULTS.with_name("convolutions.png")
 
 
@@ -102,23 +105,31 @@ measured: {", ".join(f"{v:.1f}" for v in os.getloadavg())}; where they are above
     print(text)
 
 
-def front(folder: Path, epochs: int, runs: list[str], command: str) -> None:
-    """Train what is missing, write the section and the picture."""
+def front(folder: Path, epochs: int, runs: list[str], train_only: bool, command: str) -> None:
+    """Train and build what is missing, write the section and the picture."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in runs:
-        options, out = RUNS[name], folder / f"{name.replace(' ', '_')}.keras"
-        if out.with_suffix(".train.json").exists():
-            continue
-        own = [] if "--front" in options else ["--epochs", str(epochs)]
-        own = own or ["--epochs", str(2 * epochs)]
-        words = [sys.executable, "-m", "keras_models.train", *COMMON, *options, *own, "--out", str(out)]
-        subprocess.run(words, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
-    points = [point for name in runs for point in _points(folder, name)]
+        out = _model(folder, name)
+        if not out.with_suffix(".train.json").exists():
+            words = [sys.executable, "-m", "keras_models.train", *COMMON, *RUNS[name], "--epochs", str(epochs),
+                     "--resume", "--out", str(out)]  # fmt: skip
+            subprocess.run(words, check=True, env=QUIET)
+    if train_only:
+        return
+    for name in runs:
+        out = _model(folder, name)
+        if not (out.with_suffix("") / "report.json").exists():
+            words = [sys.executable, "-m", "flow.build", "--model", str(out), "--data", "mnist", "--part", "xc7z020",
+                     "--architecture", "streaming", "--initiation-interval", str(CYCLES), "--vectors", "10",
+                     "--engines", "integer,verilator", "--out", str(out.with_suffix(""))]  # fmt: skip
+            subprocess.run(words, check=True, env=QUIET)
+    points = [_point(folder, name) for name in runs]
     rows = [[p["name"], f"{100 * p['test']:.2f} %", f"{p['bits']:.2f}", f"{p['activations']:.2f}",
-             f"{p['bytes'] / 1024:.1f}", f"{p['luts']:,.0f}"] for p in points]  # fmt: skip
-    text = table(
-        ["model", "test accuracy", "weight bits", "activation bits", "KiB stored", "LUT sites (estimate)"], rows
-    )
+             f"{p['bytes'] / 1024:.1f}", f"{p['luts']:,}", f"{p['bram']}", f"{p['cycles']:,}", p["checked"]]
+            for p in points]  # fmt: skip
+    header = ["model", "test accuracy of the hardware", "weight bits", "activation bits", "KiB stored", "LUT sites",
+              "BRAM18", "cycles per image", "vectors, mismatches"]  # fmt: skip
+    text = table(header, rows)
     missing = ", ".join(name for name in RUNS if name not in runs)
     told = f"{epochs} epochs.{f' Not trained for this table: {missing}.' if missing else ''}"
     write_section("MNIST with convolutions", command, f"{text}\n{NOTES}\n{told}\n{_histories(folder, runs)}")
@@ -127,46 +138,43 @@ def front(folder: Path, epochs: int, runs: list[str], command: str) -> None:
 
 
 NOTES = f"""
-`{LAYERS}` trained by `python -m keras_models.train` on the shared MNIST (50,001
-training, 9,999 validation and 10,000 test images). The uniform models are QKeras' with power-of-two scales per filter
-and at least 4 bits of activations. LUT sites are training's estimate for filters that exist once (streamed) and neurons
-that work in parallel, without line buffers and pools; it was fitted to dense networks, and nothing of this table was
-synthesized. Stored are weights at their widths, biases of 16 bits and two bytes for each format.
+`{FRONT_LAYERS}` trained by `python -m keras_models.train` on the shared MNIST (50,001
+training, 9,999 validation and 10,000 test images) and built by `python -m flow.build` as a stream on xc7z020, an image
+in at most {CYCLES:,} cycles. The uniform models are QKeras' with power-of-two scales per filter and at least 4 bits of
+activations. LUT sites are expected ones after Yosys, not placed. Accuracy is that of the integers that the hardware
+computes, on all test images; vectors are those of Keras and of Verilator. Stored are weights at their widths, biases of
+16 bits and two bytes for each format.
 
 ![front](convolutions.png)
 """
+
+
+def _model(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace(' ', '_').replace(',', '')}.h5"
 
 
 def _histories(folder: Path, runs: list[str]) -> str:
     """What each run's epochs were, in words."""
     lines = []
     for name in runs:
-        with (folder / f"{name.replace(' ', '_')}.history.csv").open() as file:
+        with _model(folder, name).with_suffix(".history.csv").open() as file:
             rows = list(csv.DictReader(file))
         told = [f"{100 * float(r['val']):.2f} % at {float(r['mean_weight_bits']):.2f} bits" for r in rows]
         lines.append(f"Validation of {name}, epoch by epoch: {', '.join(told)}.")
     return "\n".join(lines)
 
 
-def _points(folder: Path, name: str) -> list[dict[str, Any]]:
-    """A run's models, with their scores on the test part."""
-    from keras_models.data.loaders import load_dataset
-    from keras_models.data.preprocess import Preprocessing, read
-    from keras_models.methods.models import load_model
-
-    out = folder / f"{name.replace(' ', '_')}.keras"
-    report = json.loads(out.with_suffix(".train.json").read_text())
-    entries = [(name, report["test"], report)]
-    listed = out.with_suffix(".front") / "front.json"
-    if listed.exists():
-        X, y = load_dataset("mnist").part("test")
-        inputs = (read(out) or Preprocessing.fit(load_dataset("mnist"))).apply(X)
-        entries = []
-        for entry in json.loads(listed.read_text()):
-            outputs = load_model(listed.parent / entry["file"]).predict(inputs, batch_size=1000, verbose=0)
-            entries.append((name, float((outputs.argmax(axis=1) == y).mean()), entry))
-    return [{"name": n, "test": test, "bits": e["mean_weight_bits"], "activations": e["mean_activation_bits"],
-             "bytes": e["model_bytes"], "luts": e["estimated_luts"]} for n, test, e in entries]  # fmt: skip
+def _point(folder: Path, name: str) -> dict[str, Any]:
+    """A run's model and its hardware."""
+    out = _model(folder, name)
+    trained = json.loads(out.with_suffix(".train.json").read_text())
+    built = json.loads((out.with_suffix("") / "report.json").read_text())
+    checks = built["verification"]
+    checked = ", ".join(f"{engine} {c['vectors']:,}: {c['mismatches']}" for engine, c in checks.items())
+    return {"name": name, "test": built["score"]["value"], "bits": trained["mean_weight_bits"],
+            "activations": trained["mean_activation_bits"], "bytes": trained["model_bytes"],
+            "luts": built["synthesis"]["lut"], "bram": built["synthesis"]["bram18"],
+            "cycles": built["initiation_interval"], "checked": checked}  # fmt: skip
 
 
 def _draw(points: list[dict[str, Any]]) -> None:
@@ -176,7 +184,7 @@ def _draw(points: list[dict[str, Any]]) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
-    for axis, key, label in zip(axes, ("luts", "bytes"), ("LUT sites (estimate)", "bytes stored"), strict=True):
+    for axis, key, label in zip(axes, ("luts", "bytes"), ("LUT sites", "bytes stored"), strict=True):
         for name in dict.fromkeys(p["name"] for p in points):
             own = [p for p in points if p["name"] == name]
             axis.plot([p[key] for p in own], [100 * (1 - p["test"]) for p in own], "o", label=name)
@@ -197,15 +205,16 @@ def main() -> None:
     timed.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS, metavar="NAME")
     run = commands.add_parser("front")
     run.add_argument("folder", type=Path)
-    run.add_argument("--epochs", type=int, default=8)
+    run.add_argument("--epochs", type=int, default=12)
     run.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS, metavar="NAME")
+    run.add_argument("--train-only", action="store_true", help="train what is missing, and end")
     options = parser.parse_args()
     words = ["FOLDER" if word == str(getattr(options, "folder", "")) else word for word in sys.argv[1:]]
     command = f"python -m benchmarks.convolutions {shlex.join(words)}"
     if options.command == "speed":
         speed(options.rounds, options.steps, options.systems, command)
     else:
-        front(options.folder, options.epochs, options.runs, command)
+        front(options.folder, options.epochs, options.runs, options.train_only, command)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from results_file import table, write_section
 from keras_models.data.loaders import find
 
 JETS, JETS_HDF, JETS_RAW, DIGITS, IRIS = "jets", "jets_gqwzt", "jets_gqwzt_raw", "mnist_unit", "iris_standardised"
+BYTES = ["--input-format", "u8.8"]
 FORMAT = ["--input-format", "ap_fixed<16,6>"]
 # what the submission's own hls4ml_config.yml says: mel energies in dB are beyond what ap_fixed<16,6> holds
 AUDIO = ["--input-format", "ap_fixed<8,8>", "--architecture", "folded", "--results-per-second", "53365"]
@@ -28,6 +29,9 @@ OPTIONS: dict[str, list[str]] = {
     "hgq_jet_classifier.h5": ["--data", JETS_HDF],
     "iris_float.h5": ["--quantize", "--data", IRIS],
     "autoencoder_cnn.h5": ["--quantize"],
+    # as streams; RN07, RN06 and more images of each: benchmarks.streamed
+    "binary_cnn_w1a2.h5": [*BYTES, "--architecture", "streaming", "--vectors", "20"],
+    "qkeras_mnist_cnn.h5": [*BYTES, "--architecture", "streaming", "--initiation-interval", "20000", "--vectors", "20"],
     "jettagger_conv2d_small.h5": ["--quantize"],
     "keras_conv1d_small.h5": ["--quantize"],
     "keras_3layer.h5": ["--quantize", "--data", JETS_RAW],

@@ -1,6 +1,6 @@
 """Random streamed designs through every step to hardware in Icarus: ``python -m tests.streamed_designs 0 300``.
 
-Maps of one and two directions, windows of any reach, stride, spread and padding, pools, depthwise layers, branches that
+Maps of one and two directions, windows of any reach, stride, spread and padding, pools, repeated pixels, branches that
 are added up or stand side by side, cores parallel or folded; outputs, latency and cycles per image are exact.
 """
 
@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from flow.bench.vectors import make_vectors
@@ -45,7 +46,6 @@ def random_design(seed: int) -> Design:
     count = rng.randint(1, 5)
     for number in range(count):
         last = number == count - 1
-        same = [s for s in maps if maps[s][:-1] == maps[max(maps)][:-1]]
         source = rng.choice(sorted(unread)) if not last else max(unread)
         sources = [source]
         if rng.random() < 0.35:
@@ -53,11 +53,14 @@ def random_design(seed: int) -> Design:
             sources += rng.sample(others, min(1, len(others)))
         if last:  # what nobody reads yet has to be read now, if it fits
             sources = [source, *(s for s in sorted(unread) if s != source and maps[s][:-1] == maps[source][:-1])]
-        del same
         before = (*maps[source][:-1], sum(maps[s][-1] for s in sources))
-        kind = "max" if not last and rng.random() < 0.25 else "dense"
+        kind = "dense" if last else rng.choices(["dense", "max", "repeat"], [6, 2, 1 if before[:-1] else 0])[0]
         negative = any(signed[s] for s in sources)
-        window = _window(rng, before, kind, negative)
+        if kind == "repeat":
+            repeats = tuple(rng.choice([1, 2, 3]) if n <= 6 else 1 for n in before[:-1])
+            window = replace(Window.pixel(before), repeats=repeats)
+        else:
+            window = _window(rng, before, kind, negative)
         name = f"n{number}_{kind}"
         nodes.append(Node(name, kind, tuple(sources), window))
         channels = before[-1]
@@ -69,7 +72,7 @@ def random_design(seed: int) -> Design:
         unread = (unread - set(sources)) | {number}
         if len(window.positions) and max(window.positions) == 1 and not last and rng.random() < 0.5:
             break
-    if nodes[-1].kind == "max" or not layers:
+    if nodes[-1].kind != "dense" or not layers:
         window = Window.pixel(maps[len(nodes) - 1])
         layers.append(_layer(rng, "end", window, 2, True))
         nodes.append(Node("end", "dense", (len(nodes) - 1,), window))

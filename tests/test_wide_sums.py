@@ -13,7 +13,8 @@ from keras.layers import BatchNormalization
 from flow.build.state import finish
 from flow.core.errors import ModelError
 from flow.core.fixed import Fixed, Quantizer
-from flow.extract import compare_with_keras, extract, real_steps
+from flow.extract import compare_with_keras, extract, layerwise, real_steps
+from flow.extract.exact_numbers import Exact
 from flow.extract.layer_steps import Affine, Elementwise, Quant, Relu
 from flow.extract.real_steps import read_in_real_numbers
 from flow.extract.staircase import add_up, comparisons, lines
@@ -100,3 +101,33 @@ def test_hard_activations_of_wide_sums_are_exact(quantizer):
     design, wrong = differing(model_of(dense(), BatchNormalization(), activation, dense(2, "e")), "s22.14")
     assert wrong == 0
     assert "each rounded to float32 once" in design.source["notes"][0]
+
+
+def map_model():
+    """Convolutions, pools and repeated pixels whose sums float32 does not hold."""
+    keras.utils.set_random_seed(4)
+    kernel = qkeras.quantized_bits(16, 0, 1, alpha=1)
+    entry = keras.Input((4, 5, 2))
+    x = qkeras.QActivation(qkeras.quantized_bits(14, 1, 1, alpha=1))(entry)
+    x = qkeras.QConv2D(3, (2, 3), strides=(1, 2), padding="same", kernel_quantizer=kernel, use_bias=False)(x)
+    x = keras.layers.UpSampling2D(2)(keras.layers.MaxPooling2D((2, 1))(qkeras.QActivation("quantized_relu(10,2)")(x)))
+    x = qkeras.QDepthwiseConv2D(2, depthwise_quantizer=kernel, use_bias=False, name="deep")(x)
+    return keras.Model(entry, keras.layers.AveragePooling2D((1, 2))(x))
+
+
+@pytest.mark.parametrize("form", ["streamed", "unrolled"])
+def test_maps_whose_sums_float32_does_not_hold_are_compared_position_by_position(form, monkeypatch):
+    model = map_model()
+    design = finish(extract(model, form=form))
+    inputs = np.random.default_rng(2).uniform(-2, 2, (60, 40)).astype(np.float32)
+    monkeypatch.setattr(layerwise, "_ELEMENTS", 1000)  # vectors in several parts
+    found = compare_with_keras(model, design, inputs)
+    assert found.agrees and "layer by layer" in found.note
+    own = layerwise._under
+
+    def off(window, values):
+        seen = own(window, values)
+        return Exact(np.roll(seen.mantissas, 1, axis=0), seen.fracs)
+
+    monkeypatch.setattr(layerwise, "_under", off)
+    assert not compare_with_keras(model, design, inputs).agrees

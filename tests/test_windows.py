@@ -23,6 +23,7 @@ from flow.core.passes.widths import widths
 from flow.extract import compare_with_keras, convolution, extract, load_model
 from flow.extract.float_model import float_chain
 from flow.extract.windows import MAX_WEIGHTS, members, require_size, weights_met, window_of
+from keras_models import to_nmp
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -183,3 +184,37 @@ def test_a_float_convolution_becomes_a_chain(tmp_path):
     answers = np.asarray(keras.Model(model.inputs[0], model.layers[-2].output)(values))
     assert np.allclose(found, answers, rtol=1e-4, atol=1e-5) and chain.left_out == "softmax"
     assert [layer.kernel.shape for layer in chain.layers] == [(18, 3), (3, 3), (2, 3), (6, 4)]
+
+
+@pytest.mark.parametrize("kind", ["convolution", "dense", "last", "pool", "scaled"])
+def test_repeated_pixels_are_seen_by_what_comes_behind(kind, tmp_path):
+    ends = {
+        "convolution": [L.UpSampling2D((2, 3)), L.Conv2D(2, (3, 2), strides=(1, 2), padding="same", activation="relu")],
+        "dense": [L.UpSampling2D((1, 2)), L.UpSampling2D(2), L.Flatten(), L.Dense(4)],
+        "last": [L.ReLU(), L.UpSampling2D((3, 1))],
+        "pool": [L.UpSampling2D(2), L.MaxPooling2D(3), L.Conv2D(2, 1)],
+        "scaled": [L.ReLU(), L.UpSampling2D(2), L.BatchNormalization(), L.Conv2D(2, 3)],
+    }
+    model = keras.Sequential([keras.Input((4, 3, 2)), L.Conv2D(3, 2, padding="same"), *ends[kind]])
+    for layer in model.layers:
+        if isinstance(layer, L.BatchNormalization):
+            layer.set_weights([np.array(w, np.float32) for w in ([1, 2, 3], [1, 0, -1], [0, 1, 2], [1, 1, 4])])
+    model.save(tmp_path / "m.keras")
+    values = np.random.default_rng(0).normal(0, 1, (200, 4, 3, 2)).astype(np.float32)
+    rows, answers = values.reshape(200, -1), model.predict(values, verbose=0).reshape(200, -1)
+    assert np.allclose(float_chain(tmp_path / "m.keras").logits(rows.astype(np.float64)), answers, rtol=1e-4, atol=1e-5)
+    quantized = to_nmp(model, rows)
+    for form in ("streamed", "unrolled"):
+        design = widths(extract(quantized, form=form))
+        assert compare_with_keras(quantized, design, off_grid(design.inputs, 100, 1)).agrees
+    noise = np.abs(quantized.predict(rows, verbose=0).reshape(200, -1) - answers)
+    assert noise.mean() < 0.1 * np.abs(answers).mean()
+
+
+def test_repeated_pixels_that_are_reshaped_are_refused(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((2, 2, 2)), L.Conv2D(2, 1), L.UpSampling2D(2), L.Reshape((8, 2, 2)), L.Conv2D(2, 1)]
+    )
+    model.save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match="put the Reshape before UpSampling"):
+        float_chain(tmp_path / "m.keras")

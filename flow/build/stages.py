@@ -149,7 +149,7 @@ def refuse_of_streamed(design: Design, options: Options) -> None:
         "--pipeline rows": options.pipeline == "rows",
         "--dsp": options.dsp is not None,
         "--head argmax of a map": options.head == "argmax" and design.nodes[-1].window.count > 1,
-        "--head argmax of maxima": options.head == "argmax" and design.nodes[-1].kind == "max",
+        "--head argmax of maxima": options.head == "argmax" and design.nodes[-1].kind != "dense",
     }
     for what, asked in refused.items():
         if asked:

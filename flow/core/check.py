@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 from flow.core.design import HEADS, Design, Layer
 from flow.core.errors import DesignError
+from flow.core.nodes import Window
 from flow.core.ranges import accumulator_range
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -52,7 +54,7 @@ def _check_nodes(design: Design) -> None:
         rows = (window.size, window.strides, window.dilation, window.padded)
         if directions < 0 or any(len(row) != directions for row in rows) or not node.sources:
             raise DesignError(f"{where}: its window has not the {directions} directions of its input")
-        positive = (*window.shape, *window.size, *window.strides, *window.dilation)
+        positive = (*window.shape, *window.size, *window.strides, *window.dilation, *window.repeats)
         if min(positive, default=0) < 1 or max(positive) > MAX_ELEMENTS or min(map(min, window.padded), default=0) < 0:
             raise DesignError(f"{where}: a size, stride, dilation or padding of its window is out of bounds")
         if window.pixel_count > MAX_ELEMENTS or window.places * window.channels > MAX_ELEMENTS:
@@ -60,6 +62,12 @@ def _check_nodes(design: Design) -> None:
         beyond = any(p >= r for pair, r in zip(window.padded, window.reach, strict=True) for p in pair)
         if 0 in window.positions or (node.kind == "max" and beyond):
             raise DesignError(f"{where}: its window does not fit into {window.shape[:-1]} pixels")
+        if (node.kind == "repeat") != bool(window.repeats):
+            raise DesignError(f"{where}: a window repeats pixels where the node is of kind repeat, and nowhere else")
+        if window.repeats and window != replace(Window.pixel(window.shape), repeats=window.repeats):
+            raise DesignError(f"{where}: its window repeats single pixels, so nothing but its repeats may be set")
+        if window.repeats and (len(window.repeats) != directions or window.count > MAX_ELEMENTS):
+            raise DesignError(f"{where}: its window repeats pixels in no {directions} directions, or too often")
         channels = 0
         for source in node.sources:
             if not -1 <= source < number:

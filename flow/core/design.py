@@ -99,7 +99,7 @@ class Design:
         if not self.nodes:
             return len(self.layers[-1].neurons)
         last = self.nodes[-1]
-        return last.window.count * (last.window.channels if last.kind == "max" else len(self.layers[-1].neurons))
+        return last.window.count * (len(self.layers[-1].neurons) if last.kind == "dense" else last.window.channels)
 
     @property
     def output_formats(self) -> tuple[Fixed, ...]:
@@ -132,7 +132,7 @@ class Design:
         if node == INPUT:
             channels = len(self.inputs) // self.pixel_count
             return tuple(Span(q.format, q.low, q.high) for q in self.inputs[:channels])
-        if self.nodes[node].kind == "max":
+        if self.nodes[node].kind != "dense":
             return self.spans_at(node)
         layer = self.layers[self.layer_of(node)]
         formats = layer_output_formats(layer)
@@ -194,6 +194,9 @@ def to_json(design: Design) -> str:
             del quantizer["overflow"]  # the default: files from before there was another stay as they are
     if not design.nodes:
         del data["nodes"]
+    for node in data.get("nodes", ()):
+        if not node["window"]["repeats"]:
+            del node["window"]["repeats"]
     return json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n"
 
 

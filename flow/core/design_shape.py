@@ -14,6 +14,7 @@ _GROUP = Fields({"weight_bits": float, "neurons": Each(int)})
 _LAYER = Fields({"name": str, "neurons": Each(_NEURON), "groups": Each(_GROUP)})
 _WINDOW = Fields({
     "shape": Each(int), "size": Each(int), "strides": Each(int), "dilation": Each(int), "padded": Each(Row((int, int))),
+    "repeats": Each(int),
 })  # fmt: skip
 _NODE = Fields({"name": str, "kind": str, "sources": Each(int), "window": _WINDOW})
 _PORTS = Each(Row((str, int)))

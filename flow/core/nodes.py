@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flow.core.errors import DesignError
 
 INPUT = -1  # a source: the design's own input
-KINDS = ("dense", "max")
+KINDS = ("dense", "max", "repeat")
 Form = Literal["auto", "unrolled", "streamed"]  # how windows over pixels become hardware
 
 
@@ -25,7 +25,8 @@ Form = Literal["auto", "unrolled", "streamed"]  # how windows over pixels become
 class Window:
     """A layer's window on inputs of ``shape`` (sizes, then channels): reach, step and spread of it in each direction.
 
-    ``padded`` are the zeros before the first and behind the last pixel of each direction.
+    ``padded`` are the zeros before the first and behind the last pixel of each direction. ``repeats``, of a window of
+    one pixel, are the positions that see the same pixel one after another in each direction: empty for one each.
     """
 
     shape: tuple[int, ...]
@@ -33,6 +34,7 @@ class Window:
     strides: tuple[int, ...]
     dilation: tuple[int, ...]
     padded: tuple[tuple[int, int], ...]
+    repeats: tuple[int, ...] = ()
 
     @classmethod
     def whole(cls, shape: tuple[int, ...]) -> Window:
@@ -54,6 +56,8 @@ class Window:
     @property
     def positions(self) -> tuple[int, ...]:
         """Number of positions in each direction."""
+        if self.repeats:
+            return tuple(n * times for n, times in zip(self.shape, self.repeats, strict=False))
         spans = [n + sum(p) - r for n, p, r in zip(self.shape, self.padded, self.reach, strict=False)]
         return tuple(max(span // step + 1, 0) for span, step in zip(spans, self.strides, strict=True))
 
@@ -90,10 +94,11 @@ class Window:
     def pixels(self) -> NDArray[np.int64]:
         """(positions, places of the window) number of the pixel that lies there, -1 for padding."""
         found = np.zeros((1, 1), np.int64)
-        for n, k, step, spread, (before, _), count in zip(
-            self.shape, self.size, self.strides, self.dilation, self.padded, self.positions, strict=False
+        repeats = self.repeats or (1,) * len(self.size)
+        for n, k, step, spread, (before, _), times, count in zip(
+            self.shape, self.size, self.strides, self.dilation, self.padded, repeats, self.positions, strict=False
         ):
-            own = step * np.arange(count)[:, None] + spread * np.arange(k) - before
+            own = step * (np.arange(count)[:, None] // times) + spread * np.arange(k) - before
             outside = (own < 0) | (own >= n)
             joined = found[:, None, :, None] * n + own[None, :, None, :]
             joined[(found < 0)[:, None, :, None] | outside[None, :, None, :]] = -1
@@ -103,13 +108,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Node:
-    """A node: ``dense`` is the design's next layer at every position, ``max`` the largest value of each channel.
+    """A node: ``dense`` is the design's next layer at every position, ``max`` the largest value of each channel,
+    ``repeat`` each pixel as often as its window says.
 
     ``sources`` are numbers of earlier nodes, or `INPUT`; the channels of several stand side by side.
     """
 
     name: str
-    kind: Literal["dense", "max"]
+    kind: Literal["dense", "max", "repeat"]
     sources: tuple[int, ...]
     window: Window
 
@@ -129,5 +135,6 @@ def node_of(data: dict[str, Any]) -> Node:
             tuple(window["strides"]),
             tuple(window["dilation"]),
             tuple((before, after) for before, after in window["padded"]),
+            tuple(window.get("repeats", ())),
         ),
     )

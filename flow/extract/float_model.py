@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
-from flow.core.nodes import Window
 from flow.extract import stored_model
+from flow.extract.chain_builder import TAKES, UNSUITED, ChainBuilder
 from flow.extract.config import KNOWN, reshaped
 from flow.extract.remedies import IGNORED, refusal
 from flow.extract.stored_calls import line_of
 from flow.extract.stored_graph import LayerData
 from flow.extract.stored_layout import Array
 from flow.extract.stored_model import StoredModel
-from flow.extract.windows import AVERAGING, MAXIMA, is_depthwise, pooled, require_size, weights_met, window_of
-from keras_models.quantize.chain import FloatChain, FloatDense, Windows
+from flow.extract.windows import (
+    AVERAGING,
+    MAXIMA,
+    REPEATS,
+    is_depthwise,
+    pooled,
+    repeating,
+    require_size,
+    window_of,
+)
+from keras_models.quantize.chain import FloatChain
 
 Floats = NDArray[np.float64]
-ENDINGS = ("softmax", "sigmoid", "tanh", "softsign", "softplus")  # rise with their input, so that a class stays one
-_TAKES = "--quantize takes dense layers, convolutions and pools with ReLU or nothing between them"
-_UNSUITED = f"{_TAKES}: train it with ReLU, or quantized, with QDense and a QActivation behind the function"
 _CURVES = ("ELU", "LeakyReLU", "PReLU", "ThresholdedReLU")
 
 
@@ -48,138 +53,6 @@ def float_chain(path: Path | str | StoredModel) -> FloatChain:
         return builder.chain(name)
     except ModelError as exc:
         raise ModelError(f"{stored.path}: {exc}") from None
-
-
-@dataclass
-class ChainBuilder:
-    """Takes dense layers, scales and activations in data-flow order and folds the scales. All raise ModelError."""
-
-    width: int
-    shape: tuple[int, ...] = ()  # of the signal: pixels, then channels
-    layers: list[FloatDense] = field(default_factory=list)
-    left_out: str = ""
-    notes: list[str] = field(default_factory=list)
-    _scale: tuple[Floats, Floats] | None = None  # waits for the next dense layer
-    _ended: str = ""  # the layer whose activation can only be the last
-
-    def dense(self, name: str, kernel: Floats, bias: Floats) -> None:
-        """A dense layer (inputs, units)."""
-        self._go_on()
-        if kernel.ndim != 2 or len(kernel) != self.width or bias.shape != kernel.shape[1:]:
-            raise ModelError(f"layer {name[:64]} has a kernel of shape {kernel.shape} for {self.width} inputs")
-        if self._scale is not None:
-            scale, offset = self._scale
-            kernel, bias, self._scale = scale[:, None] * kernel, bias + offset @ kernel, None
-        self._append(FloatDense(name, kernel, bias))
-        self.width = kernel.shape[1]
-        self.shape = (self.width,)
-
-    def filters(
-        self, name: str, seen: Window, padding: str, kernel: Floats, bias: Floats, depthwise: bool = False
-    ) -> None:
-        """A convolution, or a pool of means: kernel as Keras has it, a bias per filter.
-
-        It is unrolled where its window, or the scale in front of it, is not the same at every position.
-        """
-        self._go_on()
-        channels = seen.shape[-1]
-        own = 1 if depthwise else int(kernel.shape[-2])
-        columns = kernel.reshape(-1, math.prod(kernel.shape[-2:]) if depthwise else kernel.shape[-1])
-        bias = np.broadcast_to(bias, columns.shape[1:])
-        folded = self._folded(columns, bias, own, channels, bool((seen.pixels() < 0).any()))
-        if padding not in ("valid", "same") or folded is None:
-            met = weights_met(name, seen, tuple(kernel.shape), depthwise)
-            require_size(name, *met.shape)
-            self.dense(name, np.where(met >= 0, kernel.ravel()[met], 0.0), np.tile(bias, math.prod(seen.positions)))
-        else:
-            windows = Windows(seen.shape, seen.size, seen.strides, seen.dilation, padding, seen.pixels(),
-                              channels // own)  # fmt: skip
-            self._scale = None
-            self._append(FloatDense(name, *folded, windows=windows))
-        self.shape = (*seen.positions, columns.shape[1])
-        self.width = math.prod(self.shape)
-
-    def _append(self, layer: FloatDense) -> None:
-        for what, values in (("kernel", layer.kernel), ("bias", layer.bias)):
-            if not np.isfinite(values).all():
-                raise ModelError(
-                    f"layer {layer.name[:64]}: its {what} holds NaN or infinity; load an earlier checkpoint"
-                )
-        self.layers.append(layer)
-
-    def _folded(
-        self, columns: Floats, bias: Floats, own: int, channels: int, padded: bool
-    ) -> tuple[Floats, Floats] | None:
-        """Columns of a convolution behind the scale of each channel; None where that differs between positions."""
-        if self._scale is None:
-            return columns, bias
-        scale, offset = (part.reshape(-1, channels) for part in self._scale)
-        if (scale != scale[0]).any() or (offset != offset[0]).any() or (padded and offset.any()):
-            return None
-        groups = channels // own
-        met = np.tile(np.arange(own), len(columns) // own)[:, None]
-        met = met + own * (np.arange(columns.shape[1]) // (columns.shape[1] // groups))
-        return scale[0][met] * columns, bias + (offset[0][met] * columns).sum(axis=0)
-
-    def maxima(self, name: str, seen: Window, padding: str) -> None:
-        """A pool of maxima behind a layer."""
-        self._go_on()
-        last = self.layers[-1] if self.layers else None
-        if last is None or last.pool is not None or self._scale is not None or seen.shape[-1] != len(last.bias):
-            raise ModelError(
-                f"layer {name[:64]} takes maxima of what is not a convolution's, with ReLU or nothing behind it; put "
-                "normalizations before the ReLU, and one pool behind a layer"
-            )
-        pool = Windows(seen.shape, seen.size, seen.strides, seen.dilation, padding, seen.pixels())
-        self.layers[-1] = replace(last, pool=pool)
-        self.shape = (*seen.positions, seen.shape[-1])
-        self.width = math.prod(self.shape)
-
-    def affine(self, name: str, scale: Floats, offset: Floats) -> None:
-        """``x * scale + offset`` of every element or channel."""
-        self._go_on()
-        if self.width % max(scale.size, 1) or not (np.isfinite(scale).all() and np.isfinite(offset).all()):
-            raise ModelError(
-                f"layer {name[:64]} scales {scale.size} channels of {self.width} elements, or not finitely"
-            )
-        scale, offset = (part.ravel() for part in np.broadcast_arrays(scale, offset))
-        last = self.layers[-1] if self.layers else None
-        units = 0 if last is None else len(last.bias)
-        by_unit = units > 0 and units % scale.size == 0
-        own = tuple(np.tile(part, units // part.size) for part in (scale, offset)) if by_unit else None
-        scale, offset = (np.tile(part, self.width // part.size) for part in (scale, offset))
-        if last is not None and own is not None and not last.relu and (last.pool is None or (own[0] > 0).all()):
-            self.layers[-1] = replace(last, kernel=last.kernel * own[0], bias=last.bias * own[0] + own[1])
-        elif self._scale is not None:
-            self._scale = self._scale[0] * scale, self._scale[1] * scale + offset
-        else:
-            self._scale = scale, offset
-
-    def activation(self, name: str, kind: str) -> None:
-        """A function of every element by its Keras name."""
-        if kind in ("linear", ""):
-            return
-        self._go_on()
-        if kind == "relu" and self.layers and self._scale is None:
-            self.layers[-1] = replace(self.layers[-1], relu=True)
-        elif kind in ENDINGS and self.layers and self._scale is None:
-            self.left_out, self._ended = kind, name
-        else:
-            raise ModelError(f"layer {name[:64]}: activation {kind[:32]} is there; {_UNSUITED}")
-
-    def _go_on(self) -> None:
-        if self._ended:
-            raise ModelError(f"layer {self._ended[:64]}: activation {self.left_out} is inside the model; {_UNSUITED}")
-
-    def chain(self, name: str) -> FloatChain:
-        """The finished chain."""
-        if not self.layers:
-            raise ModelError("the model has no dense layer, so there is nothing to quantize")
-        if self._scale is not None or self.layers[-1].relu:  # one more layer, of the scale or of nothing
-            scale, offset = self._scale or (np.ones(self.width), np.zeros(self.width))
-            self._scale = None
-            self.layers.append(FloatDense("scaled_outputs", np.diag(scale), offset))
-        return FloatChain(name, tuple(self.layers), self.left_out, tuple(self.notes))
 
 
 def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) -> None:
@@ -206,8 +79,8 @@ def _unsuited(name: str, kind: str) -> str:
     if kind.startswith(("Q", "NMP", "FixedPoint", "HQuantize", "HDense")):
         return f"{what}; the model is quantized already: build it without --quantize"
     if kind in _CURVES:
-        return f"{what}; {_UNSUITED}"
-    return f"{what}; {_TAKES}: train it quantized, with QKeras' layers" if kind in KNOWN else refusal(name, kind)
+        return f"{what}; {UNSUITED}"
+    return f"{what}; {TAKES}: train it quantized, with QKeras' layers" if kind in KNOWN else refusal(name, kind)
 
 
 def _dense(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
@@ -245,6 +118,10 @@ def _means(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...])
 def _maxima(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
     seen = window_of(layer.name, layer.kind, layer.config, builder.shape)
     builder.maxima(layer.name, seen, _padding(layer))
+
+
+def _repeated(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
+    builder.repeat(layer.name, repeating(layer.name, layer.kind, layer.config, builder.shape))
 
 
 def _padding(layer: LayerData) -> str:
@@ -296,6 +173,7 @@ _READERS: dict[str, Callable[[ChainBuilder, LayerData, tuple[Floats, ...]], None
     **dict.fromkeys(("Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D"), _convolution),
     **dict.fromkeys(AVERAGING, _means),
     **dict.fromkeys(MAXIMA, _maxima),
+    **dict.fromkeys(REPEATS, _repeated),
     "BatchNormalization": _batchnorm,
     "Normalization": _normalization,
     "Rescaling": _rescaling,

@@ -17,22 +17,23 @@ from flow.core.design import Layer, Neuron
 from flow.core.evaluate import as_read
 from flow.core.fixed import Ints, Quantizer
 from flow.core.integers import narrowed, shifted_left, wide
+from flow.core.nodes import Window
 from flow.extract.arrays import predicted, to_numpy
 from flow.extract.chain import Applied
-from flow.extract.convolution import window
 from flow.extract.dyadic import exact_column, exact_fraction
 from flow.extract.exact_numbers import Exact, accumulated, odd_float32, rectified, scaled
 from flow.extract.folded_batchnorm import folded_constants
-from flow.extract.graph_trace import Trace
+from flow.extract.graph_trace import Call, Trace
 from flow.extract.hgq_steps import LAYERS
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.mix import KINDS, Mix, read_mix
 from flow.extract.read import BIAS, steps_of
 from flow.extract.readout import neurons_of
 from flow.extract.remedies import IGNORED
-from flow.extract.windows import AVERAGING, CONVOLUTIONS, MAXIMA, members
+from flow.extract.windows import AVERAGING, CONVOLUTIONS, MAXIMA, members, window_of
 
 Floats = NDArray[np.float64]
+_ELEMENTS = 1 << 24  # under the windows of a layer at a time
 
 
 def layerwise_outputs(
@@ -42,6 +43,15 @@ def layerwise_outputs(
 
     Scales and offsets of the layers in ``real`` are applied as real numbers, those of others as Keras does in float32.
     """
+    heaviest = max((seen.count * seen.places * seen.channels for seen in map(_slides, traced.calls) if seen), default=1)
+    rows = max(1, _ELEMENTS // heaviest)
+    parts = [_outputs(traced, inputs[i : i + rows], real, whole) for i in range(0, max(len(inputs), 1), rows)]
+    fracs = np.max([part.fracs for part in parts], axis=0)
+    lifted = [wide(shifted_left(wide(part.mantissas), fracs - np.array(part.fracs, np.int64))) for part in parts]
+    return Exact(narrowed(np.concatenate(lifted)), fracs.tolist())
+
+
+def _outputs(traced: Trace, inputs: NDArray[np.float32], real: Collection[str], whole: bool) -> Exact:
     places = np.cumsum([entry.elements for entry in traced.inputs])[:-1]
     values: dict[int, Exact | NDArray[np.float32]] = dict(enumerate(np.split(as_read(inputs), places, axis=1)))
     ends = frozenset() if whole else traced.ends
@@ -52,12 +62,48 @@ def layerwise_outputs(
         elif call.kind in KINDS:
             values[call.result] = _mixed(read_mix(call), [_exact(values[s]) for s in call.sources])
         elif call.kind in MAXIMA:
-            values[call.result] = _largest(_exact(source), members(window(call.applied)))
+            values[call.result] = _largest(_exact(source), members(_window(call)))
         elif call.kind == "Relu":
             values[call.result] = rectified(_exact(source))
+        elif (seen := _slides(call)) is not None:
+            filters = call.applied.output_shape[-1:]
+            single = Applied(call.applied.layer, (*seen.size, seen.channels), filters, single=True)
+            made = _apply(single, _under(seen, _exact(source)), call.name in real, call.result in ends)
+            values[call.result] = _map_of(made, len(inputs))
         else:
             values[call.result] = _apply(call.applied, source, call.name in real, call.result in ends)
     return _joined([_exact(values[value]) for value in traced.outputs])
+
+
+def _window(call: Call) -> Window:
+    return window_of(call.name, call.kind, call.applied.layer.get_config(), call.applied.input_shape)
+
+
+def _slides(call: Call) -> Window | None:
+    """The window of a layer that does the same at every position."""
+    if call.kind not in CONVOLUTIONS | AVERAGING:
+        return None
+    found = _window(call)
+    return None if call.kind in AVERAGING and found.is_padded else found  # of fewer values at the borders
+
+
+def _under(window: Window, values: Exact) -> Exact:
+    """What lies under a window at all its positions (vectors by positions x elements)."""
+    own = np.array(values.fracs, np.int64)
+    fracs = own.reshape(-1, window.channels).max(axis=0)
+    lifted = shifted_left(values.mantissas, np.tile(fracs, window.pixel_count) - own)
+    padded = np.concatenate([lifted, np.zeros((len(lifted), 1), lifted.dtype)], axis=1)
+    pixels = window.pixels()[:, :, None]
+    places = np.where(pixels < 0, lifted.shape[1], pixels * window.channels + np.arange(window.channels))
+    return Exact(padded[:, places].reshape(-1, window.places * window.channels), fracs.tolist() * window.places)
+
+
+def _map_of(made: Exact | NDArray[np.float32], vectors: int) -> Exact | NDArray[np.float32]:
+    """Pixels (vectors by positions x filters) as elements of a map."""
+    if not isinstance(made, Exact):
+        return made.reshape(vectors, -1)
+    columns = made.mantissas.reshape(vectors, -1)
+    return Exact(columns, made.fracs * (columns.shape[1] // max(len(made.fracs), 1)))
 
 
 def _joined(parts: Sequence[Exact]) -> Exact:
@@ -115,7 +161,7 @@ def _apply(
     if isinstance(steps[0] if steps else None, Dense):
         values = accumulated(_layer(applied), _exact(values))
         steps = steps[1:]
-        function = getattr(applied.layer, "activation_quantizer", None) or applied.layer.activation
+        function = getattr(applied.layer, "activation_quantizer", None) or getattr(applied.layer, "activation", None)
     while steps and isinstance(steps[0], Elementwise | Affine):
         values = _elementwise(steps[0], values, real, ends)
         steps = steps[1:]

@@ -77,10 +77,15 @@ def beside(name: str, sources: Sequence[Map]) -> Affine:
     )
 
 
-def window_on(call: Call, source: Map) -> Window:
-    """The layer's window on the map, whose zeros around it come from ZeroPadding layers too."""
+def require_pixels(call: Call, source: Map) -> None:
+    """Raise ModelError where the layer sees another shape than the map's."""
     if len(call.applied.input_shape) != len(source.shape):
         raise ModelError(f"layer {call.name} sees pixels that were reshaped; {OTHERWISE}")
+
+
+def window_on(call: Call, source: Map) -> Window:
+    """The layer's window on the map, whose zeros around it come from ZeroPadding layers too."""
+    require_pixels(call, source)
     config: dict[str, Any] = call.applied.layer.get_config()
     found = window_of(call.name, call.kind, config, call.applied.input_shape)
     if not source.padded:

@@ -28,6 +28,7 @@ from flow.extract.maps import (
     beside,
     elements_of,
     padded_with_zeros,
+    require_pixels,
     reshaped,
     window_on,
     with_zero,
@@ -37,7 +38,7 @@ from flow.extract.read import narrow, steps_of
 from flow.extract.readout import Readout, behind, identity
 from flow.extract.remedies import IGNORED, refusal
 from flow.extract.resolve import GIVEN_TWICE, fold, fold_part
-from flow.extract.windows import AVERAGING, CONVOLUTIONS, MAXIMA, POOLS
+from flow.extract.windows import AVERAGING, CONVOLUTIONS, MAXIMA, POOLS, REPEATS, repeating
 
 PADDINGS = frozenset(("ZeroPadding1D", "ZeroPadding2D"))
 JOINS = frozenset(("Add", "Subtract", "Average"))
@@ -106,6 +107,8 @@ class _Stream:
         source = sources[0]
         if kind in MAXIMA:
             return self._largest(call, source)
+        if kind in REPEATS:
+            return self._repeated(call, source)
         if kind in CONVOLUTIONS | AVERAGING:
             return self._windowed(call, source)
         if kind in _DENSE:
@@ -184,6 +187,15 @@ class _Stream:
         shape = (*window.positions, source.channels)
         if len(call.applied.output_shape) == 1:
             shape = shape[-1:]
+        made = (len(self.nodes) - 1,)
+        return Map(shape, made, Window.pixel(shape), spans=source.spans, after=source.after)
+
+    def _repeated(self, call: Call, source: Map) -> Map:
+        require_pixels(call, source)
+        window = repeating(call.name, call.kind, call.applied.layer.get_config(), call.applied.input_shape)
+        self._close(source)
+        self.nodes.append(Node(call.name, "repeat", source.sources, window))
+        shape = (*window.positions, source.channels)
         made = (len(self.nodes) - 1,)
         return Map(shape, made, Window.pixel(shape), spans=source.spans, after=source.after)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ CONVOLUTIONS = frozenset(
 AVERAGING = frozenset("AveragePooling1D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D".split())
 MAXIMA = frozenset("MaxPooling1D MaxPooling2D GlobalMaxPooling1D GlobalMaxPooling2D".split())
 POOLS = AVERAGING | MAXIMA
+REPEATS = frozenset(("UpSampling1D", "UpSampling2D"))
 MAX_WEIGHTS = 200_000  # of an unrolled layer, counted at every position
 _UNROLLED = (
     "which is too much, for it is unrolled, a row of weights per pixel and filter; stream it, or use fewer pixels "
@@ -40,10 +42,7 @@ def window_of(name: str, kind: str, config: Mapping[str, Any], shape: tuple[int,
     """The window of a convolution or a pool by its settings. Raises ModelError naming the layer and the remedy."""
     directions = 1 if kind.endswith("1D") else 2
     where = f"layer {name[:64]} ({kind})"
-    if len(shape) != directions + 1:
-        raise ModelError(f"{where} sees inputs of shape {shape}; {directions + 1} axes are needed, channels last")
-    if config.get("data_format") not in (None, "channels_last"):
-        raise ModelError(f"{where} has channels first; build the model with data_format='channels_last'")
+    _require_pixels(where, config, shape, directions)
     if kind.startswith("Global"):
         return Window(shape, shape[:-1], (1,) * directions, (1,) * directions, ((0, 0),) * directions)
     size = _numbers(where, config, "pool_size" if kind in POOLS else "kernel_size", directions, 2)
@@ -54,6 +53,23 @@ def window_of(name: str, kind: str, config: Mapping[str, Any], shape: tuple[int,
     if 0 in found.positions:
         raise ModelError(f"{where}: its window of {size} does not fit into {shape[:-1]} pixels; pad or shrink it")
     return found
+
+
+def repeating(name: str, kind: str, config: Mapping[str, Any], shape: tuple[int, ...]) -> Window:
+    """The window of an UpSampling layer. Raises ModelError naming the layer and the remedy."""
+    directions = 1 if kind.endswith("1D") else 2
+    where = f"layer {name[:64]} ({kind})"
+    if config.get("interpolation") not in (None, "nearest"):
+        raise ModelError(f"{where} computes values between pixels; build the model with interpolation='nearest'")
+    _require_pixels(where, config, shape, directions)
+    return replace(Window.pixel(shape), repeats=_numbers(where, config, "size", directions, 2))
+
+
+def _require_pixels(where: str, config: Mapping[str, Any], shape: tuple[int, ...], directions: int) -> None:
+    if len(shape) != directions + 1:
+        raise ModelError(f"{where} sees inputs of shape {shape}; {directions + 1} axes are needed, channels last")
+    if config.get("data_format") not in (None, "channels_last"):
+        raise ModelError(f"{where} has channels first; build the model with data_format='channels_last'")
 
 
 def is_depthwise(kind: str) -> bool:

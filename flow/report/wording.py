@@ -121,6 +121,8 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 def window(node: Mapping[str, Any]) -> str:
     """A streamed node's window in words, such as ``3x3 by 2x2``; ``1`` where it sees single pixels of no direction."""
+    if node.get("repeats"):
+        return f"each {by(node['repeats'])} times"
     stride = f" by {by(node['strides'])}" if any(step > 1 for step in node["strides"]) else ""
     return f"{by(node['window']) or '1'}{stride}"
 

@@ -68,26 +68,33 @@ def pixel_bits(design: Design, number: int) -> int:
     return sum(span.format.bits for span in design.spans_at(number))
 
 
+def rows_kept(window: Window) -> int:
+    """Rows of pixels that lie in a memory: those above a window, or the one that is repeated."""
+    if len(window.shape) < 3 or is_whole(window):
+        return 0
+    return int(window.repeats[0] > 1) if window.repeats else window.reach[0] - 1
+
+
 def in_block_ram(window: Window) -> bool:
-    """Whether the rows above a window lie in block RAM: of long rows, which take less of a part there than in LUTs."""
-    return len(window.shape) == 3 and window.reach[0] > 1 and window.row_pixels > _LONG_ROW
+    """Whether the rows of a window lie in block RAM: of long rows, which take less of a part there than in LUTs."""
+    return rows_kept(window) > 0 and window.row_pixels > _LONG_ROW
 
 
 def window_memories(design: Design, number: int) -> int:
-    """Block RAMs of 18 kbit that the rows above a window are about to take."""
+    """Block RAMs of 18 kbit that the rows of a window are about to take."""
     window = design.nodes[number].window
-    if is_whole(window) or not in_block_ram(window):
+    if not in_block_ram(window):
         return 0
-    return math.ceil((window.reach[0] - 1) * pixel_bits(design, number) / 36) * math.ceil(window.row_pixels / 512)
+    return math.ceil(rows_kept(window) * pixel_bits(design, number) / 36) * math.ceil(window.row_pixels / 512)
 
 
 def window_sites(design: Design, number: int) -> float:
-    """LUT sites that the rows above a window are about to take."""
+    """LUT sites that the rows of a window are about to take."""
     window = design.nodes[number].window
-    if is_whole(window) or len(window.shape) < 3 or window.reach[0] < 2 or in_block_ram(window):
+    if in_block_ram(window):
         return 0.0
     depth = math.ceil(window.row_pixels / _LUT_RAM_ROWS)
-    return (window.reach[0] - 1) * pixel_bits(design, number) * depth * 4 / 3
+    return rows_kept(window) * pixel_bits(design, number) * depth * 4 / 3
 
 
 def _slowest(window: Window, image: int) -> int:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from flow.core.design import Design
-from flow.streamed.cores import Core, pixel_bits
+from flow.streamed.cores import Core, pixel_bits, rows_kept
 from flow.streamed.timing import Edge, cycles
+
+_WITHOUT = {"max": "maximum", "repeat": "repetition"}  # a layer: what is said of its core
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class NodeRow:
     window: Sequence[int]
     strides: Sequence[int]
     padding: Sequence[Sequence[int]]
+    repeats: Sequence[int]
     positions: Sequence[int]
     channels: int
     core: str
@@ -56,14 +59,14 @@ def explain(design: Design, cores: Sequence[Core], places: Mapping[Edge, int], i
         window = node.window
         core = cores[design.layer_of(number)] if node.kind == "dense" else None
         reach = window.reach
-        held = int(np.prod(reach, dtype=int)) + ((reach[0] - 1) * window.row_pixels if len(reach) > 1 else 0)
+        held = int(np.prod(reach, dtype=int)) + rows_kept(window) * window.row_pixels
         interval = core.interval if core else 1
         rows.append(
             NodeRow(
                 node.name, node.kind, [names[s] for s in node.sources], window.shape, window.size, window.strides,
-                window.padded, window.positions, len(design.spans(number)), core.kind if core else "maximum",
-                interval, cycles(window, interval),
-                held * pixel_bits(design, number) if window.places > 1 else 0,
+                window.padded, window.repeats, window.positions, len(design.spans(number)),
+                core.kind if core else _WITHOUT[node.kind], interval, cycles(window, interval),
+                held * pixel_bits(design, number) if window.places > 1 or window.repeats else 0,
                 round(core.sites) if core else 0, core.bram18 if core else 0,
             )
         )  # fmt: skip

@@ -14,7 +14,7 @@ def is_whole(window: Window) -> bool:
 
 def is_plain(window: Window) -> bool:
     """Whether it sees each pixel as it comes."""
-    return window.places == 1 and not window.is_padded and set(window.strides) <= {1}
+    return window.places == 1 and not window.is_padded and not window.repeats and set(window.strides) <= {1}
 
 
 def readers(design: Design) -> dict[int, list[int]]:

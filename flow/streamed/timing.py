@@ -76,6 +76,10 @@ def steps(window: Window) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         ends = np.arange(window.pixel_count) == window.pixel_count - 1
         return np.ones(window.pixel_count, bool), ends
     takes, lands = np.ones(1, bool), np.ones(1, bool)
+    if window.repeats:
+        for n, times in zip(window.shape, window.repeats, strict=False):
+            takes = np.outer(takes, np.arange(n * times) % times == 0).ravel()
+        return takes, np.ones(len(takes), bool)
     for n, (before, behind), reach, stride in zip(
         window.shape, window.padded, window.reach, window.strides, strict=False
     ):
@@ -114,6 +118,9 @@ class _Network:
         for number, node in enumerate(design.nodes):
             if is_plain(node.window):
                 processes.append(self._core(number, None))
+                continue
+            if node.kind == "repeat":  # what is seen leaves as it is
+                processes.append(self._window(number, node, self.made[number]))
                 continue
             seen = _Stream()
             processes += [self._window(number, node, seen), self._core(number, seen)]

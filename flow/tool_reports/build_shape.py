@@ -54,8 +54,8 @@ _FOLDING = Fields({
 })  # fmt: skip
 _NODE = Fields({
     "name": str, "kind": str, "sources": _WORDS, "shape": Each(int), "window": Each(int), "strides": Each(int),
-    "padding": Each(Row((int, int))), "positions": Each(int), "channels": int, "core": str, "interval": int,
-    "cycles": int, "buffer_bits": int, "lut": int, "bram18": int, "netlist_lut": Maybe(_COUNTS),
+    "padding": Each(Row((int, int))), "repeats": Each(int), "positions": Each(int), "channels": int, "core": str,
+    "interval": int, "cycles": int, "buffer_bits": int, "lut": int, "bram18": int, "netlist_lut": Maybe(_COUNTS),
 })  # fmt: skip
 _STREAM = Fields({"cycles_per_image": int, "nodes": Each(_NODE), "queues": _COUNTS})
 _BITSTREAM = Fields({

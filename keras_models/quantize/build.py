@@ -13,6 +13,7 @@ from keras_models.layers.base import PrecisionLayer
 from keras_models.layers.convolution import NMPConv1D, NMPConv2D
 from keras_models.layers.dense import NMPDense
 from keras_models.quantize.calibrate import Layer, Quantized, Signals
+from keras_models.quantize.chain import Windows
 from keras_models.quantize.formats import SIGNAL_BITS, WEIGHT_BITS
 
 
@@ -32,6 +33,7 @@ def nmp_model(quantized: Quantized) -> keras.Model:
             model.add(NMPActivation("linear", name=_name(f"{name}_signal", taken), activation_bits=SIGNAL_BITS))
         if layer.source.pool is not None:
             seen = layer.source.pool
+            _repeat(model, seen, taken)
             pool = keras.layers.MaxPooling1D if len(seen.size) == 1 else keras.layers.MaxPooling2D
             model.add(pool(seen.size, seen.strides, seen.padding, name=_name(f"{name}_pool", taken)))
     if len(model.output_shape) > 2:
@@ -47,6 +49,18 @@ def _shape(model: keras.Sequential, layer: Layer, taken: set[str]) -> None:
         model.add(keras.layers.Flatten(name=_name("flatten", taken)))
     elif windows is not None and model.output_shape[1:] != windows.shape:
         model.add(keras.layers.Reshape(windows.shape, name=_name("image", taken)))
+    if windows is not None:
+        _repeat(model, windows, taken)
+
+
+def _repeat(model: keras.Sequential, windows: Windows, taken: set[str]) -> None:
+    if windows.repeats:
+        name = _name("repeated", taken)
+        one = len(windows.repeats) == 1
+        model.add(
+            keras.layers.UpSampling1D(*windows.repeats, name=name) if one
+            else keras.layers.UpSampling2D(windows.repeats, name=name)
+        )  # fmt: skip
 
 
 def _neurons(layer: Layer, name: str) -> keras.layers.Layer:

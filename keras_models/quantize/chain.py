@@ -20,7 +20,8 @@ class Windows:
     """A window of a convolution or a pool on an image of ``shape``, channels last, flattened.
 
     ``pixels`` (positions, places) are the pixels under it, -1 for padding. Of a convolution each of the ``groups`` sees
-    its share of the channels.
+    its share of the channels. With ``repeats`` the window is on an image that has each pixel so many times in each
+    direction, as UpSampling layers make it.
     """
 
     shape: tuple[int, ...]
@@ -30,6 +31,7 @@ class Windows:
     padding: str
     pixels: NDArray[np.int64]
     groups: int = 1
+    repeats: tuple[int, ...] = ()
 
     @cached_property
     def seen(self) -> NDArray[np.int64]:
@@ -103,8 +105,11 @@ class FloatDense:
         shares = own @ by_group[:, None]  # groups, rows, positions, weights
         found = np.zeros((shares.shape[1], self.inputs + 1))
         for group, seen in zip(shares, self.windows.seen, strict=True):
-            for weight, elements in enumerate(seen.T):  # at all positions different ones, but for padding
-                found[:, elements] += group[:, :, weight]
+            for weight, elements in enumerate(seen.T):
+                if self.windows.repeats:
+                    np.add.at(found.T, elements, group[:, :, weight].T)
+                else:  # at all positions different ones, but for padding
+                    found[:, elements] += group[:, :, weight]
         return found[:, :-1].reshape(*around, -1)
 
 

@@ -37,7 +37,7 @@ def paces(design: Design, cores: Sequence[Core], rtls: Mapping[str, Rtl]) -> lis
     """How each node moves, as `flow.streamed.timing` takes it."""
     found = []
     for number, node in enumerate(design.nodes):
-        if node.kind == "max":
+        if node.kind != "dense":
             found.append(Pace(1, 1, 1))
             continue
         core, rtl = cores[design.layer_of(number)], rtls[node.name]
@@ -134,6 +134,10 @@ class _Top:
         self._note(f"wire [{bits - 1}:0] n{number}_data;")
         if node.kind == "max":
             self._largest(number, node, seen)
+        elif node.kind == "repeat":
+            self._note(f"assign n{number}_valid = {seen}_valid;")
+            self._note(f"assign {seen}_ready = n{number}_ready;")
+            self._note(f"assign n{number}_data = {seen}_data;")
         else:
             self._layer(number, node, seen)
 
@@ -164,6 +168,8 @@ class _Top:
         if is_plain(window):
             return entering
         name = f"w{number}"
+        if window.repeats:
+            return self._repeated(name, node, entering, bits)
         rows, cols = _two(window.reach)
         taken = window.pixel_count if is_whole(window) else rows * cols
         self._note(f"wire {name}_valid, {name}_ready;")
@@ -180,6 +186,22 @@ class _Top:
         if max(window.dilation, default=1) > 1:
             self._note(f"wire {name}_unused = &{{1'b0, {name}_all}};  // pixels between those of the window")
         self._note(f"wire [{window.places * bits - 1}:0] {name}_data = {self._taps(node, name, bits)};")
+        return name
+
+    def _repeated(self, name: str, node: Node, entering: str, bits: int) -> str:
+        window = node.window
+        down, across = _two(window.repeats)
+        self.used |= {"stream_repeat", "stream_lines"} if down > 1 else {"stream_repeat"}
+        _, width = _two(window.shape[:-1])
+        self._note(f"wire {name}_valid, {name}_ready;")
+        self._note(f"wire [{bits - 1}:0] {name}_data;")
+        self._note(
+            f"stream_repeat #(.BITS({bits}), .WIDTH({width}), .DOWN({down}), .ACROSS({across}), "
+            f".BLOCK({int(in_block_ram(window))})) u_{name} ("
+        )
+        self._note(f"    .clk(clk), .rst(rst), .in_valid({entering}_valid), .in_ready({entering}_ready),")
+        self._note(f"    .in_data({entering}_data), .out_valid({name}_valid), .out_ready({name}_ready),")
+        self._note(f"    .out_data({name}_data));")
         return name
 
     def _shape(self, node: Node, bits: int) -> str:
@@ -267,5 +289,7 @@ def _told(node: Node) -> str:
     by = " x ".join(map(str, window.size)) or "1"
     entering = " x ".join(map(str, window.shape))
     out = " x ".join(map(str, window.positions)) or "1"
+    if window.repeats:
+        return f"each pixel of {entering} {' x '.join(map(str, window.repeats))} times"
     what = "the largest of each channel" if node.kind == "max" else "a layer"
     return f"{what} at {out} positions of a window of {by} on {entering}"

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from flow.core.errors import ModelError
-from flow.extract.float_model import ChainBuilder
+from flow.extract.chain_builder import ChainBuilder
 from flow.extract.onnx.constants import Constant, Floats
 from flow.extract.onnx.stored import StoredOnnx, read
 from flow.extract.onnx.walk import Place, walk

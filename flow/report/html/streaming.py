@@ -40,6 +40,8 @@ def _node(node: Mapping[str, Any], image: int) -> dict[str, str]:
 def _buffer(node: Mapping[str, Any]) -> dict[str, str]:
     zeros = "; ".join(f"{before} before, {behind} behind" for before, behind in node["padding"])
     rows = node["window"][0] - 1 if len(node["window"]) > 1 else 0
+    if len(node.get("repeats") or ()) > 1:
+        rows = int(node["repeats"][0] > 1)
     is_whole = list(node["window"]) == list(node["shape"][:-1])
     traced = table(node, "netlist_lut").get("window")
     return {
