@@ -23,6 +23,7 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
         QConv2D,
         QConv2DBatchnorm,
         QDepthwiseConv2D,
+        QSeparableConv2D,
         binary,
         binary_tanh,
     )
@@ -163,7 +164,11 @@ FORMS = {
         "`QConv1D`, then `BatchNormalization`": seen(lambda: [QConv1D(2, 3, **KERNEL), Norm()]),
         "`Conv1D` whose weights are no grid": seen(lambda: [layers.Conv1D(2, 3, name="filters")]),
         "channels first": seen(lambda: [layers.Conv2D(1, 2, data_format="channels_first", name="filters")], (1, 4, 2)),
-        "`SeparableConv1D`": seen(lambda: [layers.SeparableConv1D(2, 3, name="filters")]),
+        "`QSeparableConv2D`": seen(lambda: [QSeparableConv2D(
+            2, (2, 1), depth_multiplier=2, depthwise_quantizer="quantized_bits(3,0,alpha=1)",
+            pointwise_quantizer="quantized_bits(3,0,alpha=1)", bias_quantizer="quantized_bits(4,0,alpha=1)",
+            activation="quantized_relu(4,2)")], (3, 2, 2)),
+        "`SeparableConv1D` whose weights are no grid": seen(lambda: [layers.SeparableConv1D(2, 3, name="filters")]),
         "`Conv1DTranspose`": seen(lambda: [layers.Conv1DTranspose(2, 3, name="filters")]),
         "`MaxPooling1D`": seen(lambda: [relu(3, 1), layers.MaxPooling1D(2)]),
         "`MaxPooling2D`, windows that overlap": seen(

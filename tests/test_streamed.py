@@ -72,6 +72,13 @@ def model(kind):
         y = L.UpSampling2D((3, 2))(L.MaxPooling2D(2)(x))
         x = L.UpSampling2D((1, 2))(qkeras.QConv2D(2, (3, 3), padding="same", **BITS)(y))
         return keras.Model(entry, x)
+    elif kind == "separable":
+        own = {
+            "depthwise_quantizer": "quantized_bits(3,0,alpha=1)",
+            "pointwise_quantizer": "quantized_bits(3,0,alpha=1)",
+        }
+        settings = {"strides": 2, "padding": "same", "depth_multiplier": 2, "bias_quantizer": BITS["bias_quantizer"]}
+        x = qkeras.QSeparableConv2D(3, (2, 3), activation="quantized_relu(5,2)", **settings, **own)(x)
     elif kind == "depthwise":
         x = L.ZeroPadding2D(((1, 0), (0, 2)))(x)
         x = relu()(qkeras.QDepthwiseConv2D(2, depthwise_quantizer="quantized_bits(3,0,alpha=1)", use_bias=False)(x))
@@ -89,7 +96,7 @@ def model(kind):
     return made
 
 
-@pytest.mark.parametrize("kind", ["residual", "depthwise", "normalized", "learned", "repeated"])
+@pytest.mark.parametrize("kind", ["residual", "depthwise", "normalized", "learned", "repeated", "separable"])
 def test_streamed_equals_unrolled_equals_keras(kind):
     made = model(kind)
     streamed, unrolled = (finish(extract(made, form=form)) for form in ("streamed", "unrolled"))
@@ -183,13 +190,18 @@ def float_file(folder, normalized):
     return Options(folder / "float.keras", resolve("xc7z020"), folder, architecture="streaming", quantize=True)
 
 
-def test_a_float_model_is_quantized_and_streamed(tmp_path):
-    options = float_file(tmp_path, False)
+@pytest.mark.parametrize("normalized", [False, True])  # before padding: by a layer of its own
+def test_a_float_model_is_quantized_and_streamed(normalized, tmp_path):
+    options = float_file(tmp_path, normalized)
     quantized = QuantizedFile(options, None, Preparation())
     design = quantized.design(options)
-    assert [node.window.count for node in design.nodes] == [6, 1]
+    assert [node.window.count for node in design.nodes] == [6, 6, 1][not normalized :]
     assert compare_with_keras(quantized.keras(), design, real_inputs(design, make_vectors(design, 30))).agrees
-    options = float_file(tmp_path, True)
+
+
+def test_a_float_model_without_convolutions_has_nothing_to_stream(tmp_path):
+    keras.Sequential([keras.Input((6,)), L.Dense(2)]).save(tmp_path / "float.keras")
+    options = Options(tmp_path / "float.keras", resolve("xc7z020"), tmp_path, architecture="streaming", quantize=True)
     with pytest.raises(ModelError, match="leave --architecture streaming out"):
         QuantizedFile(options, None, Preparation()).design(options)
 

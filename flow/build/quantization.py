@@ -41,10 +41,13 @@ class QuantizedFile(ModelFile):
         super().__init__(options.model)
         self.is_onnx = False  # from here on it is a Keras model
         self.dataset, self.preparation = dataset, preparation
-        self.chain = float_chain(self.path)
+        self.chain = float_chain(self.path, options.form == "streamed")
         given = None if options.input_format == AUTO else options.input_format  # formats are chosen from data anyway
         self.format = given or (None if dataset else ASSUMED)
-        said = [f" quantize 1 {self.format} {preparation.text}", *([] if dataset is None else _digests(dataset))]
+        said = [
+            f" quantize 2 {options.form} {self.format} {preparation.text}",
+            *([] if dataset is None else _digests(dataset)),
+        ]
         self.digest += " ".join(said)
 
     @cached_property
@@ -83,8 +86,8 @@ class QuantizedFile(ModelFile):
         """The finished design of the quantized model. Raises ModelError where nothing is left to stream."""
         if options.form == "streamed" and all(layer.windows is None for layer in self.chain.layers):
             raise ModelError(
-                f"{self.path} has no convolution to stream; --quantize makes one behind a normalization and padding a "
-                "dense layer, for its scale is not the same at every position: leave --architecture streaming out"
+                f"{self.path} has no convolution to stream that does the same at every position: leave --architecture "
+                "streaming out"
             )
         return super().design(replace(options, input_format=None))
 

@@ -28,6 +28,7 @@ class ChainBuilder:
     layers: list[FloatDense] = field(default_factory=list)
     left_out: str = ""
     notes: list[str] = field(default_factory=list)
+    streams: bool = False  # layers are to do the same at every position
     _scale: tuple[Floats, Floats] | None = None  # waits for the next dense layer
     _repeated: Window | None = None  # pixels that the next layer sees several times; scales wait before them
     _ended: str = ""  # the layer whose activation can only be the last
@@ -52,7 +53,8 @@ class ChainBuilder:
     ) -> None:
         """A convolution, or a pool of means: kernel as Keras has it, a bias per filter.
 
-        It is unrolled where its window, or the scale in front of it, is not the same at every position.
+        It is unrolled where its window, or the scale in front of it, is not the same at every position; if the chain
+        ``streams``, a scale that meets zeros around the pixels becomes a layer of its own instead.
         """
         self._go_on()
         channels = seen.shape[-1]
@@ -60,6 +62,9 @@ class ChainBuilder:
         columns = kernel.reshape(-1, math.prod(kernel.shape[-2:]) if depthwise else kernel.shape[-1])
         bias = np.broadcast_to(bias, columns.shape[1:])
         folded = self._folded(columns, bias, own, channels, bool((seen.pixels() < 0).any()))
+        if folded is None and self.streams and self._is_by_channel(channels):
+            self._carried(f"{name}_inputs")
+            folded = columns, bias
         if padding not in ("valid", "same") or folded is None:
             met = weights_met(name, seen, tuple(kernel.shape), depthwise)
             require_size(name, *met.shape)
@@ -86,12 +91,23 @@ class ChainBuilder:
         if self._scale is None:
             return columns, bias
         scale, offset = (part.reshape(-1, channels) for part in self._scale)
-        if (scale != scale[0]).any() or (offset != offset[0]).any() or (padded and offset.any()):
+        if not self._is_by_channel(channels) or (padded and offset.any()):
             return None
         groups = channels // own
         met = np.tile(np.arange(own), len(columns) // own)[:, None]
         met = met + own * (np.arange(columns.shape[1]) // (columns.shape[1] // groups))
         return scale[0][met] * columns, bias + (offset[0][met] * columns).sum(axis=0)
+
+    def _is_by_channel(self, channels: int) -> bool:
+        """Whether the scale that waits is the same at all pixels."""
+        parts = () if self._scale is None else (part.reshape(-1, channels) for part in self._scale)
+        return all((part == part[0]).all() for part in parts)
+
+    def _carried(self, name: str) -> None:
+        """A layer that hands each pixel on, by which what waits is applied."""
+        ones, channels = (1,) * (len(self.shape) - 1), self.shape[-1]
+        kernel = np.eye(channels).reshape(*ones, channels, channels)
+        self.filters(name, Window.pixel(self.shape), "valid", kernel, np.zeros(channels))
 
     def maxima(self, name: str, seen: Window, padding: str) -> None:
         """A pool of maxima behind a layer."""
@@ -179,9 +195,7 @@ class ChainBuilder:
         """One more layer, of the scale or the pixels that wait, or of nothing behind a ReLU."""
         self._ended, name = "", "scaled_outputs"
         if len(self.shape) > 1:
-            ones, channels = (1,) * (len(self.shape) - 1), self.shape[-1]
-            kernel = np.eye(channels).reshape(*ones, channels, channels)
-            self.filters(name, Window.pixel(self.shape), "valid", kernel, np.zeros(channels))
+            self._carried(name)
         else:
             ChainBuilder.dense(self, name, np.eye(self._entering), np.zeros(self._entering))
 

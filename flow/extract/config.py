@@ -16,7 +16,7 @@ from typing import Any
 from flow.core.errors import ModelError
 from flow.extract.remedies import DENSE, refusal
 from flow.extract.stored_graph import LayerData, path_of
-from flow.extract.windows import POOLS
+from flow.extract.windows import POOLS, SEPARABLE
 from keras_models.layers.inactive import INACTIVE
 
 MAX_UNITS = 1 << 16
@@ -24,6 +24,7 @@ MAX_KERNEL = 1 << 26
 _LIMIT = 4096  # of any number among the settings
 _WINDOW = ("kernel_size", "strides", "padding", "data_format", "dilation_rate")
 _QUANTIZERS = ("kernel_quantizer", "bias_quantizer")
+_TWO_KERNELS = ("depthwise_quantizer", "pointwise_quantizer", "bias_quantizer")
 _NORM = ("axis", "epsilon", "center", "scale")
 # class -> settings that inference needs; None: all plain ones
 _SETTINGS: dict[str, tuple[str, ...] | None] = {
@@ -84,6 +85,10 @@ _SETTINGS: dict[str, tuple[str, ...] | None] = {
         "depthwise_quantizer",
         "bias_quantizer",
     ),
+    **{
+        kind: (*_WINDOW, "filters", "depth_multiplier", "use_bias", "activation", *(_TWO_KERNELS * (kind[0] == "Q")))
+        for kind in sorted(SEPARABLE)
+    },
     "QConv2DBatchnorm": (*_WINDOW, "filters", "use_bias", "activation", *_QUANTIZERS, *_NORM, "folding_mode"),
     **dict.fromkeys(sorted(POOLS), ("pool_size", "strides", "padding", "data_format")),
     "ZeroPadding1D": ("padding", "data_format"),

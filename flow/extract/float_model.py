@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
+from flow.core.nodes import Window
 from flow.extract import stored_model
 from flow.extract.chain_builder import TAKES, UNSUITED, ChainBuilder
 from flow.extract.config import KNOWN, reshaped
@@ -26,6 +27,7 @@ from flow.extract.windows import (
     AVERAGING,
     MAXIMA,
     REPEATS,
+    TooLarge,
     is_depthwise,
     pooled,
     repeating,
@@ -38,21 +40,34 @@ Floats = NDArray[np.float64]
 _CURVES = ("ELU", "LeakyReLU", "PReLU", "ThresholdedReLU")
 
 
-def float_chain(path: Path | str | StoredModel) -> FloatChain:
-    """The dense layers of a float model's file, of Keras or ONNX. Raises ModelError naming layer and remedy."""
+def float_chain(path: Path | str | StoredModel, streams: bool = False) -> FloatChain:
+    """The dense layers and convolutions of a float model's file, of Keras or ONNX.
+
+    If it ``streams``, or is too large otherwise, convolutions stay convolutions behind any scale of their channels.
+    Raises ModelError naming layer and remedy.
+    """
     if not isinstance(path, StoredModel) and str(path).endswith(".onnx"):
         from flow.extract.onnx import floats  # needs more than the default installation
 
         return floats.onnx_chain(path)
     stored = path if isinstance(path, StoredModel) else stored_model.read(path)
     try:
-        name, shape, calls = line_of(stored.config)
-        builder = ChainBuilder(math.prod(shape), shape)
-        for call in calls:
-            _add(builder, call.layer, stored.weights.get(call.key, ()))
-        return builder.chain(name)
+        try:
+            return _chain(stored, streams)
+        except TooLarge:
+            if streams:
+                raise
+            return _chain(stored, True)
     except ModelError as exc:
         raise ModelError(f"{stored.path}: {exc}") from None
+
+
+def _chain(stored: StoredModel, streams: bool) -> FloatChain:
+    name, shape, calls = line_of(stored.config)
+    builder = ChainBuilder(math.prod(shape), shape, streams=streams)
+    for call in calls:
+        _add(builder, call.layer, stored.weights.get(call.key, ()))
+    return builder.chain(name)
 
 
 def _add(builder: ChainBuilder, layer: LayerData, weights: tuple[Array, ...]) -> None:
@@ -100,6 +115,15 @@ def _convolution(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats,
     kernel, seen = weights[0], window_of(layer.name, layer.kind, layer.config, builder.shape)
     bias = weights[1] if layer.config.get("use_bias", True) else np.zeros(1)
     builder.filters(layer.name, seen, _padding(layer), kernel, bias, is_depthwise(layer.kind))
+    builder.activation(layer.name, _function(layer))
+
+
+def _separable(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, ...]) -> None:
+    depthwise, pointwise = weights[:2]
+    seen = window_of(layer.name, layer.kind, layer.config, builder.shape)
+    builder.filters(f"{layer.name}_depthwise", seen, _padding(layer), depthwise, np.zeros(1), depthwise=True)
+    bias = weights[2] if layer.config.get("use_bias", True) else np.zeros(1)
+    builder.filters(layer.name, Window.pixel(builder.shape), "valid", pointwise, bias)
     builder.activation(layer.name, _function(layer))
 
 
@@ -171,6 +195,7 @@ def _rescaling(builder: ChainBuilder, layer: LayerData, weights: tuple[Floats, .
 _READERS: dict[str, Callable[[ChainBuilder, LayerData, tuple[Floats, ...]], None]] = {
     "Dense": _dense,
     **dict.fromkeys(("Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D"), _convolution),
+    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _separable),
     **dict.fromkeys(AVERAGING, _means),
     **dict.fromkeys(MAXIMA, _maxima),
     **dict.fromkeys(REPEATS, _repeated),

@@ -14,8 +14,9 @@ from flow.extract.arrays import to_numpy
 from flow.extract.chain import Applied, fixed_shape, is_model, tensors_of
 from flow.extract.operations import MOVED
 from flow.extract.remedies import IGNORED
+from flow.extract.separable import separated
 from flow.extract.stored_calls import MAX_CALLS
-from flow.extract.windows import MAXIMA
+from flow.extract.windows import MAXIMA, SEPARABLE
 
 # Layers and operations that move, add and scale values; Flatten and Reshape, which leave them in their order, aside.
 MOVING = frozenset(
@@ -148,13 +149,28 @@ def _traced(model: Any, entering: Sequence[int], calls: list[Call], first: int) 
             kind = type(operation).__name__
             raise ModelError(f"layer {operation.name} ({kind}) has {len(node.outputs)} outputs; use slices instead")
         else:
-            made = [first + len(calls)]
             shapes = tuple(fixed_shape(t, str(operation.name)) for t in node.input_tensors)
             shape = fixed_shape(node.outputs[0], str(operation.name))
-            applied = Applied(operation, shapes[0] if shapes else (), shape)
-            calls.append(Call(applied, tuple(sources), shapes, made[0], _calling(node)))
+            if type(operation).__name__ in SEPARABLE:
+                calls += _two_calls(operation, sources, shapes, shape, first + len(calls))
+            else:
+                applied = Applied(operation, shapes[0] if shapes else (), shape)
+                calls.append(Call(applied, tuple(sources), shapes, first + len(calls), _calling(node)))
+            made = [calls[-1].result]
         known |= {id(t): value for t, value in zip(node.outputs, made, strict=True)}
     return [known[id(t)] for t in outputs]
+
+
+def _two_calls(
+    layer: Any, sources: Sequence[int], shapes: tuple[tuple[int, ...], ...], shape: tuple[int, ...], number: int
+) -> list[Call]:
+    """The calls of a convolution with two kernels, which make the values ``number`` and the next one."""
+    depthwise, pointwise = separated(layer, shapes[0])
+    between = (*shape[:-1], shapes[0][-1] * layer.depth_multiplier)
+    return [
+        Call(Applied(depthwise, shapes[0], between), tuple(sources), shapes, number, lambda t: depthwise(t[0])),
+        Call(Applied(pointwise, between, shape), (number,), (between,), number + 1, lambda t: pointwise(t[0])),
+    ]
 
 
 def _in_order(outputs: Sequence[Any], known: dict[int, int]) -> Iterator[Any]:

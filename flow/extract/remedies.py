@@ -19,10 +19,6 @@ _OWN = (
 _REMEDIES = {
     "AdaptiveCodebookDense": _CODEBOOK,
     "ChannelCodebookDense": _CODEBOOK,
-    **dict.fromkeys(
-        ("SeparableConv1D", "SeparableConv2D", "QSeparableConv1D", "QSeparableConv2D"),
-        "has two kernels in one: use a depthwise convolution and one of size 1 behind it",
-    ),
     "Lambda": "is a Lambda, whose code could be anything: remove it or do its work in the preprocessing",
     "TernaryDense": _OWN.format("ternary"),
     "BinaryDense": _OWN.format("binary"),

@@ -29,6 +29,7 @@ CONVOLUTIONS = frozenset(
 )
 AVERAGING = frozenset("AveragePooling1D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D".split())
 MAXIMA = frozenset("MaxPooling1D MaxPooling2D GlobalMaxPooling1D GlobalMaxPooling2D".split())
+SEPARABLE = frozenset(("SeparableConv1D", "SeparableConv2D", "QSeparableConv1D", "QSeparableConv2D"))
 POOLS = AVERAGING | MAXIMA
 REPEATS = frozenset(("UpSampling1D", "UpSampling2D"))
 MAX_WEIGHTS = 200_000  # of an unrolled layer, counted at every position
