@@ -2,7 +2,7 @@
 // writes every result to another; started otherwise it is cocotb's own main program.
 //
 // --native IN_FILE OUT_FILE STATE_FILE REPORT IN_BITS IN_WORDS OUT_WORDS LATENCY INTERVAL PATIENCE SEED GAPS IN_BEATS
-//          OUT_BITS OUT_BEATS [SCHEDULE]
+//          OUT_BITS OUT_BEATS STALLS [SCHEDULE]
 //   IN_FILE    vectors, IN_WORDS little-endian 32-bit words each
 //   OUT_FILE   a result of OUT_WORDS words for every vector, zeros where none came
 //   STATE_FILE a byte for every vector: 0 no result came, 1 one came, 2 a reset dropped the vector
@@ -12,6 +12,7 @@
 //   SCHEDULE   what precedes every vector and what its result meets, five words each: whether the design must be empty,
 //              idle cycles, cycles of reset, idle cycles after it, cycles for which the result is held
 //   IN_BEATS   beats of a vector, each of the same share of its bits, the lowest first; OUT_BEATS those of a result
+//   STALLS     0 where results are never kept waiting between gaps
 // NMP_READY is defined where the model has in_ready and out_ready. Inputs change while clk is 0; everything is sampled
 // just before the rising edge. Registers start with random bits. A vector that is not offered leaves its complement on
 // in_data.
@@ -106,6 +107,7 @@ struct Options {
     int64_t latency, interval, patience;
     uint64_t seed, gaps;
     std::size_t in_beats, out_bits, out_beats;
+    bool stalls;
 };
 
 // Bits of a row of words, from bit ``first`` on, to or from the beginning of another.
@@ -268,7 +270,7 @@ class Harness {
 
     // Whether the oldest result is to wait in this cycle.
     bool stall() {
-        if (schedule_.empty()) return gappy() && random_.one_in(options_.gaps);
+        if (schedule_.empty()) return options_.stalls && gappy() && random_.one_in(options_.gaps);
         return !flying_.empty() && held_for_ < schedule_[flying_.front().vector].stall;
     }
 
@@ -359,17 +361,17 @@ class Harness {
 };
 
 int native(int argc, char **argv) {
-    if (argc != 17 && argc != 18) fail("--native takes 15 or 16 arguments");
-    int64_t numbers[11];
-    for (int i = 0; i < 11; ++i) numbers[i] = std::strtoll(argv[6 + i], nullptr, 10);
+    if (argc != 18 && argc != 19) fail("--native takes 16 or 17 arguments");
+    int64_t numbers[12];
+    for (int i = 0; i < 12; ++i) numbers[i] = std::strtoll(argv[6 + i], nullptr, 10);
     const Options options{static_cast<std::size_t>(numbers[0]), static_cast<std::size_t>(numbers[1]),
                           static_cast<std::size_t>(numbers[2]), numbers[3], numbers[4], numbers[5],
                           static_cast<uint64_t>(numbers[6]), static_cast<uint64_t>(numbers[7]),
                           static_cast<std::size_t>(numbers[8]), static_cast<std::size_t>(numbers[9]),
-                          static_cast<std::size_t>(numbers[10])};
+                          static_cast<std::size_t>(numbers[10]), numbers[11] != 0};
     Verilated::randReset(2);
     Verilated::randSeed(static_cast<int>(options.seed % 1000000) + 1);
-    Harness harness(read_words(argv[2]), argc == 18 ? read_words(argv[17]) : std::vector<uint32_t>(), options);
+    Harness harness(read_words(argv[2]), argc == 19 ? read_words(argv[18]) : std::vector<uint32_t>(), options);
     const auto start = std::chrono::steady_clock::now();
     harness.run();
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;

@@ -167,7 +167,7 @@ FORMS = {
         "`QSeparableConv2D`": seen(lambda: [QSeparableConv2D(
             2, (2, 1), depth_multiplier=2, depthwise_quantizer="quantized_bits(3,0,alpha=1)",
             pointwise_quantizer="quantized_bits(3,0,alpha=1)", bias_quantizer="quantized_bits(4,0,alpha=1)",
-            activation="quantized_relu(4,2)")], (3, 2, 2)),
+            activation="quantized_relu(4,2)")], (2, 2, 2)),
         "`SeparableConv1D` whose weights are no grid": seen(lambda: [layers.SeparableConv1D(2, 3, name="filters")]),
         "`Conv1DTranspose`": seen(lambda: [layers.Conv1DTranspose(2, 3, name="filters")]),
         "`MaxPooling1D`": seen(lambda: [relu(3, 1), layers.MaxPooling1D(2)]),

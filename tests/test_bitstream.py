@@ -14,8 +14,10 @@ from flow.bitstream.database import Database
 from flow.bitstream.decode import decode
 from flow.bitstream.fabric import Contradiction
 from flow.bitstream.fasm import features
+from flow.bitstream.netlist import Cell, Recovered
 from flow.bitstream.placement import PlacedCell, read_placement, with_true_tables
 from flow.bitstream.read_back import Core, layers_of, read_back
+from flow.bitstream.verilog import _behind
 from flow.build.command import app
 from flow.build.engines import bitstream as engine
 from flow.build.engines.routing import refuse_unreadable
@@ -24,6 +26,7 @@ from flow.core.compare import EngineResult
 from flow.core.design import Design, Layer, Neuron, to_json
 from flow.core.errors import ReportError, ToolNotFound
 from flow.core.fixed import Fixed, Quantizer
+from flow.core.nodes import Node, Window
 from flow.emit.rtl.cells import cell_models
 from flow.netlist import place_and_route
 from flow.netlist.routed_top import INSTANCE
@@ -484,7 +487,7 @@ def test_a_build_goes_to_the_bitstream_and_back(database, tmp_path, monkeypatch)
         return Assembled(assemble(names, database).bits - assemble([lut], database).bits, len(names))
 
     # the comparison alone has to find it, which also spares a Verilator model
-    monkeypatch.setattr(engine, "_simulated", lambda made, verilog, folder: EngineResult("native", 16, 0, 0.0))
+    monkeypatch.setattr(engine, "_simulated", lambda made, *rest: EngineResult("native", 16, 0, 0.0))
     monkeypatch.setattr(files, "assemble", one_bit_less)
     monkeypatch.setattr(engine, "_VERSION", "with the fault")
     done = CliRunner().invoke(app, asked, catch_exceptions=False)
@@ -492,6 +495,43 @@ def test_a_build_goes_to_the_bitstream_and_back(database, tmp_path, monkeypatch)
     report = json.loads(Path("build/report.json").read_text())
     assert report["status"] == "mismatch" and report["bitstream"]["differences"] > 0
     assert "refuted" in {links["netlist-bitstream"] for links in report["proof"].values()}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["streamed", "folded"])
+def test_what_a_board_never_keeps_waiting_goes_behind_its_processor_and_back(kind, database, tmp_path):
+    """Cores whose out_ready is tied to 1 there, with a memory in LUTs beside the logic of the board."""
+    folder, words = tmp_path, ["--architecture", "folded"]
+    design, inputs = one_neuron(), (Quantizer.saturating(Fixed(True, 3, 1)),)
+    if kind == "streamed":
+        neurons = tuple(
+            Neuron(w, 0, 2.0, output=Quantizer.saturating(Fixed(False, 2, 0))) for w in ((1, -1, 0) * 3, (0, 1, 1) * 3)
+        )
+        end = Layer("end", (Neuron((1, -1) * 16, 0, 2.0),))
+        window = Window((4, 4, 1), (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))
+        nodes = (Node("slide", "dense", (-1,), window), Node("end", "dense", (0,), Window.whole((4, 4, 2))))
+        design, words = finish(Design("one", inputs * 16, (Layer("slide", neurons), end), "logits", {}, nodes)), []
+    (folder / "design.json").write_text(to_json(design))
+    asked = ["--model", str(folder / "design.json"), "--engines", "integer", "--vectors", "50", "--bitstream", *words]
+    asked += ["--part", "pynq-z2", "--shell", "pynq", "--out", str(folder / "build")]
+    done = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    checks = json.loads((folder / "build/report.json").read_text())["verification"]
+    assert checks["bitstream"]["vectors"] >= 10_000
+    assert checks["bitstream"]["mismatches"] == checks["board"]["mismatches"] == 0
+
+
+def test_pins_of_a_memory_that_nobody_reads_are_not_part_of_the_core():
+    """They are wires of the slice, and carry what the flip-flops beside it get."""
+    flip_flop = Cell("FDRE", {"INIT": 0}, {"D": ("x",), "CE": ("1",), "R": ("0",), "C": ("clk",)}, {"Q": ("foreign",)})
+    addresses = {f"ADDR{x}": ("a",) * 4 + ("0",) + ("foreign" if x == "C" else "0",) for x in "ABCD"}
+    data = {f"DI{x}": ("d",) if x == "A" else ("foreign",) for x in "ABCD"}
+    pins = {**addresses, **data, "WE": ("1",), "WCLK": ("clk",)}
+    memory = Cell("RAM64M", {}, pins, {f"DO{x}": (f"o{x}",) for x in "ABCD"})
+    recovered = Recovered({"ff": flip_flop, "ram": memory})
+    inputs = {"clk": "clk", "a": "a", "d": "d"}
+    assert set(_behind({"oA"}, inputs, recovered)) == {"ram"}
+    assert set(_behind({"oA", "oB"}, inputs, recovered)) == {"ram", "ff"}
 
 
 def one_neuron():

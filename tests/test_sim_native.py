@@ -42,6 +42,17 @@ def test_both_agree_with_the_golden_outputs(built):
         assert len(outputs) == len(inputs)
 
 
+def test_results_that_are_never_kept_waiting_need_no_out_ready(tmp_path):
+    """Hardware whose out_ready is tied to 1, as a board's logic ties it."""
+    tied = [("out_valid && out_ready", "out_valid"), ("state <= out_ready ? 0 : 3", "state <= 0")]
+    bench = models.write(tmp_path, models.HANDSHAKE, *tied, interval=3)
+    model = simulate.build_verilator(bench, tmp_path, tmp_path / "build")
+    inputs, expected = clean(600)
+    for stalls in (True, False):
+        found = simulate.run_native(bench, inputs, expected, tmp_path / "native", model, gap_one_in=7, stalls=stalls)
+        assert found.agrees != stalls
+
+
 def test_both_tell_the_same_first_mismatch(built):
     folder, bench, model = built
     inputs, expected = models.vectors(3000, seed=1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flow.bitstream import dsp_slices
+from flow.bitstream.blocks import LUT_MEMORIES
 from flow.bitstream.compare import Comparison
 from flow.bitstream.fabric import Contradiction
 from flow.bitstream.netlist import Cell, Recovered, depends
@@ -36,7 +37,8 @@ def core_verilog(
                 outputs[place] = signal
     used = _behind(set(outputs.values()), inputs, comparison.recovered)
     wires = {s: f"s{i}" for i, s in enumerate(s for c in used.values() for bits in c.outputs.values() for s in bits)}
-    names = {**wires, **inputs, "0": "1'b0", "1": "1'b1"}
+    unread = {s: "1'b0" for c in used.values() for bits in c.inputs.values() for s in bits}
+    names = {**unread, **wires, **inputs, "0": "1'b0", "1": "1'b1"}
     lines = [f"// {top}, read back from its bitstream: {len(used)} cells", "`default_nettype none"]
     lines += [f"module {top} (", ",\n".join(_port(name, port) for name, port in ports.items()), ");"]
     lines += [f"    wire {wire};" for wire in wires.values()]
@@ -47,17 +49,37 @@ def core_verilog(
 
 def _behind(signals: set[str], inputs: Mapping[str, str], recovered: Recovered) -> dict[str, Cell]:
     """The cells that signals depend on, up to the inputs."""
-    drivers = {s: name for name, cell in recovered.cells.items() for bits in cell.outputs.values() for s in bits}
+    drivers = {
+        s: (name, pin, i) for name, cell in recovered.cells.items() for pin, bits in cell.outputs.items()
+        for i, s in enumerate(bits)
+    }  # fmt: skip
     found: dict[str, Cell] = {}
+    seen: set[str] = set()
     stack = sorted(signals)
     while stack:
         signal = stack.pop()
-        name = drivers.get(signal)
-        if signal in inputs or name is None or name in found:
+        if signal in inputs or signal in seen or signal not in drivers:
             continue
-        found[name] = recovered.cells[name]
-        stack += [s for bits in found[name].inputs.values() for s in bits]
+        seen.add(signal)
+        name, pin, i = drivers[signal]
+        cell = recovered.cells[name]
+        if cell.kind in LUT_MEMORIES or name not in found:
+            stack += _read(cell, pin, i)
+        found[name] = cell
     return found
+
+
+def _read(cell: Cell, pin: str, bit: int) -> list[str]:
+    """The input signals that a bit of an output depends on.
+
+    A bit of a memory in LUTs holds what its own data pin was given. Pins of bits that nobody reads are wires of the
+    slice, and carry whatever belongs to the flip-flops beside it.
+    """
+    if cell.kind not in LUT_MEMORIES:
+        return [s for bits in cell.inputs.values() for s in bits]
+    own = (f"ADDR{pin[-1]}", "ADDRD")  # where it is read, and where all four are written
+    shared = [s for name, bits in cell.inputs.items() if name in own or name[:2] not in ("DI", "AD") for s in bits]
+    return [cell.inputs[f"DI{pin[-1]}"][bit], *shared]
 
 
 def _width(kind: str, parameter: str) -> int:

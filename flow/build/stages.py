@@ -141,7 +141,7 @@ def refuse_of_streamed(design: Design, options: Options) -> None:
     if not design.nodes:
         return
     refused = {
-        "--bitstream": options.bitstream,  # what is read back of one cannot be simulated
+        "--shell selftest": options.shell == "selftest",
         "--rtl-engine xls": options.rtl_engine == "xls",
         "--engines xls": "xls" in options.engines,
         "--engines hls": options.engines_named and "hls" in options.engines,

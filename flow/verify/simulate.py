@@ -100,15 +100,19 @@ def run_native(
     timeout_s: float = 600.0,
     seed: int = 0,
     gap_one_in: int = 64,
+    stalls: bool = True,
 ) -> EngineResult:
     """Stream vectors through a Verilator model without Python in the loop, the first half of them without a pause.
 
-    In the second half there is on average one gap, and one stall, in ``gap_one_in`` cycles.
+    In the second half there is on average one gap, and one stall, in ``gap_one_in`` cycles; results are never kept
+    waiting without ``stalls``, for hardware whose ``out_ready`` is tied to 1.
     ``vectors_per_second`` counts the simulated loop alone, ``seconds`` the whole run with files and comparison.
     """
     _check_counts(inputs, expected)
     packed, golden = vectors.pack(inputs, bench.inputs), vectors.pack(expected, bench.outputs)
-    return stream_native(bench, packed, golden, work, model, timeout_s=timeout_s, seed=seed, gap_one_in=gap_one_in)
+    return stream_native(
+        bench, packed, golden, work, model, timeout_s=timeout_s, seed=seed, gap_one_in=gap_one_in, stalls=stalls
+    )
 
 
 def stream_native(
@@ -121,6 +125,7 @@ def stream_native(
     timeout_s: float = 600.0,
     seed: int = 0,
     gap_one_in: int = 0,
+    stalls: bool = True,
     schedule: NDArray[np.uint32] | None = None,
 ) -> EngineResult:
     """``run_native`` on packed vectors and results.
@@ -129,7 +134,7 @@ def stream_native(
     makes it.
     """
     report, outputs, states, seconds = _streamed(
-        bench, packed, golden.shape[1], work, model, timeout_s, seed, gap_one_in, schedule
+        bench, packed, golden.shape[1], work, model, timeout_s, seed, gap_one_in, stalls, schedule
     )
     if bench.ready and (gap_one_in or schedule is not None):
         report["latency_seen"] = None  # the first result may have been stalled
@@ -164,6 +169,7 @@ def _streamed(
     timeout_s: float,
     seed: int = 0,
     gap_one_in: int = 0,
+    stalls: bool = True,
     schedule: NDArray[np.uint32] | None = None,
 ) -> tuple[dict[str, Any], vectors.Words, NDArray[np.uint8], float]:
     """The harness' report, packed results, each vector's state, and wall seconds of a run in an emptied ``work``."""
@@ -177,7 +183,7 @@ def _streamed(
     patience = 4 * (bench.latency_cycles + bench.initiation_interval) + 4096
     numbers = (
         bench.in_bits, packed.shape[1], out_words, bench.latency_cycles, bench.initiation_interval, patience,
-        seed, gap_one_in, bench.in_beats, bench.out_bits, bench.out_beats,
+        seed, gap_one_in, bench.in_beats, bench.out_bits, bench.out_beats, int(stalls),
     )  # fmt: skip
     seconds = verilator.run_native(model, [*files, *map(str, numbers), *last], work.resolve(), timeout_s)
     report = outcome_json(work / "native.json", work / "native_run.log")

@@ -40,7 +40,7 @@ from flow.verify import simulate
 from keras_models.version import __version__
 
 LINK = "netlist-bitstream"
-_VERSION = "bitstream 6"  # of the files and of what is found in them
+_VERSION = "bitstream 7"  # of the files and of what is found in them
 _CYCLES = 2_000_000  # of the simulation, of designs that take many for a vector
 _MAX_BIT = 1 << 28  # bytes
 
@@ -138,7 +138,7 @@ def _check(made: Made, database: Database, name: Namer, around: Top) -> Mapping[
     result = EngineResult("bitstream", 0, 0, time.monotonic() - start)
     if found.verilog:
         try:
-            result = _simulated(made, found.verilog, out / "sim" / "bitstream")
+            result = _simulated(made, found.verilog, out / "sim" / "bitstream", places)
         except ToolFailed as broken:
             if not found.differences:
                 raise
@@ -161,8 +161,11 @@ def logic_core(board: Board, netlist: Mapping[str, Any]) -> Core:
     return Core(board.logic, ports, places)
 
 
-def _simulated(made: Made, verilog: Sequence[str], folder: Path) -> EngineResult:
-    """The netlist of the bitstream in Verilator, on the build's vectors: all of them where each takes few cycles."""
+def _simulated(made: Made, verilog: Sequence[str], folder: Path, places: Mapping[str, Sequence[Any]]) -> EngineResult:
+    """The netlist of the bitstream in Verilator, on the build's vectors: all of them where each takes few cycles.
+
+    A board's logic takes every result at once: it ties ``out_ready`` to 1, and so it is in the bits.
+    """
     vectors = made.build.vectors
     count = max(_CYCLES // made.bench.initiation_interval, 16)
     plan.fresh_folder(folder)
@@ -173,7 +176,7 @@ def _simulated(made: Made, verilog: Sequence[str], folder: Path) -> EngineResult
     model = simulate.build_verilator(made.bench, made.build.options.out, folder / "model", sources=sources)
     return simulate.run_native(
         made.bench, vectors.inputs[:count], vectors.expected[:count], folder / "run", model,
-        timeout_s=simulate.TIMEOUT_S, seed=made.build.options.seed,
+        timeout_s=simulate.TIMEOUT_S, seed=made.build.options.seed, stalls=places.get("out_ready") != ["1"],
     )  # fmt: skip
 
 
