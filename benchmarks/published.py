@@ -28,11 +28,11 @@ AUDIO = ["--input-format", "ap_fixed<8,8>", "--architecture", "folded", "--resul
 OPTIONS: dict[str, list[str]] = {
     "hgq_jet_classifier.h5": ["--data", JETS_HDF],
     "iris_float.h5": ["--quantize", "--data", IRIS],
-    "autoencoder_cnn.h5": ["--quantize"],
+    "autoencoder_cnn.h5": ["--quantize", "--vectors", "10"],  # a stream: it is too large unrolled
     # as streams; RN07, RN06 and more images of each: benchmarks.streamed
     "binary_cnn_w1a2.h5": [*BYTES, "--architecture", "streaming", "--vectors", "20"],
     "qkeras_mnist_cnn.h5": [*BYTES, "--architecture", "streaming", "--initiation-interval", "20000", "--vectors", "20"],
-    "jettagger_conv2d_small.h5": ["--quantize"],
+    "jettagger_conv2d_small.h5": ["--quantize", "--architecture", "streaming", "--vectors", "20"],
     "keras_conv1d_small.h5": ["--quantize"],
     "keras_3layer.h5": ["--quantize", "--data", JETS_RAW],
     "keras_3layer_batch_norm.h5": ["--quantize", "--data", JETS_HDF],
