@@ -29,6 +29,8 @@ from flow.core.errors import DesignError, ModelError
 from flow.core.evaluate import evaluate, real_inputs
 from flow.core.fixed import Fixed, Quantizer
 from flow.core.nodes import INPUT, Node, Window
+from flow.emit.hls.project import emit_hls
+from flow.emit.hls.schedule import HlsChoices
 from flow.emit.rtl.streamed import core_rtl, emit_streamed, paces
 from flow.emit.rtl.testbench import describe
 from flow.extract import compare_with_keras, extract
@@ -39,9 +41,11 @@ from flow.parts.catalog import resolve
 from flow.streamed.cores import Solver
 from flow.streamed.queues import Queued, queued
 from flow.streamed.timing import timing
+from flow.tools.hls_compile import self_check
 from flow.verify import simulate
+from flow.verify.hls import run_hls
 from keras_models import NMPConv2D, NMPDense, NMPDepthwiseConv2D, NMPInputQuantizer
-from tests.streamed_designs import run
+from tests.streamed_designs import random_design, run
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -222,3 +226,28 @@ def test_damaged_nodes_are_found():
     data["nodes"][0]["kind"] = "mean"
     with pytest.raises(DesignError, match="unknown kind"):
         from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize("kind", ["residual", "repeated"])
+def test_the_hls_project_of_a_stream_computes_what_the_integers_do(kind, tmp_path):
+    """Its C simulation, on streams of pixels; then with a window that forgets a row."""
+    design = finish(extract(model(kind), form="streamed"))
+    inputs = make_vectors(design, 60)
+    files = emit_hls(design, "xc7z020clg400-1", "Vitis", 5.0, inputs[:10], chosen=HlsChoices("io_stream"))
+    plan.write(files, tmp_path)
+    assert np.array_equal(run_hls(design, inputs, tmp_path), evaluate(design, inputs))
+    assert "PASS 10 vectors" in self_check(tmp_path / "csim" / "bench", tmp_path).text
+    header = "firmware/nnet_utils/nmp_window.h"
+    text = files[header].decode()
+    wrong = text.replace("lines[r - 1][column][k] = above;", "lines[r - 1][column][k] = 0;")
+    assert wrong != text
+    plan.write({header: wrong.encode()}, tmp_path)
+    assert not np.array_equal(run_hls(design, inputs, tmp_path), evaluate(design, inputs))
+
+
+@pytest.mark.parametrize("seed", [3, 5, 12])
+def test_random_streams_are_exact_as_hls_projects(seed, tmp_path):
+    design = random_design(seed)
+    inputs = make_vectors(design, 40)
+    plan.write(emit_hls(design, "xc7z020clg400-1", chosen=HlsChoices("io_stream")), tmp_path)
+    assert np.array_equal(run_hls(design, inputs, tmp_path), evaluate(design, inputs))

@@ -18,6 +18,8 @@ _UNROLLED_WEIGHTS = 200_000  # beyond which the C++ of unrolled sums does not co
 def settled(build: Build) -> HlsChoices:
     """Every group's valid schedule, noted among the build's facts with a note where a reuse factor was replaced."""
     asked, renamed = build.options.hls_choices, renamed_layers(build.design)
+    if build.design.nodes:
+        asked = replace(asked, io_type="io_stream")  # a pack per pixel, whatever was asked for
     asked = replace(asked, layers={renamed.get(name, name): entry for name, entry in asked.layers.items()})
     chosen, notes = resolved(build.design, _compilable(asked, build))
     layers = {name: list(entry["Groups"]) for name, entry in chosen.layers.items()}

@@ -144,7 +144,6 @@ def refuse_of_streamed(design: Design, options: Options) -> None:
         "--shell selftest": options.shell == "selftest",
         "--rtl-engine xls": options.rtl_engine == "xls",
         "--engines xls": "xls" in options.engines,
-        "--engines hls": options.engines_named and "hls" in options.engines,
         f"--architecture {options.architecture}": options.architecture in ("parallel", "folded"),
         "--pipeline rows": options.pipeline == "rows",
         "--dsp": options.dsp is not None,

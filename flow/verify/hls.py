@@ -13,7 +13,7 @@ from flow.tools.hls_compile import compile_bench, simulate, top_of
 
 def run_hls(design: Design, mantissas: Ints, project_dir: Path, top: str | None = None) -> Ints:
     """Compile the emitted project and run it: output mantissas (vectors x outputs), as ``evaluate`` gives them."""
-    outputs = 1 if design.head == "argmax" else len(design.layers[-1].neurons)
+    outputs = 1 if design.head == "argmax" else design.outputs
     return simulate(compile_bench(project_dir, top or top_of(project_dir)), mantissas, outputs)
 
 

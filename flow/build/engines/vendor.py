@@ -81,6 +81,9 @@ def _simulate(build: Build, tools: vendor_hls.Toolset, top: str) -> Sequence[Eng
 
     RTL with AMD's own cores in it needs AMD's simulator, which is no fault of the design.
     """
+    if build.design.nodes:
+        build.skipped["vendor_rtl"] = "the bench for HLS' own RTL takes vectors, not streams of pixels"
+        return ()
     syn, vectors = build.options.out / "hls" / tools.solution(top) / "syn", build.vectors
     report, rtl = syn / "report" / f"{top}_csynth.xml", syn / "verilog"
     rows = slice(0, min(vectors.referee, _VECTORS))

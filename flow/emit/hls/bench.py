@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flow.core.design import Design, layer_output_formats
-from flow.core.evaluate import argmax, evaluate_layer
+from flow.core.evaluate import argmax, evaluate, evaluate_layer
 from flow.core.fixed import Fixed, Ints
 from flow.emit.hls.layer import Container, container
 from flow.emit.templates import render
@@ -17,10 +17,10 @@ from flow.emit.templates import render
 def bench(design: Design, top: str, namespace: str | None = None, io_type: str = "io_parallel") -> str:
     """The test bench of a project whose top function is ``top``."""
     argmax_head = design.head == "argmax"
-    outputs = 1 if argmax_head else len(design.layers[-1].neurons)
+    outputs = 1 if argmax_head else design.outputs
     return render(
-        "nmp_test.cpp.j2", top=top, namespace=namespace, argmax=argmax_head, layered=True, inputs=_inputs(design),
-        stream=io_type == "io_stream",
+        "nmp_test.cpp.j2", top=top, namespace=namespace, argmax=argmax_head, layered=not design.nodes,
+        inputs=_inputs(design), stream=io_type == "io_stream",
         layers=_layers(design), outputs=outputs, order=[] if argmax_head else list(range(outputs)),
     )  # fmt: skip
 
@@ -38,6 +38,11 @@ def _inputs(design: Design) -> list[dict[str, Any]]:
 
 
 def _layers(design: Design) -> list[dict[str, Any]]:
+    if design.nodes:  # of which the bench sees what leaves the last
+        last, formats = design.nodes[-1].name, design.output_formats
+        form = container(formats, f"node {last}")
+        elements = [] if design.head == "argmax" else _elements(formats, form)
+        return [{"name": last, "elements": elements, "output_type": _cpp(form)}]
     types = [_cpp(container(design.input_formats, "inputs"))]
     layers: list[dict[str, Any]] = []
     for layer in design.layers:
@@ -68,7 +73,12 @@ def vectors_files(design: Design, mantissas: Ints, outputs_only: bool = False) -
 
 
 def expected_columns(design: Design, mantissas: Ints) -> Ints:
-    """Mantissas of all neurons of all layers, layer after layer, then the class index with head ``argmax``."""
+    """Mantissas of all neurons of all layers, layer after layer, then the class index with head ``argmax``.
+
+    Of a streamed design what leaves it, alone.
+    """
+    if design.nodes:
+        return evaluate(design, mantissas)
     values, columns = mantissas, []
     for index, layer in enumerate(design.layers):
         values = evaluate_layer(layer, values, design.formats_into(index))

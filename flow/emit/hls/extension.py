@@ -238,11 +238,14 @@ def precision(form: Container) -> FixedPrecisionType:
 @cache
 def register() -> None:
     """Make the layers known to hls4ml. Existing scripts then convert our layers like any other."""
-    for name, layer in (("NMPGroupedDense", NMPGroupedDense), ("NMPQuantize", NMPQuantize), ("NMPArgmax", NMPArgmax)):
-        if name not in layer_map:
-            register_layer(name, layer)
+    from flow.emit.hls import stream  # built on what is here
+
+    for layer in (NMPGroupedDense, NMPQuantize, NMPArgmax, stream.NMPStreamed):
+        if layer.__name__ not in layer_map:
+            register_layer(layer.__name__, layer)
     for name in _SERVED:
         backend = hls4ml.backends.get_backend(name)
-        backend.register_source(FOLDER / HEADER)
-        for template in (GroupedDenseConfig, GroupedDenseCall, ArgmaxCall):
+        for header in (HEADER, stream.WINDOW_HEADER):
+            backend.register_source(FOLDER / header)
+        for template in (GroupedDenseConfig, GroupedDenseCall, ArgmaxCall, stream.StreamedConfig, stream.StreamedCall):
             backend.register_template(template)

@@ -21,7 +21,7 @@ from flow.core.design import Design, to_json
 from flow.core.errors import DesignError
 from flow.core.fixed import Ints
 from flow.core.passes.names import hls_top
-from flow.emit.hls import extension
+from flow.emit.hls import extension, stream
 from flow.emit.hls.bench import bench, vectors_files
 from flow.emit.hls.layer import Container, LayerInput, container
 from flow.emit.hls.schedule import DEFAULT, HlsChoices, resolved
@@ -82,7 +82,7 @@ def model_graph(
     chosen, notes = resolved(design, chosen)
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=2)
-    names: dict[str, Any] = {"network_input": {"Precision": {"result": _ap_fixed(entering)}}}
+    names: dict[str, Any] = {stream.ENTRY: {"Precision": {"result": _ap_fixed(entering)}}}
     names |= {f"nmp_{name}": entry for name, entry in chosen.layers.items()}
     default = chosen.default
     config["HLSConfig"] = {
@@ -94,8 +94,11 @@ def model_graph(
 
 def layer_list(design: Design) -> list[dict[str, Any]]:
     """The design as hls4ml's list of layer dictionaries."""
+    if design.nodes:
+        heads: list[dict[str, Any]] = [{"class_name": "NMPArgmax", "name": "argmax_head"}]
+        return [*stream.layers_of(design), *(heads if design.head == "argmax" else [])]
     layers: list[dict[str, Any]] = [
-        {"class_name": "InputLayer", "name": "network_input", "input_shape": [len(design.inputs)]}
+        {"class_name": "InputLayer", "name": stream.ENTRY, "input_shape": [len(design.inputs)]}
     ]
     for index, layer in enumerate(design.layers):
         layers.append(
