@@ -308,6 +308,27 @@ def test_a_memory_that_fills_no_power_of_two_is_equal_within_its_words(tmp_path,
             assert not found.refuted and len(found.undecided) == 2
 
 
+def test_bits_of_a_memory_that_are_written_alike_hold_the_same(tmp_path):
+    """Such as constants, which the synthesizer keeps where nothing says what the memory holds at first."""
+    text = """
+module top (input clk, we, input [2:0] at, from, input [3:0] data, output reg [11:0] y);
+    (* ram_style = "distributed" *) reg [11:0] memory [0:7];
+    always @(posedge clk) begin
+        if (we) memory[at] <= {data[3:2], 4'd0, data[1], data[1], data[1], data[0], data[0], data[0]};
+        y <= memory[from];
+    end
+endmodule
+"""
+    sources, netlist, work = synthesized(tmp_path, {"top.v": text}, "top")
+    given = read_text(sources, "top", work)
+    proof = compare(given, read_gates(netlist, "top", work), work)
+    assert not proof.refuted and not proof.undecided and proof.proved > 12
+    for at, right, wrong in ((1, "data[0], data[0]};", "data[1], data[0]};"), (8, "4'd0,", "1'b0, data[0], 2'd0,")):
+        other = text.replace(right, wrong)
+        _, netlist, _ = synthesized(tmp_path, {"top.v": other}, "top")
+        assert f"y[{at}]" in {f.names[0] for f in compare(given, read_gates(netlist, "top", work), work).refuted}
+
+
 def test_what_is_not_understood_is_undecided_and_named(tmp_path):
     text = "module top (input clk, input signed [15:0] a, b, output reg [31:0] y, output reg z);\n"
     text += "always @(posedge clk) begin y <= a * b; z <= a[0]; end\nendmodule\n"

@@ -36,7 +36,10 @@ LUT_MEMORIES = (*_LETTERED, *_DUAL)
 
 @dataclass
 class Array:
-    """One bit of every word of a written memory of a netlist: what it holds at first, its write port, what is read."""
+    """One bit of every word of a written memory of a netlist: what it holds at first, its write port, what is read.
+
+    Those that start and are written alike hold the same for ever, and share what is read (`share`).
+    """
 
     name: str
     first: int
@@ -54,14 +57,27 @@ class Array:
         return self.reads[key]
 
 
-def lut_memory(graph: Aig, name: str, cell: Mapping[str, Any], ports: Ports) -> tuple[list[Array], dict[str, Word]]:
-    """The arrays of a memory in LUTs, and what its outputs show."""
+    def share(self, arrays: Shared) -> Array:
+        """This array, with the variables of one among ``arrays`` that starts and is written as it is."""
+        key = (self.first, self.enable, tuple(self.address), self.data, self.clock)
+        self.reads = arrays.setdefault(key, self.reads)
+        return self
+
+
+Shared = dict[tuple[Any, ...], dict[tuple[Literal, ...], Literal]]
+
+
+def lut_memory(
+    graph: Aig, name: str, cell: Mapping[str, Any], ports: Ports, shared: Shared
+) -> tuple[list[Array], dict[str, Word]]:
+    """The arrays of a memory in LUTs, and what its outputs show; ``shared`` are variables of memories before it."""
     kind, parameters = cell["type"], cell["parameters"]
     clock = None if number(parameters.get("IS_WCLK_INVERTED", 0)) else cell["connections"]["WCLK"][0]
     arrays: list[Array] = []
     if kind in _DUAL:
         own, other = (_address(ports, prefix, _DUAL[kind]) for prefix in ("A", "DPRA"))
-        arrays.append(Array(name, number(parameters.get("INIT", 0)), ports["WE"][0], own, ports["D"][0], clock))
+        first = number(parameters.get("INIT", 0))
+        arrays.append(Array(name, first, ports["WE"][0], own, ports["D"][0], clock).share(shared))
         return arrays, {"SPO": [arrays[0].read(graph, own)], "DPO": [arrays[0].read(graph, other)]}
     shape, shown = _LETTERED[kind], dict[str, Word]()
     for letter in shape.letters:
@@ -71,7 +87,7 @@ def lut_memory(graph: Aig, name: str, cell: Mapping[str, Any], ports: Ports) -> 
         for bit in range(shape.bits):
             first = sum((init >> shape.bits * i + bit & 1) << i for i in range(64 // shape.bits))
             write = ports[f"ADDR{shape.letters[-1]}"]
-            arrays.append(Array(f"{name}.{letter}", first, ports["WE"][0], write, data[bit], clock))
+            arrays.append(Array(f"{name}.{letter}", first, ports["WE"][0], write, data[bit], clock).share(shared))
             if f"ADDR{letter}" in ports:
                 shown[f"DO{letter}"].append(arrays[-1].read(graph, ports[f"ADDR{letter}"]))
     return arrays, shown

@@ -10,7 +10,7 @@ from typing import Any
 from flow.proof.netlist.aig import FALSE, TRUE, Aig, Literal
 from flow.proof.netlist.cells import CELLS, FLIP_FLOPS, next_state
 from flow.proof.netlist.decide import Decider
-from flow.proof.netlist.memory import BLOCK_MEMORIES, LUT_MEMORIES, Array, block_outputs, lut_memory
+from flow.proof.netlist.memory import BLOCK_MEMORIES, LUT_MEMORIES, Array, Shared, block_outputs, lut_memory
 from flow.proof.netlist.side import Bit, Cell, Side
 from flow.proof.netlist.words import Ports, number
 
@@ -71,6 +71,7 @@ class Gate:
         self.graph, self.samples, self.decider = graph, samples, decider
         self.side = Side(graph, module, CELLS, lambda: self.side.unexplained("a bit without a value"))
         self.arrays: list[Array] = []
+        self.shared: Shared = {}
         self.registers: dict[Bit, Register] = {}
         for kind in LUT_MEMORIES:
             self.side.special[kind] = self._memory
@@ -175,7 +176,7 @@ class Gate:
                     self.side.loose[self.side.literals[bit] >> 1] = f"an unusual use of {cell['type']}"
 
     def _memory(self, side: Side, name: str, cell: Cell, ports: Ports) -> dict[str, Any]:
-        arrays, shown = lut_memory(self.graph, name, cell, ports)
+        arrays, shown = lut_memory(self.graph, name, cell, ports, self.shared)
         self.arrays += arrays
         return shown
 
