@@ -78,6 +78,7 @@ def test_random_models_equal_their_designs(seed):
     zoo.compare(seed)
 
 
+@pytest.mark.long
 def test_random_models_equal_their_designs_in_graph_mode_on_tensorflow():
     program = [sys.executable, str(ROOT / "tests" / "extract_models.py"), "15"]
     env = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(ROOT)}

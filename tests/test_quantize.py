@@ -215,6 +215,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     return saved(model, folder), folder / "d.npz"
 
 
+@pytest.mark.long
 def test_build_says_that_it_quantized_with_both_scores(trained, tmp_path: Path) -> None:
     path, data = trained
     line = one_error_line(command("flow.build", "--model", path, "--data", data, "--out", tmp_path / "no"))

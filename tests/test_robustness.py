@@ -11,7 +11,10 @@ from flow.files import plan
 from flow.verify import simulate
 
 
-@pytest.mark.parametrize(("architecture", "seeds"), [("parallel", range(2000, 2001)), ("folded", range(2000, 2001))])
+@pytest.mark.parametrize(
+    ("architecture", "seeds"),
+    [pytest.param("parallel", range(2000, 2001), marks=pytest.mark.long), ("folded", range(2000, 2001))],
+)
 def test_every_engine_agrees_on_every_design(architecture, seeds, tmp_path):
     cases = [batch.make_case(seed, architecture, 40) for seed in seeds]
     assert batch.judge(cases, tmp_path, netlist_vectors=16, long_cycles=2000) == dict.fromkeys(

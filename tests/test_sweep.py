@@ -99,6 +99,7 @@ def test_a_killed_workers_trial_is_run_again_under_its_number(swept):
     assert front and {entry["trial"] for entry in front} <= {0, 1}
 
 
+@pytest.mark.long
 def test_a_sweep_goes_on_after_interrupt_and_kill(swept):
     out, _ = swept
     before = {n: attempts(out / "a", n) for n in (0, 1)}
@@ -121,6 +122,7 @@ def test_a_sweep_goes_on_after_interrupt_and_kill(swept):
     assert {n: attempts(out / "a", n) for n in (0, 1)} == before, "a finished trial was run again"
 
 
+@pytest.mark.long
 def test_what_was_built_before_comes_from_the_cache(swept):
     out, _ = swept
     models = sorted((path, path.stat().st_mtime_ns) for path in out.glob("cache/models/*/m.h5"))
