@@ -90,6 +90,7 @@ def test_constant_designs_answer_every_vector(tmp_path):
         assert run(constant, bench, tmp_path).agrees
 
 
+@pytest.mark.long
 def test_memories_become_block_ram_and_the_netlist_agrees(tmp_path):
     design = folded_design(7, max_size=14)
     weights = replace(PRICES, lut=1.0)

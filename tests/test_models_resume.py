@@ -82,6 +82,7 @@ def test_stopped_at_random_epochs_ends_in_the_same_model(tmp_path: Path, monkeyp
     assert not list(tmp_path.glob("*checkpoint*"))
 
 
+@pytest.mark.long
 def test_stopped_on_tensorflow_ends_in_the_same_model() -> None:
     test = f"{__file__}::test_stopped_at_random_epochs_ends_in_the_same_model"
     command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", test]

@@ -235,6 +235,7 @@ def test_build_reports_post_route_figures(synthesized, fake, tmp_path):
     assert "chip database" in report["skipped"]["route"] and "estimate" in report["synthesis"]["fmax_source"]
 
 
+@pytest.mark.long
 def test_a_missed_clock_is_tried_with_more_registers(synthesized, fake, tmp_path, monkeypatch):
     """Clocks that grow with the registers: the deepest attempt is kept, and stays so in the next build."""
     (tmp_path / "design.json").write_text(to_json(synthesized[2]))
