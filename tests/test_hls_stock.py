@@ -24,6 +24,7 @@ from flow.tools.hls_compile import self_check, simulate
 from flow.verify.hls_batch import compile_batch
 
 
+@pytest.mark.long
 def test_random_designs_equal_the_integer_model(tmp_path: Path) -> None:
     """Any saturation range, and both heads: the bench finds the index of the largest logit."""
     designs = [random_design(seed, name=f"r{seed}") for seed in (*range(1, 11), 75)]

@@ -93,6 +93,7 @@ def test_a_run_over_its_budget_goes_on_for_up_to_half_its_epochs(problem: Path, 
     assert 40 < record["epochs"] <= 60 and record["epoch"] > 40 and record["estimated_luts"] <= 250
 
 
+@pytest.mark.long
 def test_a_trained_model_has_the_luts_that_its_build_reports(problem: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.h5"
     options = ["--data", problem, "--hidden", 12, "--epochs", 80, "--batch-size", 32, "--quiet"]

@@ -77,6 +77,7 @@ def test_the_true_driver_passes_and_words_are_no_fault(subjects, tmp_path):
     assert verdict["outcome"] == "survived", verdict
 
 
+@pytest.mark.long
 def test_mutants_of_hls_sources_are_built_and_compared(subjects, tmp_path):
     subject = subjects["hls io_parallel"]
     base = tmp_path / "build"

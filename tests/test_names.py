@@ -168,6 +168,7 @@ def test_the_cells_that_are_known_are_those_of_the_library():
     assert set(re.findall(r"^\s*module\s+\\?(\w+)", text, re.MULTILINE)) == PRIMITIVES
 
 
+@pytest.mark.long
 def test_a_build_of_clashing_names(tmp_path):
     (tmp_path / "d.json").write_text(to_json(called("axis", "collect", "argmax", "argmax")))
     command = [sys.executable, "-m", "flow.build", "--model", "d.json", "--out", "b", "--vectors", "20", "--head",
