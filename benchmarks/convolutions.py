@@ -125,10 +125,11 @@ def front(folder: Path, epochs: int, runs: list[str], train_only: bool, command:
             subprocess.run(words, check=True, env=QUIET)
     points = [_point(folder, name) for name in runs]
     rows = [[p["name"], f"{100 * p['test']:.2f} %", f"{p['bits']:.2f}", f"{p['activations']:.2f}",
-             f"{p['bytes'] / 1024:.1f}", f"{p['luts']:,}", f"{p['bram']}", f"{p['cycles']:,}", p["checked"]]
+             f"{p['bytes'] / 1024:.1f}", f"{p['luts']:,}", f"{p['bram']}", f"{p['cycles']:,}",
+             p["checked"], f"{p['parallel']:,.0f}"]
             for p in points]  # fmt: skip
     header = ["model", "test accuracy of the hardware", "weight bits", "activation bits", "KiB stored", "LUT sites",
-              "BRAM18", "cycles per image", "vectors, mismatches"]  # fmt: skip
+              "BRAM18", "cycles per image", "vectors, mismatches", "LUT sites, estimated, all in parallel"]  # fmt: skip
     text = table(header, rows)
     missing = ", ".join(name for name in RUNS if name not in runs)
     told = f"{epochs} epochs.{f' Not trained for this table: {missing}.' if missing else ''}"
@@ -141,7 +142,8 @@ NOTES = f"""
 `{FRONT_LAYERS}` trained by `python -m keras_models.train` on the shared MNIST (50,001
 training, 9,999 validation and 10,000 test images) and built by `python -m flow.build` as a stream on xc7z020, an image
 in at most {CYCLES:,} cycles. The uniform models are QKeras' with power-of-two scales per filter and at least 4 bits of
-activations. LUT sites are expected ones after Yosys, not placed. Accuracy is that of the integers that the hardware
+activations. LUT sites are expected ones after Yosys, not placed; the last column is training's estimate for filters and
+neurons that each have an adder graph of their own, one of each filter, without line buffers and pools. Accuracy is that of the integers that the hardware
 computes, on all test images; vectors are those of Keras and of Verilator. Stored are weights at their widths, biases of
 16 bits and two bytes for each format.
 
@@ -174,7 +176,7 @@ def _point(folder: Path, name: str) -> dict[str, Any]:
     return {"name": name, "test": built["score"]["value"], "bits": trained["mean_weight_bits"],
             "activations": trained["mean_activation_bits"], "bytes": trained["model_bytes"],
             "luts": built["synthesis"]["lut"], "bram": built["synthesis"]["bram18"],
-            "cycles": built["initiation_interval"], "checked": checked}  # fmt: skip
+            "cycles": built["initiation_interval"], "checked": checked, "parallel": trained["estimated_luts"]}  # fmt: skip
 
 
 def _draw(points: list[dict[str, Any]]) -> None:
