@@ -143,9 +143,9 @@ NOTES = f"""
 training, 9,999 validation and 10,000 test images) and built by `python -m flow.build` as a stream on xc7z020, an image
 in at most {CYCLES:,} cycles. The uniform models are QKeras' with power-of-two scales per filter and at least 4 bits of
 activations. LUT sites are expected ones after Yosys, not placed; the last column is training's estimate for filters and
-neurons that each have an adder graph of their own, one of each filter, without line buffers and pools. Accuracy is that of the
-integers that the hardware computes, on all test images; vectors are those of Keras and of Verilator. Stored are weights
-at their widths, biases of 16 bits and two bytes for each format.
+neurons that each have an adder graph of their own, one of each filter, without line buffers and pools. Accuracy is
+that of the integers that the hardware computes, on all test images; vectors are those of Keras and of Verilator. Stored
+are weights at their widths, biases of 16 bits and two bytes for each format.
 
 ![front](convolutions.png)
 """

@@ -56,7 +56,6 @@ class Array:
             self.reads[key] = graph.variable()
         return self.reads[key]
 
-
     def share(self, arrays: Shared) -> Array:
         """This array, with the variables of one among ``arrays`` that starts and is written as it is."""
         key = (self.first, self.enable, tuple(self.address), self.data, self.clock)
