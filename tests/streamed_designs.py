@@ -10,7 +10,6 @@ import random
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from flow.bench.vectors import make_vectors
@@ -58,7 +57,7 @@ def random_design(seed: int) -> Design:
         negative = any(signed[s] for s in sources)
         if kind == "repeat":
             repeats = tuple(rng.choice([1, 2, 3]) if n <= 6 else 1 for n in before[:-1])
-            window = replace(Window.pixel(before), repeats=repeats)
+            window = Window.repeated(before, repeats)
         else:
             window = _window(rng, before, kind, negative)
         name = f"n{number}_{kind}"

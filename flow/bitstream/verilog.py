@@ -62,10 +62,8 @@ def _behind(signals: set[str], inputs: Mapping[str, str], recovered: Recovered) 
             continue
         seen.add(signal)
         name, pin, i = drivers[signal]
-        cell = recovered.cells[name]
-        if cell.kind in LUT_MEMORIES or name not in found:
-            stack += _read(cell, pin, i)
-        found[name] = cell
+        found[name] = recovered.cells[name]
+        stack += _read(found[name], pin, i)
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
 
 from flow.core.design import HEADS, Design, Layer
 from flow.core.errors import DesignError
@@ -64,7 +63,7 @@ def _check_nodes(design: Design) -> None:
             raise DesignError(f"{where}: its window does not fit into {window.shape[:-1]} pixels")
         if (node.kind == "repeat") != bool(window.repeats):
             raise DesignError(f"{where}: a window repeats pixels where the node is of kind repeat, and nowhere else")
-        if window.repeats and window != replace(Window.pixel(window.shape), repeats=window.repeats):
+        if window.repeats and window != Window.repeated(window.shape, window.repeats):
             raise DesignError(f"{where}: its window repeats single pixels, so nothing but its repeats may be set")
         if window.repeats and (len(window.repeats) != directions or window.count > MAX_ELEMENTS):
             raise DesignError(f"{where}: its window repeats pixels in no {directions} directions, or too often")

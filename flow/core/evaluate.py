@@ -116,9 +116,7 @@ def _maps(design: Design, mantissas: Ints, apply: Callable[[int, Ints], Ints] | 
         pixels = np.concatenate(
             [found[source].reshape(count, window.pixel_count, -1) for source in node.sources], axis=2
         )
-        outside = 0 if node.kind == "dense" else np.iinfo(np.int64).min
-        padding = np.full((count, 1, window.channels), outside, np.int64)
-        seen = np.concatenate([pixels, padding], axis=1)[:, window.pixels()]  # -1 is the padding
+        seen = window.under(pixels, 0 if node.kind == "dense" else np.iinfo(np.int64).min)
         if node.kind == "dense":
             made = (apply or exact)(layer, seen.reshape(count * window.count, window.places * window.channels))
             layer += 1
@@ -161,10 +159,13 @@ def accumulate(layer: Layer, mantissas: Ints, formats: tuple[Fixed, ...]) -> tup
 
 def multiplications(design: Design) -> int:
     """Weights that are not zero, counted at every position of a streamed network."""
-    counts = [int(np.count_nonzero(layer.matrix)) for layer in design.layers]
-    if design.nodes:
-        counts = [count * design.nodes[design.node_of(i)].window.count for i, count in enumerate(counts)]
-    return sum(counts)
+    return sum(int(np.count_nonzero(la.matrix)) * n for la, n in zip(design.layers, positions(design), strict=True))
+
+
+def positions(design: Design) -> list[int]:
+    """How often each layer is computed per vector: in a streamed network at each position of its window, else once."""
+    dense = [node.window.count for node in design.nodes if node.kind == "dense"]
+    return dense or [1] * len(design.layers)
 
 
 def live_inputs(layer: Layer) -> NDArray[np.bool_]:

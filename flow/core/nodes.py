@@ -8,7 +8,7 @@ then by channel; elements of a map by pixel, then by channel, as flattened array
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +47,11 @@ class Window:
         """A window that sees one pixel."""
         ones = (1,) * (len(shape) - 1)
         return cls(shape, ones, ones, ones, ((0, 0),) * len(ones))
+
+    @classmethod
+    def repeated(cls, shape: tuple[int, ...], repeats: tuple[int, ...]) -> Window:
+        """A window that sees each pixel so many times in each direction."""
+        return replace(cls.pixel(shape), repeats=repeats)
 
     @property
     def reach(self) -> tuple[int, ...]:
@@ -104,6 +109,11 @@ class Window:
             joined[(found < 0)[:, None, :, None] | outside[None, :, None, :]] = -1
             found = joined.reshape(len(found) * count, -1)
         return found
+
+    def under(self, pixels: NDArray[Any], padding: int = 0) -> NDArray[Any]:
+        """(maps, positions, places, channels) what lies there, of maps (maps, pixels, channels)."""
+        around = np.full((len(pixels), 1, self.channels), padding, pixels.dtype)
+        return np.asarray(np.concatenate([pixels, around], axis=1)[:, self.pixels()])  # -1 is the padding
 
 
 @dataclass(frozen=True)

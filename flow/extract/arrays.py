@@ -67,3 +67,9 @@ def layer_function(layer: Any, shape: tuple[int, ...]) -> Callable[[NDArray[np.f
         return to_numpy(model.predict(rows, batch_size=max(len(rows), 1), verbose=0)).reshape(len(rows), -1)
 
     return function
+
+
+def used(layer: Any, which: str, variable: Any) -> NDArray[np.float32]:
+    """A layer's ``kernel``, ``bias`` or such as predictions use it: through the quantizer of that name, if there is."""
+    quantizer = getattr(layer, f"{which}_quantizer_internal", None)
+    return to_numpy(variable) if quantizer is None else predicted(quantizer, variable)

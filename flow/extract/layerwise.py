@@ -18,7 +18,7 @@ from flow.core.evaluate import as_read
 from flow.core.fixed import Ints, Quantizer
 from flow.core.integers import narrowed, shifted_left, wide
 from flow.core.nodes import Window
-from flow.extract.arrays import predicted, to_numpy
+from flow.extract.arrays import to_numpy, used
 from flow.extract.chain import Applied
 from flow.extract.dyadic import exact_column, exact_fraction
 from flow.extract.exact_numbers import Exact, accumulated, odd_float32, rectified, scaled
@@ -46,6 +46,8 @@ def layerwise_outputs(
     heaviest = max((seen.count * seen.places * seen.channels for seen in map(_slides, traced.calls) if seen), default=1)
     rows = max(1, _ELEMENTS // heaviest)
     parts = [_outputs(traced, inputs[i : i + rows], real, whole) for i in range(0, max(len(inputs), 1), rows)]
+    if len(parts) == 1:
+        return parts[0]
     fracs = np.max([part.fracs for part in parts], axis=0)
     lifted = [wide(shifted_left(wide(part.mantissas), fracs - np.array(part.fracs, np.int64))) for part in parts]
     return Exact(narrowed(np.concatenate(lifted)), fracs.tolist())
@@ -92,10 +94,8 @@ def _under(window: Window, values: Exact) -> Exact:
     own = np.array(values.fracs, np.int64)
     fracs = own.reshape(-1, window.channels).max(axis=0)
     lifted = shifted_left(values.mantissas, np.tile(fracs, window.pixel_count) - own)
-    padded = np.concatenate([lifted, np.zeros((len(lifted), 1), lifted.dtype)], axis=1)
-    pixels = window.pixels()[:, :, None]
-    places = np.where(pixels < 0, lifted.shape[1], pixels * window.channels + np.arange(window.channels))
-    return Exact(padded[:, places].reshape(-1, window.places * window.channels), fracs.tolist() * window.places)
+    seen = window.under(lifted.reshape(len(lifted), window.pixel_count, window.channels))
+    return Exact(seen.reshape(-1, window.places * window.channels), fracs.tolist() * window.places)
 
 
 def _map_of(made: Exact | NDArray[np.float32], vectors: int) -> Exact | NDArray[np.float32]:
@@ -215,8 +215,7 @@ def _layer(applied: Applied) -> Layer:
         constants, folded = folded_constants(applied)
         kernel, bias = as_read(constants), as_read(folded).astype(np.float64)
     else:
-        quantizer = getattr(layer, "kernel_quantizer_internal", None)
-        kernel = as_read(to_numpy(layer.kernel) if quantizer is None else predicted(quantizer, layer.kernel))
+        kernel = as_read(used(layer, "kernel", layer.kernel))
         bias = _bias(applied)
     if any(isinstance(s, Elementwise) and s.name == BIAS for s in steps_of(applied)):
         bias = np.zeros(1)
@@ -235,6 +234,4 @@ def _bias(applied: Applied) -> Floats:
         return np.asarray(np.ldexp(np.asarray(part["bias"], np.float64), -np.asarray(part["bias_frac"])))
     if not layer.use_bias:
         return np.zeros(1)
-    if getattr(layer, "bias_quantizer", None):
-        return as_read(predicted(layer.bias_quantizer_internal, layer.bias)).astype(np.float64)
-    return as_read(to_numpy(layer.bias)).astype(np.float64)
+    return as_read(used(layer, "bias", layer.bias)).astype(np.float64)

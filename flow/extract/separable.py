@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flow.extract.arrays import predicted, to_numpy
+from flow.extract.arrays import used
 from flow.extract.quiet import quiet
 
 
@@ -29,12 +29,7 @@ def separated(layer: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
         )  # fmt: skip
         first.build((None, *shape))
         second.build(first.compute_output_shape((None, *shape)))
-        first.set_weights([_values(layer, "depthwise", layer.depthwise_kernel)])
-        biases = [_values(layer, "bias", layer.bias)] if layer.use_bias else []
-        second.set_weights([_values(layer, "pointwise", layer.pointwise_kernel), *biases])
+        first.set_weights([used(layer, "depthwise", layer.depthwise_kernel)])
+        biases = [used(layer, "bias", layer.bias)] if layer.use_bias else []
+        second.set_weights([used(layer, "pointwise", layer.pointwise_kernel), *biases])
     return first, second
-
-
-def _values(layer: Any, which: str, variable: Any) -> Any:
-    quantizer = getattr(layer, f"{which}_quantizer_internal", None)
-    return to_numpy(variable) if quantizer is None else predicted(quantizer, variable)

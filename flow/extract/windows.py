@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +62,7 @@ def repeating(name: str, kind: str, config: Mapping[str, Any], shape: tuple[int,
     if config.get("interpolation") not in (None, "nearest"):
         raise ModelError(f"{where} computes values between pixels; build the model with interpolation='nearest'")
     _require_pixels(where, config, shape, directions)
-    return replace(Window.pixel(shape), repeats=_numbers(where, config, "size", directions, 2))
+    return Window.repeated(shape, _numbers(where, config, "size", directions, 2))
 
 
 def _require_pixels(where: str, config: Mapping[str, Any], shape: tuple[int, ...], directions: int) -> None:

@@ -3,6 +3,8 @@ which nodes read a map."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flow.core.design import Design
 from flow.core.nodes import INPUT, Window
 
@@ -15,6 +17,18 @@ def is_whole(window: Window) -> bool:
 def is_plain(window: Window) -> bool:
     """Whether it sees each pixel as it comes."""
     return window.places == 1 and not window.is_padded and not window.repeats and set(window.strides) <= {1}
+
+
+def two(values: Sequence[int]) -> tuple[int, int]:
+    """Two directions: those of one row where there is one, a single pixel where there is none."""
+    rows, cols = (1,) * (2 - len(values)) + tuple(values)
+    return rows, cols
+
+
+def zeros_around(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The zeros above and below a map, and left and right of it."""
+    upright, across = ((0, 0),) * (2 - len(window.padded)) + window.padded
+    return upright, across
 
 
 def readers(design: Design) -> dict[int, list[int]]:

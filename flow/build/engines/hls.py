@@ -12,6 +12,7 @@ from flow.build.engines.vendor import run_vendor
 from flow.build.state import Build, leave_out
 from flow.core.compare import EngineResult, compared
 from flow.core.design import to_json
+from flow.core.evaluate import positions
 from flow.core.passes.names import hls_top
 from flow.core.remarks import note
 from flow.files import plan
@@ -37,8 +38,7 @@ def _run(made: Made) -> Sequence[EngineResult]:
     project_digest = _emit(build)
     vectors, top = build.vectors, hls_top(build.design)
     design = build.design
-    positions = [design.nodes[design.node_of(i)].window.count if design.nodes else 1 for i in range(len(design.layers))]
-    weights = max(sum(la.matrix.size * n for la, n in zip(design.layers, positions, strict=True)), 1)
+    weights = max(sum(la.matrix.size * n for la, n in zip(design.layers, positions(design), strict=True)), 1)
     count = min(len(vectors.inputs), max(vectors.referee, 5000), max(_PRODUCTS // weights, 8))
     key = digest_of("hls 2", project_digest, to_json(build.design), made.vector_digest, str(count))
     results = resumed(build, "hls", key, lambda: (_compared(build, count, top),))

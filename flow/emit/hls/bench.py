@@ -42,8 +42,8 @@ def _layers(design: Design) -> list[dict[str, Any]]:
         last, formats = design.nodes[-1].name, design.output_formats
         form = container(formats, f"node {last}")
         elements = [] if design.head == "argmax" else _elements(formats, form)
-        return [{"name": last, "elements": elements, "output_type": _cpp(form)}]
-    types = [_cpp(container(design.input_formats, "inputs"))]
+        return [{"name": last, "elements": elements, "output_type": form.ap_type}]
+    types = [container(design.input_formats, "inputs").ap_type]
     layers: list[dict[str, Any]] = []
     for layer in design.layers:
         formats = layer_output_formats(layer)
@@ -54,10 +54,10 @@ def _layers(design: Design) -> list[dict[str, Any]]:
                 "function": f"nmp_{layer.name}",
                 "elements": _elements(formats, form),
                 "input_type": types[-1],
-                "output_type": _cpp(form),
+                "output_type": form.ap_type,
             }
         )
-        types.append(_cpp(form))
+        types.append(form.ap_type)
     return layers
 
 
@@ -92,10 +92,6 @@ def _elements(formats: tuple[Fixed, ...], form: Container) -> list[dict[str, Any
     return [
         {"at": form.frac - f.frac if f.bits else 0, "bits": f.bits, "is_signed": str(f.signed).lower()} for f in formats
     ]
-
-
-def _cpp(form: Container) -> str:
-    return f"ap_{'' if form.signed else 'u'}fixed<{form.bits}, {form.integer_bits}>"
 
 
 def _rows(values: Ints) -> str:

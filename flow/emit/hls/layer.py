@@ -30,6 +30,11 @@ class Container:
         """Bits left of the binary point, sign included; what ``ap_fixed`` calls I."""
         return self.bits - self.frac
 
+    @property
+    def ap_type(self) -> str:
+        """The type in C++."""
+        return f"ap_{'' if self.signed else 'u'}fixed<{self.bits}, {self.integer_bits}>"
+
 
 @dataclass(frozen=True)
 class LayerInput:

@@ -94,9 +94,13 @@ def model_graph(
 
 def layer_list(design: Design) -> list[dict[str, Any]]:
     """The design as hls4ml's list of layer dictionaries."""
-    if design.nodes:
-        heads: list[dict[str, Any]] = [{"class_name": "NMPArgmax", "name": "argmax_head"}]
-        return [*stream.layers_of(design), *(heads if design.head == "argmax" else [])]
+    layers = stream.layers_of(design) if design.nodes else _dense_layers(design)
+    if design.head == "argmax":
+        layers.append({"class_name": "NMPArgmax", "name": "argmax_head"})
+    return layers
+
+
+def _dense_layers(design: Design) -> list[dict[str, Any]]:
     layers: list[dict[str, Any]] = [
         {"class_name": "InputLayer", "name": stream.ENTRY, "input_shape": [len(design.inputs)]}
     ]
@@ -109,8 +113,6 @@ def layer_list(design: Design) -> list[dict[str, Any]]:
                 "nmp_input": LayerInput.of(design, index),
             }
         )
-    if design.head == "argmax":
-        layers.append({"class_name": "NMPArgmax", "name": "argmax_head"})
     return layers
 
 

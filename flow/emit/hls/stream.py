@@ -7,7 +7,6 @@ another. What a position computes is the grouped dense layer of `flow.emit.hls.l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from flow.core.nodes import INPUT, Node, Window
 from flow.emit.hls.extension import HEADER, check_backend, precision, scheduled
 from flow.emit.hls.layer import Container, LayerInput, container, layer_code
 from flow.emit.templates import render
+from flow.streamed.shapes import is_whole, two, zeros_around
 
 WINDOW_HEADER = "nmp_window.h"
 ENTRY = "network_input"
@@ -97,15 +97,13 @@ def node_code(design: Design, number: int, interval: int = 1) -> NodeCode:
     told = f"{node.name}: {node.kind} at {' x '.join(map(str, window.positions)) or 1} positions"
     return NodeCode(
         node.name, told, node.kind, _sizes(window), len(distinct), tuple(distinct.index(s) for s in node.sources),
-        f"ap_{'' if form.signed else 'u'}fixed<{form.bits}, {form.integer_bits}>",
-        window.size == window.shape[:-1] and not window.is_padded and not window.repeats, len(design.spans(number)),
-        interval, f"nmp_{node.name}",
+        form.ap_type, is_whole(window), len(design.spans(number)), interval, node_name(node),
     )  # fmt: skip
 
 
 def _sizes(window: Window) -> dict[str, int]:
-    height, width = _two(window.shape[:-1])
-    (top, bottom), (left, right) = ((0, 0),) * (2 - len(window.padded)) + window.padded
+    height, width = two(window.shape[:-1])
+    (top, bottom), (left, right) = zeros_around(window)
     found = {
         "height": height, "width": width, "channels": window.channels, "top": top, "left": left,
         "full_height": top + height + bottom, "full_width": left + width + right,
@@ -113,15 +111,10 @@ def _sizes(window: Window) -> dict[str, int]:
     pairs = {"reach": window.reach, "": window.size, "stride": window.strides, "dilation": window.dilation}
     pairs |= {"repeat": window.repeats} if window.repeats else {}
     for key, values in pairs.items():
-        rows, columns = _two(values)
+        rows, columns = two(values)
         prefix = f"{key}_" if key else ""
         found |= {f"{prefix}rows": rows, f"{prefix}columns": columns}
     return found
-
-
-def _two(values: Sequence[int]) -> tuple[int, int]:
-    rows, columns = (1,) * (2 - len(values)) + tuple(values)
-    return rows, columns
 
 
 class StreamedConfig(LayerConfigTemplate):  # type: ignore[misc]

@@ -16,7 +16,7 @@ from flow.emit.templates import render, static
 from flow.parts.family import XC7, Family
 from flow.streamed.cores import Core, in_block_ram, pixel_bits
 from flow.streamed.queues import Queued
-from flow.streamed.shapes import is_plain, is_whole, readers
+from flow.streamed.shapes import is_plain, is_whole, readers, two, zeros_around
 from flow.streamed.timing import Edge, Pace
 
 _SPARE = 2  # places beside those in a pipeline, so that it never waits at full rate
@@ -169,48 +169,45 @@ class _Top:
             return entering
         name = f"w{number}"
         if window.repeats:
-            return self._repeated(name, node, entering, bits)
-        rows, cols = _two(window.reach)
+            self.used |= {"stream_repeat", "stream_lines"} if two(window.repeats)[0] > 1 else {"stream_repeat"}
+            self._slid(f"stream_repeat #({self._times(node, bits)})", name, entering, f"{name}_data", bits)
+            return name
+        rows, cols = two(window.reach)
         taken = window.pixel_count if is_whole(window) else rows * cols
-        self._note(f"wire {name}_valid, {name}_ready;")
-        self._note(f"wire [{taken * bits - 1}:0] {name}_all;")
         if is_whole(window):
             self.used.add("stream_gather")
-            self._note(f"stream_gather #(.BITS({bits}), .COUNT({taken})) u_{name} (")
+            module = f"stream_gather #(.BITS({bits}), .COUNT({taken}))"
         else:
             self.used |= {"stream_window", "stream_lines"}
-            self._note(f"stream_window #({self._shape(node, bits)}) u_{name} (")
-        self._note(f"    .clk(clk), .rst(rst), .in_valid({entering}_valid), .in_ready({entering}_ready),")
-        self._note(f"    .in_data({entering}_data), .out_valid({name}_valid), .out_ready({name}_ready),")
-        self._note(f"    .out_data({name}_all));")
+            module = f"stream_window #({self._shape(node, bits)})"
+        self._slid(module, name, entering, f"{name}_all", taken * bits)
         if max(window.dilation, default=1) > 1:
             self._note(f"wire {name}_unused = &{{1'b0, {name}_all}};  // pixels between those of the window")
         self._note(f"wire [{window.places * bits - 1}:0] {name}_data = {self._taps(node, name, bits)};")
         return name
 
-    def _repeated(self, name: str, node: Node, entering: str, bits: int) -> str:
-        window = node.window
-        down, across = _two(window.repeats)
-        self.used |= {"stream_repeat", "stream_lines"} if down > 1 else {"stream_repeat"}
-        _, width = _two(window.shape[:-1])
+    def _slid(self, module: str, name: str, entering: str, data: str, bits: int) -> None:
+        """What stands between a stream and the node: its wires ``name``, of which ``data`` has so many bits."""
         self._note(f"wire {name}_valid, {name}_ready;")
-        self._note(f"wire [{bits - 1}:0] {name}_data;")
-        self._note(
-            f"stream_repeat #(.BITS({bits}), .WIDTH({width}), .DOWN({down}), .ACROSS({across}), "
-            f".BLOCK({int(in_block_ram(window))})) u_{name} ("
-        )
+        self._note(f"wire [{bits - 1}:0] {data};")
+        self._note(f"{module} u_{name} (")
         self._note(f"    .clk(clk), .rst(rst), .in_valid({entering}_valid), .in_ready({entering}_ready),")
         self._note(f"    .in_data({entering}_data), .out_valid({name}_valid), .out_ready({name}_ready),")
-        self._note(f"    .out_data({name}_data));")
-        return name
+        self._note(f"    .out_data({data}));")
+
+    def _times(self, node: Node, bits: int) -> str:
+        """Parameters of a repetition."""
+        (down, across), (_, width) = two(node.window.repeats), two(node.window.shape[:-1])
+        block = int(in_block_ram(node.window))
+        return f".BITS({bits}), .WIDTH({width}), .DOWN({down}), .ACROSS({across}), .BLOCK({block})"
 
     def _shape(self, node: Node, bits: int) -> str:
         """Parameters of a window."""
         window = node.window
-        height, width = _two(window.shape[:-1])
-        (top, bottom), (left, right) = ((0, 0),) * (2 - len(window.padded)) + window.padded
-        rows, cols = _two(window.reach)
-        down, across = _two(window.strides)
+        height, width = two(window.shape[:-1])
+        (top, bottom), (left, right) = zeros_around(window)
+        rows, cols = two(window.reach)
+        down, across = two(window.strides)
         values = {
             "BITS": bits, "HEIGHT": height, "WIDTH": width, "TOP": top, "BOTTOM": bottom, "LEFT": left, "RIGHT": right,
             "ROWS": rows, "COLS": cols, "DOWN": down, "ACROSS": across, "BLOCK": int(in_block_ram(window)),
@@ -222,9 +219,9 @@ class _Top:
         window = node.window
         if set(window.dilation) <= {1}:
             return f"{name}_all"
-        rows, cols = _two(window.size)
-        down, across = _two(window.dilation)
-        _, reach = _two(window.reach)
+        rows, cols = two(window.size)
+        down, across = two(window.dilation)
+        _, reach = two(window.reach)
         places = [r * down * reach + c * across for r in range(rows) for c in range(cols)]
         return "{" + ", ".join(f"{name}_all[{p * bits}+:{bits}]" for p in reversed(places)) + "}"
 
@@ -275,12 +272,6 @@ class _Top:
 
 
 _ZERO = "1'b0"
-
-
-def _two(values: Sequence[int]) -> tuple[int, int]:
-    """Two directions: those of one row where there is one, a single pixel where there is none."""
-    rows, cols = (1,) * (2 - len(values)) + tuple(values)
-    return rows, cols
 
 
 def _told(node: Node) -> str:
