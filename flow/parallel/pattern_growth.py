@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
 
 Digits = NDArray[np.float32]  # rows x shifts x operands, of -1, 0, 1; float for fast exact matrix products
 Floats = NDArray[np.float32]
@@ -39,7 +41,7 @@ class Growth:
     """The most promising patterns, all of the same size.
 
     A candidate is an operand at a shift relative to the pattern's first digit. ``where`` holds for each pattern and
-    each (row, shift) whether it occurs there: 1, negated -1, or not 0.
+    each (row, shift) whether it occurs there, or occurs negated. Most digits are zero, so all of these are sparse.
     """
 
     def __init__(self, digits: Digits, highs: Sequence[int], shifts: Sequence[int], settings: Settings) -> None:
@@ -52,9 +54,8 @@ class Growth:
         self.highs = np.array(highs, np.float64)[self.live]
         self.bits = _width(self.highs)
         self.shifts = np.array(shifts, np.int64)[self.live]
-        self.digits = digits.reshape(rows * span, operands)
-        self.candidates = _shifted(digits)
-        self.present = np.abs(self.candidates)
+        self.digits = _signs(csr_array(digits.reshape(rows * span, operands)))
+        self.candidates = _signs(_shifted(digits))
         self.patterns: list[list[Part]] = []
         self._pairs()
 
@@ -78,71 +79,77 @@ class Growth:
             [(int(a), 0, 1), (int(self.operand[b]), int(self.deltas[b]), int(s))]
             for a, b, s in zip(first, second, signs, strict=True)
         ]
-        base = self.digits[:, first].T
-        self.where = np.where(self.candidates[:, second].T * signs[:, None] == base, base, 0).astype(np.float32)
+        self.where = self._with(_transposed(self.digits, first), second, signs)
         self.total_bits = self.bits[first] + self.bits[self.operand[second]]
 
     def _frequent_pairs(self) -> tuple[Indices, Indices, Indices, Floats]:
         """Operand, candidate, sign and count of the pairs that occur most often, weighed by how far they overlap."""
-        difference = self.digits.T @ self.candidates
-        total = np.abs(self.digits).T @ self.present
-        overlap = self._overlap()
+        digits = _transposed(self.digits, np.arange(len(self.live)))
         found = []
         for sign in (1, -1):
-            count = (total + sign * difference) / 2
-            score = np.where(count > 1, count * overlap, 0)
-            best = np.sort(score.max(axis=1, initial=0))[::-1][: 2 * self.settings.pairs]
+            first, second, count = _often(digits, self.candidates, sign)
+            score = count * self._overlap(first, second)
+            rows = np.zeros(len(self.live), score.dtype)
+            np.maximum.at(rows, first, score)
+            best = np.sort(rows)[::-1][: 2 * self.settings.pairs]
             at = np.flatnonzero(score >= max(float(best[-1]) if len(best) else 0, 0.5))
-            at = at[np.argsort(-score.flat[at], kind="stable")][: 4 * self.settings.pairs]
-            a, b = np.divmod(at, max(score.shape[1], 1))
-            found.append((a, b, np.full(len(at), sign), count.flat[at]))
+            at = at[np.argsort(-score[at], kind="stable")][: 4 * self.settings.pairs]
+            found.append((first[at], second[at], np.full(len(at), sign), count[at]))
         first, second, signs, counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return first, second, signs, counts
 
-    def _overlap(self) -> Floats:
+    def _overlap(self, first: Indices, second: Indices) -> Reals:
         """Columns that an operand and a candidate after it share; 0 for candidates that do not come after it."""
-        bits, place = self.bits.astype(np.float32), (self.deltas + self.shifts[self.operand]).astype(np.float32)
-        start = place[None] - self.shifts.astype(np.float32)[:, None]
-        end = np.minimum(start + bits[self.operand][None], bits[:, None])
-        columns = end - np.maximum(start, 0)
-        index = np.arange(len(bits))
-        columns[self.operand[None] < index[:, None]] = 0
-        columns[(self.operand[None] == index[:, None]) & (self.deltas[None] <= 0)] = 0
-        return np.asarray(columns.clip(0), np.float32)
+        operand = self.operand[second]
+        start = self.deltas[second] + self.shifts[operand] - self.shifts[first]
+        columns = np.minimum(start + self.bits[operand], self.bits[first]) - np.maximum(start, 0)
+        after = (operand > first) | ((operand == first) & (self.deltas[second] > 0))
+        return np.where(after, columns.clip(0), 0)
 
     def grow(self) -> bool:
         """Extend every pattern by its best candidate; False when none occurs twice any more."""
-        difference, total = self.where @ self.candidates, np.abs(self.where) @ self.present
-        saved, luts, high, low = self._merge(
-            self.high[:, None], self.low[:, None], self.total_bits[:, None], np.arange(len(self.operand))[None]
-        )
-        best, chosen, signs = (
-            np.full(len(self.patterns), NEVER),
-            np.zeros(len(self.patterns), int),
-            np.ones(len(self.patterns)),
-        )
-        used = np.zeros(total.shape, bool)
-        for i, pattern in enumerate(self.patterns):
-            used[i, [j * (2 * self.span - 1) + d + self.span - 1 for j, d, _ in pattern]] = True
-        for sign in (1, -1):
-            count = (total + sign * difference) / 2
-            gain = np.where(~used & (count > 1), self.settings.luts_per_bit * saved * count - luts, NEVER)
-            top = gain.argmax(axis=1)
-            value = gain[np.arange(len(top)), top]
-            chosen, signs = np.where(value > best, top, chosen), np.where(value > best, sign, signs)
-            best = np.maximum(value, best)
+        best, chosen, signs = self._best()
         live = np.flatnonzero(best > NEVER)
         chosen, signs = chosen[live], signs[live]
         self.patterns = [
             [*self.patterns[i], (int(self.operand[c]), int(self.deltas[c]), int(s))]
             for i, c, s in zip(live, chosen, signs, strict=True)
         ]
-        self.where = self.where[live] * (signs[:, None] * self.where[live] == self.candidates[:, chosen].T)
-        self.where = self.where.astype(np.float32)
+        self.where = self._with(_Signs(self.where.plus[live], self.where.minus[live]), chosen, signs)
         self.gains = best[live]
-        self.high, self.low = high[live, chosen], low[live, chosen]
+        _, _, self.high, self.low = self._merge(self.high[live], self.low[live], self.total_bits[live], chosen)
         self.total_bits = self.total_bits[live] + self.bits[self.operand[chosen]]
         return bool(len(live))
+
+    def _best(self) -> tuple[Reals, Indices, Indices]:
+        """Of every pattern the gain with its best candidate (``NEVER`` where there is none), which, and its sign."""
+        used = np.zeros((len(self.patterns), len(self.operand)), bool)
+        for i, pattern in enumerate(self.patterns):
+            used[i, [j * (2 * self.span - 1) + d + self.span - 1 for j, d, _ in pattern]] = True
+        best = np.full(len(used), NEVER)
+        chosen, signs = np.zeros(len(used), np.int64), np.ones(len(used), np.int64)
+        for sign in (1, -1):
+            at, candidate, count = _often(self.where, self.candidates, sign)
+            saved, luts, _, _ = self._merge(self.high[at], self.low[at], self.total_bits[at], candidate)
+            gain = np.where(used[at, candidate], NEVER, self.settings.luts_per_bit * saved * count - luts)
+            most = np.full(len(used), NEVER)
+            np.maximum.at(most, at, gain)
+            tops = np.flatnonzero(gain == most[at])
+            rows, first = np.unique(at[tops], return_index=True)
+            top = tops[first]
+            better = gain[top] > best[rows]
+            best[rows[better]], chosen[rows[better]] = gain[top[better]], candidate[top[better]]
+            signs[rows[better]] = sign
+        return best, chosen, signs
+
+    def _with(self, where: _Signs, candidates: Indices, signs: Indices) -> _Signs:
+        """Where patterns occur together with a candidate each, of a sign relative to theirs."""
+        there = _transposed(self.candidates, candidates)
+        same = where.plus * there.plus, where.minus * there.minus
+        opposite = where.plus * there.minus, where.minus * there.plus
+        keep = diags_array((signs > 0).astype(np.float32)), diags_array((signs < 0).astype(np.float32))
+        plus, minus = (csr_array(keep[0] @ s + keep[1] @ o) for s, o in zip(same, opposite, strict=True))
+        return _Signs(plus, minus)
 
     def _merge(self, high: Reals, low: Indices, bits: Reals, candidate: Indices) -> tuple[Reals, Reals, Reals, Indices]:
         """Patterns (largest value ``high`` at power ``low``, of ``bits`` bits) with candidates; arrays broadcast.
@@ -171,13 +178,38 @@ def _width(high: Reals) -> Reals:
     return np.asarray(np.frexp(high)[1], np.float64)
 
 
-def _shifted(digits: Digits) -> Floats:
+class _Signs(NamedTuple):
+    """A sparse matrix of -1, 0 and 1 as where it is 1 and where it is -1."""
+
+    plus: csr_array
+    minus: csr_array
+
+
+def _signs(matrix: csr_array) -> _Signs:
+    return _Signs(*(csr_array((matrix == sign).astype(np.float32)) for sign in (1, -1)))
+
+
+def _transposed(matrix: _Signs, columns: Indices) -> _Signs:
+    """Some columns as rows."""
+    return _Signs(csr_array(matrix.plus[:, columns].T), csr_array(matrix.minus[:, columns].T))
+
+
+def _often(left: _Signs, right: _Signs, sign: int) -> tuple[Indices, Indices, Reals]:
+    """Rows of ``left`` and columns of ``right`` that meet with this relative sign more than once, and how often."""
+    plus, minus = (right.plus, right.minus) if sign > 0 else (right.minus, right.plus)
+    product = csr_array(left.plus @ plus + left.minus @ minus)
+    product.data[product.data < 2] = 0
+    product.eliminate_zeros()
+    product.sort_indices()
+    rows = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
+    return rows, product.indices.astype(np.int64), product.data.astype(np.float64)
+
+
+def _shifted(digits: Digits) -> csr_array:
     """For every (row, shift) the digit of every operand at every relative shift: (rows*span) x (operands*shifts)."""
     rows, span, operands = digits.shape
-    result = np.zeros((rows, span, operands, 2 * span - 1), np.float32)
-    for k, delta in enumerate(range(1 - span, span)):
-        if delta >= 0:
-            result[:, : span - delta, :, k] = digits[:, delta:]
-        else:
-            result[:, -delta:, :, k] = digits[:, :delta]
-    return result.reshape(rows * span, operands * (2 * span - 1))
+    row, shift, operand = np.nonzero(digits)
+    value = digits[row, shift, operand]
+    places = [(row * span + at, operand * (2 * span - 1) + shift - at + span - 1) for at in range(span)]
+    at, candidate = (np.concatenate(parts) for parts in zip(*places, strict=True))
+    return csr_array((np.tile(value, span), (at, candidate)), shape=(rows * span, operands * (2 * span - 1)))
