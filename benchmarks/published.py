@@ -91,7 +91,9 @@ def build(model: Path, work: Path, data: dict[str, Path], engines: str | None) -
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        line = next((li for li in done.stderr.splitlines() if li.startswith("error: ")), done.stderr[-200:])
+        line = next((li for li in done.stderr.splitlines() if li.startswith("error: ")), "")
+        if not line and (out / "report.json").is_file():
+            line = "NOT EXACT: " + "; ".join(json.loads((out / "report.json").read_text())["differences"])
         return [model.name, shown, line.replace(f"{model}: ", "").replace(str(model), model.name), *[""] * 8]
     report = json.loads((out / "report.json").read_text())
     checks, used = report["verification"], report["synthesis"]

@@ -301,10 +301,11 @@ class Harness {
         if (stalled_) {
             get(top_.out_data, word_.data());
             if (!top_.out_valid || std::memcmp(word_.data(), held_.data(), 4 * options_.out_words)) ++counts.unstable;
-        } else if (top_.out_valid && lone_) {
+        } else if (top_.out_valid && lone_ && out_beat_ + 1 == options_.out_beats) {  // its last beat: it is whole
             judge_time(counts.cycles - flying_.front().since);
         }
         stalled_ = top_.out_valid && !take;
+        if (stalled_ && out_beat_ + 1 < options_.out_beats) lone_ = false;  // its last beat will be late
         if (stalled_) get(top_.out_data, held_.data()), ++held_for_;
         if (top_.out_valid && take) taken(false);
 #else

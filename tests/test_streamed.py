@@ -18,7 +18,7 @@ with warnings.catch_warnings():  # third-party imports warn about their own depe
     import keras
     import qkeras
 
-from flow.bench.vectors import make_vectors
+from flow.bench.vectors import make_vectors, pack
 from flow.build.options import Options
 from flow.build.quantization import QuantizedFile
 from flow.build.state import finish
@@ -161,6 +161,23 @@ def test_queues_are_as_deep_as_they_must_be(tmp_path):
     assert timing(design, pace, places) is None
     stands = simulated(design, emit_streamed(design, rtls, Queued(places, found.timing)), tmp_path / "stands")
     assert "in_ready stayed 0" in stands.message
+
+
+def test_a_lone_image_comes_on_time_in_the_native_harness(tmp_path):
+    """The time of a result of many beats is that of its last one, however long the first ones were held."""
+    design = branching()
+    rtl = stream_hardware(design, resolve("xc7z020"), 10.0, None, None).rtl
+    plan.write({f"rtl/{name}": text for name, text in rtl.files.items()}, tmp_path)
+    inputs, bench = make_vectors(design, 4)[:4], describe(design, rtl)
+    assert bench.out_beats > 1
+    made = simulate.build_verilator(bench, tmp_path, tmp_path / "model")
+    packed = pack(inputs, bench.inputs), pack(evaluate(design, inputs), bench.outputs)
+    quiet = 2 * (bench.latency_cycles + bench.initiation_interval)
+    rows = np.array([(0, 0, 0, 0, 0), (1, quiet, 0, 0, 0), (1, quiet, 0, 0, 5), (1, quiet, 0, 0, 0)], np.uint32)
+    for off in (0, 1):
+        stated = replace(bench, latency_cycles=bench.latency_cycles - off)
+        found = simulate.stream_native(stated, *packed, tmp_path / f"off{off}", made, schedule=rows)
+        assert found.agrees != bool(off) and (not off or "did not come after" in found.message), found
 
 
 def test_a_planted_bug_is_found(tmp_path):

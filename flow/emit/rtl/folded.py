@@ -21,7 +21,7 @@ from flow.emit.rtl.folded_memory import address_bits, weight_rom
 from flow.emit.rtl.names import LayerNames, layer_instance, layer_output
 from flow.emit.rtl.verilog import Rtl, port_lines
 from flow.emit.templates import FOLDER, render
-from flow.folded.folding import QUANTIZE_CYCLES, THRESHOLD_CYCLES, TREE_STAGE, Folding, LayerFold
+from flow.folded.folding import QUANTIZE_CYCLES, THRESHOLD_CYCLES, TREE_STAGE, Folding, GroupFold, LayerFold
 from flow.parts.family import XC7, Delays, Family
 
 _STATIC = ("product", "pe", "trits", "threshold", "buffer", "tokens", "control", "results")
@@ -274,6 +274,16 @@ def _constant_top(folding: Folding, top: str) -> str:
     )
 
 
+def _product_ns(group: GroupFold, bits: int, delays: Delays) -> float:
+    """Delay of a product: a DSP block's, or of copies of the input that Yosys adds by threes and at last by two."""
+    if group.dsp:
+        return delays.dsp_product
+    copies, levels = group.coding.bits, 0
+    while copies > 2:
+        copies, levels = copies - copies // 3, levels + 1
+    return levels * (delays.lut + delays.net) + delays.adder(bits + group.coding.bits)
+
+
 def _critical_path_ns(folding: Folding, delays: Delays) -> float:
     """Longest of the paths that matter: accumulate, product of a wide group, output unit."""
     longest = 0.0
@@ -282,6 +292,6 @@ def _critical_path_ns(folding: Folding, delays: Delays) -> float:
             levels = min(TREE_STAGE, (group.simd - 1).bit_length())
             chain = delays.adder(group.sum_bits) * (1 + levels)
             if group.coding.kind == "signed":
-                chain = max(chain, (group.coding.bits - 1) * delays.adder(layer.layer.lane.bits + group.coding.bits))
+                chain = max(chain, _product_ns(group, layer.layer.lane.bits, delays))
             longest = max(longest, chain)
     return longest + delays.register + delays.net
