@@ -7,6 +7,7 @@ leaves an unjudged results file behind.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import cocotb_tools.config as config
@@ -14,12 +15,20 @@ import find_libpython
 
 from flow.core.errors import ToolFailed, ToolNotFound
 from flow.core.untrusted import parse_xml, read_text, refused
+from flow.files.steps import digest_of
 
 # By its place, not by import: the folder a user works in may hold a `sim` too, which Python would find first.
 BENCHES = Path(__file__).resolve().parents[2] / "sim"
 MODULE = "sim.bench"
 RESULTS = "results.xml"
 _MAX_RESULTS = 1 << 24
+
+
+@cache
+def bench_digest() -> str:
+    """Digest of the benches' and harnesses' own text: what one of another text found does not hold for this one."""
+    files = sorted(f for f in BENCHES.iterdir() if f.suffix in (".py", ".cpp"))
+    return digest_of(*(part for f in files for part in (f.name, f.read_bytes())))
 
 
 def library(simulator: str) -> Path:

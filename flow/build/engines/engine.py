@@ -18,6 +18,7 @@ from flow.core.engines import BY_NAME
 from flow.emit.shell.axis import Shell
 from flow.files import plan
 from flow.files.steps import digest_of
+from flow.tools.cocotb import bench_digest
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Made:
 
     @cached_property
     def key(self) -> str:
-        """Digest of all that a simulation of the core depends on: Verilog, bench and vectors."""
-        return digest_of(self.rtl_digest, bench_json(self.bench), self.vector_digest)
+        """Digest of all that a simulation of the core depends on: Verilog, bench with its programs, and vectors."""
+        return digest_of(self.rtl_digest, bench_json(self.bench), bench_digest(), self.vector_digest)
 
 
 @dataclass(frozen=True, kw_only=True)
