@@ -22,8 +22,8 @@ from flow.netlist.read import netlist_module
 from flow.netlist.slices import expected_sites
 from flow.parallel.atom_heap import pack_atoms
 from flow.parallel.atoms import ALONE, PLACES, places, taken
+from flow.parallel.bit_choice import atom_graph, lowbit_graph
 from flow.parallel.bit_heap import HeapBit
-from flow.parallel.bit_rows import atom_graph, lowbit_graph
 from flow.parallel.graph import ZERO, Bit, LayerGraph, Node, evaluate_graph, row_start
 from flow.parallel.pipelining import schedule
 from flow.parallel.proof import prove
@@ -317,7 +317,7 @@ def test_bits_of_a_shared_sum_are_shared_where_adding_them_costs_more(monkeypatc
     design = finish(Design("ones", (Quantizer.saturating(Fixed(False, 4, 0)),) * 32, (Layer("dense", neurons),)))
     sites = {}
     for worths in ((None,), (0.6,)):
-        monkeypatch.setattr("flow.parallel.bit_rows._BIT_WORTHS", worths)
+        monkeypatch.setattr("flow.parallel.bit_choice._BIT_WORTHS", worths)
         graph = atom_graph(design, 0, RELAXED)
         prove(design, 0, graph)
         sites[worths] = RELAXED.sites(graph)

@@ -11,7 +11,7 @@ from flow.core.design import Design, Layer, Neuron
 from flow.core.errors import DesignError
 from flow.core.fixed import Fixed, Quantizer
 from flow.core.passes.widths import widths
-from flow.parallel.bit_rows import lowbit_graph
+from flow.parallel.bit_choice import lowbit_graph
 from flow.parallel.generators import alkaid_graph, build_graphs
 from flow.parallel.graph import ONE, Bit
 from flow.parallel.proof import prove

@@ -19,8 +19,8 @@ from flow.emit.rtl.rows import ROW_FILE, has_chain, row_lines, row_modules
 from flow.emit.rtl.testbench import describe
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
+from flow.parallel.bit_choice import atom_graph, lowbit_graph
 from flow.parallel.bit_heap import FIRST_PLACES, PLACES, HeapBit, pack
-from flow.parallel.bit_rows import atom_graph, lowbit_graph
 from flow.parallel.cost import graph_luts
 from flow.parallel.generators import alkaid_graph, build_graph, build_graphs
 from flow.parallel.graph import evaluate_graph, row_start

@@ -13,7 +13,7 @@ from flow.core.design import Design, Layer, Neuron
 from flow.core.errors import DesignError
 from flow.core.fixed import Fixed, Quantizer
 from flow.emit.rtl.verilog import emit_parallel
-from flow.parallel.bit_rows import lowbit_graph
+from flow.parallel.bit_choice import lowbit_graph
 from flow.parallel.generators import alkaid_graph, build_graphs
 from flow.parts.family import XC7, XCU
 from flow.proof.text.bdd import Bdd

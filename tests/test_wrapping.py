@@ -20,7 +20,7 @@ from flow.core.passes.group import group
 from flow.core.passes.widths import widths
 from flow.core.ranges import accumulator_range
 from flow.emit.rtl.verilog import emit_parallel
-from flow.parallel.bit_rows import lowbit_graph
+from flow.parallel.bit_choice import lowbit_graph
 from flow.parallel.graph import evaluate_graph
 from flow.parallel.proof import prove
 from flow.parts.family import XC7

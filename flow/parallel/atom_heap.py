@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flow.parallel.atom_plans import Chain, Plan, chain_sites, plan, result_bits
+from flow.parallel.atom_plans import AT_ONCE, Chain, Effort, Plan, chain_sites, plan, result_bits
 from flow.parallel.atoms import SIX
 from flow.parallel.bit_heap import Heap, HeapBit, HeapColumns, Packing, Row
 
 
-def pack_atoms(heap: Sequence[Sequence[HeapBit]], registered: bool = False) -> Packing:
+def pack_atoms(heap: Sequence[Sequence[HeapBit]], registered: bool = False, effort: Effort = AT_ONCE) -> Packing:
     """Chains of atoms that add ``heap`` (bits per column) modulo ``2**len(heap)``: the cheapest found.
 
     If ``registered``, the sum goes into registers alone, so that the last row may add three bits per column.
     """
     counts, free = tuple(len(column) for column in heap), tuple(sum(b.free for b in column) for column in heap)
-    return _Packer(heap).run(plan(counts, free, registered))
+    return _Packer(heap).run(plan(counts, free, registered, effort))
 
 
 def estimate_atoms(heights: Sequence[int]) -> int:
@@ -24,13 +24,15 @@ def estimate_atoms(heights: Sequence[int]) -> int:
     return plan(counts, counts, False).sites
 
 
-def pack_partly(heap: Sequence[Sequence[HeapBit]], bit_sites: float) -> tuple[tuple[Row, ...], HeapColumns] | None:
+def pack_partly(
+    heap: Sequence[Sequence[HeapBit]], bit_sites: float, effort: Effort = AT_ONCE
+) -> tuple[tuple[Row, ...], HeapColumns] | None:
     """The first chains of a heap's plan, and the columns that they leave, where a bit less is worth ``bit_sites``.
 
     None where adding all of it is worth it.
     """
     counts, free = tuple(len(column) for column in heap), tuple(sum(b.free for b in column) for column in heap)
-    found = plan(counts, free, False)
+    found = plan(counts, free, False, effort)
     sites, left = 0, sum(counts)
     cost, kept = bit_sites * left, 0
     for number, chain in enumerate(found.chains, 1):

@@ -1,7 +1,7 @@
 """A layer's constant matrix as shared additions: the cheapest of three generators, each result proved.
 
-One is alkaid's adder graph of two-input additions, the others are ``flow.parallel.bit_rows``'s: rows of three bits per
-column, which take fewest LUTs, and chains of atoms, which take fewest sites where sums go on without a register.
+One is alkaid's adder graph of two-input additions, the others are ``flow.parallel.bit_choice``'s: rows of three bits
+per column, which take fewest LUTs, and chains of atoms, which take fewest sites where sums go on without a register.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from flow.core.design import Design, Neuron
 from flow.core.errors import DesignError
 from flow.core.integers import magnitude
-from flow.parallel.bit_rows import atom_graph, lowbit_graph
+from flow.parallel.bit_choice import atom_graph, lowbit_graph
 from flow.parallel.builder import GraphBuilder, aligned_bias, form_dtype, rounding_constant, without_dead
 from flow.parallel.cost import graph_luts
 from flow.parallel.graph import LayerGraph, Term
@@ -46,7 +46,7 @@ def build_graph(design: Design, index: int, target: Target = _USUAL) -> LayerGra
 
 
 def quick_sites(design: Design, index: int, target: Target = _USUAL) -> float:
-    """LUT sites of layer ``index`` with little search: at most 2 % more than `build_graph` takes, in what was seen."""
+    """LUT sites of layer ``index`` with little search: at most 3 % more than `build_graph` takes, in what was seen."""
     if target.family.carry_bits:
         return target.sites(atom_graph(design, index, target, quick=True))
     return target.sites(lowbit_graph(design, index, quick=True))
