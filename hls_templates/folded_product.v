@@ -1,4 +1,9 @@
-// Product of two signed numbers: in a DSP block, or as the sum of the shifted input's copies that the weight selects.
+// Product of two signed numbers: in a DSP block, or by Booth's digits of the shorter one.
+//
+// Two bits of the shorter operand and the one below them are a digit of -2 to 2. A row adds a digit's multiple of the
+// longer operand to what the rows below left, a LUT per bit: it chooses the multiple and adds it on the carry chain. A
+// negative multiple is a complement, whose one comes in below. Each row leaves two finished bits. At most DEPTH rows
+// follow each other; the sums of several such stacks are added.
 `default_nettype none
 module folded_product #(
     parameter X_BITS = 2,
@@ -10,19 +15,61 @@ module folded_product #(
     output wire signed [X_BITS+WEIGHT_BITS-1:0] y
 );
     localparam integer BITS = X_BITS + WEIGHT_BITS;
+    localparam integer LONG = X_BITS > WEIGHT_BITS ? X_BITS : WEIGHT_BITS;
+    localparam integer SHORT = BITS - LONG;
+    localparam integer ROWS = (SHORT + 1) / 2;
+    localparam integer DEPTH = 4;
+    localparam integer STACKS = (ROWS + DEPTH - 1) / DEPTH;
+    localparam integer WIDTH = LONG + 2;  // of a row: no sum of a stack's rows reaches 8/3 of the longer operand
+    genvar s, r;
     generate
         if (DSP != 0) begin : block
             assign y = x * w;
-        end else begin : shifted
-            wire [BITS-1:0] wide = {{WEIGHT_BITS{x[X_BITS-1]}}, x};
-            reg [BITS-1:0] sum;
-            integer b;
-            always @* begin
-                sum = wide & {BITS{w[0]}};
-                for (b = 1; b < WEIGHT_BITS - 1; b = b + 1) sum = sum + ((wide & {BITS{w[b]}}) << b);
-                sum = sum - ((wide & {BITS{w[WEIGHT_BITS-1]}}) << (WEIGHT_BITS - 1));
+        end else begin : booth
+            wire [WIDTH-1:0] once, twice;  // the longer operand
+            wire [2*ROWS:0] digits;        // the shorter one, and a zero below it
+            if (X_BITS > WEIGHT_BITS) begin : weight_is_shorter
+                assign once = {{2{x[X_BITS-1]}}, x};
+                assign digits = {{(2 * ROWS + 1 - SHORT) {w[WEIGHT_BITS-1]}}, w} << 1;
+            end else begin : input_is_shorter
+                assign once = {{2{w[WEIGHT_BITS-1]}}, w};
+                assign digits = {{(2 * ROWS + 1 - SHORT) {x[X_BITS-1]}}, x} << 1;
             end
-            assign y = sum;
+            assign twice = once << 1;
+            wire [STACKS*BITS-1:0] total;  // of this stack and those below
+            for (s = 0; s < STACKS; s = s + 1) begin : stack
+                localparam integer HEIGHT = s + 1 < STACKS ? DEPTH : ROWS - DEPTH * s;
+                localparam integer HIGH = WIDTH + 2 * HEIGHT - 2;
+                wire [WIDTH*HEIGHT-1:0] rows;
+                wire [HIGH-1:0] sum;
+                for (r = 0; r < HEIGHT; r = r + 1) begin : row
+                    wire [2:0] digit = digits[2*(DEPTH*s+r)+:3];
+                    wire one = digit[1] ^ digit[0];
+                    wire two = (digit[2] ^ digit[1]) & ~one;
+                    wire [WIDTH-1:0] multiple = ({WIDTH{one}} & once | {WIDTH{two}} & twice) ^ {WIDTH{digit[2]}};
+                    wire [WIDTH-1:0] below;
+                    wire low;
+                    if (r == 0) begin : first
+                        assign below = {WIDTH{1'b0}};
+                    end else begin : next
+                        assign below = {{2{rows[WIDTH*r-1]}}, rows[WIDTH*r-1-:WIDTH-2]};
+                    end
+                    assign {rows[WIDTH*r+:WIDTH], low} = {below, 1'b1} + {multiple, digit[2]};
+                    if (r + 1 < HEIGHT) begin : finished
+                        assign sum[2*r+:2] = rows[WIDTH*r+:2];
+                    end else begin : last
+                        assign sum[HIGH-1-:WIDTH] = rows[WIDTH*r+:WIDTH];
+                    end
+                end
+                wire [BITS+HIGH-1:0] wide = {{BITS{sum[HIGH-1]}}, sum};
+                wire [BITS-1:0] here = wide[BITS-1:0] << (2 * DEPTH * s);
+                if (s == 0) begin : lowest
+                    assign total[0+:BITS] = here;
+                end else begin : higher
+                    assign total[BITS*s+:BITS] = total[BITS*(s-1)+:BITS] + here;
+                end
+            end
+            assign y = total[BITS*STACKS-1-:BITS];
         end
     endgenerate
 endmodule

@@ -164,7 +164,7 @@ def test_modules_are_proved_and_wrong_ones_refuted(tmp_path):
         ("folded_pe", "{b[BITS-2], b, carry}", "{b[BITS-2], b, 1'b0}"),
         ("folded_pe", "(xs & {XS{wi[0]}}) ^ {XS{wi[1]}}", "(xs & {XS{wi[0]}}) ^ {XS{wi[0]}}"),
         ("folded_pe", "|| (valid && last)) accumulator <= 0", ") accumulator <= 0"),
-        ("folded_product", "sum = sum - (", "sum = sum + ("),
+        ("folded_product", "(digit[2] ^ digit[1]) & ~one", "digit[2] & ~one"),
         ("folded_threshold", "value >>> shift_q", "value >> shift_q"),
         ("folded_threshold", "(sum_wide << PRE_SHIFT) + bias_wide", "(sum_wide << PRE_SHIFT) + bias_wide + 1'b1"),
         ("folded_threshold", "dropped == 0;", "dropped == 1;"),
@@ -200,23 +200,24 @@ WIDE = (
 @pytest.mark.tool
 def test_multipliers_that_sat_cannot_reach_are_tried(tmp_path):
     wide = Block("folded_pe", (("DSP", 0), ("KIND", 3), ("PRODUCT_STAGE", 1), ("SIMD", 2), ("SUM_BITS", 24),
-                               ("TREE_STAGE", 2), ("WEIGHT_BITS", 12), ("X_BITS", 7), ("X_SIGNED", 0)))  # fmt: skip
-    assert not within_reach(wide) and product_of(wide) == (8, 12)
+                               ("TREE_STAGE", 2), ("WEIGHT_BITS", 11), ("X_BITS", 8), ("X_SIGNED", 0)))  # fmt: skip
+    assert not within_reach(wide) and product_of(wide) == (9, 11)  # two stacks of rows
     run_proof([wide], proof_script([wide], str(FOLDER)), plan.folder(tmp_path / "right"))
     sources = plan.fresh_folder(tmp_path / "rtl")
     product, element = ((FOLDER / f"folded_{n}.v").read_text() for n in ("product", "pe"))
     for name, text, is_right in (
         ("right", product, True),
-        ("sign", product.replace("sum = sum - (", "sum = sum + ("), False),
-        ("row", product.replace("b < WEIGHT_BITS - 1", "b < WEIGHT_BITS - 2"), False),
+        ("digit", product.replace("(digit[2] ^ digit[1]) & ~one", "digit[2] & ~one"), False),
+        ("sign", product.replace("{{2{rows[WIDTH*r-1]}}, rows", "{2'b00, rows"), False),
+        ("stack", product.replace("<< (2 * DEPTH * s)", "<< (2 * DEPTH * s + s)"), False),
     ):
         (sources / "folded_product.v").write_text(text)
         folder = plan.fresh_folder(tmp_path / name)
         if is_right:
-            assert _is_product((8, 12), folder, "../rtl")
+            assert _is_product((9, 11), folder, "../rtl")
         else:
-            with pytest.raises(DesignError, match=r"WEIGHT_BITS 12, X_BITS 8\) does not compute what it should"):
-                _is_product((8, 12), folder, "../rtl")
+            with pytest.raises(DesignError, match=r"WEIGHT_BITS 11, X_BITS 9\) does not compute what it should"):
+                _is_product((9, 11), folder, "../rtl")
     (sources / "folded_product.v").write_text(product)
     (sources / "folded_pe.v").write_text(element.replace("assign xs = {1'b0, xi}", "assign xs = {1'b1, xi}"))
     with pytest.raises(DesignError, match=r"folded_pe .* does not compute"):

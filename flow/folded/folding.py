@@ -13,6 +13,7 @@ from flow.parts.family import BLOCK_SHAPES, LUT_BITS
 QUANTIZE_CYCLES = 3  # of folded_threshold.v
 THRESHOLD_CYCLES = 2 + QUANTIZE_CYCLES  # from a finished sum, past the memory of its parameters, to its output's write
 TREE_STAGE = 2  # adder levels between registers
+PRODUCT_DEPTH = 4  # rows of a product that follow each other (``DEPTH`` of ``folded_product.v``)
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,8 @@ _PARAMETER_BIT = 1.5 / 64  # a neuron's bias and format, beside its sum's bits
 _PARAMETER_EXTRA = 4
 _INPUT_BIT = 1 / 2  # of the input register: chosen in two cycles, so with registers between
 _BUFFER_BIT = 2.8  # of a buffer's word, for 64 words: two ports, and the choice among memories
-_MULTIPLIER = 1.35  # of products by wider weights, over the adders counted below
+_ROW_EXTRA = 3  # of a row of a product, beside the longer operand's bits
+_STACK_EXTRA = 8  # of the sum of two stacks of rows
 _LUT_BIT = 5.0  # more for every bit per cycle that comes from LUTs rather than from a block RAM's register
 _SLICE = 1.5
 
@@ -235,15 +237,26 @@ def group_cost(group: GroupFold, layer: LoweredLayer) -> Cost:
 
 def _element_luts(group: GroupFold, x_bits: int) -> float:
     """LUTs of one processing element: leaves, adder tree and accumulator."""
-    luts, count, bits, each = float(group.sum_bits), group.simd, x_bits, 1.0
+    luts, count, bits = float(group.sum_bits), group.simd, x_bits
     if group.coding.kind == "signed":
-        each = _MULTIPLIER
-        luts += 0 if group.dsp else each * group.simd * (group.coding.bits - 1) * (x_bits + 1)
+        luts += 0 if group.dsp else group.simd * _product_luts(x_bits, group.coding.bits)
         bits += group.coding.bits
     elif group.simd > 1:
         luts += group.simd / 2 * bits
     while count > 1:
         bits += 1
-        luts += each * (count // 2) * bits
+        luts += (count // 2) * bits
         count = (count + 1) // 2
     return luts
+
+
+def product_rows(x_bits: int, weight_bits: int) -> tuple[int, int]:
+    """Rows of a product in LUTs, and stacks of them, as ``folded_product.v`` makes it."""
+    rows = math.ceil(min(x_bits, weight_bits) / 2)
+    return rows, math.ceil(rows / PRODUCT_DEPTH)
+
+
+def _product_luts(x_bits: int, weight_bits: int) -> float:
+    rows, stacks = product_rows(x_bits, weight_bits)
+    longer = max(x_bits, weight_bits)
+    return rows * (longer + _ROW_EXTRA) + (stacks - 1) * (longer + _STACK_EXTRA)

@@ -21,7 +21,16 @@ from flow.emit.rtl.folded_memory import address_bits, weight_rom
 from flow.emit.rtl.names import LayerNames, layer_instance, layer_output
 from flow.emit.rtl.verilog import Rtl, port_lines
 from flow.emit.templates import FOLDER, render
-from flow.folded.folding import QUANTIZE_CYCLES, THRESHOLD_CYCLES, TREE_STAGE, Folding, GroupFold, LayerFold
+from flow.folded.folding import (
+    PRODUCT_DEPTH,
+    QUANTIZE_CYCLES,
+    THRESHOLD_CYCLES,
+    TREE_STAGE,
+    Folding,
+    GroupFold,
+    LayerFold,
+    product_rows,
+)
 from flow.parts.family import XC7, Delays, Family
 
 _STATIC = ("product", "pe", "trits", "threshold", "buffer", "tokens", "control", "results")
@@ -275,13 +284,11 @@ def _constant_top(folding: Folding, top: str) -> str:
 
 
 def _product_ns(group: GroupFold, bits: int, delays: Delays) -> float:
-    """Delay of a product: a DSP block's, or of copies of the input that Yosys adds by threes and at last by two."""
+    """Delay of a product: a DSP block's, or of the rows of a stack and of adding the stacks."""
     if group.dsp:
         return delays.dsp_product
-    copies, levels = group.coding.bits, 0
-    while copies > 2:
-        copies, levels = copies - copies // 3, levels + 1
-    return levels * (delays.lut + delays.net) + delays.adder(bits + group.coding.bits)
+    rows, stacks = product_rows(bits, group.coding.bits)
+    return (min(rows, PRODUCT_DEPTH) + stacks - 1) * delays.adder(max(bits, group.coding.bits) + 2)
 
 
 def _critical_path_ns(folding: Folding, delays: Delays) -> float:
