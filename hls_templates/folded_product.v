@@ -18,7 +18,7 @@ module folded_product #(
     localparam integer LONG = X_BITS > WEIGHT_BITS ? X_BITS : WEIGHT_BITS;
     localparam integer SHORT = BITS - LONG;
     localparam integer ROWS = (SHORT + 1) / 2;
-    localparam integer DEPTH = 4;
+    localparam integer DEPTH = 2;
     localparam integer STACKS = (ROWS + DEPTH - 1) / DEPTH;
     localparam integer WIDTH = LONG + 2;  // of a row: no sum of a stack's rows reaches 8/3 of the longer operand
     genvar s, r;
@@ -54,7 +54,9 @@ module folded_product #(
                     end else begin : next
                         assign below = {{2{rows[WIDTH*r-1]}}, rows[WIDTH*r-1-:WIDTH-2]};
                     end
-                    assign {rows[WIDTH*r+:WIDTH], low} = {below, 1'b1} + {multiple, digit[2]};
+                    // below + multiple + digit[2], said so that no tool swaps the operands: what is below enters the
+                    // chain past the LUT, which has six inputs without it
+                    assign {rows[WIDTH*r+:WIDTH], low} = {below, 1'b0} - ~{multiple, digit[2]};
                     if (r + 1 < HEIGHT) begin : finished
                         assign sum[2*r+:2] = rows[WIDTH*r+:2];
                     end else begin : last

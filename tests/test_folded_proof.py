@@ -201,7 +201,7 @@ WIDE = (
 def test_multipliers_that_sat_cannot_reach_are_tried(tmp_path):
     wide = Block("folded_pe", (("DSP", 0), ("KIND", 3), ("PRODUCT_STAGE", 1), ("SIMD", 2), ("SUM_BITS", 24),
                                ("TREE_STAGE", 2), ("WEIGHT_BITS", 11), ("X_BITS", 8), ("X_SIGNED", 0)))  # fmt: skip
-    assert not within_reach(wide) and product_of(wide) == (9, 11)  # two stacks of rows
+    assert not within_reach(wide) and product_of(wide) == (9, 11)  # three stacks of rows
     run_proof([wide], proof_script([wide], str(FOLDER)), plan.folder(tmp_path / "right"))
     sources = plan.fresh_folder(tmp_path / "rtl")
     product, element = ((FOLDER / f"folded_{n}.v").read_text() for n in ("product", "pe"))

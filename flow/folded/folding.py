@@ -13,7 +13,7 @@ from flow.parts.family import BLOCK_SHAPES, LUT_BITS
 QUANTIZE_CYCLES = 3  # of folded_threshold.v
 THRESHOLD_CYCLES = 2 + QUANTIZE_CYCLES  # from a finished sum, past the memory of its parameters, to its output's write
 TREE_STAGE = 2  # adder levels between registers
-PRODUCT_DEPTH = 4  # rows of a product that follow each other (``DEPTH`` of ``folded_product.v``)
+PRODUCT_DEPTH = 2  # rows of a product that follow each other (``DEPTH`` of ``folded_product.v``)
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ _PARAMETER_EXTRA = 4
 _INPUT_BIT = 1 / 2  # of the input register: chosen in two cycles, so with registers between
 _BUFFER_BIT = 2.8  # of a buffer's word, for 64 words: two ports, and the choice among memories
 _ROW_EXTRA = 3  # of a row of a product, beside the longer operand's bits
-_STACK_EXTRA = 8  # of the sum of two stacks of rows
+_STACK_EXTRA = 6  # of the sum of two stacks of rows
 _LUT_BIT = 5.0  # more for every bit per cycle that comes from LUTs rather than from a block RAM's register
 _SLICE = 1.5
 
