@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-STORIES = ("kpi_regression", "intrusion_detection", "qoe", "digits_to_bitstream", "own_qkeras_model", "from_pytorch")
+STORIES = (
+    "kpi_regression",
+    "intrusion_detection",
+    "qoe",
+    "digits_to_bitstream",
+    "own_qkeras_model",
+    "from_pytorch",
+    "convolution",
+)
 DATA = {"kpi_regression": "kth_mesh", "intrusion_detection": "unsw_nb15", "qoe": "qoe_poqemon"}
 
 

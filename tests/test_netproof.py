@@ -329,6 +329,32 @@ endmodule
         assert f"y[{at}]" in {f.names[0] for f in compare(given, read_gates(netlist, "top", work), work).refuted}
 
 
+WRITTEN_BY_TWINS = """
+module top (input clk, we, a, b, input [1:0] at, from, output [1:0] y);
+    (* ram_style = "distributed" *) reg [1:0] memory [0:3];
+    (* keep *) reg p, q;
+    always @(posedge clk) begin
+        p <= a ^ b;
+        q <= FUNCTION;
+        if (we) memory[at] <= {p, q};
+    end
+    assign y = memory[from];
+endmodule
+"""
+
+
+def test_bits_of_a_memory_that_twin_registers_write_hold_the_same(tmp_path):
+    """That the registers are twins is proved only after the memory was read."""
+    verilog = WRITTEN_BY_TWINS.replace("FUNCTION", "(a | b) & ~(a & b)")
+    sources, netlist, work = synthesized(tmp_path, {"top.v": verilog}, "top")
+    gates = read_gates(netlist, "top", work)
+    assert sum(cell["type"].startswith("FD") for cell in gates["cells"].values()) == 2, "the twins are still two"
+    proof = compare(read_text(sources, "top", work), gates, work)
+    assert not proof.refuted and not proof.undecided, (proof.refuted, proof.undecided)
+    plan.write({"rtl/top.v": WRITTEN_BY_TWINS.replace("FUNCTION", "(a | b)")}, tmp_path)
+    assert compare(read_text(sources, "top", work), gates, work).refuted
+
+
 def test_what_is_not_understood_is_undecided_and_named(tmp_path):
     text = "module top (input clk, input signed [15:0] a, b, output reg [31:0] y, output reg z);\n"
     text += "always @(posedge clk) begin y <= a * b; z <= a[0]; end\nendmodule\n"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flow.bench.vectors import make_vectors
 from flow.build.engines.jobs import run_hardware_engines, run_model_engines
+from flow.build.images import turned
 from flow.build.options import Options
 from flow.build.predictions import predictions
 from flow.build.profiles import profiles
@@ -77,7 +78,11 @@ def _dataset(options: Options, model: ModelFile, steps: Steps) -> tuple[Dataset 
     if not options.data:
         return None, ()
     with steps.timed("data"):
-        return open_dataset(options.model, options.data, options.split_key, options.target_columns, model.preprocessing)
+        found, told = open_dataset(
+            options.model, options.data, options.split_key, options.target_columns, model.preprocessing
+        )
+        found, more = turned(model, found)
+        return found, (*told, *more)
 
 
 def _quantized(options: Options, steps: Steps, dataset: Dataset | None, preparation: Preparation) -> ModelFile:

@@ -112,9 +112,13 @@ class ModelFile:
 
     def extracted(self, input_format: str | None = None, head: str = "logits", form: Form = "auto") -> Design:
         """The design of the model, no pass run yet; arguments as `flow.extract.extract` takes them."""
-        if self.is_onnx and form == "streamed":
-            raise ModelError(f"{self.path}: ONNX models are not streamed yet; leave --architecture streaming out")
         if self.is_onnx:
+            if form == "streamed" and not self.onnx.has_windows:
+                raise ModelError(f"{self.path} has no convolutions or pools; leave --architecture streaming out")
+            if form == "unrolled" and self.onnx.has_windows:
+                raise ModelError(
+                    f"{self.path}: convolutions of ONNX models are streamed, not unrolled; use --architecture streaming"
+                )
             from flow.extract.onnx.design import extract_onnx  # needs more than the default installation
 
             return extract_onnx(self.onnx, input_format, head)

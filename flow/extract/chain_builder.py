@@ -15,6 +15,7 @@ from keras_models.quantize.chain import FloatChain, FloatDense, Windows
 
 Floats = NDArray[np.float64]
 ENDINGS = ("softmax", "sigmoid", "tanh", "softsign", "softplus")  # rise with their input, so that a class stays one
+ZEROS = "zeros"  # a padding: zeros around the pixels as the window has them
 TAKES = "--quantize takes dense layers, convolutions and pools with ReLU or nothing between them"
 UNSUITED = f"{TAKES}: train it with ReLU, or quantized, with QDense and a QActivation behind the function"
 
@@ -53,6 +54,7 @@ class ChainBuilder:
     ) -> None:
         """A convolution, or a pool of means: kernel as Keras has it, a bias per filter.
 
+        ``padding`` is Keras' own, or `ZEROS` where only the window says what lies around the pixels.
         It is unrolled where its window, or the scale in front of it, is not the same at every position; if the chain
         ``streams``, a scale that meets zeros around the pixels becomes a layer of its own instead.
         """
@@ -65,7 +67,7 @@ class ChainBuilder:
         if folded is None and self.streams and self._is_by_channel(channels):
             self._carried(f"{name}_inputs")
             folded = columns, bias
-        if padding not in ("valid", "same") or folded is None:
+        if padding not in ("valid", "same", ZEROS) or folded is None:
             met = weights_met(name, seen, tuple(kernel.shape), depthwise)
             require_size(name, *met.shape)
             self.dense(name, np.where(met >= 0, kernel.ravel()[met], 0.0), np.tile(bias, math.prod(seen.positions)))
@@ -135,6 +137,8 @@ class ChainBuilder:
     def _windows(self, name: str, seen: Window, padding: str, groups: int = 1) -> Windows:
         """The window on what is there, or on what waits to be repeated."""
         own = Windows(seen.shape, seen.size, seen.strides, seen.dilation, padding, seen.pixels(), groups)
+        if padding == ZEROS:
+            own = replace(own, padding="valid", padded=seen.padded)
         waiting, self._repeated = self._repeated, None
         if waiting is None:
             return own

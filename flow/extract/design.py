@@ -19,6 +19,7 @@ from flow.extract.float32 import require_range
 from flow.extract.formats import parse_format
 from flow.extract.graph import assemble_graph
 from flow.extract.graph_trace import Trace, trace
+from flow.extract.maps import Streamed
 from flow.extract.probability import PROBABILITY, probabilities
 from flow.extract.read import steps_of
 from flow.extract.resolve import fold
@@ -89,13 +90,18 @@ def _streamed(traced: Trace, given: Quantizer | None, head: str) -> _Found:
     if head == PROBABILITY:
         raise ModelError("--head probability is not made for streamed networks; use --head logits")
     found = stream(traced, given)
+    layers, nodes = named_nodes(found)
+    source = {"asked": list(found.asked), "real": list(found.real), "left_out": found.left_out}
+    return _Found(found.inputs, layers, list(found.notes), source, nodes)
+
+
+def named_nodes(found: Streamed) -> tuple[tuple[Layer, ...], tuple[Node, ...]]:
+    """Layers and nodes of a streamed model under names that are identifiers, each another one."""
     taken: set[str] = set()
     names = iter([identifier(node.name, taken) for node in found.nodes])
     nodes = tuple(replace(node, name=next(names)) for node in found.nodes)
     own = iter(node.name for node in nodes if node.kind == "dense")
-    layers = tuple(Layer(next(own), layer.neurons) for layer in found.layers)
-    source = {"asked": list(found.asked), "real": list(found.real), "left_out": found.left_out}
-    return _Found(found.inputs, layers, list(found.notes), source, nodes)
+    return tuple(Layer(next(own), layer.neurons) for layer in found.layers), nodes
 
 
 def _path(traced: Trace, path: list[Applied], given: Quantizer | None, head: str) -> _Found:

@@ -49,7 +49,7 @@ def float_chain(path: Path | str | StoredModel, streams: bool = False) -> FloatC
     if not isinstance(path, StoredModel) and str(path).endswith(".onnx"):
         from flow.extract.onnx import floats  # needs more than the default installation
 
-        return floats.onnx_chain(path)
+        return floats.onnx_chain(path, streams)
     stored = path if isinstance(path, StoredModel) else stored_model.read(path)
     try:
         try:

@@ -70,12 +70,12 @@ def fold(
     return assembler, resolved
 
 
-def fold_part(steps: Sequence[Step], elements: int) -> tuple[Assembler, Resolved, Readout]:
+def fold_part(steps: Sequence[Step], elements: int, runtime: str = "Keras") -> tuple[Assembler, Resolved, Readout]:
     """Steps folded that others follow, and how those read what the last layer returns.
 
     Raises ModelError naming layer and remedy.
     """
-    resolver = _Resolver(elements)
+    resolver = _Resolver(elements, runtime)
     resolved = resolver.run(settled(steps, elements), is_part=True)
     assembler = Assembler(elements)
     for step in resolved.steps:

@@ -51,6 +51,13 @@ def _shape(model: keras.Sequential, layer: Layer, taken: set[str]) -> None:
         model.add(keras.layers.Reshape(windows.shape, name=_name("image", taken)))
     if windows is not None:
         _repeat(model, windows, taken)
+        if windows.padded:
+            name = _name("padded", taken)
+            one = len(windows.padded) == 1
+            model.add(
+                keras.layers.ZeroPadding1D(windows.padded[0], name=name) if one
+                else keras.layers.ZeroPadding2D(windows.padded, name=name)
+            )  # fmt: skip
 
 
 def _repeat(model: keras.Sequential, windows: Windows, taken: set[str]) -> None:

@@ -21,7 +21,8 @@ class Windows:
 
     ``pixels`` (positions, places) are the pixels under it, -1 for padding. Of a convolution each of the ``groups`` sees
     its share of the channels. With ``repeats`` the window is on an image that has each pixel so many times in each
-    direction, as UpSampling layers make it.
+    direction, as UpSampling layers make it. ``padded`` are zeros in each direction where no ``padding`` of Keras
+    places them so.
     """
 
     shape: tuple[int, ...]
@@ -32,6 +33,7 @@ class Windows:
     pixels: NDArray[np.int64]
     groups: int = 1
     repeats: tuple[int, ...] = ()
+    padded: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def seen(self) -> NDArray[np.int64]:

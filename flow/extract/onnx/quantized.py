@@ -38,12 +38,12 @@ _SCALE = "scale"  # of sums or of a quantizer's whole numbers: inside what is ex
 def program_of(stored: StoredOnnx, is_given: bool = False, head: str = "logits") -> Program:
     """What a quantized model does; ``is_given`` where the format of its inputs is stated. Raises ModelError."""
     with np.errstate(all="ignore"), naming(stored):  # what is not finite is refused, or what the model does
-        builder = _Builder(Runtime(stored), math.prod(stored.shape), is_given)
+        builder = Builder(Runtime(stored), math.prod(stored.shape), is_given)
         walk(stored, builder)
         return builder.program(head)
 
 
-class _Builder:
+class Builder:
     """Hears of the nodes in order. ``pending`` are affine functions, not among the steps yet, since a quantizer or sum.
 
     A dense layer takes them into its scale, an end into the unit of the outputs; others make functions of them.
@@ -65,8 +65,16 @@ class _Builder:
     # what the walk tells
 
     def dense(self, at: Place, weights: Constant, bias: Constant) -> None:
-        self._go_on()
-        unit, offset = self._grid(at)
+        """A dense layer on what the steps end in."""
+        self.go_on()
+        unit, offset = self.grid(at)
+        self.pending = []
+        self.multiplied(at, unit, offset, weights, bias, self._function_of(at))
+
+    def multiplied(
+        self, at: Place, unit: float, offset: Floats, weights: Constant, bias: Constant, function: Function
+    ) -> None:
+        """A dense layer by ``function`` on whole numbers times ``unit``, plus ``offset``."""
         mantissas, scale, labels = weights_of(at, weights)
         if unit < 0:
             unit, mantissas = -unit, -mantissas
@@ -81,9 +89,7 @@ class _Builder:
         dense = Dense(at.name, mantissas, frac, bits, zeros, zeros)
         constant = (offset @ (mantissas * scale)).astype(np.float32).astype(np.float64)
         self.steps.append(dense)
-        self.executed.append(
-            Summed(dense, dense, rest, constant + bias.values, mantissas * scale, self._function_of(at))
-        )
+        self.executed.append(Summed(dense, dense, rest, constant + bias.values, mantissas * scale, function))
         self.made, self.is_whole = None, True
         factors = rest.astype(np.float32)
         self._affine(at.name, _SCALE, lambda x: x * factors, rest, np.zeros_like(rest))
@@ -92,7 +98,8 @@ class _Builder:
             self._added(at.name, value, partial(np.add, floats))
 
     def affine(self, at: Place, scale: Floats, offset: Floats) -> None:
-        self._go_on()
+        """A scale and an offset, which wait for what follows."""
+        self.go_on()
         if at.node.kind in ("Add", "Sub") and (scale == 1).all():
             sign = -1 if at.node.kind == "Sub" else 1
             constant = at.constants[0].shaped(lambda a: per_element(at.node, a, at.shape))
@@ -113,12 +120,13 @@ class _Builder:
         self._affine(at.name, at.node.kind, function, (high - low) / (2 * _LARGE), zero)
 
     def activation(self, at: Place, kind: str) -> None:
+        """A function, or the choice of a class."""
         if kind == "argmax":  # of a softmax it is that of the logits
             if self.ending is None or self.ending[1] != "softmax":
-                self._go_on()
+                self.go_on()
             self.classes = at
             return
-        self._go_on()
+        self.go_on()
         function = self._function_of(at)
         if kind != "relu":
             if kind == "softmax" and (len(at.shape) != 1 or at.node.settings.get("axis", -1) not in (-1, 1)):
@@ -132,7 +140,8 @@ class _Builder:
         self.steps.append(Relu(at.name))
 
     def quantizer(self, at: Place) -> None:
-        self._go_on()
+        """A quantizer, behind which the steps are whole numbers, and its scale waits."""
+        self.go_on()
         made, function = quantizer(at), self._function_of(at)
         self.executed.append(Called(at.name, function, made))
         first = not self.steps and not self.pending and not self.is_given
@@ -162,7 +171,12 @@ class _Builder:
         self.nodes.append(self.runtime.function(at.node, at.signal, at.shape))
         return self.nodes[-1]
 
-    def _go_on(self) -> None:
+    @property
+    def is_at_end(self) -> bool:
+        """Whether only the choice of a class may follow."""
+        return self.classes is not None or (self.ending is not None and self.ending[1] == "softmax")
+
+    def go_on(self) -> None:
         """Another node follows: what could have been left out at the end is a function inside."""
         softmax = self.ending[0] if self.ending is not None and self.ending[1] == "softmax" else None
         if last := self.classes or softmax:
@@ -206,7 +220,7 @@ class _Builder:
             self.steps += [replace(p, scale=None, offset=None) for p in self.pending]
             self.pending, self.is_whole, self.made = [], False, None
 
-    def _grid(self, at: Place) -> tuple[float, Floats]:
+    def grid(self, at: Place) -> tuple[float, Floats]:
         """What a step of a dense layer's inputs is, and their offsets. Raises ModelError where that is not known."""
         count = at.shape[0]
         if not self.pending and self.is_whole:
@@ -219,7 +233,6 @@ class _Builder:
                 f"node {at.name}: its inputs have different scales behind their quantizer; quantize them per tensor, "
                 "and scale them before that"
             )
-        self.pending = []
         return float(scale[0]), np.array([float(o) for o in offset])
 
     def _input_unit(self, at: Place, made: Made) -> None:

@@ -6,7 +6,7 @@ A node is built anew from what was read of it, so nothing of the file itself rea
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,15 @@ class Runtime:
             rows = np.ascontiguousarray(values, np.float32).reshape(len(values), *shape)
             found = run([given.get(name, rows) for name in node.inputs if name])
             return np.asarray(found, np.float32).reshape(len(values), -1)
+
+        return function
+
+    def whole(self, node: Node) -> Callable[[Mapping[str, Array]], Array]:
+        """What a node makes of its signals, arrays by their names. Raises ModelError."""
+        run = self._runner(node)
+
+        def function(signals: Mapping[str, Array]) -> Array:
+            return run([signals[n] if n in signals else self._constant(n) for n in node.inputs if n])
 
         return function
 

@@ -16,6 +16,7 @@ from flow.extract.stored_model import read_apart
 
 Array = NDArray[Any]
 SUFFIX = ".onnx"
+WINDOWED = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
 QUANTIZING = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold")
 MISSING = "reading ONNX files needs the packages onnx and qonnx: pip install 'nmp-flow[onnx]'"
 _READER = Path(__file__).with_name("reader.py")
@@ -52,6 +53,11 @@ class StoredOnnx:
     def is_quantized(self) -> bool:
         """Whether it has quantizers of QONNX."""
         return any(node.kind in QUANTIZING for node in self.nodes)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether it has convolutions or pools, so that its signals are maps with channels first."""
+        return any(node.kind in WINDOWED for node in self.nodes)
 
 
 def read(path: Path | str) -> StoredOnnx:

@@ -24,7 +24,7 @@ _EITHER_WAY = ("Add", "Sub", "Mul", "Div", "MatMul", "Gemm")  # may have a const
 _MOST = 1 << 26  # elements of a constant, as of all that a file may hold
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 _UNCHANGED = ("Identity", "Dropout", "Cast")
-_SHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
+SHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 _TAKES = "only MatMul, Gemm, Add, Sub, Mul, Div, BatchNormalization, Relu, reshapes and QONNX's quantizers are known"
 
 
@@ -60,7 +60,9 @@ class Path(Protocol):
 
 
 @dataclass
-class _Walk:
+class Walk:
+    """What a graph's nodes do to one signal, told to ``path``."""
+
     stored: StoredOnnx
     path: Path
     constants: dict[str, Constant] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class _Walk:
     passed: set[str] = field(default_factory=set)  # names of the signal at earlier places
 
     def run(self) -> None:
+        """From the input to the output."""
         self.signal, self.shape = self.stored.entry, self.stored.shape
         self.constants = {name: Constant.of(array) for name, array in self.stored.constants.items()}
         for node in self.stored.nodes:
@@ -79,7 +82,7 @@ class _Walk:
     def _node(self, node: Node) -> None:
         moving = [name for name in node.inputs if name and name not in self.constants]
         if not moving:
-            self.constants[node.outputs[0]] = _folded(node, [self.constants[name] for name in node.inputs if name])
+            self.constants[node.outputs[0]] = folded(node, [self.constants[name] for name in node.inputs if name])
             return
         if len(moving) > 1 or moving[0] != self.signal:
             known = set(moving) <= self.passed | {self.signal}
@@ -90,19 +93,20 @@ class _Walk:
             )
             raise ModelError(f"node {node.name[:64]} ({node.kind}) {reason}")
         arguments = [self.constants.get(name) for name in node.inputs]
-        self._passes(node, arguments)
+        self.passes(node, arguments)
         self.passed.add(self.signal)
         self.signal = node.outputs[1 if node.kind == "TopK" else 0]  # of TopK the places, not the values
 
-    def _passes(self, node: Node, arguments: list[Constant | None]) -> None:
+    def passes(self, node: Node, arguments: list[Constant | None]) -> None:
+        """The signal goes through a node of it and of constants (None: the signal)."""
         kind, given = node.kind, [a for a in arguments if a is not None]
         at = Place(node, self.signal, self.shape, tuple(given))
         if arguments[0] is not None and kind not in _EITHER_WAY:
             raise ModelError(f"node {at.name} ({kind[:64]}) takes the signal as another input than its first")
         if kind in _UNCHANGED:
             _require_float(node)
-        elif kind in _SHAPING:
-            self.shape = _reshaped(node, self.shape, given)
+        elif kind in SHAPING:
+            self.shape = reshaped(node, self.shape, given)
         elif kind in ("MatMul", "Gemm"):
             self._dense(at, arguments)
         elif kind in ("Add", "Sub", "Mul", "Div"):
@@ -160,13 +164,19 @@ def naming(stored: StoredOnnx) -> Iterator[None]:
         raise ModelError(str(exc) if str(stored.path) in str(exc) else f"{stored.path}: {exc}") from None
 
 
-def walk(stored: StoredOnnx, path: Path) -> None:
-    """Tell ``path`` what the signal goes through. Raises ModelError naming file, node and remedy."""
+@contextmanager
+def guarded(stored: StoredOnnx) -> Iterator[None]:
+    """What nodes that do not fit their inputs raise inside becomes a ModelError."""
     try:
-        with naming(stored):
-            _Walk(stored, path).run()
+        yield
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as exc:
         raise ModelError(f"{stored.path}: a node does not fit its inputs ({str(exc)[:100]}); export it again") from None
+
+
+def walk(stored: StoredOnnx, path: Path) -> None:
+    """Tell ``path`` what the signal goes through. Raises ModelError naming file, node and remedy."""
+    with guarded(stored), naming(stored):
+        Walk(stored, path).run()
 
 
 def per_element(node: Node, value: Floats, shape: tuple[int, ...]) -> Floats:
@@ -208,7 +218,7 @@ def _arithmetic(node: Node, arguments: list[Constant | None]) -> tuple[Floats, F
     return one / constant, zero
 
 
-def _reshaped(node: Node, shape: tuple[int, ...], given: list[Constant]) -> tuple[int, ...]:
+def reshaped(node: Node, shape: tuple[int, ...], given: list[Constant]) -> tuple[int, ...]:
     """The shape behind a node that keeps the order of the elements, without the batch axis."""
     whole = (1, *shape)
     if node.kind == "Flatten":
@@ -229,7 +239,7 @@ def _reshaped(node: Node, shape: tuple[int, ...], given: list[Constant]) -> tupl
     return tuple(found[1:])
 
 
-def _folded(node: Node, given: list[Constant]) -> Constant:
+def folded(node: Node, given: list[Constant]) -> Constant:
     """What a node makes of constants."""
     reader = _FOLDED.get(node.kind)
     if reader is None:

@@ -94,6 +94,9 @@ class Gate:
                 self.side.evaluate(name)
 
         self._merge_twins()
+        while by := self._alike():
+            self._replace(by)
+            self._merge_twins()
         self.names: dict[Bit, list[tuple[str, int]]] = {bit: [] for bit in self.registers}
         for name, bits in self.side.names.items():
             for i, bit in enumerate(bits):
@@ -109,6 +112,21 @@ class Gate:
             if not by:
                 return
             self._replace(by)
+
+    def _alike(self) -> dict[int, Literal]:
+        """By the variable's node of what arrays show that another one shows too: that one's literal.
+
+        Registers that turned out to be twins may be what two arrays are written with: these hold the same from then on.
+        """
+        leaders: Shared = {}
+        by: dict[int, Literal] = {}
+        for array in self.arrays:
+            own = array.reads
+            for address, literal in own.items():
+                kept = array.share(leaders).reads.setdefault(address, literal)
+                if kept != literal:
+                    by[literal >> 1] = kept ^ (literal & 1)
+        return by
 
     def _twins(self) -> dict[int, Literal]:
         """By the variable's node of registers that are proved to equal another, that one's literal."""
