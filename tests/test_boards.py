@@ -149,10 +149,11 @@ def test_the_bits_hold_the_board(routed):
 
 def _swapped_pins_of_the_processor(routed):
     cell = routed.netlist["cells"]["u_ps7"]
-    wires = {**cell["connections"], "MAXIGP0RDATA": cell["connections"]["MAXIGP0RDATA"][::-1]}
+    swapped = ("MAXIGP0RDATA", "SAXIHP0WDATA")
+    wires = {**cell["connections"], **{pin: cell["connections"][pin][::-1] for pin in swapped}}
     changed = {**routed.netlist, "cells": {**routed.netlist["cells"], "u_ps7": {**cell, "connections": wires}}}
     texts = [text for text in routed.read(netlist=changed).differences if "u_ps7 has another signal at pin" in text]
-    assert len(texts) > 8 and any("MAXIGP0RDATA3 " in text for text in texts)
+    assert len(texts) > 8 and all(any(f"{pin}3 " in text for text in texts) for pin in swapped)
     line = next(s for s in routed.files.fasm.splitlines() if s.startswith("INT_") and s.endswith("GND_WIRE"))
     gone = routed.read(routed.bits - assemble([line], routed.database).bits)
     assert gone.differences, line
