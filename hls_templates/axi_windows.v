@@ -1,8 +1,9 @@
-// AXI3 slave of 64 KB for a processor without DMA: the registers of the stream shell, and windows onto its streams.
+// AXI3 slave of 64 KB for a processor: the registers of the stream shell, and windows onto its streams.
 //
 //   0x0000 to 0x0fff   the registers of axis_registers.v
 //   0x1000 WINDOWS     bit 0: a write found no room in time and was dropped; bit 1: a read found no result in time and
 //                      answered 0. Write 1 to a bit to clear it.
+//   0x2000 to 0x201f   the registers of axi_dma.v
 //   0x8000 to 0xbfff   a write is a beat of the vectors' stream, a read takes a beat of the results' stream
 //   0xc000 to 0xffff   a write is a beat that ends its packet
 //
@@ -55,6 +56,11 @@ module axi_windows #(
     input  wire lite_arready,
     input  wire [31:0] lite_rdata,
     input  wire lite_rvalid,
+    // the registers of the DMA, written with s_axi_wdata
+    output wire dma_write,
+    output wire [2:0] dma_write_at,
+    output wire [2:0] dma_read_at,
+    input  wire [31:0] dma_read_data,
     // the streams
     output wire vectors_valid,
     input  wire vectors_ready,
@@ -82,6 +88,8 @@ module axi_windows #(
     assign vectors_last = write_at[14];
     assign lite_write = write_beat && write_register;
     assign lite_awaddr = write_at[11:0];
+    assign dma_write = write_beat && write_at[15:5] == 11'h100;
+    assign dma_write_at = write_at[4:2];
     assign s_axi_awready = writing == IDLE && !rst;
     assign s_axi_wready = write_beat && (write_stream ? vectors_ready || write_late : !write_register || lite_written);
     assign s_axi_bid = write_id;
@@ -106,6 +114,7 @@ module axi_windows #(
     assign results_ready = fetch && read_stream;
     assign lite_arvalid = fetch && read_register && !asked;
     assign lite_araddr = read_at[11:0];
+    assign dma_read_at = read_at[4:2];
     assign s_axi_arready = reading == IDLE && !rst;
     assign s_axi_rid = read_id;
     assign s_axi_rdata = read_data;
@@ -147,6 +156,7 @@ module axi_windows #(
         end else if (fetched) begin
             if (read_stream) read_data <= results_valid ? results_data : 32'd0;
             else if (read_register) read_data <= lite_rdata;
+            else if (read_at[15:5] == 11'h100) read_data <= dma_read_data;
             else read_data <= read_at[15:2] == 14'h0400 ? {30'd0, noted} : 32'd0;
             reading <= FETCHED;
         end else if (s_axi_rvalid && s_axi_rready) begin

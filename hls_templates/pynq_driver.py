@@ -33,7 +33,8 @@ from typing import Any
 import numpy as np
 
 SMALLEST_NORMAL = 2.0**-126  # of float32
-MAX_TRANSFER_BYTES = (1 << 26) - 1  # length register of the DMA
+MAX_TRANSFER_BYTES = (1 << 26) - 1  # length registers of either DMA
+MAX_VECTORS = 4096  # of a transfer
 # Registers of the accelerator.
 MAGIC, VERSION, DIGEST, CONTROL, ERRORS, PACKET, COUNTERS = 0x00, 0x04, 0x20, 0x40, 0x48, 0x4C, 0x50
 ERROR_TEXTS = (
@@ -43,8 +44,13 @@ ERROR_TEXTS = (
     "TKEEP left out a data byte",
     "the core gave a result without a vector",
 )
-# Windows onto the streams, of accelerators without a DMA: what did not go through, beats, and beats that end a packet.
+# Windows onto the streams, where Vivado made no DMA: what did not go through, beats, and beats that end a packet.
 WINDOWS, BEATS, LAST_BEATS = 0x1000, 0x8000, 0xC000
+# Registers of the small DMA beside the windows, relative to where the model says; it reaches memory by 8 bytes.
+OWN_STATUS, OWN_SOURCE, OWN_SOURCE_WORDS, OWN_TARGET, OWN_TARGET_WORDS = 0x00, 0x04, 0x08, 0x0C, 0x10
+OWN_START, OWN_STOP, OWN_BUSY, OWN_COMPLETE, OWN_IDENTITY = 1, 2, 1, 2, 0x444D
+OWN_ERRORS = {4: "memory refused a read of vectors", 8: "memory refused a write of results"}
+UNIT = 8
 WINDOW_TEXTS = ("a write found no room in time and was dropped", "a read found no result in time")
 # A Zynq-7000's system registers (UG585): lock keys, IO PLL, FCLK0 and the resets that go to the logic.
 SLCR, LOCK, UNLOCK, IO_PLL, FCLK0, LOGIC_RESET = 0xF8000000, 0x004, 0x008, 0x108, 0x170, 0x240
@@ -154,6 +160,58 @@ class Mapped:
         self._words[offset >> 2] = value
 
 
+class Block:
+    """A part of a u-dma-buf's memory, as ``pynq.allocate`` gives one; it is mapped past the processor's caches."""
+
+    def __init__(self, data: np.ndarray, physical_address: int) -> None:
+        self._data, self.physical_address = data, physical_address
+
+    def __setitem__(self, place: slice, data: np.ndarray) -> None:
+        self._data[place] = data
+
+    def __getitem__(self, place: slice) -> np.ndarray:
+        return self._data[place]
+
+    def flush(self) -> None:
+        """Nothing to do without caches."""
+
+    def invalidate(self) -> None:
+        """Nothing to do without caches."""
+
+
+class UDmaBuf:
+    """Memory that the logic reaches, of the kernel module u-dma-buf. ``find`` gives the first there is."""
+
+    def __init__(self, device: Path, physical_address: int, size: int) -> None:
+        handle = os.open(str(device), os.O_RDWR | os.O_SYNC)  # without caches
+        try:
+            self._data = np.frombuffer(mmap.mmap(handle, size), np.uint8)
+        finally:
+            os.close(handle)
+        self._address, self.size, self._used = physical_address, size, 0
+
+    @classmethod
+    def find(cls, root: Path = Path("/")) -> UDmaBuf | None:
+        """The first u-dma-buf of this system, None where there is none."""
+        for kind in ("u-dma-buf", "udmabuf"):  # the second in its older versions
+            for about in sorted((root / "sys/class" / kind).glob("*")):
+                address, size = int((about / "phys_addr").read_text(), 0), int((about / "size").read_text())
+                return cls(root / "dev" / about.name, address, size)
+        return None
+
+    def vectors(self, bytes_each: int) -> int:
+        """How many vectors with their results it holds, of so many bytes together."""
+        return max(0, self.size - 2 * UNIT) // bytes_each
+
+    def allocate(self, size: int) -> Block:
+        """A part of it. Raises AcceleratorError where it is too small."""
+        start = self._used
+        self._used = -(-(start + size) // UNIT) * UNIT
+        if self._used > self.size:
+            raise AcceleratorError(f"the u-dma-buf of {self.size} bytes is too small; fewer max_vectors need less")
+        return Block(self._data[start : start + size], self._address + start)
+
+
 def load_plain(binary: Path, clock_mhz: float, root: Path = Path("/"), system: Any = None) -> None:
     """Load a .bin by Linux' fpga_manager, then set the logic's clock FCLK0 and reset it.
 
@@ -188,20 +246,24 @@ def divisors(pll_mhz: float, clock_mhz: float) -> tuple[int, int]:
 
 
 class Accelerator:
-    """The accelerator behind an AXI DMA, or behind windows in the processor's memory. ``load`` makes one on the board.
+    """The accelerator behind an AXI DMA, or behind windows in the processor's memory that may have a small DMA beside
+    them. ``load`` makes one on the board.
 
     ``core`` and ``dma`` have ``read(offset)`` and ``write(offset, value)``; ``allocate(bytes)`` gives an array of bytes
-    that the DMA can reach, with ``physical_address``, ``flush`` and ``invalidate``. Windows need ``core`` alone.
+    that the DMA can reach, with ``physical_address``, ``flush`` and ``invalidate``. Windows need ``core`` alone; the
+    small DMA is used where there is ``allocate`` too.
     """
 
     def __init__(
         self, model: dict[str, Any], core: Any, dma: Any = None, allocate: Callable[[int], Any] | None = None,
-        timeout_s: float = 5.0, max_vectors: int = 4096,
+        timeout_s: float = 5.0, max_vectors: int = MAX_VECTORS,
     ) -> None:  # fmt: skip
         self.model, self.core, self.dma, self.timeout_s = model, core, dma, timeout_s
         layout = model["layout"]
         self.in_bytes, self.out_bytes = int(layout["in_bytes"]), int(layout["out_bytes"])
         self.max_vectors = max(1, min(max_vectors, MAX_TRANSFER_BYTES // max(self.in_bytes, self.out_bytes)))
+        own = model.get("windows", {}).get("dma") if allocate is not None else None
+        self._own: int | None = None if own is None else int(own)
         self._check_bitstream()
         if allocate is not None:
             self._source = allocate(self.max_vectors * self.in_bytes)
@@ -231,11 +293,24 @@ class Accelerator:
             raise AcceleratorError(f"{names} is not there; {how}")
         if driver == "plain":
             load_plain(needed[0], windows["clock_mhz"])
-            made = cls(model, Mapped(windows["base"], windows["bytes"]), **options)
+            made = cls._plain(model, options)
         else:
             made = cls._with_pynq(model, bitstream, options)
         made._selftest = json.loads((place / "selftest.json").read_text())
         return made
+
+    @classmethod
+    def _plain(cls, model: dict[str, Any], options: dict[str, Any]) -> Accelerator:
+        windows, layout = model["windows"], model["layout"]
+        core = Mapped(windows["base"], windows["bytes"])
+        memory = UDmaBuf.find() if "dma" in windows else None
+        room = memory.vectors(layout["in_bytes"] + layout["out_bytes"]) if memory else 0
+        if memory and room:
+            options = {**options, "max_vectors": min(options.get("max_vectors", MAX_VECTORS), room)}
+            return cls(model, core, None, memory.allocate, **options)
+        if "dma" in windows:
+            print("no u-dma-buf that holds a vector: the processor moves every word itself, which is slower")
+        return cls(model, core, **options)
 
     @classmethod
     def _with_pynq(cls, model: dict[str, Any], bitstream: Path, options: dict[str, Any]) -> Accelerator:
@@ -247,7 +322,7 @@ class Accelerator:
             dma = None if model.get("windows") else getattr(overlay, model["dma"])
         except AttributeError as error:
             raise WrongBitstream(f"{bitstream} is not an overlay of this accelerator: {error}") from None
-        if dma is None:
+        if dma is None and "dma" not in model["windows"]:
             return cls(model, core, **options)
         return cls(model, core, dma, lambda size: pynq.allocate((size,), np.uint8), **options)
 
@@ -408,6 +483,11 @@ class Accelerator:
     def recover(self) -> None:
         """Reset the accelerator, and the DMA if there is one; whatever was under way is dropped."""
         if self.dma is None:
+            own = self._own
+            if own is not None:  # it ends the bursts that it has begun
+                self.core.write(own + OWN_STATUS, OWN_STOP)
+                what = "the DMA did not stop: memory does not answer"
+                self._wait(lambda: not self.core.read(own + OWN_STATUS) & OWN_BUSY, what)
             self.core.write(CONTROL, 1)
             self.core.write(WINDOWS, 3)
             return
@@ -425,6 +505,8 @@ class Accelerator:
         if digest != self.model["digest"]:
             ours = self.model["digest"]
             raise WrongBitstream(f"the bitstream is of build {digest[:12]}, this driver of {ours[:12]}; rebuild it")
+        if self._own is not None and self.core.read(self._own + OWN_STATUS) >> 16 != OWN_IDENTITY:
+            raise WrongBitstream("the bitstream has no DMA beside its windows, which this driver was built with")
 
     def _transfer(self, data: np.ndarray, count: int) -> np.ndarray:
         with self._lock:
@@ -436,6 +518,8 @@ class Accelerator:
                 raise
 
     def _exchange(self, data: np.ndarray, count: int) -> np.ndarray:
+        if self._own is not None:
+            return self._by_memory(self._own, data, count)
         if self.dma is None:
             return self._by_windows(data, count)
         size = count * self.out_bytes
@@ -474,6 +558,33 @@ class Accelerator:
             raise TransferTimeout(f"{what}; {self._story()}")
         self._check_stream(count)
         return np.concatenate(results).view(np.uint8).reshape(count, self.out_bytes)
+
+    def _by_memory(self, own: int, data: np.ndarray, count: int) -> np.ndarray:
+        """One packet by the small DMA."""
+        size = count * self.out_bytes
+        self._source[: data.size] = data.reshape(-1)
+        self._source.flush()
+        self.core.write(CONTROL, 1)  # counters from 0, nothing left inside
+        self.core.write(PACKET, count)
+        for buffer, address, words, length in (
+            (self._source, OWN_SOURCE, OWN_SOURCE_WORDS, data.size), (self._target, OWN_TARGET, OWN_TARGET_WORDS, size),
+        ):  # fmt: skip
+            if buffer.physical_address % UNIT:
+                raise DmaError(f"a buffer at {buffer.physical_address:#x}: the DMA needs multiples of {UNIT}")
+            self.core.write(own + address, buffer.physical_address)
+            self.core.write(own + words, length // 4)
+        self.core.write(own + OWN_STATUS, OWN_START)
+        self._wait(lambda: not self.core.read(own + OWN_STATUS) & OWN_BUSY, "the DMA did not finish")
+        status = self.core.read(own + OWN_STATUS)
+        errors = [text for bit, text in OWN_ERRORS.items() if status & bit]
+        if errors:
+            raise DmaError(f"{'; '.join(errors)}; {self._story()}")
+        if not status & OWN_COMPLETE:
+            left = self.core.read(own + OWN_TARGET_WORDS)
+            raise ShortTransfer(f"{left} of {size // 4} words did not come back; {self._story()}")
+        self._check_stream(count)
+        self._target.invalidate()
+        return np.array(self._target[:size]).reshape(count, self.out_bytes)
 
     def _start(self, channel: int, buffer: Any, size: int) -> None:
         self.dma.write(channel + DMA_CONTROL, RUN)

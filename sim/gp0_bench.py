@@ -47,6 +47,7 @@ DROPPED, NOTHING = 1, 2
 AxiAWSource._signal_widths |= {"awlen": 4, "awsize": 2}
 AxiARSource._signal_widths |= {"arlen": 4, "arsize": 2}
 _QUIET = "awid awaddr awlen awsize awburst wdata wstrb wlast arid araddr arlen arsize arburst".split()
+_MEMORY = "awready wready bid bresp bvalid arready rid rdata rresp rlast rvalid".split()  # no burst is asked for here
 _SPAN = 0x1000  # of a window that one transfer uses here
 
 
@@ -62,6 +63,8 @@ class Pins:
             part.log.setLevel(logging.WARNING)
         for name in _QUIET:  # in place of X, which a look-up table shows even where the input does not count
             getattr(dut, f"s_axi_{name}").value = 0
+        for name in _MEMORY:
+            getattr(dut, f"m_axi_{name}").value = 0
 
     async def reset(self) -> None:
         """Hold reset for eight cycles."""
@@ -153,7 +156,7 @@ async def registers(dut: Any) -> None:
                 problem(f"register {name} is another one in a burst")
             await pins.write(address, ~value & 0xFFFFFFFF)
             await check(pins, f"{name} after a write to it", address, value)
-        for name, address in (("beyond the last", 0x200), ("WINDOWS", WINDOWS), ("of no use", 0x2000)):
+        for name, address in (("beyond the last", 0x200), ("WINDOWS", WINDOWS), ("of no use", 0x3000)):
             await check(pins, name, address, 0)
         await check(pins, "STATUS", STATUS, 1)
         await pins.write(PACKET, 0x01020304)
@@ -228,7 +231,7 @@ async def driver(dut: Any) -> None:
 
     async def body(pins: Pins) -> None:
         folder = Path(os.environ["NMP_BOARD"])
-        module = _driver(folder / "driver.py")
+        module = load_driver(folder / "driver.py")
         model = json.loads((folder / "accelerator.json").read_text())
         tests = json.loads((folder / "selftest.json").read_text())
         core = SimpleNamespace(read=resume(pins.read), write=resume(pins.write))
@@ -250,7 +253,8 @@ async def driver(dut: Any) -> None:
     await phase(dut, "driver", body)
 
 
-def _driver(path: Path) -> Any:
+def load_driver(path: Path) -> Any:
+    """The board's driver as a module."""
     spec = importlib.util.spec_from_file_location("driver", path)
     assert spec is not None and spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)

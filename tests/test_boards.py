@@ -34,7 +34,12 @@ def made_for(shell, folder):
     """A layer of two neurons, emitted for a board."""
     inputs = (Quantizer.saturating(Fixed(True, 3, 1)),) * 3
     neurons = (Neuron((1, -3, 2), 1, 3.0), Neuron((5, 2, -1), 0, 4.0))
-    (folder / "design.json").write_text(to_json(finish(Design("two", inputs, (Layer("dense_0", neurons),)))))
+    return made_of(Design("two", inputs, (Layer("dense_0", neurons),)), shell, folder)
+
+
+def made_of(design, shell, folder):
+    """A design, emitted for a board."""
+    (folder / "design.json").write_text(to_json(finish(design)))
     options = Options.of(
         folder / "design.json", PARTS[shell], folder / "build", engines="integer", vectors=30, shell=shell,
         bitstream=True,
@@ -62,7 +67,10 @@ def simulated(made, name, edit=lambda name, text: text):
 
 BUGS = {
     "pynq": [("axi_windows.v", "read_left <= s_axi_arlen;", "read_left <= s_axi_arlen + 4'd1;"),
-             ("axi_windows.v", "assign vectors_last = write_at[14];", "assign vectors_last = 1'b0;")],
+             ("axi_windows.v", "assign vectors_last = write_at[14];", "assign vectors_last = 1'b0;"),
+             ("axi_dma_burst.v", "5'd16 - {1'b0, at[3:0]}", "5'd16"),
+             ("axi_dma_write.v", "half && final_burst && m_axi_wlast", "1'b0"),
+             ("axi_dma.v", "failed | {write_failed, read_failed}", "failed | {1'b0, read_failed}")],
     "selftest": [("two_selftest.v", "4'd2: wanted <= ", "4'd2: wanted <= ~")],
 }  # fmt: skip
 
@@ -141,10 +149,11 @@ def test_the_bits_hold_the_board(routed):
 
 def _swapped_pins_of_the_processor(routed):
     cell = routed.netlist["cells"]["u_ps7"]
-    wires = {**cell["connections"], "MAXIGP0RDATA": cell["connections"]["MAXIGP0RDATA"][::-1]}
+    swapped = ("MAXIGP0RDATA", "SAXIHP0WDATA")
+    wires = {**cell["connections"], **{pin: cell["connections"][pin][::-1] for pin in swapped}}
     changed = {**routed.netlist, "cells": {**routed.netlist["cells"], "u_ps7": {**cell, "connections": wires}}}
     texts = [text for text in routed.read(netlist=changed).differences if "u_ps7 has another signal at pin" in text]
-    assert len(texts) > 8 and any("MAXIGP0RDATA3 " in text for text in texts)
+    assert len(texts) > 8 and all(any(f"{pin}3 " in text for text in texts) for pin in swapped)
     line = next(s for s in routed.files.fasm.splitlines() if s.startswith("INT_") and s.endswith("GND_WIRE"))
     gone = routed.read(routed.bits - assemble([line], routed.database).bits)
     assert gone.differences, line
@@ -205,7 +214,8 @@ def test_without_pynq_the_kernel_loads_the_bitstream(board_folder, tmp_path, mon
     """fpga_manager's files and the system's registers as they are asked for; what did not go through is told."""
     model = json.loads((board_folder / "accelerator.json").read_text())
     windows, manager = model["windows"], tmp_path / "sys/class/fpga_manager/fpga0"
-    assert windows == {"base": 0x4000_0000, "bytes": 0x1_0000, "places": windows["places"], "clock_mhz": 66.0}
+    assert windows.pop("places") >= 2
+    assert windows == {"base": 0x4000_0000, "bytes": 0x1_0000, "clock_mhz": 66.0, "dma": 0x2000}
     with pytest.raises(driver.AcceleratorError, match="this kernel loads no bitstream that way"):
         driver.load_plain(board_folder / "two.bin", 66.0, tmp_path)
     manager.mkdir(parents=True)
@@ -228,6 +238,7 @@ def test_without_pynq_the_kernel_loads_the_bitstream(board_folder, tmp_path, mon
     core = Slave(model)
     monkeypatch.setattr(driver, "load_plain", lambda binary, clock_mhz: None)
     monkeypatch.setattr(driver, "Mapped", lambda base, size: core)
+    monkeypatch.setattr(driver.UDmaBuf, "find", classmethod(lambda cls: None))
     loaded = driver.Accelerator.load(board_folder, driver="plain")
     core.noted = 2
     with pytest.raises(driver.TransferTimeout, match="a read found no result in time; the accelerator saw 0 vectors"):

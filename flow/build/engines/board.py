@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,16 @@ from flow.files import plan
 from flow.files.steps import digest_of
 from flow.tools import icarus
 
-PHASES = {"pynq": ("registers", "packets", "both ways", "misuse", "driver"), "selftest": ("self test",)}
-_BENCHES = {"pynq": "sim.gp0_bench", "selftest": "sim.selftest_bench"}
+PHASES = {
+    "pynq": (
+        "registers", "packets", "both ways", "misuse", "driver",
+        "transfers", "refusals", "stops", "driver by DMA",
+    ),
+    "selftest": ("self test",),
+}  # fmt: skip
+_BENCHES = {"pynq": "sim.gp0_bench,sim.hp0_bench", "selftest": "sim.selftest_bench"}
 _TIMEOUT_S = 3600.0
+Simulator = Callable[[Sequence[Path], str, Path, Mapping[str, str]], tuple[float, float]]
 _PATIENT = 64  # cycles between results up to which reads may come before their vectors
 
 
@@ -52,11 +59,19 @@ def _run(made: Made) -> Sequence[EngineResult]:
             ),
         )  # fmt: skip
 
-    return resumed(build, "board", digest_of("board 1", made.key, build.facts.bitstream.sha256, board.logic), work)
+    return resumed(build, "board", digest_of("board 2", made.key, build.facts.bitstream.sha256, board.logic), work)
 
 
-def simulate(made: Made, board: Board, sources: Sequence[Path], work: Path) -> EngineResult:
-    """The board's bench in Icarus on ``sources``, whose top is the board's logic."""
+def in_icarus(sources: Sequence[Path], top: str, work: Path, env: Mapping[str, str]) -> tuple[float, float]:
+    """Run the bench that ``env`` names; seconds of the run and of compiling."""
+    program, built = icarus.compile_model(list(sources), top, work)
+    return icarus.run_cocotb(program, top, work, _TIMEOUT_S, env, waveform=False), built
+
+
+def simulate(
+    made: Made, board: Board, sources: Sequence[Path], work: Path, simulator: Simulator = in_icarus
+) -> EngineResult:
+    """The board's bench on ``sources``, whose top is the board's logic."""
     build, shell = made.build, made.shell
     plan.fresh_folder(work)
     if shell is not None:
@@ -76,13 +91,12 @@ def simulate(made: Made, board: Board, sources: Sequence[Path], work: Path) -> E
             "latency_cycles": made.bench.latency_cycles,
         }  # fmt: skip
     plan.write({**files, "axis.json": json.dumps(about, sort_keys=True, indent=1) + "\n"}, work)
-    program, built = icarus.compile_model(list(sources), board.logic, work.resolve())
     env = {
         "NMP_BENCH": str(work.resolve() / "axis.json"), "NMP_SEED": str(build.options.seed),
         "NMP_BOARD": str((build.options.out / "board").resolve()),
         "COCOTB_TEST_MODULES": _BENCHES[build.options.shell], "COCOTB_TRUST_INERTIAL_WRITES": "0",
     }  # fmt: skip
-    seconds = icarus.run_cocotb(program, board.logic, work.resolve(), _TIMEOUT_S, env, waveform=False)
+    seconds, built = simulator(sources, board.logic, work.resolve(), env)
     return outcome("board", PHASES[build.options.shell], work, count, seconds, built)
 
 

@@ -12,7 +12,7 @@ from flow.core.design import Design
 from flow.core.fixed import Ints
 from flow.core.units import input_unit, output_unit
 from flow.emit.shell.axis import MAGIC, VERSION, Shell
-from flow.emit.shell.zynq import BASE, MAX_CLOCK_MHZ, SPAN
+from flow.emit.shell.zynq import BASE, DMA, MAX_CLOCK_MHZ, SPAN
 from flow.emit.templates import FOLDER, render
 
 PART = "xc7z020clg400-1"
@@ -76,7 +76,7 @@ def emit_board(
     clock_mhz = min(clock_mhz, MAX_CLOCK_MHZ)
     about = accelerator(design, shell, bench, preprocessing, classes, class_names)
     name = shell.top.removesuffix("_axis")
-    windows = {"base": BASE, "bytes": SPAN, "places": shell.places, "clock_mhz": round(clock_mhz, 3)}
+    windows = {"base": BASE, "bytes": SPAN, "places": shell.places, "clock_mhz": round(clock_mhz, 3), "dma": DMA}
     about = {key: value for key, value in about.items() if key != "dma"} | {"windows": windows}
     handoff = render(
         "overlay.hwh.j2", name=name, core=_CORE, logic=logic, device=PART[2:7], package="clg400",

@@ -1,4 +1,4 @@
-"""The stream shell as a slave of a Zynq-7000's processor: logic with an AXI3 port, and the top that holds both."""
+"""The stream shell as a slave of a Zynq-7000's processor, with a DMA: logic with AXI3 ports, and the top around it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from flow.emit.shell.ps7 import tied_to_zero
 from flow.emit.templates import render, static
 
 BASE, SPAN = 0x4000_0000, 0x1_0000  # of the slave, in the processor's memory
+DMA = 0x2000  # its registers, in the slave
 BUS_BITS = 32
 CLOCK_NET = "clk"
 MAX_CLOCK_MHZ = 250.0  # of a clock that the processor gives to the logic
 PINS = {"led": "R14"}  # LD0 of the PYNQ-Z1 and the PYNQ-Z2
-_WINDOWS = "axi_windows.v"
+_STATIC = ("axi_dma_burst.v", "axi_dma_read.v", "axi_dma_write.v", "axi_dma.v", "axi_windows.v")
 # The AXI3 slave as the processor's port is called; what the logic does not look at is left out.
 _PORTS = """
 input awid:12 awaddr:32 awlen:4 awsize:2 awburst:2 awvalid / output awready
 input wdata:32 wstrb:4 wlast wvalid / output wready bid:12 bresp:2 bvalid / input bready
 input arid:12 araddr:32 arlen:4 arsize:2 arburst:2 arvalid / output arready
 output rid:12 rdata:32 rresp:2 rlast rvalid / input rready
+"""
+# The DMA's AXI3 master, which is before the processor's slave.
+_MEMORY = """
+output awid:6 awaddr:32 awlen:4 awsize:2 awburst:2 awcache:4 awvalid / input awready
+output wid:6 wdata:64 wstrb:8 wlast wvalid / input wready bid:6 bresp:2 bvalid / output bready
+output arid:6 araddr:32 arlen:4 arsize:2 arburst:2 arcache:4 arvalid / input arready
+input rid:6 rdata:64 rresp:2 rlast rvalid / output rready
 """
 
 
@@ -47,9 +55,9 @@ def emit_zynq(design: str, shell: Shell, longest_cycles: int) -> Zynq:
     """The processor's slave around a stream shell of 32 bits, where a beat may have to wait for ``longest_cycles``."""
     core, bits = shell.top.removesuffix("_axis"), wait_bits(longest_cycles)
     logic, top = f"{core}_gp0", f"{core}_zynq"
-    common = {"design": design, "ports": _ports()}
+    common = {"design": design, "ports": _ports(_PORTS), "memory": _ports(_MEMORY)}
     files = {
-        _WINDOWS: static(_WINDOWS),
+        **{name: static(name) for name in _STATIC},
         f"{logic}.v": render("gp0_top.v.j2", module=logic, shell=shell.top, wait_bits=bits, **common),
     }
     text = render("zynq_top.v.j2", module=top, logic=logic, unused=tied_to_zero(), **common)
@@ -63,9 +71,10 @@ def logic_ports() -> dict[str, Port]:
         "resetn": Port("input", (("u_ps7", "FCLKRESETN", 0),)),
         "led": Port("output", (("u_led", "I", 0),)),
     }
-    for port in _ports():
-        at = tuple(("u_ps7", f"MAXIGP0{port['name'].upper()}", i) for i in range(port["bits"]))
-        own[f"s_axi_{port['name']}"] = Port(port["direction"], at)
+    for ours, theirs, text in (("s_axi", "MAXIGP0", _PORTS), ("m_axi", "SAXIHP0", _MEMORY)):
+        for port in _ports(text):
+            at = tuple(("u_ps7", f"{theirs}{port['name'].upper()}", i) for i in range(port["bits"]))
+            own[f"{ours}_{port['name']}"] = Port(port["direction"], at)
     return own
 
 
@@ -74,10 +83,10 @@ def wait_bits(longest_cycles: int) -> int:
     return max(8, (4 * longest_cycles).bit_length())
 
 
-def _ports() -> list[dict[str, Any]]:
+def _ports(text: str) -> list[dict[str, Any]]:
     return [
         {"direction": way, "name": name, "bits": int(bits or 1)}
-        for group in _PORTS.replace("\n", " / ").split("/")
+        for group in text.replace("\n", " / ").split("/")
         for way, _, names in [group.strip().partition(" ")]
         for name, _, bits in (port.partition(":") for port in names.split())
     ]
