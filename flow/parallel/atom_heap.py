@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flow.parallel.atom_plans import AT_ONCE, Chain, Effort, Plan, chain_sites, plan, result_bits
+from flow.parallel.atom_chains import Chain, Plan, chain_sites, result_bits
+from flow.parallel.atom_plans import AT_ONCE, Effort, plan
 from flow.parallel.atoms import SIX
 from flow.parallel.bit_heap import Heap, HeapBit, HeapColumns, Packing, Row
 

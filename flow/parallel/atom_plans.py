@@ -1,65 +1,23 @@
 """Plans for a heap of bits: which of them go into which chain of atoms, for fewest LUT sites.
 
-A chain of ``w`` columns takes as many sites, and one more where its carry leaves it beside the highest sum. It is worth
-the bits that disappear in it less what its sites are to be worth, a price per site. A plan is made by taking the chain
-that is worth most, again and again, while there are chains worth the price, then at a lower one, and where none is, a
-full adder; what is left is added by one last chain as soon as one can. The first choices are the dear ones, so from
-every heap on the way the chains that are worth most at any price from any column are tried, each judged by the plan
-that follows it, and the best few heaps are kept (a beam search with the greedy plans as its look-ahead). On heaps of
-up to 70 bits that gives what integer linear programming proves to be the fewest sites, or one more
-(``tests/test_atom_plans.py``). Only numbers of bits count, so plans are kept.
+A plan is made by taking the chain that is worth most, again and again, while there are chains worth the price, then at
+a lower one, and where none is, a full adder; what is left is added by one last chain as soon as one can. The first
+choices are the dear ones, so from every heap on the way the chains that are worth most at any price from any column are
+tried, each judged by the plan that follows it, and the best few heaps are kept (a beam search with the greedy plans as
+its look-ahead). On heaps of up to 70 bits that gives what integer linear programming proves to be the fewest sites, or
+one more (``tests/test_atom_plans.py``). Only numbers of bits count, so plans are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from copy import copy
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from flow.parallel.atoms import ALONE, FIVE, FOUR, FULL_ADDER, SIX, Atoms
-from flow.parallel.bit_heap import PLACES
+from flow.parallel.atom_chains import CountedHeap, Counts, Plan
 
 _PRICES = ((1.7, 1.5, 1.3, 1.15, 1.0), (1.5, 0.8), (1.2,), (1.7, 1.4, 0.7))
 _SEARCHED = 96  # bits; of more than so many the first chains are taken without a search
-_WORTH = 1e-9
-_CARRY_SITE = 1  # of a carry that leaves beside a sum
-
-Counts = tuple[int, ...]  # bits per column
-NOTHING: Counts = ()
-
-
-class Chain(NamedTuple):
-    """A chain from column ``start`` on; ``parts`` are the bits that each atom or single column takes of its columns.
-
-    If ``full`` it is no chain but a full adder.
-    """
-
-    start: int
-    carry: int  # bits that enter below
-    parts: tuple[Counts, ...]
-    full: bool = False
-
-    @property
-    def columns(self) -> list[int]:
-        """The bits taken from each column, without the one that enters below."""
-        return [bits for part in self.parts for bits in part]
-
-    @property
-    def atoms(self) -> Atoms:
-        """The chain's digits."""
-        return FULL_ADDER if self.full else tuple(digit for part in self.parts for digit in _digits(part))
-
-
-class Plan(NamedTuple):
-    """Chains in order, the atoms of the last one, which adds all that they leave, and the sites of all.
-
-    Without atoms what is left needs no addition, or is added by a row of three bits per column.
-    """
-
-    chains: tuple[Chain, ...]
-    last: Atoms
-    sites: int
 
 
 class Effort(NamedTuple):
@@ -78,13 +36,13 @@ THOROUGH = Effort(4, (0.5, 0.8, 1.0, 1.15, 1.3, 1.5, 1.7), 2)
 @lru_cache(maxsize=1 << 16)
 def plan(counts: Counts, free: Counts, registered: bool, effort: Effort = AT_ONCE) -> Plan:
     """The cheapest plan found for a heap of so many bits per column, of which ``free`` need no inversion."""
-    heap = _Heap(counts, free, registered)
+    heap = CountedHeap(counts, free, registered)
     best = min((_followed_through(heap, prices, {}) for prices in _PRICES), key=_cost)
     ahead: list[tuple[Sequence[float], _Known]] = [(prices, {}) for prices in _PRICES[: effort.ahead]]
     begun = (_shrunk(heap, prices) for prices in _PRICES) if effort.kept else ()
     beam = list({after.key: after for after in begun if after}.values())
     while beam:
-        found: dict[tuple[Counts, Counts], tuple[Plan, _Heap]] = {}
+        found: dict[tuple[Counts, Counts], tuple[Plan, CountedHeap]] = {}
         for after in (h.less(chain) for h in beam if not h.plan() for chain in h.chains_at(effort.tried)):
             known = found.get(after.key)
             if after.least < best.sites and (known is None or after.sites < known[1].sites):
@@ -102,7 +60,7 @@ def _cost(found: Plan) -> tuple[int, int]:
     return found.sites, len(found.chains)
 
 
-def _followed_through(heap: _Heap, prices: Sequence[float], known: _Known) -> Plan:
+def _followed_through(heap: CountedHeap, prices: Sequence[float], known: _Known) -> Plan:
     """The plan that takes what is worth most at these prices; ``known`` keeps those of all heaps on the way."""
     path = []
     at = heap
@@ -118,209 +76,10 @@ def _followed_through(heap: _Heap, prices: Sequence[float], known: _Known) -> Pl
     return Plan((*heap.chains, *rest.chains), rest.last, heap.sites + rest.sites)
 
 
-def _shrunk(heap: _Heap, prices: Sequence[float]) -> _Heap | None:
+def _shrunk(heap: CountedHeap, prices: Sequence[float]) -> CountedHeap | None:
     """The heap once it has few enough bits to search; None where a plan is whole before."""
     while heap.bits > _SEARCHED:
         if heap.plan():
             return None
         heap = heap.less(heap.best(prices))
     return heap
-
-
-class _Heap:
-    """Bits per column, of which ``free`` need no inversion, the chains that were taken from it and their sites."""
-
-    def __init__(self, counts: Counts, free: Counts, registered: bool) -> None:
-        self.counts, self.free, self.width = list(counts), list(free), len(counts)
-        self.registered = registered
-        self.chains: tuple[Chain, ...] = ()
-        self.sites = 0
-
-    @property
-    def bits(self) -> int:
-        """Bits that are left."""
-        return sum(self.counts)
-
-    @property
-    def least(self) -> int:
-        """Sites that no plan comes below: one takes at most two bits out of a heap."""
-        return self.sites + (self.bits - self.width + 1) // 2
-
-    @property
-    def key(self) -> tuple[Counts, Counts]:
-        """What tells heaps apart, however they came about."""
-        return tuple(self.counts), tuple(self.free)
-
-    def less(self, chain: Chain) -> _Heap:
-        """This heap after a chain: without the bits that it takes, those that need an inversion first, with its sum."""
-        made = copy(self)
-        made.counts, made.free = list(self.counts), list(self.free)
-        made.counts[chain.start] -= chain.carry
-        made.free[chain.start] -= chain.carry
-        for c, count in enumerate(chain.columns, chain.start):
-            inverted = min(count - (count == SIX[0]), made.counts[c] - made.free[c])
-            made.counts[c] -= count
-            made.free[c] -= count - inverted
-        width = result_bits(chain, self.width)
-        for c in range(chain.start, chain.start + width):
-            made.counts[c] += 1
-            made.free[c] += 1
-        made.sites = self.sites + chain_sites(chain, width)
-        made.chains = (*self.chains, chain)
-        return made
-
-    def best(self, prices: Sequence[float]) -> Chain:
-        """The chain that is worth most at the first price at which one is worth it, else a full adder."""
-        return next((chain for price in prices if (chain := self._best(price))), None) or self._full_adder()
-
-    def plan(self) -> Plan | None:
-        """The chains that were taken and a last one for all that is left; None where no chain adds it."""
-        last = self._last()
-        return Plan(self.chains, last[1], self.sites + last[0]) if last else None
-
-    def chains_at(self, prices: Sequence[float]) -> list[Chain]:
-        """The chain from every column on that is worth most at each of these prices, and full adders."""
-        found: dict[Chain, None] = {}
-        for price in prices:
-            worth, parts, begun = self._worth(price)
-            for c in (c for c in range(self.width) if self.counts[c] > ALONE):
-                if c + 1 < self.width:
-                    found[Chain(c, 0, (FULL_ADDER,), True)] = None
-                for carry in range(1 + bool(self.free[c])):
-                    part = self._grown(c, 1, 1 + price, worth)[1] if carry else begun[c][1]
-                    if part:
-                        found[Chain(c, carry, tuple(_followed(c, part, parts)))] = None
-        return list(found)
-
-    def _full_adder(self) -> Chain:
-        """A full adder for the lowest column of more than two bits."""
-        return Chain(next(c for c, count in enumerate(self.counts) if count > ALONE), 0, (FULL_ADDER,), True)
-
-    def _last(self) -> tuple[int, Atoms] | None:
-        """The fewest sites for a row that adds all that is left, with its atoms; None where there is none."""
-        start = next((c for c, count in enumerate(self.counts) if count > 1), self.width)
-        if start == self.width:
-            return 0, ()
-        if max(self.counts) > SIX[0] + 1:
-            return None
-        top = max(c for c, count in enumerate(self.counts) if count)
-        rest = self._rests(top)
-        found = []
-        for carry in range(1 + bool(self.free[start])):
-            for cost, parts in self._wholes(start, carry, rest):
-                found.append((cost, Chain(start, carry, parts).atoms))
-        if self.registered and self._three_each(start, top):
-            found.append((top + 1 - start + min(self.width - 1 - top, 2), ()))
-        return min(found, default=None, key=lambda f: f[0])
-
-    def _three_each(self, start: int, top: int) -> bool:
-        """Whether a row of three bits per column, and one more in the lowest, adds what is left."""
-        more = self.counts[start] - PLACES
-        return max(self.counts[start + 1 : top + 1], default=0) <= PLACES and more <= min(1, self.free[start])
-
-    def _rests(self, top: int) -> list[tuple[int, tuple[Counts, ...]] | None]:
-        """From each column on, with a carry into it, the fewest sites that add all, and how; None where nothing can."""
-        rest: list[tuple[int, tuple[Counts, ...]] | None] = [None] * (self.width + 2)
-        rest[self.width] = (0, ())
-        for c in range(self.width - 1, -1, -1):
-            if c > top:
-                rest[c] = (_CARRY_SITE, ())
-            else:
-                rest[c] = min(self._wholes(c, 0, rest), default=None)
-        return rest
-
-    def _wholes(
-        self, c: int, carry: int, rest: Sequence[tuple[int, tuple[Counts, ...]] | None]
-    ) -> list[tuple[int, tuple[Counts, ...]]]:
-        """The ways of adding all bits of column ``c`` on, but for ``carry`` of them."""
-        count, found = self.counts[c] - carry, []
-        after = self.counts[c + 1] if c + 1 < self.width else 0
-        straight = count < SIX[0] or self.free[c] > carry
-        for part in ((count,), (count, after)):
-            alone = ALONE if c + 1 < self.width else SIX[0]
-            fits = count <= alone if len(part) == 1 else count > alone and _fits(count, after)
-            fits = fits and straight
-            beyond = rest[c + len(part)] if fits else None
-            if beyond is not None:
-                found.append((len(part) + beyond[0], (part, *beyond[1])))
-        return found
-
-    def _best(self, price: float) -> Chain | None:
-        """The chain that is worth most at a price per site, the lowest of equal ones; None where none is worth it."""
-        worth, parts, begun = self._worth(price)
-        best, found, full = _WORTH, (-1, 0, NOTHING), False
-        for c in range(self.width):
-            if self.counts[c] <= ALONE:
-                continue
-            if 1 - price > best and c + 1 < self.width:
-                best, found, full = 1 - price, (c, 0, FULL_ADDER), True
-            for carry in range(1 + bool(self.free[c])):
-                value, part = self._grown(c, 1, 1 + price, worth) if carry else begun[c]
-                if part and value + carry > best + _WORTH:
-                    best, found, full = value + carry, (c, carry, part), False
-        start, carry, part = found
-        if not part:
-            return None
-        return Chain(start, carry, (part,) if full else tuple(_followed(start, part, parts)), full)
-
-    def _worth(self, price: float) -> tuple[list[float], list[Counts], list[tuple[float, Counts]]]:
-        """What each column is worth to a chain that comes with a carry, by which part, and to one that begins there."""
-        stop = -1 - price * _CARRY_SITE
-        worth, parts = [0.0] * (self.width + 2), [NOTHING] * (self.width + 2)
-        begun = [(0.0, NOTHING)] * self.width
-        for c in range(self.width - 1, -1, -1):
-            begun[c] = self._grown(c, 0, 1 + price, worth)
-            worth[c], parts[c] = begun[c] if begun[c][0] > stop else (stop, NOTHING)
-        return worth, parts, begun
-
-    def _grown(self, c: int, carry: int, each: float, worth: Sequence[float]) -> tuple[float, Counts]:
-        """What going through column ``c`` is worth at most, ``carry`` of whose bits are taken, and by which part.
-
-        ``each`` is what a column costs: its site, and the bit that comes out of it.
-        """
-        count = self.counts[c] - carry
-        most = min(count, SIX[0] if self.free[c] > carry else FIVE[0])
-        if not count:
-            return float("-inf"), NOTHING
-        if c + 1 == self.width:  # the last column needs no upper one
-            return most - each, (most,)
-        part: Counts = (min(count, ALONE),)
-        best = part[0] - each + worth[c + 1]
-        if count > ALONE:
-            lower = min(count, FOUR[0])
-            for bits in ((most, 0), (lower, 1) if self.counts[c + 1] else (lower, 0)):
-                value = bits[0] + bits[1] - 2 * each + worth[c + 2]
-                if value > best + _WORTH:
-                    best, part = value, bits
-        return best, part
-
-
-def _followed(column: int, part: Counts, parts: Sequence[Counts]) -> Iterator[Counts]:
-    """A part and those that follow it, each column's own."""
-    while part:
-        yield part
-        column += len(part)
-        part = parts[column]
-
-
-def _fits(lower: int, upper: int) -> bool:
-    """Whether an atom takes so many bits of its columns."""
-    return (lower <= SIX[0] and not upper) or (lower <= FOUR[0] and upper <= FOUR[1])
-
-
-def _digits(part: Counts) -> Atoms:
-    """The atom, or single column, that takes so many bits."""
-    if part[0] <= ALONE:
-        return (ALONE,) if part[0] else part
-    return FOUR if part[0] <= FOUR[0] else FIVE if part[0] == FIVE[0] else SIX
-
-
-def chain_sites(chain: Chain, result: int) -> int:
-    """LUT sites of a chain that gives ``result`` bits."""
-    return 1 if chain.full else len(chain.columns) + (result > len(chain.columns)) * _CARRY_SITE
-
-
-def result_bits(chain: Chain, columns: int) -> int:
-    """Bits of a chain's sum, modulo ``2**columns``."""
-    most = chain.carry + sum(bits << i for i, bits in enumerate(chain.columns))
-    return min(most.bit_length(), len(chain.columns) + 1, columns - chain.start)
