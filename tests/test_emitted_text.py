@@ -159,7 +159,7 @@ def test_emission_knows_whose_every_name_and_line_is(hardware):
 def test_words_of_memories_are_read_back_however_long_they_are(width):
     rng = np.random.default_rng(width)
     words = [int.from_bytes(rng.bytes(width // 8 + 1), "little") % (1 << width) for _ in range(5)]
-    text = rom("weights", "Weights", Memory(5, width, "block"), words, {2: "noted " * 30})
+    text = rom("weights", "Weights", Memory(5, width, "block"), words, {2: "noted " * 30}, True)
     assert read_rom({"weights.v": text}, "weights").words == tuple(words)
     assert not long_lines({"weights.v": text}) and text.count("noted") == 30
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -13,14 +14,18 @@ from flow.core.design import Neuron
 from flow.core.errors import DesignError
 from flow.core.fixed import Fixed, Quantizer
 from flow.emit.rtl.folded import emit_folded
+from flow.emit.rtl.folded_memory import rom
 from flow.emit.templates import FOLDER
 from flow.files import plan
 from flow.folded.allocate import fold
+from flow.folded.folding import Memory
 from flow.folded.lowering import lower
 from flow.folded.proof.blocks import product_of, proof_script, within_reach
 from flow.folded.proof.layer import Block, prove_folded
 from flow.folded.proof.output_unit import Output, quantized
-from flow.folded.proof.rtl_reader import Format
+from flow.folded.proof.rtl_reader import Format, read_rom
+from flow.proof.netlist.prove import prove_netlist
+from flow.tools import yosys
 
 
 def emitted(design, interval=60):
@@ -222,6 +227,30 @@ def test_multipliers_that_sat_cannot_reach_are_tried(tmp_path):
     (sources / "folded_pe.v").write_text(element.replace("assign xs = {1'b0, xi}", "assign xs = {1'b1, xi}"))
     with pytest.raises(DesignError, match=r"folded_pe .* does not compute"):
         run_proof([wide], proof_script([wide], str(sources)), sources)
+
+
+@pytest.mark.tool
+@pytest.mark.parametrize("depth", [65, 150, 256, 330, 700])
+def test_tables_of_a_memory_are_its_words(depth, tmp_path):
+    """What synthesizers read is what simulators read; neither another content nor other wiring passes."""
+    rng = np.random.default_rng(depth)
+    words = [int(v) for v in rng.integers(0, 8, depth)]
+    text = rom("weights", "Weights", Memory(depth, 3, "distributed"), words, {}, True)
+    assert read_rom({"weights.v": text}, "weights").words == tuple(words)
+    assert "MUXF" not in rom("weights", "Weights", Memory(depth, 3, "distributed"), words, {}, False)
+    plan.write_file(tmp_path / "weights.v", text)
+    second = "l_pt0_0 (\n        .I0(t0_0), .I1(t0_1)"
+    assert second in text
+    for name, made in (("right", text), ("swapped", text.replace(second, "l_pt0_0 (\n .I0(t0_1), .I1(t0_0)"))):
+        folder = plan.fresh_folder(tmp_path / name)
+        plan.write_file(folder / "weights.v", made)
+        yosys.synthesize(folder, yosys.synthesis_script(["weights.v"], "weights", "xc7", dsp=False), 300)
+        proof = prove_netlist(["../weights.v"], "weights", folder / "netlist.json", folder)
+        assert bool(proof.refuted) == (name == "swapped") and not proof.undecided
+    content = re.search(r"INIT\(64'h(\w+)", text)[1]
+    changed = text.replace(content, f"{int(content, 16) ^ 1 << 5:016x}", 1)
+    with pytest.raises(DesignError, match="look-up tables do not hold the words"):
+        read_rom({"weights.v": changed}, "weights")
 
 
 def test_what_sat_cannot_reach_is_only_tested():

@@ -38,10 +38,10 @@ class Memory:
 
     @property
     def lut(self) -> int:
-        """LUTs of a memory in LUTs, with the multiplexers beyond 256 words."""
+        """LUTs of a memory in LUTs, with the multiplexers beyond the 256 words of a slice."""
         if self.kind == "block":
             return self.width * (math.ceil(self.depth / 8192) - 1)
-        return math.ceil(self.width * self.depth / LUT_BITS * (1.0 if self.depth <= 256 else 1.3))
+        return self.width * (math.ceil(self.depth / LUT_BITS) + math.ceil((math.ceil(self.depth / 256) - 1) / 2))
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ _INPUT_BIT = 1 / 2  # of the input register: chosen in two cycles, so with regis
 _BUFFER_BIT = 2.8  # of a buffer's word, for 64 words: two ports, and the choice among memories
 _ROW_EXTRA = 3  # of a row of a product, beside the longer operand's bits
 _STACK_EXTRA = 6  # of the sum of two stacks of rows
-_LUT_BIT = 5.0  # more for every bit per cycle that comes from LUTs rather than from a block RAM's register
+_LUT_BIT = 1.5  # more for every bit per cycle that comes from LUTs rather than from a block RAM's register
 _SLICE = 1.5
 
 

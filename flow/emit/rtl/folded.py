@@ -57,7 +57,7 @@ def emit_folded(folding: Folding, clock_period_ns: float, family: Family = XC7) 
     for index, layer in enumerate(folding.layers):
         module = f"{top}_{layer.layer.name}"
         bits = _out_bits(folding, index)
-        files.update(_layer_files(folding, index, module, bits, _places(folding, head)))
+        files.update(_layer_files(folding, index, module, bits, _places(folding, head), family.carry_bits > 0))
         latencies[layer.layer.name] = layer.latency
         turns = layer.folds * layer.drain
         layers.append(
@@ -96,16 +96,16 @@ def _out_bits(folding: Folding, index: int) -> int:
     return max(formats[u.neuron].bits for u in folding.layers[index].layer.units)
 
 
-def _layer_files(folding: Folding, index: int, module: str, out_bits: int, places: int) -> dict[str, str]:
+def _layer_files(folding: Folding, index: int, module: str, out_bits: int, places: int, luts: bool) -> dict[str, str]:
     layer = folding.layers[index]
     files, groups, lanes = {}, [], []
     for group in layer.groups:
         rom = f"{module}_{group.coding.label}"
-        files[f"{rom}.v"] = weight_rom(rom, layer, group)
+        files[f"{rom}.v"] = weight_rom(rom, layer, group, luts)
         groups.append(_group(layer, group, rom))
     for number in range(len(layer.lanes)):
         rom = f"{module}_parameters{number}"
-        lane, files[f"{rom}.v"] = build_lane(layer, number, rom)
+        lane, files[f"{rom}.v"] = build_lane(layer, number, rom, luts)
         lanes.append(lane)
     last = index + 1 == len(folding.layers)
     words = _input_words(folding) if index == 0 else []

@@ -52,7 +52,7 @@ class _Parameters:
     overflow: str
 
 
-def build_lane(layer: LayerFold, number: int, module: str) -> tuple[Lane, str]:
+def build_lane(layer: LayerFold, number: int, module: str, luts: bool) -> tuple[Lane, str]:
     """An output unit and the Verilog of its parameter ROM, a module named ``module``."""
     arrivals = list(layer.arrivals(number))
     units = [u for u in arrivals if u is not None]
@@ -99,7 +99,7 @@ def build_lane(layer: LayerFold, number: int, module: str) -> tuple[Lane, str]:
             notes[turn] += "" if p.overflow == "SAT" else f", {p.overflow}"
     title = f"Output parameters of layer {layer.layer.name}, unit {number}: {{bias, format}}, format 0 for no neuron"
     memory = parameter_memory(len(words), lane.parameter_bits)
-    return lane, rom(module, title, memory, words, notes)
+    return lane, rom(module, title, memory, words, notes, luts)
 
 
 def parameter_memory(depth: int, width: int) -> Memory:

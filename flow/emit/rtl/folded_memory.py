@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from flow.core.fixed import Ints
 from flow.emit.templates import render
 from flow.folded.folding import GroupFold, LayerFold, Memory
+from flow.parts.family import LUT_BITS, LUT_INPUTS
 
 Bits = NDArray[np.uint8]
 _PART = 256  # bits of a constant
+_IN_SLICE = 4  # look-up tables, which its multiplexers join
 _BLOCK = 32  # words per initial block: Yosys takes quadratic time in a block's length
 
 
@@ -20,7 +22,7 @@ _BLOCK = 32  # words per initial block: Yosys takes quadratic time in a block's 
 _STYLE = {"block": 'rom_style = "block"', "distributed": 'syn_romstyle = "logic"'}
 
 
-def weight_rom(module: str, layer: LayerFold, group: GroupFold) -> str:
+def weight_rom(module: str, layer: LayerFold, group: GroupFold, luts: bool) -> str:
     """The ROM of one weight group: a word holds the weights of one step, element 0 and input 0 in the lowest bits."""
     words = weight_words(layer, group)
     notes = {}
@@ -33,20 +35,67 @@ def weight_rom(module: str, layer: LayerFold, group: GroupFold) -> str:
         f"Weights of layer {layer.layer.name}, group {group.coding.label}: {len(group.units)} neurons,"
         f" {group.pe} elements x {group.simd} inputs per word"
     )
-    return rom(module, title, group.memory, words, notes)
+    return rom(module, title, group.memory, words, notes, luts)
 
 
-def rom(module: str, title: str, memory: Memory, words: Sequence[int], notes: dict[int, str]) -> str:
-    """A ROM as Verilog; ``notes`` are comments beside words."""
+def rom(module: str, title: str, memory: Memory, words: Sequence[int], notes: dict[int, str], luts: bool) -> str:
+    """A ROM as Verilog; ``notes`` are comments beside words. ``luts``: the part has LUT6, MUXF7 and MUXF8."""
     lines = []
     for i, word in enumerate(words):
         note = f"  // {notes[i]}" if i in notes else ""
         lines.append(f"memory[{i}] = {_constant(word, memory.width)};{note}")
+    explicit = luts and memory.kind == "distributed" and memory.depth > LUT_BITS
     return render(
         "folded_rom.v.j2", module=module, title=title, depth=memory.depth, width=memory.width,
         style=_STYLE[memory.kind], address_bits=address_bits(memory.depth),
         blocks=[lines[k : k + _BLOCK] for k in range(0, len(lines), _BLOCK)],
+        tables=_tables(words, memory.width, address_bits(memory.depth)) if explicit else [],
     )  # fmt: skip
+
+
+def _tables(words: Sequence[int], width: int, address: int) -> list[str]:
+    """Every bit of a word as look-up tables of 64 words, and what chooses among them."""
+    lines = []
+    for bit in range(width):
+        column = sum((word >> bit & 1) << i for i, word in enumerate(words))
+        tables = []
+        for k in range(-(-len(words) // LUT_BITS)):
+            content = column >> k * LUT_BITS & (1 << LUT_BITS) - 1
+            pins = [f".I{i}(at[{i}])" for i in range(LUT_INPUTS)]
+            tables.append(f"t{bit}_{k}")
+            lines += _cell(f"LUT6 #(.INIT(64'h{content:016x}))", tables[-1], pins)
+        found: list[str] = []
+        for k in range(0, len(tables), _IN_SLICE):
+            lines += _chosen(tables[k : k + _IN_SLICE], found)
+        choice = found[-1]
+        for k in range(len(found) - 2, -1, -1):
+            choice = f"at[{address - 1}:8] == {k} ? {found[k]} : {choice}"
+        lines.append(f"assign found[{bit}] = {choice};")
+    return lines
+
+
+def _chosen(tables: Sequence[str], found: list[str]) -> list[str]:
+    """Cells that choose among the tables of a slice; the result's name goes to ``found``.
+
+    A MUXF7 takes two tables, a MUXF8 two of these and nothing else.
+    """
+    lines, pairs = [], []
+    for low, high in zip(tables[::2], tables[1::2], strict=False):
+        pairs.append(f"p{low}")
+        lines += _cell("MUXF7", pairs[-1], [f".I0({low})", f".I1({high})", ".S(at[6])"])
+    if len(pairs) > 1:
+        found.append(f"q{tables[0]}")
+        lines += _cell("MUXF8", found[-1], [f".I0({pairs[0]})", f".I1({pairs[1]})", ".S(at[7])"])
+    elif pairs and len(tables) > len(pairs) * 2:
+        found.append(f"(at[7] ? {tables[-1]} : {pairs[0]})")
+    else:
+        found.append((pairs or list(tables))[0])
+    return lines
+
+
+def _cell(kind: str, output: str, pins: Sequence[str]) -> list[str]:
+    """A primitive and the wire that it drives."""
+    return [f"wire {output};", f"{kind} l_{output} (", f"    {', '.join(pins)}, .O({output})", ");"]
 
 
 def _constant(word: int, width: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flow.core.errors import DesignError
+from flow.parts.family import LUT_BITS
 
 Parameters = dict[str, int]
 Bit = int | None  # index of a bit of the input port; None is 0
@@ -135,6 +136,17 @@ def read_rom(files: Mapping[str, str], module: str) -> Rom:
     words = [word for _, (word, _) in lines]
     if [a for a, _ in lines] != list(range(depth)) or {bits for _, (_, bits) in lines} != {width}:
         raise DesignError(f"{module}: not every word of the memory is there once, {width} bits wide")
+    tables = {
+        (int(bit), int(part)): int(content, 16)
+        for content, bit, part in re.findall(r"LUT6 #\(\.INIT\(64'h([0-9a-f]{16})\)\) l_t(\d+)_(\d+) ", text)
+    }
+    wanted = {
+        (bit, part): sum((word >> bit & 1) << i for i, word in enumerate(words[LUT_BITS * part :][:LUT_BITS]))
+        for bit in range(width)
+        for part in range(-(-depth // LUT_BITS))
+    }
+    if tables and tables != wanted:
+        raise DesignError(f"{module}: its look-up tables do not hold the words of the memory")
     return Rom(width, tuple(words))
 
 
