@@ -36,7 +36,7 @@ def prove_blocks(build: Build, blocks: Mapping[str, tuple[Block, ...]], rtl_dige
         found = [_is_product(p, folder, "../rtl") for p in products]
         return {"proved": len(distinct), "products": found}
 
-    key = digest_of("proof 2", rtl_digest, script, yosys.version())
+    key = digest_of("proof 3", rtl_digest, script, yosys.version())
     result = build.steps.run("proof", key, work)
     decided = {p for p, yes in zip(products, result["products"], strict=True) if yes}
     for layer, own in blocks.items():
