@@ -48,7 +48,9 @@ module folded_product #(
                     wire two = (digit[2] ^ digit[1]) & ~one;
                     wire [WIDTH-1:0] multiple = ({WIDTH{one}} & once | {WIDTH{two}} & twice) ^ {WIDTH{digit[2]}};
                     wire [WIDTH-1:0] below;
-                    wire low;
+                    // verilator lint_off UNUSEDSIGNAL
+                    wire low;  // of the position below, which makes the carry that comes in
+                    // verilator lint_on UNUSEDSIGNAL
                     if (r == 0) begin : first
                         assign below = {WIDTH{1'b0}};
                     end else begin : next
@@ -63,7 +65,9 @@ module folded_product #(
                         assign sum[HIGH-1-:WIDTH] = rows[WIDTH*r+:WIDTH];
                     end
                 end
-                wire [BITS+HIGH-1:0] wide = {{BITS{sum[HIGH-1]}}, sum};
+                // verilator lint_off UNUSEDSIGNAL
+                wire [BITS+HIGH-1:0] wide = {{BITS{sum[HIGH-1]}}, sum};  // more than there is room for
+                // verilator lint_on UNUSEDSIGNAL
                 wire [BITS-1:0] here = wide[BITS-1:0] << (2 * DEPTH * s);
                 if (s == 0) begin : lowest
                     assign total[0+:BITS] = here;
