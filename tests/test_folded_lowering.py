@@ -15,9 +15,10 @@ from flow.core.passes.group import group
 from flow.core.passes.prune import prune
 from flow.core.passes.widths import widths
 from flow.emit.rtl.folded_memory import weight_code, weight_words
+from flow.emit.templates import FOLDER
 from flow.folded.allocate import fold
 from flow.folded.explanation import explain
-from flow.folded.folding import Memory, Prices, word_bits
+from flow.folded.folding import PRODUCT_DEPTH, Memory, Prices, word_bits
 from flow.folded.lowering import BINARY, TERNARY, Coding, evaluate_lowered, lower
 from flow.folded.search import fastest, fits, interval_for, smallest
 from flow.parts import catalog
@@ -187,3 +188,8 @@ def test_impossible_wishes_are_told():
         interval_for(2e8, 10.0)
     with pytest.raises(DesignError, match=r"layer dense_\d: 0 cycles"):
         fold(lowered, 0, PRICES)
+
+
+def test_estimates_know_how_deep_products_are():
+    text = (FOLDER / "folded_product.v").read_text()
+    assert f"localparam integer DEPTH = {PRODUCT_DEPTH};" in text
