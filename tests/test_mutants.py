@@ -66,7 +66,8 @@ def test_no_mutant_of_the_driver_survives(subjects, tmp_path):
     for mutant in mutants_of(subject, tmp_path, 3, 5):
         verdict = mutant_checks.judged(subject, mutant, tmp_path)
         assert verdict["outcome"] in ("caught", "equivalent"), verdict
-        assert verdict["outcome"] == "equivalent" or verdict["by"].startswith("test_"), verdict
+        # a driver that waits for ever is found out by its time
+        assert verdict["outcome"] == "equivalent" or verdict["by"].startswith(("test_", "hang")), verdict
 
 
 def test_the_true_driver_passes_and_words_are_no_fault(subjects, tmp_path):

@@ -34,14 +34,14 @@ class Machine(Evaluator):
     ) -> None:
         """Raises Unread or Fault for a module that cannot be elaborated or has other inputs."""
         super().__init__(space)
-        self.elaboration = Elaboration(module, self, cells or {}, parameters or {})
         self.inputs = inputs
+        self._known: dict[Driver, Held] = {}  # before elaboration, in which a wrong text may read a net
+        self._outputs: dict[Use, tuple[dict[str, Vector], int | None, int]] = {}
+        self._open: set[Driver] = set()
+        self.elaboration = Elaboration(module, self, cells or {}, parameters or {})
         for name, bits in inputs.items():
             if self.elaboration.net(name, "input").width != len(bits):
                 raise Fault(f"input {name} of {module.name} does not have {len(bits)} bits")
-        self._known: dict[Driver, Held] = {}
-        self._outputs: dict[Use, tuple[dict[str, Vector], int | None, int]] = {}
-        self._open: set[Driver] = set()
 
     def held(self, net: Net) -> Held | None:
         """What stands in place of a net; None: what drives it."""
