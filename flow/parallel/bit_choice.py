@@ -13,7 +13,7 @@ import numpy as np
 from flow.core.design import Design
 from flow.core.fixed import Ints, bits_for
 from flow.core.integers import sufficient
-from flow.parallel.atom_plans import AT_ONCE, QUICK, THOROUGH, Effort
+from flow.parallel.atom_plans import AT_ONCE, SEARCHED, Effort
 from flow.parallel.bit_rows import RowBuilder
 from flow.parallel.builder import aligned_bias, aligned_weights, without_dead
 from flow.parallel.cost import graph_luts, node_luts
@@ -60,14 +60,13 @@ def _cheapest(
     tried = [(s, made) for s in settings for made in (sums, plain) if made and (made is sums or not made.large)]
     graphs = ((_graph(design, index, made, s, {}, target, AT_ONCE), s, made) for s, made in tried)
     best, chosen, sums = min(graphs, key=lambda g: cost(g[0]))
-    effort = QUICK if quick else THOROUGH
     if target:
-        best = _graph(design, index, sums, chosen, {}, target, effort)
+        best = _graph(design, index, sums, chosen, {}, target, SEARCHED)
     tables = _cheaper_tables(design, index, best)
     if not tables:
         return best
     rest = layer_sums(design, index, frozenset(tables), factored=any(factor for _, factor in sums.multiples))
-    other = _graph(design, index, rest, chosen, tables, target, effort)
+    other = _graph(design, index, rest, chosen, tables, target, SEARCHED)
     return min(best, other, key=cost)
 
 
