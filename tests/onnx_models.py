@@ -14,13 +14,22 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from flow.bench.vectors import make_vectors, off_grid
 from flow.core.errors import ModelError
+from flow.core.evaluate import real_inputs
+from flow.core.units import input_unit
 from flow.extract.onnx import reader, stored
 from flow.extract.onnx.design import extract_onnx
 
 NAME = "m.onnx"
 DOMAIN = "qonnx.custom_op.general"
 CUSTOM = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold")
+
+
+def vectors(design, count):
+    """Corners, random steps of the inputs, and floats between and beyond them."""
+    exact = real_inputs(design, make_vectors(design, count))
+    return np.concatenate([exact, off_grid(design.inputs, count, 0) * input_unit(design)])
 
 
 class Graph:

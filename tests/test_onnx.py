@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_models import ACCEPTED, FORMS, Graph, biased, brevitas, outcome, read
+from onnx_models import ACCEPTED, FORMS, Graph, biased, brevitas, outcome, read, vectors
 
 import flow
-from flow.bench.vectors import make_vectors, off_grid
 from flow.build.options import Options
 from flow.build.state import ModelFile, finish
 from flow.core.design import from_json, to_json
@@ -35,17 +34,11 @@ EXECUTED = [
 ]
 
 
-def vectors(design, count=ROWS):
-    """Corners, random steps of the inputs, and floats between and beyond them."""
-    exact = real_inputs(design, make_vectors(design, count))
-    return np.concatenate([exact, off_grid(design.inputs, count, 0) * input_unit(design)])
-
-
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_designs_equal_the_runtime(name: str, tmp_path: Path) -> None:
     model = read(ACCEPTED[name](), tmp_path)
     design = finish(extract_onnx(model))
-    found = compare_with_onnx(model, design, vectors(design))
+    found = compare_with_onnx(model, design, vectors(design, ROWS))
     assert (found.engine, found.vectors, found.mismatches, found.problems) == ("qonnx", 2 * ROWS, 0, ())
     same = re.search(r"give the same on (\d+) of", found.note)
     assert same is None or int(same[1]) > 0.9 * found.vectors  # the others meet a tie, which float32 sums round away
@@ -135,7 +128,7 @@ def test_with_an_input_format_the_hardware_quantizes(tmp_path: Path) -> None:
         model = read(graph, tmp_path)
         design = finish(extract_onnx(model, "s12.6"))
         assert input_unit(design) == 1 and str(design.inputs[0].format) == "s12.6" and len(design.layers) > 1
-        assert not compare_with_onnx(model, design, vectors(design)).mismatches
+        assert not compare_with_onnx(model, design, vectors(design, ROWS)).mismatches
     with pytest.raises(ModelError, match="the model quantizes its inputs itself; leave the input format out"):
         extract_onnx(read(Graph().quant(0.25).dense(3), tmp_path), "s12.6")
 
@@ -153,13 +146,13 @@ def test_endings_are_left_out(kind: str, tmp_path: Path) -> None:
     model = read(graph, tmp_path)
     for head in ("logits", "argmax"):
         design = finish(replace(extract_onnx(model), head=head))
-        assert not compare_with_onnx(model, design, vectors(design)).mismatches
+        assert not compare_with_onnx(model, design, vectors(design, ROWS)).mismatches
     name = graph.nodes[-1].name
     assert any(name in n and "is left out: the design ends in its logits" in n for n in design.source["notes"])
     assert onnx_ends_in(model) == (None if kind in ("ArgMax", "TopK") else kind.split()[0].lower())
     if kind in ("Sigmoid", "Tanh"):
         design = finish(extract_onnx(model, head="probability"))
-        assert not compare_with_onnx(model, design, vectors(design)).mismatches
+        assert not compare_with_onnx(model, design, vectors(design, ROWS)).mismatches
     else:
         with pytest.raises(ModelError, match="probability"):
             extract_onnx(model, head="probability")

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx_maps import ACCEPTED, FORMS, Maps, lenet, residual
-from onnx_models import outcome, read
+from onnx_models import outcome, read, vectors
 
 import flow
-from flow.bench.vectors import make_vectors, off_grid
+from flow.bench.vectors import make_vectors
 from flow.build.images import turned
 from flow.build.options import Options
 from flow.build.quantization import QuantizedFile
@@ -21,7 +21,6 @@ from flow.build.state import ModelFile, finish
 from flow.core.design import from_json, to_json
 from flow.core.errors import ModelError
 from flow.core.evaluate import evaluate, real_inputs
-from flow.core.units import input_unit
 from flow.extract import compare_with_keras
 from flow.extract.float_model import float_chain
 from flow.extract.onnx.compare import compare_with_onnx, onnx_ends_in, onnx_predictions
@@ -34,19 +33,13 @@ PAGE = Path(__file__).parents[1] / "docs" / "howto" / "onnx.md"
 ROWS = 60
 
 
-def vectors(design, count=ROWS):
-    """Corners, random steps of the inputs, and floats between and beyond them."""
-    exact = real_inputs(design, make_vectors(design, count))
-    return np.concatenate([exact, off_grid(design.inputs, count, 0) * input_unit(design)])
-
-
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_designs_equal_the_runtime(name: str, tmp_path: Path) -> None:
     model = read(ACCEPTED[name](), tmp_path)
     design = finish(extract_onnx(model))
     assert design.nodes and from_json(to_json(design)) == design
     assert len(np.unique(evaluate(design, make_vectors(design, ROWS)))) > 2
-    found = compare_with_onnx(model, design, vectors(design))
+    found = compare_with_onnx(model, design, vectors(design, ROWS))
     assert (found.engine, found.vectors, found.mismatches, found.problems) == ("qonnx", 2 * ROWS, 0, ())
     same = re.search(r"give the same on (\d+) of", found.note)
     assert same is None or int(same[1]) > 0.7 * found.vectors  # the others meet a tie, which float32 sums round away
@@ -86,7 +79,7 @@ def test_a_design_that_is_another_is_found(change, tmp_path: Path) -> None:
     forgotten = tuple(
         replace(layer, neurons=tuple(replace(n, accumulator=None) for n in layer.neurons)) for layer in wrong.layers
     )
-    found = compare_with_onnx(model, finish(replace(wrong, layers=forgotten)), vectors(finish(right)))
+    found = compare_with_onnx(model, finish(replace(wrong, layers=forgotten)), vectors(finish(right), ROWS))
     assert found.mismatches and not found.problems
 
 
@@ -99,7 +92,7 @@ def test_a_window_that_is_not_the_nodes_is_found(tmp_path: Path, monkeypatch) ->
     graph = Maps().quant().conv(2, pads=[1, 0, 0, 1]).quant(0.2).conv(1, (2, 2))
     model = read(graph, tmp_path)
     design = finish(extract_onnx(model))
-    found = compare_with_onnx(model, design, vectors(design))
+    found = compare_with_onnx(model, design, vectors(design, ROWS))
     assert found.mismatches and "onnxruntime's sum is" in found.problems[0]
 
 
@@ -157,7 +150,7 @@ def test_an_input_format_may_be_given(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="state the inputs' format with --input-format"):
         extract_onnx(model)
     design = finish(extract_onnx(model, "s6.4"))
-    assert not compare_with_onnx(model, design, vectors(design)).mismatches
+    assert not compare_with_onnx(model, design, vectors(design, ROWS)).mismatches
 
 
 def test_softmax_is_left_out_and_probabilities_are_refused(tmp_path: Path) -> None:
