@@ -20,7 +20,7 @@ settings.load_profile(os.environ.get("NMP_HYPOTHESIS", "reproducible"))
 # processor time in all.
 FAST = frozenset(
     """
-    test_door test_emitted_text test_engines test_exact_integers test_fixed test_folded_proof test_graphs_proof
+    test_door test_emitted_text test_engines test_exact_integers test_fixed test_graphs_proof
     test_graphs_tables test_layers_of_the_house test_markers test_netlist_timing test_options test_own_data
     test_parts test_passes test_reports_kinds test_shapes test_staircase test_textproof test_untrusted
     test_usage test_vectors

@@ -355,6 +355,12 @@ def test_rows_as_people_have_them_are_read_cell_by_cell():
     assert np.array_equal(driver.read_rows(rows, schema), expected, equal_nan=True)
     table = {"kind": ["a", "?"], "width": np.array([3.0, nan]), "more": [0, 0]}
     assert np.array_equal(driver.read_rows(table, schema), [[3.0, 0.0], [nan, nan]], equal_nan=True)
+    days = np.array(["2026-01-05", "2026-02-01", "NaT"], "M8[D]")
+    arrays = {"kind": np.array([2.0, 2.5, nan]), "width": np.array([1, None, "?"], object)}
+    for kind, levels in ((arrays["kind"], ["2.5", "2"]), (days, ["2026-02-01", "2026-01-05"])):
+        own = schema | {"levels": [[1, levels]], "missing": ["?", "nan", "nat"]}
+        found = driver.read_rows(arrays | {"kind": kind}, own)
+        assert np.array_equal(found, [[1.0, 1.0], [nan, 0.0], [nan, nan]], equal_nan=True)
     for cell in ("1_000", "wide"):  # Python reads 1_000 as a number, a table does not
         with pytest.raises(ValueError, match=f"column 'width' holds '{cell}' in row 0, where the model takes numbers"):
             driver.read_rows({"width": [cell], "kind": ["a"]}, schema)
