@@ -92,6 +92,41 @@ def _whole(values, name):
     return numpy_helper.from_array(np.array(values, np.int64), name)
 
 
+def _enlarged(scales=(1.0, 1.0, 2.0, 3.0), **settings):
+    graph = _act(_input().conv(2))
+    graph.signal = graph.node("Resize", graph.signal, "", np.array(scales), **settings)
+    return _act(graph.conv(2, pads=[1, 1, 1, 1])).then("GlobalMaxPool").flat(2).dense(2)
+
+
+def _beside(second=0.14):
+    """Channels of two branches and of what was before them, side by side."""
+    graph = _act(_input().conv(2, (1, 1)), 0.14)
+    before = graph.signal
+    graph = _act(graph.conv(3, pads=[1, 1, 1, 1]), 0.14)
+    first = graph.signal
+    graph.at(before).channels = 2
+    graph = _act(graph.conv(2, (1, 1)).norm(), second)
+    graph.signal, graph.channels = graph.node("Concat", first, graph.signal, before, axis=1), 7
+    return _act(graph.conv(2)).flat(2 * 4 * 3).dense(2)
+
+
+def _flat_beside():
+    graph = _act(_input().conv(2))
+    first = graph.flat(24).signal
+    graph.signal = graph.node("Concat", graph.signal, first, axis=1)
+    return graph
+
+
+def perceptron(kind="Add", second=0.1, **settings):
+    """Dense layers with a branch around one of them."""
+    graph = Graph().quant(0.25, 6).dense(5).norm().then("Relu").quant(0.1, 4, signed=0)
+    before = graph.signal
+    graph = graph.dense(5).norm().quant(second, 4)
+    graph.signal = graph.node(kind, before, graph.signal, **settings)
+    graph.width = 10 if kind == "Concat" else 5
+    return graph.then("Relu").quant(0.2, 3, signed=0).dense(3)
+
+
 def _reshaped():
     graph = _act(_input().conv(2)).then("Reshape", "target")
     graph.constants.append(_whole([0, -1], "target"))
@@ -116,6 +151,12 @@ ACCEPTED = {
     "`Pad` of zeros": _padded,
     "branches that `Add`": residual,
     "branches that `Sub`, one scale twice the other": lambda: residual(0.28, "Sub"),
+    "branches that `Concat`, some of other scales": lambda: _beside(0.28),
+    "`Resize` to whole multiples, nearest": lambda: _enlarged(mode="nearest"),
+    "`Resize` with rounding down": lambda: _enlarged(
+        mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+    "dense layers with branches that `Add`": perceptron,
+    "dense layers with branches that `Concat`, one scale half the other": lambda: perceptron("Concat", 0.05, axis=1),
     "`AveragePool`": _mean(kernel_shape=[2, 2], strides=[2, 2]),
     "`AveragePool` of 3 x 1 values": lambda: _act(_input().conv(3, (4, 3))).then("AveragePool", kernel_shape=[3, 1])
     .quant(0.03, 6, signed=0).flat(9).dense(2),
@@ -149,7 +190,9 @@ REFUSED = {
         "MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1).flat(3 * 2 * 2).dense(2),
     "a `Pad` of other values": lambda: _padded(1.0),
     "filters of floats": lambda: _input().then("Conv", np.full((1, 2, 3, 3), 1 / 3)),
-    "branches that `Concat`": lambda: _joined("Concat", axis=1),
+    "branches that `Concat` along rows": lambda: _joined("Concat", axis=2),
+    "`Concat` of flattened maps": lambda: _flat_beside(),
+    "`Resize` that interpolates": lambda: _enlarged(mode="linear"),
     "products of branches": lambda: _joined("Mul"),
     "a map that is turned": lambda: _act(_input().conv(3)).then("Transpose", perm=[0, 2, 3, 1]).conv(2),
     "a scale for every element of a map": lambda: _input().conv(3).then("Mul", np.full((3, 4, 3), 0.5)).quant(0.2)

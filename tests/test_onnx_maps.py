@@ -97,7 +97,7 @@ def test_a_window_that_is_not_the_nodes_is_found(tmp_path: Path, monkeypatch) ->
 
 
 def _random(seed: int) -> Maps:
-    """Up to four convolutions, pools and sums of branches over a small image."""
+    """Up to four convolutions, pools, repeated pixels and joined branches over a small image."""
     rng = np.random.default_rng(seed)
     graph = Maps((int(rng.integers(1, 4)), int(rng.integers(5, 8)), int(rng.integers(5, 8))), seed)
     graph = graph.quant(0.3, 4)
@@ -110,16 +110,22 @@ def _random(seed: int) -> Maps:
             size, pads, groups = [3, 3], [1, 1, 1, 1], 1
         count = channels if pads == [1, 1, 1, 1] else groups * int(rng.integers(1, 3))
         graph = graph.conv(count, size, float(rng.uniform(0.05, 0.1)), group=groups, pads=pads)
-        graph = (graph.norm() if rng.random() < 0.5 else graph).quant(0.3, 4)
+        graph = (graph.norm() if rng.random() < 0.5 else graph).quant(float(rng.choice([0.15, 0.3, 0.6])), 4)
         if pads == [1, 1, 1, 1] and size == [3, 3]:
-            graph = graph.joined("Add", before)
+            kind = str(rng.choice(["Add", "Sub", "Sum", "Concat"]))
+            graph.signal = graph.node(kind, graph.signal, before, **({"axis": 1} if kind == "Concat" else {}))
+            graph.channels *= 1 + (kind == "Concat")
+            if kind == "Concat" and rng.random() < 0.5:
+                continue  # a convolution on values of several scales
         graph = graph.then("Relu").quant(0.3, 4)
         if rng.random() < 0.3:
             graph = graph.then("MaxPool", kernel_shape=[2, 1])
+        if rng.random() < 0.2:
+            graph = graph.then("Resize", "", np.array([1.0, 1.0, 1.0, 2.0]), mode="nearest")
     return graph.then(str(rng.choice(["GlobalMaxPool", "GlobalAveragePool"]))).quant(0.2, 4)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(16))
 def test_random_networks_are_exact(seed: int, tmp_path: Path) -> None:
     model = read(_random(seed), tmp_path)
     design = finish(extract_onnx(model))

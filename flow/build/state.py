@@ -113,9 +113,9 @@ class ModelFile:
     def extracted(self, input_format: str | None = None, head: str = "logits", form: Form = "auto") -> Design:
         """The design of the model, no pass run yet; arguments as `flow.extract.extract` takes them."""
         if self.is_onnx:
-            if form == "streamed" and not self.onnx.has_windows:
+            if form == "streamed" and not self.onnx.is_graph:
                 raise ModelError(f"{self.path} has no convolutions or pools; leave --architecture streaming out")
-            if form == "unrolled" and self.onnx.has_windows:
+            if form == "unrolled" and self.onnx.is_graph:
                 raise ModelError(
                     f"{self.path}: convolutions of ONNX models are streamed, not unrolled; use --architecture streaming"
                 )

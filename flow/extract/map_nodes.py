@@ -81,6 +81,24 @@ class Nodes:
         made = (len(self.nodes) - 1,)
         return Map(shape, made, Window.pixel(shape), spans=source.spans, after=source.after)
 
+    def repeated(self, name: str, source: Map, window: Window) -> Map:
+        """Every pixel so many times as ``window`` repeats it."""
+        self.close(source)
+        self.nodes.append(Node(name, "repeat", source.sources, window))
+        shape = (*window.positions, source.channels)
+        made = (len(self.nodes) - 1,)
+        return Map(shape, made, Window.pixel(shape), spans=source.spans, after=source.after)
+
+    def beside(self, name: str, sources: Sequence[Map]) -> Map:
+        """The channels of several maps of the same pixels side by side."""
+        for source in sources:
+            self.close(source)
+        parts = [self.values(name, s) if s.after is not None else s for s in sources]
+        spans = tuple(span for part in parts for span in part.spans or ())
+        shape = (*sources[0].shape[:-1], len(spans))
+        nodes = tuple(node for part in parts for node in part.sources)
+        return Map(shape, nodes, Window.pixel(shape), spans=spans)
+
     def joined(self, name: str, sources: Sequence[Map], steps: Sequence[Step], channels: int) -> Map:
         """A dense layer, and what follows it, on the channels of several maps side by side."""
         for source in sources:

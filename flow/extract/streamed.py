@@ -15,7 +15,7 @@ import numpy as np
 
 from flow.core.errors import ModelError
 from flow.core.fixed import Quantizer
-from flow.core.nodes import Node, Window
+from flow.core.nodes import Window
 from flow.extract.chain import Applied
 from flow.extract.graph_trace import Call, Trace
 from flow.extract.layer_steps import Dense, Relu, Softmax, Step
@@ -144,11 +144,7 @@ class _Stream(Nodes):
     def _repeated(self, call: Call, source: Map) -> Map:
         require_pixels(call, source)
         window = repeating(call.name, call.kind, call.applied.layer.get_config(), call.applied.input_shape)
-        self.close(source)
-        self.nodes.append(Node(call.name, "repeat", source.sources, window))
-        shape = (*window.positions, source.channels)
-        made = (len(self.nodes) - 1,)
-        return Map(shape, made, Window.pixel(shape), spans=source.spans, after=source.after)
+        return self.repeated(call.name, source, window)
 
     def _concatenated(self, call: Call, sources: Sequence[Map]) -> Map:
         shapes = {source.shape[:-1] for source in sources}
@@ -159,13 +155,7 @@ class _Stream(Nodes):
             or call.applied.output_shape[-1] != sum(source.channels for source in sources)
         ):
             raise ModelError(f"layer {call.name} (Concatenate) joins more than channels; {OTHERWISE}")
-        for source in sources:
-            self.close(source)
-        parts = [self.values(call.name, s) if s.after is not None else s for s in sources]
-        spans = tuple(span for part in parts for span in part.spans or ())
-        shape = (*sources[0].shape[:-1], len(spans))
-        nodes = tuple(node for part in parts for node in part.sources)
-        return Map(shape, nodes, Window.pixel(shape), spans=spans)
+        return self.beside(call.name, sources)
 
     def _joined(self, call: Call, sources: Sequence[Map]) -> Map:
         """A sum of maps, as a dense layer on their channels side by side."""

@@ -35,7 +35,7 @@ def onnx_predictions(stored: StoredOnnx, inputs: NDArray[np.floating]) -> Floats
     inputs = np.asarray(inputs, np.float32)
     require_numbers(inputs, math.prod(stored.shape))
     flat = inputs.reshape(len(inputs), -1)
-    if stored.has_windows:
+    if stored.is_graph:
         program = graph_program(stored)[1]
         return np.asarray(left_alone(stored, program, flat, program.end), np.float64)
     return np.asarray(_left_alone(program_of(stored), flat), np.float64)
@@ -43,7 +43,7 @@ def onnx_predictions(stored: StoredOnnx, inputs: NDArray[np.floating]) -> Floats
 
 def onnx_ends_in(stored: StoredOnnx) -> str | None:
     """The softmax, sigmoid or tanh at the end, which a design leaves out."""
-    return graph_program(stored)[1].ending if stored.has_windows else program_of(stored).ending
+    return graph_program(stored)[1].ending if stored.is_graph else program_of(stored).ending
 
 
 def compare_with_onnx(stored: StoredOnnx, design: Design, inputs: NDArray[np.floating]) -> EngineResult:
@@ -94,7 +94,7 @@ class _Compared:
 
 def _program(stored: StoredOnnx, design: Design, whole: bool) -> Program | Stages:
     given = design.source.get("input_format")
-    if stored.has_windows:
+    if stored.is_graph:
         return Stages(stored, graph_program(stored, given)[1])
     return program_of(stored, bool(given), PROBABILITY if whole else "logits")
 

@@ -38,7 +38,7 @@ def extract_onnx(stored: StoredOnnx, input_format: str | None = None, head: str 
         raise ModelError(
             f"{stored.path} is a model of floats: build it with --quantize, or export it with QONNX's Quant"
         )
-    if stored.has_windows:
+    if stored.is_graph:
         return _streamed(stored, input_format, head)
     given = Quantizer.saturating(parse_format(input_format)) if input_format else None
     program = program_of(stored, given is not None, head)

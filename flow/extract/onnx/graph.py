@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
@@ -21,30 +20,31 @@ from flow.core.nodes import Window
 from flow.extract.formats import parse_format
 from flow.extract.map_nodes import Nodes
 from flow.extract.maps import Map, Streamed
-from flow.extract.onnx.constants import Constant, Floats
-from flow.extract.onnx.integers import totals
+from flow.extract.onnx.constants import Constant
+from flow.extract.onnx.integers import Grid, totals
 from flow.extract.onnx.order import in_order
 from flow.extract.onnx.quantized import Builder
 from flow.extract.onnx.runtime import RUNTIME, Runtime
-from flow.extract.onnx.signals import Signal, matrix_of
+from flow.extract.onnx.signals import Signal, grid_of_sum, matrix_of, require_joinable
 from flow.extract.onnx.stages import Stage, StageProgram, View
 from flow.extract.onnx.stored import Node, StoredOnnx
 from flow.extract.onnx.walk import SHAPING, Place, Walk, folded, guarded, naming, reshaped
 from flow.extract.onnx.windows import (
     AVERAGES,
     MAXIMA,
+    REPEATS,
     added_zeros,
     filters_of,
     flattened,
     last,
     means_of,
+    repeated,
     window_of_node,
     with_zeros,
 )
 from flow.extract.readout import identity
 
 _DENSE = ("MatMul", "Gemm")
-_MOST = 1 << 12  # by which two branches' scales may differ
 
 
 @lru_cache(maxsize=8)
@@ -88,7 +88,7 @@ class _Graph(Nodes):
     def _node(self, node: Node, sources: list[Signal]) -> Signal:
         arguments = [self.constants.get(name) if name else None for name in node.inputs]
         if len(sources) > 1:
-            return self._added(node, sources)
+            return self._joined(node, sources)
         source, at = sources[0], Place(node, node.inputs[0], sources[0].pixel, ())
         if node.kind in SHAPING:
             return self._shaped(node, source, arguments)
@@ -99,6 +99,8 @@ class _Graph(Nodes):
             return replace(source, map=self._padded(source, node, total), shape=shape, views=self._seen(source, node))
         if node.kind in MAXIMA:
             return self._largest(node, source)
+        if node.kind in REPEATS:
+            return self._repeated(node, source)
         if node.kind == "Conv":
             if arguments[0] is not None or arguments[1] is None:
                 raise ModelError(f"node {node.name[:64]} (Conv) is not a signal under constant weights")
@@ -148,21 +150,21 @@ class _Graph(Nodes):
     ) -> Signal:
         """A dense layer at every position of a window."""
         node, units = at.node, weights.values.shape[1]
-        unit, offset = self._grid(at, source)
-        if window.is_padded and offset.any():
+        grid = self._grid(at, source)
+        if window.is_padded and grid.offset.any():
             raise ModelError(
                 f"node {at.name}: zeros lie around values that have no step at 0, for their quantizer has a zero point "
                 "or an offset; quantize them without, or pad before the quantizer"
             )
         self._closed(source, at.name)
         steps = Builder(self.runtimes, units, False)
-        steps.multiplied(at, unit, np.tile(offset, window.places), weights, bias, _by_stage)
+        steps.multiplied(at, grid.under(window.places), weights, bias, _by_stage)
         made = self.layer(at.name, source.map, window, [], (*window.positions, units))
         if is_flat:
             made.shape = (units,)
         return self._staged("sum", node, [source], made, steps, window)
 
-    def _grid(self, at: Place, source: Signal) -> tuple[float, Floats]:
+    def _grid(self, at: Place, source: Signal) -> Grid:
         source.steps.go_on()
         return source.steps.grid(replace(at, shape=(source.map.channels,)))
 
@@ -185,37 +187,35 @@ class _Graph(Nodes):
         made = self.largest(node.name[:64], source.map, window)
         return self._staged("max", node, [source], made, self._going_on(source), window)
 
-    def _added(self, node: Node, sources: list[Signal]) -> Signal:
-        """Branches that are added up, their scales multiples of each other."""
-        at = Place(node, node.inputs[0], sources[0].pixel, ())
-        if node.kind not in ("Add", "Sub") or len(sources) != 2:
-            raise ModelError(f"node {node.name[:64]} ({node.kind}) joins branches; only Add and Sub of two are known")
-        first, second = sources
-        if first.shape != second.shape or first.map.shape != second.map.shape or first.map.padded or second.map.padded:
-            raise ModelError(f"node {node.name[:64]} ({node.kind}) joins maps of {first.shape} and {second.shape}")
-        grids = [self._grid(at, source) for source in sources]
-        units = [Fraction(unit) for unit, _ in grids]
-        ratios = [units[0] / units[1], units[1] / units[0]]
-        whole = next((r for r in ratios if r.denominator == 1 and abs(r) <= _MOST), None)
-        if whole is None:
-            raise ModelError(
-                f"node {node.name[:64]} ({node.kind}) joins branches of the scales {float(units[0]):.9g} and "
-                f"{float(units[1]):.9g}, which are no multiples of each other; share one quantizer between them"
-            )
-        unit = units[1] if whole == ratios[0] else units[0]
-        sign = -1 if node.kind == "Sub" else 1
-        factors = [int(units[0] / unit), sign * int(units[1] / unit)]
+    def _joined(self, node: Node, sources: list[Signal]) -> Signal:
+        """Branches that are added up, or whose channels stand side by side."""
+        require_joinable(node, sources)
         for source in sources:
             self._closed(source, node.name)
-        count = first.map.channels
-        rows = np.concatenate([f * np.eye(count) for f in factors])
+        maps, name = [source.map for source in sources], node.name[:64]
+        if node.kind == "Concat":
+            steps = Builder(self.runtimes, sum(m.channels for m in maps), False)
+            steps.beside(name, [source.steps for source in sources])
+            made = self.beside(name, maps)
+            return self._staged("max", node, sources, made, steps, made.window)
+        at, count = Place(node, node.inputs[0], sources[0].pixel, ()), maps[0].channels
+        grid = grid_of_sum(node, [self._grid(at, source) for source in sources])
+        rows = np.concatenate([np.eye(count)] + [np.eye(count) * (-1 if node.kind == "Sub" else 1)] * (len(maps) - 1))
         steps = Builder(self.runtimes, count, False)
-        steps.multiplied(
-            at, float(unit), np.concatenate([offset / abs(f) for (_, offset), f in zip(grids, factors, strict=True)]),
-            Constant(rows, np.ones_like(rows), 2), Constant.of(np.zeros(count)), _by_stage,
-        )  # fmt: skip
-        made = self.joined(node.name[:64], [s.map for s in sources], [], count)
+        steps.multiplied(at, grid, Constant(rows, np.ones_like(rows), 2), Constant.of(np.zeros(count)), _by_stage)
+        made = self.joined(name, maps, [], count)
         return self._staged("sum", node, sources, made, steps, made.window)
+
+    def _repeated(self, node: Node, source: Signal) -> Signal:
+        """Every pixel several times."""
+        source.steps.go_on()
+        if source.map.padded:
+            raise ModelError(f"node {node.name[:64]} ({node.kind}) sees added zeros; only a Conv may follow a Pad")
+        inner, name = self.runtimes.whole(node), node.inputs[0]
+        window = repeated(node, source.map.shape, lambda maps: inner({name: maps}))
+        self._closed(source, node.name)
+        made = super().repeated(node.name[:64], source.map, window)
+        return self._staged("max", node, [source], made, self._going_on(source), window)
 
     def _elementwise(self, node: Node, source: Signal, arguments: list[Constant | None]) -> Signal:
         if source.map.spans is not None:  # what is done to a closed map is done by a layer of its own

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
 from flow.core.fixed import Ints
@@ -17,7 +18,31 @@ from flow.extract.onnx.walk import Place
 
 MAX_SHORT = 16  # bits of floats that stand for a grid: weights without a quantizer, biases inside a dense layer
 _MAX_OFFSET = 40
+_MOST = 1 << 12  # by which the scales of values that meet in one layer may differ
 Fractions = tuple[Fraction, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Values as whole numbers times ``unit`` times a whole factor, plus an offset, for every element."""
+
+    unit: float
+    factors: Ints
+    offset: Floats
+
+    def under(self, places: int) -> Grid:
+        """The same for all elements under a window of so many places."""
+        return replace(self, factors=np.tile(self.factors, places), offset=np.tile(self.offset, places))
+
+
+def common_unit(scales: Sequence[Fraction]) -> tuple[Fraction, Ints] | Fraction:
+    """The smallest of several scales and what makes the others of it, whole numbers; else one that is no multiple."""
+    least = min(scales, key=abs)
+    if not least:
+        return least
+    factors = [scale / least for scale in scales]
+    odd = next((s for s, f in zip(scales, factors, strict=True) if f.denominator != 1 or abs(f) > _MOST), None)
+    return odd if odd is not None else (least, np.array([int(f) for f in factors], np.int64))
 
 
 def weights_of(at: Place, weights: Constant) -> tuple[Ints, Floats, list[float]]:
@@ -76,6 +101,28 @@ def totals(functions: Sequence[Elementwise]) -> tuple[Fractions, Fractions]:
         scale = tuple(f * s for f, s in zip(function.scale, scale, strict=True))
         offset = tuple(f * o + add for f, o, add in zip(function.scale, offset, function.offset, strict=True))
     return scale, offset
+
+
+def side_by_side(name: str, kind: str, parts: Sequence[tuple[int, Sequence[Elementwise]]]) -> list[Elementwise]:
+    """The affine functions of so many elements each as one of all elements; empty where there are none."""
+    if not any(functions for _, functions in parts):
+        return []
+    scale: list[Fraction] = []
+    offset: list[Fraction] = []
+    for count, functions in parts:
+        own = totals(functions) if functions else ((Fraction(1),) * count, (Fraction(0),) * count)
+        scale += own[0]
+        offset += own[1]
+    ends = np.cumsum([count for count, _ in parts])[:-1]
+
+    def function(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = np.split(values, ends, axis=1)
+        for place, (_, functions) in enumerate(parts):
+            for own in functions:
+                found[place] = own.function(found[place])
+        return np.concatenate(found, axis=1)
+
+    return [Elementwise(name, kind, function, tuple(scale), tuple(offset), rises_or_falls=True)]
 
 
 def ends_in(functions: Sequence[Elementwise]) -> tuple[Affine | Elementwise | None, float]:

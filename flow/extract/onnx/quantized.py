@@ -9,6 +9,7 @@ integer sums times that; all that follows, up to the next quantizer, is what the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -21,7 +22,7 @@ from flow.extract.dyadic import power_of_two
 from flow.extract.layer_steps import Affine, Dense, Elementwise, Quant, Relu, Softmax, Step
 from flow.extract.needed import needed_bits
 from flow.extract.onnx.constants import Constant, Floats
-from flow.extract.onnx.integers import ends_in, totals, weights_of, with_bias
+from flow.extract.onnx.integers import Grid, common_unit, ends_in, side_by_side, totals, weights_of, with_bias
 from flow.extract.onnx.program import Called, Program, Summed
 from flow.extract.onnx.quantizers import Made, quantizer
 from flow.extract.onnx.runtime import Function, Runtime
@@ -67,17 +68,14 @@ class Builder:
     def dense(self, at: Place, weights: Constant, bias: Constant) -> None:
         """A dense layer on what the steps end in."""
         self.go_on()
-        unit, offset = self.grid(at)
+        grid = self.grid(at)
         self.pending = []
-        self.multiplied(at, unit, offset, weights, bias, self._function_of(at))
+        self.multiplied(at, grid, weights, bias, self._function_of(at))
 
-    def multiplied(
-        self, at: Place, unit: float, offset: Floats, weights: Constant, bias: Constant, function: Function
-    ) -> None:
-        """A dense layer by ``function`` on whole numbers times ``unit``, plus ``offset``."""
-        mantissas, scale, labels = weights_of(at, weights)
-        if unit < 0:
-            unit, mantissas = -unit, -mantissas
+    def multiplied(self, at: Place, grid: Grid, weights: Constant, bias: Constant, function: Function) -> None:
+        """A dense layer by ``function`` on values of a ``grid``."""
+        own, scale, labels = weights_of(at, weights)
+        unit, mantissas = abs(grid.unit), own * np.where(grid.unit < 0, -grid.factors, grid.factors)[:, None]
         products = (np.float32(unit) * scale.astype(np.float32)).astype(np.float64)
         if not ((products > _SMALLEST) & (products < 1 / _SMALLEST)).all():
             raise ModelError(f"node {at.name}: scales of {products.min():g} to {products.max():g} are beyond float32's")
@@ -87,9 +85,9 @@ class Builder:
         bits = np.array([needed_bits(c, label) for c, label in zip(mantissas.T, labels, strict=True)], np.float64)
         zeros = np.zeros(len(frac), np.int64)
         dense = Dense(at.name, mantissas, frac, bits, zeros, zeros)
-        constant = (offset @ (mantissas * scale)).astype(np.float32).astype(np.float64)
+        constant = (grid.offset @ (own * scale)).astype(np.float32).astype(np.float64)
         self.steps.append(dense)
-        self.executed.append(Summed(dense, dense, rest, constant + bias.values, mantissas * scale, function))
+        self.executed.append(Summed(dense, dense, rest, constant + bias.values, own * scale, function))
         self.made, self.is_whole = None, True
         factors = rest.astype(np.float32)
         self._affine(at.name, _SCALE, lambda x: x * factors, rest, np.zeros_like(rest))
@@ -220,20 +218,26 @@ class Builder:
             self.steps += [replace(p, scale=None, offset=None) for p in self.pending]
             self.pending, self.is_whole, self.made = [], False, None
 
-    def grid(self, at: Place) -> tuple[float, Floats]:
-        """What a step of a dense layer's inputs is, and their offsets. Raises ModelError where that is not known."""
+    def grid(self, at: Place) -> Grid:
+        """What the inputs of a dense layer are multiples of. Raises ModelError where that is not known."""
         count = at.shape[0]
         if not self.pending and self.is_whole:
-            return 1.0, np.zeros(count)
+            return Grid(1.0, np.ones(count, np.int64), np.zeros(count))
         if not self.is_whole or self.made is None:
             raise ModelError(f"node {at.name} multiplies floats; put a Quant node before it")
         scale, offset = totals(self.pending)
-        if len(set(scale)) != 1 or not scale[0]:
+        found = common_unit(scale)
+        if isinstance(found, Fraction):
             raise ModelError(
-                f"node {at.name}: its inputs have different scales behind their quantizer; quantize them per tensor, "
-                "and scale them before that"
+                f"node {at.name}: its inputs have the scales {float(scale[0]):.9g} and {float(found):.9g} behind their "
+                "quantizer, which are no multiples of each other; quantize them per tensor, and scale them before that"
             )
-        return float(scale[0]), np.array([float(o) for o in offset])
+        return Grid(float(found[0]), found[1], np.array([float(o) for o in offset]))
+
+    def beside(self, name: str, parts: Sequence[Builder]) -> None:
+        """These steps go on where closed ones end, whose values stand side by side."""
+        self.made = next((part.made for part in parts if part.made is not None), None)
+        self.pending = side_by_side(name, _SCALE, [(part.elements, part.pending) for part in parts])
 
     def _input_unit(self, at: Place, made: Made) -> None:
         """The host divides inputs by the scale of their quantizer, and the hardware takes whole numbers."""

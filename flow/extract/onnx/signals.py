@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
+import numpy as np
+
+from flow.core.errors import ModelError
 from flow.extract.maps import Map
 from flow.extract.onnx.constants import Constant, Floats
+from flow.extract.onnx.integers import Grid, common_unit
 from flow.extract.onnx.quantized import Builder
 from flow.extract.onnx.stages import View
 from flow.extract.onnx.stored import Node, StoredOnnx
@@ -53,3 +59,32 @@ def matrix_of(
     matrix = _Matrix()
     Walk(stored, matrix, {}, node.inputs[0], shape).passes(node, arguments)
     return matrix.found
+
+
+def require_joinable(node: Node, sources: Sequence[Signal]) -> None:
+    """Raise ModelError unless ``node`` adds up branches of one shape, or puts their channels side by side."""
+    where, first = f"node {node.name[:64]} ({node.kind})", sources[0]
+    if node.kind not in ("Add", "Sub", "Sum", "Concat") or len(node.inputs) != len(sources):
+        raise ModelError(f"{where} joins branches; only Add, Sub, Sum and Concat of branches alone are known")
+    is_beside = node.kind == "Concat"
+    if any(s.map.padded for s in sources) or any(
+        s.shape[is_beside:] != first.shape[is_beside:] or s.map.shape[:-1] != first.map.shape[:-1] for s in sources
+    ):
+        raise ModelError(f"{where} joins maps of {' and '.join(str(s.shape) for s in sources[:8])}")
+    if is_beside and node.settings.get("axis") not in (1, -len(first.shape)):
+        raise ModelError(f"{where} joins more than channels; use axis=1")
+    if is_beside and len(first.shape) == 1 and any(s.order[1:] for s in sources):
+        raise ModelError(f"{where} joins flattened maps; join their channels before the Flatten")
+
+
+def grid_of_sum(node: Node, grids: Sequence[Grid]) -> Grid:
+    """What branches side by side are multiples of. Raises ModelError where one's scale is no multiple of another's."""
+    units = [Fraction(grid.unit) for grid in grids]
+    found = common_unit(units)
+    if isinstance(found, Fraction):
+        raise ModelError(
+            f"node {node.name[:64]} ({node.kind}) joins branches of the scales {grids[0].unit:.9g} and "
+            f"{float(found):.9g}, which are no multiples of each other; share one quantizer between them"
+        )
+    factors = np.concatenate([int(f) * grid.factors for f, grid in zip(found[1], grids, strict=True)])
+    return Grid(float(found[0]), factors, np.concatenate([grid.offset for grid in grids]))

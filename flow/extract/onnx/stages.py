@@ -155,7 +155,7 @@ class Stages:
         state = Execution(asked, Exact(largest, exact.fracs[:channels]))
         if not np.array_equal(lowest, asked):
             state.off = (lowest != asked).any(axis=1)
-            state.problem = "onnxruntime's maxima are others than those under the design's window"
+            state.problem = "onnxruntime's values are others than those under the design's window"
         return state, stage.items
 
     @staticmethod

@@ -16,7 +16,7 @@ from flow.extract.stored_model import read_apart
 
 Array = NDArray[Any]
 SUFFIX = ".onnx"
-WINDOWED = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
+WINDOWED = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Resize", "Upsample")
 QUANTIZING = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "MultiThreshold")
 MISSING = "reading ONNX files needs the packages onnx and qonnx: pip install 'nmp-flow[onnx]'"
 _READER = Path(__file__).with_name("reader.py")
@@ -58,6 +58,20 @@ class StoredOnnx:
     def has_windows(self) -> bool:
         """Whether it has convolutions or pools, so that its signals are maps with channels first."""
         return any(node.kind in WINDOWED for node in self.nodes)
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether it has windows, or branches that are joined: its design is one of nodes."""
+        if self.has_windows:
+            return True
+        moving = {self.entry}
+        for node in self.nodes:
+            signals = [name for name in node.inputs if name in moving]
+            if len(signals) > 1:
+                return True
+            if signals:
+                moving.update(node.outputs)
+        return False
 
 
 def read(path: Path | str) -> StoredOnnx:

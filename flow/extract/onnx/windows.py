@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flow.core.errors import ModelError
 from flow.core.nodes import Window
@@ -14,6 +16,8 @@ from flow.extract.onnx.stored import Node
 
 AVERAGES = ("AveragePool", "GlobalAveragePool")
 MAXIMA = ("MaxPool", "GlobalMaxPool")
+REPEATS = ("Resize", "Upsample")
+Array = NDArray[Any]
 Pairs = tuple[tuple[int, int], ...]
 
 
@@ -73,6 +77,25 @@ def window_of_node(
     if node.kind == "AveragePool" and found.is_padded and not settings.get("count_include_pad"):
         raise ModelError(f"{where} takes means of fewer values at the border; use count_include_pad=1 or no padding")
     return found
+
+
+def repeated(node: Node, shape: tuple[int, ...], runtime: Callable[[Array], Array]) -> Window:
+    """The window of a node that repeats pixels of a map of ``shape``, channels last.
+
+    Scales or sizes, modes of coordinates and of rounding come to a choice of pixels in the end, which ``runtime`` is
+    asked for: it gets maps, channels first, of the pixels' numbers. Raises ModelError where it repeats none.
+    """
+    pixels = np.arange(math.prod(shape[:-1]), dtype=np.float32).reshape(1, 1, *shape[:-1])
+    found = runtime(np.repeat(pixels, shape[-1], axis=1))
+    times = tuple(max(many // few, 1) for many, few in zip(found.shape[2:], shape, strict=False))
+    for axis, count in enumerate(times, 2):
+        pixels = np.repeat(pixels, count, axis)
+    if not np.array_equal(found, np.repeat(pixels, shape[-1], axis=1)):
+        raise ModelError(
+            f"node {node.name[:64]} ({node.kind}) makes other values than repeated pixels of {shape[:-1]}; export it "
+            "with mode nearest and whole scales"
+        )
+    return Window.repeated(shape, times)
 
 
 def _numbers(where: str, given: Any, directions: int, default: int) -> tuple[int, ...]:
