@@ -46,7 +46,7 @@ async def latency(dut: Any) -> None:
     async def body() -> None:
         await pins.reset()
         for vector in range(min(3, len(BENCH.inputs))):
-            if BENCH.in_beats > 1:  # zeros around a map enter meanwhile, and what nobody reads of a vector leaves
+            if BENCH.streams:  # zeros around a map enter meanwhile, and what nobody reads of a vector leaves
                 await pins.idle(BENCH.latency + BENCH.interval, "before a lone vector")
             seen = await _lone(pins, vector)
             if BENCH.outcome.latency_seen is None:
@@ -90,7 +90,7 @@ async def back_to_back(dut: Any) -> None:
         await stream.run(range(len(BENCH.inputs)))
         # Buffers may fill faster than the design works, so the interval is judged once they are full.
         steady = stream.accepts[BENCH.latency // BENCH.interval + 2 :] if BENCH.ready else stream.accepts
-        if BENCH.in_beats > 1:  # how many vectors its queues take is not known: what leaves it tells the pace at once
+        if BENCH.streams:  # how many vectors its queues take is not known: what leaves it tells the pace at once
             steady = stream.results[2:]
         intervals = [b - a for a, b in itertools.pairwise(steady)]
         if intervals:

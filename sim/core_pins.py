@@ -37,6 +37,7 @@ class Bench:
         self.ready = bool(self.about["ready"])
         self.timed = bool(self.about["timed"])
         self.in_beats, self.out_beats = int(self.about.get("in_beats", 1)), int(self.about.get("out_beats", 1))
+        self.streams = bool(self.about.get("streams", False))
         self.in_bits, self.out_bits = self.mask.bit_length() // self.in_beats, width // self.out_beats  # of a beat
         self.outcome = Outcome(self.about["outputs"])
         self.long_cycles = int(os.environ.get("NMP_LONG_CYCLES", "20000"))

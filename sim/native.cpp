@@ -107,7 +107,7 @@ struct Options {
     int64_t latency, interval, patience;
     uint64_t seed, gaps;
     std::size_t in_beats, out_bits, out_beats;
-    bool stalls;
+    bool stalls, streams;
 };
 
 // Bits of a row of words, from bit ``first`` on, to or from the beginning of another.
@@ -283,10 +283,10 @@ class Harness {
     void accept() {
         ++counts.accepted;
         // Buffers may fill faster than the design works, so intervals are judged once they are full.
-        if (options_.in_beats == 1) paced(counts.accepted > options_.latency / options_.interval + 3);
+        if (!options_.streams) paced(counts.accepted > options_.latency / options_.interval + 3);
     }
 
-    // Of vectors of several beats it is not known how many the queues take: their results tell the pace.
+    // Of a stream it is not known how many vectors its queues take: their results tell the pace.
     void paced(bool full) {
         if (full && schedule_.empty() && (!options_.gaps || next_ < vectors_ / 2)) {
             const int64_t seen = counts.cycles - last_paced_;
@@ -345,7 +345,7 @@ class Harness {
         states_[flying_.front().vector] = 1;
         flying_.pop_front();
         ++counts.results;
-        if (options_.in_beats > 1) paced(counts.results > 3);
+        if (options_.streams) paced(counts.results > 3);
     }
 
     Vtop top_;
@@ -362,17 +362,17 @@ class Harness {
 };
 
 int native(int argc, char **argv) {
-    if (argc != 18 && argc != 19) fail("--native takes 16 or 17 arguments");
-    int64_t numbers[12];
-    for (int i = 0; i < 12; ++i) numbers[i] = std::strtoll(argv[6 + i], nullptr, 10);
+    if (argc != 19 && argc != 20) fail("--native takes 17 or 18 arguments");
+    int64_t numbers[13];
+    for (int i = 0; i < 13; ++i) numbers[i] = std::strtoll(argv[6 + i], nullptr, 10);
     const Options options{static_cast<std::size_t>(numbers[0]), static_cast<std::size_t>(numbers[1]),
                           static_cast<std::size_t>(numbers[2]), numbers[3], numbers[4], numbers[5],
                           static_cast<uint64_t>(numbers[6]), static_cast<uint64_t>(numbers[7]),
                           static_cast<std::size_t>(numbers[8]), static_cast<std::size_t>(numbers[9]),
-                          static_cast<std::size_t>(numbers[10]), numbers[11] != 0};
+                          static_cast<std::size_t>(numbers[10]), numbers[11] != 0, numbers[12] != 0};
     Verilated::randReset(2);
     Verilated::randSeed(static_cast<int>(options.seed % 1000000) + 1);
-    Harness harness(read_words(argv[2]), argc == 19 ? read_words(argv[18]) : std::vector<uint32_t>(), options);
+    Harness harness(read_words(argv[2]), argc == 20 ? read_words(argv[19]) : std::vector<uint32_t>(), options);
     const auto start = std::chrono::steady_clock::now();
     harness.run();
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;

@@ -1,4 +1,6 @@
-"""Random streamed designs through every step to hardware in Icarus: ``python -m tests.streamed_designs 0 300``.
+"""Random streamed designs through every step to hardware in Icarus: ``python -m tests.streamed_designs 0 300 [1 2]``.
+
+The last two numbers are the fewest and the most pixels in each direction of the image, 2 and 6 else.
 
 Maps of one and two directions, windows of any reach, stride, spread and padding, pools, repeated pixels, branches that
 are added up or stand side by side, cores parallel or folded; outputs, latency and cycles per image are exact.
@@ -29,11 +31,11 @@ from flow.verify import simulate
 VECTORS, LONG_CYCLES = 6, 300
 
 
-def random_design(seed: int) -> Design:
-    """A streamed design of up to five nodes over a small image."""
+def random_design(seed: int, sizes: tuple[int, int] = (2, 6)) -> Design:
+    """A streamed design of up to five nodes over a small image, its ``sizes`` between the two."""
     rng = random.Random(seed)
     directions = rng.choice([1, 2, 2])
-    shape = (*(rng.randint(2, 6) for _ in range(directions)), rng.randint(1, 3))
+    shape = (*(rng.randint(*sizes) for _ in range(directions)), rng.randint(1, 3))
     own = rng.choice([True, False])
     pixel = [_quantizer(rng, True) for _ in range(shape[-1])] if own else [_quantizer(rng, True)] * shape[-1]
     inputs = tuple(pixel) * (len_of(shape) // shape[-1])
@@ -126,9 +128,9 @@ def _layer(rng: random.Random, name: str, window: Window, channels: int, last: b
     return Layer(name, tuple(neurons))
 
 
-def run(seed: int, folder: Path) -> str:
+def run(seed: int, folder: Path, sizes: tuple[int, int] = (2, 6)) -> str:
     """What is wrong with a design of this seed; empty where nothing is."""
-    design, rng = random_design(seed), random.Random(seed)
+    design, rng = random_design(seed, sizes), random.Random(seed)
     if from_json(to_json(design)) != design:
         return "JSON"
     folded = rng.random() < 0.4
@@ -141,7 +143,7 @@ def run(seed: int, folder: Path) -> str:
         hardware = stream_hardware(design, resolve("xc7z020"), 10.0, interval, None)
     finally:
         cores.Solver.price = price  # type: ignore[method-assign]
-    inputs = make_vectors(design, VECTORS, seed=seed)
+    inputs = make_vectors(design, VECTORS * (1 + 36 // design.pixel_count), seed=seed)
     expected = evaluate(design, inputs)
     if not (hardware.evaluate(inputs) == expected).all():
         return "integer"
@@ -152,13 +154,13 @@ def run(seed: int, folder: Path) -> str:
     return "" if result.agrees else result.message
 
 
-def main(first: int, count: int) -> None:
+def main(first: int, count: int, *sizes: int) -> None:
     """Run designs of ``count`` seeds and say which are wrong."""
     start, wrong = time.monotonic(), 0
     for seed in range(first, first + count):
         with tempfile.TemporaryDirectory() as place:
             try:
-                found = run(seed, Path(place))
+                found = run(seed, Path(place), *([(sizes[0], sizes[1])] if sizes else []))
             except Exception as exc:
                 found = f"{type(exc).__name__}: {exc}"
         wrong += bool(found)
@@ -168,4 +170,4 @@ def main(first: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

@@ -115,7 +115,12 @@ def test_random_designs_are_exact_and_on_time_in_icarus(seed, tmp_path):
     assert run(seed, tmp_path) == ""
 
 
-def branching():
+@pytest.mark.parametrize("seed", [1, 15, 51])
+def test_images_of_one_or_two_pixels_with_zeros_around_them_are_on_time(seed, tmp_path):
+    assert run(seed, tmp_path, (1, 2)) == ""
+
+
+def branching(size=(5, 4)):
     """A map that goes through a window and around it."""
     quantizer = Quantizer.saturating(Fixed(True, 3, 0))
     rng = np.random.default_rng(5)
@@ -126,15 +131,40 @@ def branching():
         )
 
     nodes = (
-        Node("slide", "dense", (INPUT,), Window((5, 4, 1), (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))),
-        Node("join", "dense", (0, INPUT), Window.pixel((5, 4, 3))),
+        Node("slide", "dense", (INPUT,), Window((*size, 1), (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))),
+        Node("join", "dense", (0, INPUT), Window.pixel((*size, 3))),
     )
-    return finish(Design("fork", (quantizer,) * 20, (layer("slide", 9), layer("join", 3)), "logits", {}, nodes))
+    return finish(
+        Design("fork", (quantizer,) * (size[0] * size[1]), (layer("slide", 9), layer("join", 3)), "logits", {}, nodes)
+    )
 
 
-def simulated(design, rtl, folder):
+def single_pixels():
+    """Images of a pixel, which goes through two layers and around them."""
+    design = branching((1, 1))
+    first, last = design.nodes
+    nodes = (
+        replace(first, window=Window.pixel((1, 1, 1))),
+        Node("more", "dense", (0,), Window.pixel((1, 1, 2))),
+        replace(last, sources=(1, INPUT)),
+    )
+    slide, join = design.layers
+    one = replace(slide, neurons=tuple(replace(n, weights=n.weights[:1]) for n in slide.neurons))
+    more = Layer("more", tuple(replace(n, weights=n.weights[:2]) for n in join.neurons))
+    return finish(replace(design, layers=(one, more, join), nodes=nodes))
+
+
+def test_many_small_images_are_under_way_at_a_time(tmp_path):
+    """Each takes a cycle, however long the way is: queues hold as many as are on it."""
+    design = single_pixels()
+    hardware = stream_hardware(design, resolve("xc7z020"), 10.0, None, None)
+    assert hardware.rtl.initiation_interval == 1 and hardware.rtl.latency_cycles > 4
+    assert simulated(design, hardware.rtl, tmp_path, 60).agrees
+
+
+def simulated(design, rtl, folder, count=6):
     plan.write({f"rtl/{name}": text for name, text in rtl.files.items()}, folder)
-    inputs = make_vectors(design, 6)
+    inputs = make_vectors(design, count)
     bench, expected = describe(design, rtl), evaluate(design, inputs)
     return simulate.run_cocotb("icarus", bench, folder, inputs, expected, folder / "sim", long_cycles=200)
 

@@ -5,6 +5,8 @@ The top module has the ports ``clk``, ``rst`` (synchronous, active high), ``in_v
 mantissas, element 0 in the least significant bits, each at its own width; a port without bits is one ignored bit.
 Where a vector takes several beats (``in_beats``, ``out_beats``), each carries the same number of bits of it, the lowest
 first; then it counts as taken in the cycle of its first beat, and its result comes with the last.
+A design that ``streams`` pixels works on several vectors at a time, as many as its queues take, and on the zeros around
+the next one while none is there: its pace is that of its results, and a lone vector comes after a pause.
 A result is sampled ``latency_cycles`` clock edges after the edge that took its vector; without ``timed`` latency and
 interval are only a guess at how long to wait, and what was seen is noted, not judged.
 """
@@ -70,6 +72,7 @@ class Bench:
     timed: bool = True
     in_beats: int = 1
     out_beats: int = 1
+    streams: bool = False
 
     def __post_init__(self) -> None:
         if self.latency_cycles < 0 or self.initiation_interval < 1:
@@ -105,9 +108,12 @@ class Bench:
         return ("clk", "rst", "in_valid", "in_data", "out_valid", "out_data", *ready)
 
 
+_USUAL = {"in_beats": 1, "out_beats": 1, "streams": False}  # what need not be said
+
+
 def to_json(bench: Bench) -> str:
     """The description as JSON text; byte-identical for equal benches."""
-    data = {name: value for name, value in asdict(bench).items() if "beats" not in name or value > 1}
+    data = {name: value for name, value in asdict(bench).items() if name not in _USUAL or value != _USUAL[name]}
     return json.dumps({"schema": SCHEMA, **data}, sort_keys=True, indent=1) + "\n"
 
 
@@ -128,6 +134,7 @@ def from_json(text: str, where: str = "bench.json") -> Bench:
             timed=bool(data["timed"]),
             in_beats=int(data.get("in_beats", 1)),
             out_beats=int(data.get("out_beats", 1)),
+            streams=bool(data.get("streams", False)),
         )
 
 

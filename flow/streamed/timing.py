@@ -39,6 +39,11 @@ class Timing:
     latency: int
     depths: Mapping[Edge, int]
 
+    @property
+    def images(self) -> int:
+        """Images that are under way at a time."""
+        return -(-self.latency // self.interval)
+
 
 @dataclass(frozen=True)
 class Bus:
@@ -60,14 +65,20 @@ class _Stream:
     taken: list[int] = field(default_factory=list)
 
 
-def timing(
-    design: Design, paces: Sequence[Pace], queues: Mapping[Edge, int], images: int = 3, bus: Bus | None = None
-) -> Timing | None:
+def timing(design: Design, paces: Sequence[Pace], queues: Mapping[Edge, int], bus: Bus | None = None) -> Timing | None:
     """The network's timing at full rate, or with pixels as ``bus`` brings them; None where it comes to a standstill.
 
-    ``paces`` are by node, ``queues`` the places of the queue on an edge; an edge without one is a wire.
+    ``paces`` are by node, ``queues`` the places of the queue on an edge; an edge without one is a wire. The cycles per
+    image are the most that are seen once the first image has left, for as many images as were under way then: small
+    images follow each other into the network, and wait for each other there.
     """
-    return _Network(design, paces, queues, images, bus).timing()
+    images, found = 0, None
+    while images < (needed := max(3, 2 * found.images - 1) if found else 3):
+        images = needed
+        found = _Network(design, paces, queues, images, bus).timing()
+        if found is None:
+            return None
+    return found
 
 
 def steps(window: Window) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -136,7 +147,8 @@ class _Network:
                 return None
         results = np.array(self.made[len(self.design.nodes) - 1].taken).reshape(self.images, -1)
         deepest = {edge: _deepest(self.edges[edge]) for edge in self.queues}
-        return Timing(int(results[-1, -1] - results[-2, -1]), int(results[0, -1]) - self.made[INPUT].taken[0], deepest)
+        gaps = np.diff(results[:, -1])
+        return Timing(int(gaps[len(gaps) // 2 :].max()), int(results[0, -1]) - self.made[INPUT].taken[0], deepest)
 
     def _moves(self) -> int:
         streams = [*self.made.values(), *self.edges.values()]

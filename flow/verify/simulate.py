@@ -183,7 +183,7 @@ def _streamed(
     patience = 4 * (bench.latency_cycles + bench.initiation_interval) + 4096
     numbers = (
         bench.in_bits, packed.shape[1], out_words, bench.latency_cycles, bench.initiation_interval, patience,
-        seed, gap_one_in, bench.in_beats, bench.out_bits, bench.out_beats, int(stalls),
+        seed, gap_one_in, bench.in_beats, bench.out_bits, bench.out_beats, int(stalls), int(bench.streams),
     )  # fmt: skip
     seconds = verilator.run_native(model, [*files, *map(str, numbers), *last], work.resolve(), timeout_s)
     report = outcome_json(work / "native.json", work / "native_run.log")

@@ -23,4 +23,5 @@ def describe(design: Design, rtl: Rtl) -> Bench:
         rtl.top, sources, inputs, outputs, rtl.latency_cycles, rtl.initiation_interval, rtl.ready,
         in_beats=design.nodes[0].window.pixel_count if is_streamed else 1,
         out_beats=design.nodes[-1].window.count if is_streamed and design.head != "argmax" else 1,
+        streams=is_streamed,
     )  # fmt: skip
