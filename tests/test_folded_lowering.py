@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import strategies
 
+from flow.build.architecture import choose
 from flow.core.design import Design, Layer, Neuron
 from flow.core.errors import DesignError
 from flow.core.evaluate import argmax, evaluate
@@ -20,7 +21,7 @@ from flow.folded.allocate import fold
 from flow.folded.explanation import explain
 from flow.folded.folding import PRODUCT_DEPTH, Memory, Prices, word_bits
 from flow.folded.lowering import BINARY, TERNARY, Coding, evaluate_lowered, lower
-from flow.folded.search import fastest, fits, interval_for, smallest
+from flow.folded.search import fastest, fits, in_blocks, interval_for, smallest
 from flow.parts import catalog
 
 PRICES = Prices(1 / 53200, 1 / 280, 1 / 220)
@@ -170,6 +171,28 @@ def test_so_many_dsp_blocks_as_are_given_take_products():
     assert costs[0].lut > costs[1].lut > costs[2].lut
     assert smallest(lowered, part, 40).cost.dsp == 0  # LUTs are not scarce
     assert fastest(lowered, part, 3).cost.dsp <= 3
+
+
+def wide_products(seed=1):
+    """Two layers of 8-bit weights, almost all of whose logic is products."""
+    rng = np.random.default_rng(seed)
+    inputs = tuple(Quantizer.saturating(Fixed(False, 8, 4)) for _ in range(16))
+    layers = tuple(
+        Layer(name, tuple(Neuron(tuple(map(int, rng.integers(-127, 128, 16))), 7, 8.0, 0, 0, out) for _ in range(16)))
+        for name, out in (("first", Quantizer.saturating(Fixed(False, 8, 4), relu=True)), ("second", None))
+    )
+    return group(widths(prune(Design("wide", inputs, layers))))
+
+
+def test_a_build_says_what_idle_dsp_blocks_would_spare():
+    part = catalog.resolve("xc7z020")
+    folding = smallest(lower(wide_products()), part, 40)
+    spared = in_blocks(folding, part)
+    assert spared is not None and spared.lut < 0.75 * folding.cost.lut and 0 < spared.dsp <= 209
+    assert in_blocks(smallest(lower(wide_products()), part, 40, 100), part) is None  # they are used
+    hardware = choose(wide_products(), part, 10.0, "folded", 40)
+    assert f"with --dsp {spared.dsp} about {spared.lut:.0f}" in hardware.hint
+    assert choose(wide_products(), part, 10.0, "folded", 40, dsp=0).hint == ""
 
 
 def test_a_group_of_few_products_says_why():

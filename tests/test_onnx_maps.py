@@ -172,7 +172,9 @@ def test_architectures_that_are_not_made_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="convolutions and branches of ONNX models are streamed, not unrolled"):
         file.extracted(form="unrolled")
     dense = ModelFile(Maps((2,)).quant().dense(2).save(tmp_path, "dense.onnx"))
-    with pytest.raises(ModelError, match="is one path of dense layers, which is not streamed; leave --architecture streaming out"):
+    with pytest.raises(
+        ModelError, match="is one path of dense layers, which is not streamed; leave --architecture streaming out"
+    ):
         dense.extracted(form="streamed")
 
 

@@ -18,7 +18,7 @@ from flow.folded.explanation import explain
 from flow.folded.folding import Folding
 from flow.folded.lowering import evaluate_lowered, lower
 from flow.folded.proof.layer import prove_folded
-from flow.folded.search import USABLE_LUT, fastest, interval_for, smallest
+from flow.folded.search import USABLE_LUT, fastest, in_blocks, interval_for, smallest
 from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph, evaluate_graph
 from flow.parallel.sites import Target, least_sites
@@ -150,4 +150,10 @@ def _folded(
     # from design to Verilog at once: arithmetic, then what the simulations alone show, clock alignment and handshakes
     proof = {la.name: {"design-graph": "sampled", "graph-verilog": "sampled"} for la in design.layers}
     explained = explain(folding, part, clock_period_ns)
-    return Hardware("folded", why, rtl, evaluate, proof, blocks=blocks, folding=explained)
+    hint, blocks_cost = "", in_blocks(folding, part) if dsp is None else None
+    if blocks_cost is not None:
+        hint = (
+            f"as folded here the design takes about {folding.cost.lut:.0f} LUT sites and no DSP block; with --dsp "
+            f"{blocks_cost.dsp} about {blocks_cost.lut:.0f}"
+        )
+    return Hardware("folded", why, rtl, evaluate, proof, blocks=blocks, folding=explained, hint=hint)

@@ -23,7 +23,7 @@ class Hardware:
     layer of a folded one, the modules that are still to be proved for its proof to hold. ``proof`` is what is known of
     each layer's links so far; ``adders``, ``generators`` (of the graph) and ``least_sites`` (below which no packing of
     the same sums comes) are by layer of a parallel design, ``cores`` those of a streamed one with their RTL,
-    ``timing`` is how it moves when a bus brings its pixels.
+    ``timing`` is how it moves when a bus brings its pixels; ``hint`` is what the user might ask for instead.
     """
 
     architecture: str
@@ -40,6 +40,7 @@ class Hardware:
     stream: StreamReport | None = None
     cores: Mapping[str, tuple[Core, Rtl]] = field(default_factory=dict)
     timing: Callable[[Bus], Timing] | None = None
+    hint: str = ""
 
     @property
     def may_use_dsp(self) -> bool:

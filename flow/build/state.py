@@ -114,10 +114,14 @@ class ModelFile:
         """The design of the model, no pass run yet; arguments as `flow.extract.extract` takes them."""
         if self.is_onnx:
             if form == "streamed" and not self.onnx.is_graph:
-                raise ModelError(f"{self.path} is one path of dense layers, which is not streamed; leave --architecture streaming out")
+                raise ModelError(
+                    f"{self.path} is one path of dense layers, which is not streamed; leave --architecture streaming "
+                    "out"
+                )
             if form == "unrolled" and self.onnx.is_graph:
                 raise ModelError(
-                    f"{self.path}: convolutions and branches of ONNX models are streamed, not unrolled; use --architecture streaming"
+                    f"{self.path}: convolutions and branches of ONNX models are streamed, not unrolled; use "
+                    "--architecture streaming"
                 )
             from flow.extract.onnx.design import extract_onnx  # needs more than the default installation
 

@@ -12,6 +12,7 @@ from flow.parts.catalog import Part
 
 USABLE_LUT = 0.7  # of the part: beyond it, routing gets hard
 _USABLE_MEMORY = 0.95
+_SPARED = 0.75  # of the LUTs: DSP blocks that spare more are worth a word
 _DSP_PRICES = 32.0  # times the usual one: from the first to the last group that leaves the DSP blocks lie less
 
 
@@ -74,6 +75,15 @@ def _within_blocks(lowered: Lowered, interval: int, prices: Prices, most: int) -
         if found.cost.dsp <= most:
             return found if found.cost.lut < best.cost.lut else best
     return best
+
+
+def in_blocks(folding: Folding, part: Part) -> Cost | None:
+    """What the same interval would cost with the part's idle DSP blocks; None where that spares few LUTs."""
+    idle = int(_USABLE_MEMORY * part.dsp)
+    if folding.cost.dsp or not idle:
+        return None
+    found = smallest(folding.lowered, part, folding.interval, idle).cost
+    return found if found.lut <= _SPARED * folding.cost.lut else None
 
 
 def fastest(lowered: Lowered, part: Part, dsp: int | None = None) -> Folding:

@@ -21,6 +21,7 @@ from flow.build.engines.shell import emit_shell
 from flow.build.engines.synthesis import synthesize
 from flow.build.hardware import Hardware
 from flow.build.state import Build, record
+from flow.core.remarks import note
 from flow.emit.rtl.testbench import describe
 from flow.files import plan
 from flow.tools import process, xls, yosys
@@ -64,6 +65,8 @@ def emit(build: Build, planned_ns: float) -> Made:
         bench, build.names = describe(build.design, rtl), rtl.names
         plan.mirror({**rtl.files, "files.f": "".join(f"{name}\n" for name in rtl.files)}, build.options.out / "rtl")
         plan.write_file(build.options.out / "sim" / "bench.json", bench_json(bench))
+    if hardware.hint:
+        build.say(note(hardware.hint))
     build.hardware = hardware
     build.facts.proof = {layer: dict(links) for layer, links in hardware.proof.items()}
     return Made(build, hardware, bench, *emit_shell(build, hardware, bench))
