@@ -151,8 +151,16 @@ def _lut_sites(placement: Mapping[str, PlacedCell]) -> dict[tuple[str, str, str]
 
 
 def _contents(cells: Mapping[str, PlacedCell]) -> int:
-    """The 64 bits of a LUT site: O5's function in the lower half where both outputs are used."""
+    """The 64 bits of a LUT site: O5's function in the lower half where both outputs are used.
+
+    Raises ReportError where O6 needs all inputs and its lower half is not O5's function.
+    """
     found = 0
+    if len(cells) == 2 and cells["6"].pins[5]:
+        halves = [[cell.table >> _logical(row, cell.pins) & 1 for row in range(32)] for cell in cells.values()]
+        if halves[0] != halves[1]:
+            names = " and ".join(cell.name for cell in cells.values())
+            raise ReportError(f"{names} lie in one LUT site, which cannot hold both; route again")
     for which, cell in cells.items():
         rows = range(64) if len(cells) == 1 else range(32) if which == "5" else range(32, 64)
         found |= sum((cell.table >> _logical(row, cell.pins) & 1) << row for row in rows)

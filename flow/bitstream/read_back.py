@@ -82,16 +82,16 @@ def _placed(text: str, placement: Mapping[str, PlacedCell], name: Namer) -> str:
 
 
 def _idle(recovered: Recovered, placement: Mapping[str, PlacedCell]) -> list[str]:
-    """Settings of slices without effect, but those of carry chains that were placed, and the way out of LUTs that were.
+    """Settings of slices without effect, but those of carry chains that were placed and ways out of chains and LUTs.
 
-    Some chains end in nothing, and so do the LUTs that lead to what they would add there.
+    Some chains end in nothing, and so do the LUTs, and the sums, that lead to what they would add there.
     """
     chains = {f"{p.tile}.{p.slice}" for p in placement.values() if p.bel == "CARRY4"}
     luts = {f"{p.tile}.{p.slice} {p.bel}" for p in placement.values()}
     return [
         f"slice {name} has {feature}, on which nothing depends"
         for name, feature in recovered.idle
-        if not (name in chains and feature.startswith(("CARRY4.", "PRECYINIT.")))
+        if not (name in chains and re.match(r"CARRY4\.|PRECYINIT\.|[A-D]OUTMUX\.(XOR|CY)", feature))
         and not ("OUTMUX.O" in feature and f"{name} {feature[0]}{feature[-1]}LUT" in luts)
     ]
 

@@ -17,11 +17,13 @@ from flow.core.untrusted import MAX_OWN_JSON, read_json, refused
 from flow.files.plan import write_file
 from flow.netlist.read import netlist_module
 from flow.netlist.routed_top import INSTANCE, WRAPPER, Namer, Top, wrapper
+from flow.netlist.sixth_inputs import fill_carry_sites, script, waiting
 from flow.netlist.truth_tables import own_carry_luts, reduce_carry_luts, split_double_luts
 from flow.parts.catalog import Part
 from flow.tools import nextpnr, yosys
 
 SEEDS = (1, 2, 3)
+ROUTED = "routed.json"  # the netlist that is placed
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def route(
 
 
 def prepare(folder: Path, netlist: Path, top: str, timeout_s: float, part: Part, around: Top | None = None) -> Top:
-    """Write ``routed.json``, what nextpnr reads: the core ``top`` of ``netlist`` (Yosys JSON) inside ``around``, by
-    default the wrapper. Returns what it lies in.
+    """Write ``routed.json``, the core ``top`` of ``netlist`` (Yosys JSON) inside ``around`` (the wrapper), and what
+    nextpnr reads of it. Returns what it lies in.
 
     Raises ToolNotFound, ToolFailed, and ReportError where the netlist is none.
     """
@@ -91,8 +93,12 @@ def prepare(folder: Path, netlist: Path, top: str, timeout_s: float, part: Part,
         write_file(folder / "netlist.json", json.dumps({"modules": modules}))
     yosys.run_script(folder, _link(around), "link", timeout_s)
     with netlist_module(folder / "routed.json", around.name) as module:
-        if reduce_carry_luts(module["cells"]):
-            write_file(folder / "routed.json", json.dumps({"modules": {around.name: module}}))
+        reduce_carry_luts(module["cells"])
+        fill_carry_sites(module["cells"], nextpnr.runs_scripts(folder))
+        cells, names = waiting(module["cells"])
+        for name, own in ((ROUTED, module), (nextpnr.NETLIST, {**module, "cells": cells})):
+            write_file(folder / name, json.dumps({"modules": {around.name: own}}))
+        write_file(folder / nextpnr.BEFORE_ROUTING, script(names))
     return around
 
 

@@ -62,7 +62,7 @@ def split_double_luts(cells: Cells) -> None:
             net = cell["connections"].get(output, [])
             if net:
                 table, inputs = reduced(*truth_table(cell, output))
-                cells[f"{name}${output}"] = _lut(cell, table, inputs, net[0])
+                cells[f"{name}${output}"] = lut(cell, table, inputs, net[0])
 
 
 def reduce_carry_luts(cells: Cells) -> bool:
@@ -80,11 +80,12 @@ def reduce_carry_luts(cells: Cells) -> bool:
             table, inputs = truth_table(cell, "O")
             fewer, rest = reduced(table, inputs)
             if len(rest) < len(inputs):
-                cells[name], changed = _lut(cell, fewer, rest, cell["connections"]["O"][0]), True
+                cells[name], changed = lut(cell, fewer, rest, cell["connections"]["O"][0]), True
     return changed
 
 
-def _lut(like: dict[str, Any], table: int, inputs: Sequence[Bit], output: Bit) -> dict[str, Any]:
+def lut(like: dict[str, Any], table: int, inputs: Sequence[Bit], output: Bit) -> dict[str, Any]:
+    """A cell of Yosys for a function, with the attributes of another one."""
     if not inputs:  # a constant: nextpnr takes it as a LUT1 whose input does not matter
         table, inputs = 3 * (table & 1), ["0"]
     ports: dict[str, list[Bit]] = {f"I{i}": [bit] for i, bit in enumerate(inputs)}

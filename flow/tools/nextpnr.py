@@ -13,6 +13,7 @@ from flow.parts.catalog import Part
 from flow.tools.process import Completed, find, run
 
 PROGRAM = "nextpnr-himbaechel-xilinx"
+NETLIST, BEFORE_ROUTING = "packed.json", "before_routing.py"
 CAVEATS = "one corner, hold times not checked"  # of its timing
 _MOST_SQUARED = 46_000  # cells whose number squared is within 32 bits, as nextpnr calculates it
 _REMEDY = "run scripts/install_nextpnr.sh, which sets it up in a private folder"
@@ -64,6 +65,11 @@ def version(folder: Path) -> str:
     return match[1] if match else "unknown"
 
 
+def runs_scripts(folder: Path) -> bool:
+    """Whether the program was built with Python; the run's log is left in ``folder``."""
+    return "--pre-route" in run([locate(), "--help"], folder, folder / "nextpnr.help.log", 60).text
+
+
 def device_name(part: Part) -> str:
     """The name nextpnr takes, which leaves out the temperature range: ``xc7a35tcsg324-1L`` for xc7a35ticsg324-1L."""
     grade = re.match(r"-\dL?", part.speed_grade)
@@ -84,7 +90,9 @@ def place_and_route(
     folder: Path, part: Part, clock_period_ns: float, seed: int, timeout_s: float, constraints: str,
     place_only: bool = False,
 ) -> Completed:  # fmt: skip
-    """Place and route ``routed.json`` in ``folder`` under ``constraints``, which are XDC.
+    """Place and route ``packed.json`` in ``folder`` under ``constraints``, which are XDC.
+
+    Between the two nextpnr runs ``before_routing.py``.
 
     Leaves ``placed.SEED.json``, ``routed.SEED.fasm``, ``nextpnr.SEED.json`` (the report) and ``nextpnr.SEED.log``.
     Missing the clock period is no failure, the report tells it; ``place_only`` stops before routing. Raises
@@ -94,11 +102,12 @@ def place_and_route(
     report, log = folder / f"nextpnr.{seed}.json", folder / f"nextpnr.{seed}.log"
     report.unlink(missing_ok=True)
     arguments = [
-        locate(), "--device", device_name(part), "-o", "xdc=route.xdc", "--json", "routed.json",
+        locate(), "--device", device_name(part), "-o", "xdc=route.xdc", "--json", NETLIST,
         "--report", report.name, "--write", placed(seed),
         *(["--no-route"] if place_only else ["-o", f"fasm={fasm(seed)}"]),
+        *(["--pre-route", BEFORE_ROUTING] if not place_only and runs_scripts(folder) else []),
         "--freq", f"{1000 / clock_period_ns:.3f}", "--seed", str(seed), "--timing-allow-fail",
-        "--placer-heap-cell-placement-timeout", _patience(folder / "routed.json"),
+        "--placer-heap-cell-placement-timeout", _patience(folder / NETLIST),
     ]  # fmt: skip
     done = run(arguments, folder, log, timeout_s)
     if not report.is_file():

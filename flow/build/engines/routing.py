@@ -90,7 +90,7 @@ def run_route(made: Made) -> None:
         return {**asdict(routed), "version": nextpnr.version(folder)}
 
     key = digest_of(
-        "route 7", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate(),
+        "route 8", netlist.read_bytes(), options.part.name, str(options.clock_period_ns), nextpnr.locate(),
         str(options.bitstream), around.verilog, *around.sources.values(), repr(around.pins),
     )  # fmt: skip
     assert build.facts.synthesis is not None

@@ -1,0 +1,123 @@
+"""Positions of carry chains whose LUTs nextpnr would give two sites: a form of them that it places in one.
+
+nextpnr 0.11 takes DI of every position from O5 of the LUT beside it. Where S needs six inputs it puts a feed-through
+there and S into a site of its own; where S needs five and DI is no LUT of the same inputs, too.
+
+The sixth input of a LUT chooses between its halves, O5 is the lower one, and a chain takes DI where S is 0. So if the
+lower half says what DI does wherever S is 0, O5 may stand for DI, and one site holds both, as in an atom of six bits,
+whose S is their parity. nextpnr's check of places still refuses a LUT beside one of six inputs: it gets S without its
+sixth input, which is connected before routing, by a script in nextpnr's own Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flow.netlist.truth_tables import Bit, Cells, lut, reduced, truth_table
+
+WAITING = "SIXTH"  # the pin that holds the sixth input while cells are placed
+BESIDE = "$DI"  # behind the name of a LUT: that of the one for DI
+_SCRIPT = """\
+for name in NAMES:
+    cell = ctx.cells[name]
+    net = cell.ports["WAITING"].net.name
+    ctx.disconnectPort(name, "WAITING")
+    ctx.disconnectPort(name, "A6")
+    ctx.connectPort(net, name, "A6")
+    cell.setAttr("X_ORIG_PORT_A6", "I5")
+    cell.setAttr("X_ORIG_TYPE", "LUT6")
+"""
+
+
+def fill_carry_sites(cells: Cells, six: bool = True) -> int:
+    """Give DI a LUT of its own, of inputs of the LUT of S, at positions that nextpnr gives two sites else; how many.
+
+    S of six inputs (where ``six``) gets that as its last one which halves it; where S has five, DI is one of them or a
+    constant. What the chains compute stays what it is.
+    """
+    users = Counter(
+        bit for cell in cells.values() for port, bits in cell["connections"].items()
+        if cell["port_directions"][port] == "input" for bit in bits if isinstance(bit, int)
+    )  # fmt: skip
+    driver = {
+        cell["connections"]["O"][0]: name for name, cell in cells.items() if re.fullmatch(r"LUT[1-6]", cell["type"])
+    }
+    wires = (bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits)
+    fresh, count = max((bit for bit in wires if isinstance(bit, int)), default=0) + 1, 0
+    for nets in [cell["connections"] for cell in cells.values() if cell["type"] == "CARRY4"]:
+        for place, (select, data) in enumerate(zip(nets["S"], nets["DI"], strict=True)):
+            name = driver.get(select)
+            if name is None or users[select] != 1:
+                continue
+            table, inputs = truth_table(cells[name], "O")
+            own = driver.get(data) if users.get(data) == 1 else None
+            wanted = _over(cells, driver, data, inputs)
+            if wanted is None or len(inputs) not in ((5, 6) if six else (5,)) or len(set(inputs)) < len(inputs):
+                continue
+            if len(inputs) == 6:
+                last = next((i for i in range(6) if _stands(table, wanted, i)), None)
+                if last is None:
+                    continue
+                order = [i for i in range(6) if i != last] + [last]
+                table, inputs = _turned(table, order), [inputs[i] for i in order]
+                cells[name] = lut(cells[name], table, inputs, select)
+                wanted = table & 0xFFFFFFFF
+            elif own is not None:
+                continue  # two LUTs of five inputs: nextpnr has one site for them
+            if own is not None:
+                del cells[own]
+            cells[f"{name}{BESIDE}"] = lut(cells[name], wanted, inputs[:5], fresh)
+            nets["DI"][place] = fresh
+            fresh, count = fresh + 1, count + 1
+    return count
+
+
+def _over(cells: Cells, driver: Mapping[Bit, str], data: Bit, inputs: Sequence[Bit]) -> int | None:
+    """The table over ``inputs`` of what drives DI; None where it depends on something else."""
+    if data in inputs:
+        return sum(1 << row for row in range(1 << len(inputs)) if row >> inputs.index(data) & 1)
+    if isinstance(data, str):
+        return (1 << (1 << len(inputs))) - 1 if data == "1" else 0
+    if data not in driver:
+        return None
+    table, own = reduced(*truth_table(cells[driver[data]], "O"))
+    if not set(own) <= set(inputs):
+        return None
+    places = [inputs.index(bit) for bit in own]
+    rows = (sum((row >> place & 1) << k for k, place in enumerate(places)) for row in range(1 << len(inputs)))
+    return sum((table >> found & 1) << row for row, found in enumerate(rows))
+
+
+def _stands(table: int, wanted: int, last: int) -> bool:
+    """Whether S's half with input ``last`` at 0 may stand for DI: wherever S is 0 it says what DI does."""
+    return all((wanted >> row & 1) == (table >> (row & ~(1 << last)) & 1) for row in range(64) if not table >> row & 1)
+
+
+def _turned(table: int, order: Sequence[int]) -> int:
+    """The same function with its inputs in another order."""
+    rows = (sum((row >> k & 1) << i for k, i in enumerate(order)) for row in range(1 << len(order)))
+    return sum((table >> found & 1) << row for row, found in enumerate(rows))
+
+
+def waiting(cells: Mapping[str, Any]) -> tuple[Cells, list[str]]:
+    """The cells with every sixth input beside a LUT for DI at a pin that waits, and the names of those LUTs."""
+    own = dict(cells)
+    names = [name for name, cell in cells.items() if cell["type"] == "LUT6" and f"{name}{BESIDE}" in cells]
+    for name in names:
+        cell = cells[name]
+        ports = {port: bits for port, bits in cell["connections"].items() if port != "I5"}
+        own[name] = {
+            **cell,
+            "type": "LUT5",
+            "port_directions": {**dict.fromkeys(ports, "input"), "O": "output", WAITING: "input"},
+            "connections": {**ports, WAITING: cell["connections"]["I5"]},
+        }
+    return own, names
+
+
+def script(names: Sequence[str]) -> str:
+    """What nextpnr executes between placing and routing."""
+    return _SCRIPT.replace("NAMES", repr(list(names))).replace("WAITING", WAITING)
