@@ -45,6 +45,9 @@ def placed():
 
 
 def main():
+    if "--help" in sys.argv:
+        print("  --pre-route arg                       python file to run before routing")
+        return
     if "--version" in sys.argv:
         print('"nextpnr-himbaechel-xilinx" -- Next Generation Place and Route (Version 0.99+fake)', file=sys.stderr)
         return 0

@@ -1,6 +1,7 @@
 """Place and route: the wrapper, what is asked of nextpnr, what its report becomes; a real run where it is installed."""
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from flow.emit.rtl.verilog import emit_parallel
 from flow.netlist import place_and_route
 from flow.netlist.read import read_netlist
 from flow.netlist.routed_top import wrapper_text
-from flow.netlist.truth_tables import own_carry_luts, reduce_carry_luts, reduced, split_double_luts, truth_table
+from flow.netlist.sixth_inputs import WAITING, fill_carry_sites, script, waiting
+from flow.netlist.truth_tables import lut, own_carry_luts, reduce_carry_luts, reduced, split_double_luts, truth_table
 from flow.parallel.generators import build_graphs
 from flow.parts.catalog import resolve
 from flow.tools import nextpnr, yosys
@@ -192,6 +194,85 @@ def test_nets_that_a_shell_makes_one_enter_a_lut_beside_a_chain_once():
     assert reduce_carry_luts(cells) and not reduce_carry_luts(cells)
     assert truth_table(cells["x"], "O") == (0x6996, [2, 3, 4, 5]) and cells["x"]["type"] == "LUT4"
     assert cells["y"]["type"] == "LUT6"
+
+
+def chain_of(tables, wires, data, extra=()):
+    """A chain of one LUT a position, whose tables and inputs are given, with DI from ``data``."""
+    cells = {
+        f"s{i}": {"type": f"LUT{len(ins)}", "parameters": {"INIT": f"{table:0{1 << len(ins)}b}"}, "attributes": {},
+                  "port_directions": {**{f"I{k}": "input" for k in range(len(ins))}, "O": "output"},
+                  "connections": {**{f"I{k}": [bit] for k, bit in enumerate(ins)}, "O": [20 + i]}}
+        for i, (table, ins) in enumerate(zip(tables, wires, strict=True))
+    }  # fmt: skip
+    for name, table, ins, output in extra:
+        cells[name] = lut({}, table, ins, output)
+    chain = {
+        "S": [20 + i for i in range(4)],
+        "DI": list(data),
+        "CI": ["0"],
+        "O": [40, 41, 42, 43],
+        "CO": [50, 51, 52, 53],
+    }
+    directions = {port: "output" if port in ("O", "CO") else "input" for port in chain}
+    cells["chain"] = {"type": "CARRY4", "parameters": {}, "port_directions": directions, "connections": chain}
+    return cells
+
+
+def carried(cells, nets):
+    """Sums and carry of the chain for values of the nets 2 to 9."""
+    nets, todo = dict(nets), {name for name, cell in cells.items() if cell["type"] != "CARRY4"}
+    value = lambda bit: nets[bit] if isinstance(bit, int) else int(bit == "1")  # noqa: E731
+    for name in todo:
+        table, inputs = truth_table(cells[name], "O")
+        nets[cells[name]["connections"]["O"][0]] = table >> sum(value(b) << k for k, b in enumerate(inputs)) & 1
+    wires, carry, sums = cells["chain"]["connections"], 0, []
+    for select, data in zip(wires["S"], wires["DI"], strict=True):
+        sums.append(value(select) ^ carry)
+        carry = carry if value(select) else value(data)
+    return sums, carry
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_sites_of_carry_positions_are_filled_and_chains_compute_the_same(seed):
+    rng = random.Random(seed)
+    parity = sum(bin(row).count("1") % 2 << row for row in range(64))
+    tables, wires, data, extra = [], [], [], []
+    for place in range(4):
+        count = rng.choice([3, 5, 6, 6])
+        ins = rng.sample(range(2, 10), count)
+        kind = rng.choice(["parity", "any", "pair"])
+        table = parity if kind == "parity" and count == 6 else rng.getrandbits(1 << count)
+        where = rng.choice([ins[rng.randrange(count)], rng.choice([*range(2, 10), "0", "1"]), 30 + place])
+        if kind == "pair" and count == 6:  # as LUT6_2 has it: the lower half beside the whole, in another order
+            order = rng.sample(range(5), 5)
+            half = sum((table >> sum((row >> k & 1) << i for k, i in enumerate(order)) & 1) << row for row in range(32))
+            where = 30 + place
+            extra.append((f"d{place}", half, [ins[i] for i in order], where))
+        elif where == 30 + place:
+            extra.append((f"d{place}", rng.getrandbits(8), rng.sample(ins, 3), where))
+        tables.append(table)
+        wires.append(ins)
+        data.append(where)
+    before, after = chain_of(tables, wires, data, extra), chain_of(tables, wires, data, extra)
+    changed = fill_carry_sites(after)
+    rows = [dict(zip(range(2, 10), ([row >> i & 1 for i in range(8)]), strict=True)) for row in range(256)]
+    assert [carried(after, r) for r in rows] == [carried(before, r) for r in rows]
+    assert sum(name.endswith("$DI") for name in after) == changed
+    given, names = waiting(after)
+    for name in names:  # what nextpnr has to place fits one site, and the pin that waits is the last input
+        assert given[name]["type"] == "LUT5" and given[name]["connections"][WAITING] == after[name]["connections"]["I5"]
+        assert set(truth_table(after[f"{name}$DI"], "O")[1]) <= set(truth_table(given[name], "O")[1])
+        assert truth_table(after[f"{name}$DI"], "O")[0] == truth_table(after[name], "O")[0] & 0xFFFFFFFF
+    assert script(names).startswith(f"for name in {names!r}:")
+
+
+def test_what_does_not_stand_for_di_is_left_alone():
+    parity = sum(bin(row).count("1") % 2 << row for row in range(64))
+    both = sum((row & 33 == 33) << row for row in range(64))  # 0 wherever one input is, whatever DI is
+    inputs = [2, 3, 4, 5, 6, 7]
+    cells = chain_of([parity, both, parity, parity], [inputs] * 4, [7, 7, 8, "1"])
+    assert fill_carry_sites(cells) == 1 and cells["chain"]["connections"]["DI"][1:] == [7, 8, "1"]
+    assert fill_carry_sites(chain_of([parity] * 4, [inputs] * 4, [7] * 4), six=False) == 0
 
 
 def test_an_output_depends_only_on_inputs_that_change_it():
