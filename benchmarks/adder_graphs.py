@@ -214,8 +214,8 @@ def _placed(peer: Outcome, mine: Outcome) -> str:
 TITLE = "Adder graphs, against alkaid"
 COMMAND = "python -m benchmarks.adder_graphs --write --designs kth_mesh.json unsw_nb15.json digits.json mnist.json"
 NOTES = """Pairs are alkaid / ours. Alkaid's Verilog is its own, combinational, of with and without ternary
-fusion what is better in each figure; ours has output registers. Both through the build's Yosys script (pyosys, xc7); sites by the build's rule, in
-brackets with every legal pair of functions in one site. Trained models
+fusion what is better in each figure; ours has output registers. Both through the build's Yosys script (pyosys, xc7);
+sites by the build's rule, in brackets with every legal pair of functions in one site. Trained models
 are compared whole, with biases, rounding and saturation. Every one of our graphs is proved equal to the integer design
 before it is emitted."""
 HEADER = (
