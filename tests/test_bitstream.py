@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -16,7 +17,7 @@ from flow.bitstream.fabric import Contradiction
 from flow.bitstream.fasm import features
 from flow.bitstream.netlist import Cell, Recovered
 from flow.bitstream.placement import PlacedCell, read_placement, with_true_tables
-from flow.bitstream.read_back import Core, layers_of, read_back
+from flow.bitstream.read_back import Core, _idle, layers_of, read_back
 from flow.bitstream.verilog import _behind
 from flow.build.command import app
 from flow.build.engines import bitstream as engine
@@ -406,6 +407,18 @@ def test_settings_without_effect_are_told_too(routed):
     bits = routed.bits - assemble([f"{place.tile}.{feature}"], routed.database).bits
     (text,) = routed.with_bits(bits).differences
     assert "without effect" in text
+
+
+def test_ways_out_of_what_was_placed_may_lead_nowhere():
+    """Of a chain, a LUT, a second flip-flop; in a slice where none lies, they are told."""
+    features = ["COUTMUX.XOR", "AOUTMUX.CY", "BOUTMUX.O5", "DOUTMUX.D5Q", "CARRY4.ACY0", "PRECYINIT.CIN", "AFFMUX.AX"]
+    cells = {bel: PlacedCell(bel, "T", "X0", bel) for bel in ("CARRY4", "B5LUT", "D5FF")}
+
+    def told(place, placement):
+        return [t.split()[3][:-1] for t in _idle(SimpleNamespace(idle=[(place, f) for f in features]), placement)]
+
+    assert told("T.X0", cells) == ["AFFMUX.AX"] and told("T.X1", cells) == features
+    assert told("T.X0", {"B5LUT": cells["B5LUT"]}) == [f for f in features if f != "BOUTMUX.O5"]
 
 
 def test_damaged_files_are_refused(routed):

@@ -82,18 +82,26 @@ def _placed(text: str, placement: Mapping[str, PlacedCell], name: Namer) -> str:
 
 
 def _idle(recovered: Recovered, placement: Mapping[str, PlacedCell]) -> list[str]:
-    """Settings of slices without effect, but those of carry chains that were placed and ways out of chains and LUTs.
+    """Settings of slices without effect, but those of carry chains that were placed, and ways out of what was placed.
 
-    Some chains end in nothing, and so do the LUTs, and the sums, that lead to what they would add there.
+    Some chains end in nothing, and so do the LUTs, sums and flip-flops that lead to what they would add there.
     """
-    chains = {f"{p.tile}.{p.slice}" for p in placement.values() if p.bel == "CARRY4"}
-    luts = {f"{p.tile}.{p.slice} {p.bel}" for p in placement.values()}
+    placed = {f"{p.tile}.{p.slice} {p.bel}" for p in placement.values()}
     return [
         f"slice {name} has {feature}, on which nothing depends"
         for name, feature in recovered.idle
-        if not (name in chains and re.match(r"CARRY4\.|PRECYINIT\.|[A-D]OUTMUX\.(XOR|CY)", feature))
-        and not ("OUTMUX.O" in feature and f"{name} {feature[0]}{feature[-1]}LUT" in luts)
+        if not any(f"{name} {bel}" in placed for bel in _belongs_to(feature))
     ]
+
+
+def _belongs_to(feature: str) -> list[str]:
+    """The places whose cells have a setting: a carry chain's own, or the way out of a chain, LUT or flip-flop."""
+    if feature.startswith(("CARRY4.", "PRECYINIT.")):
+        return ["CARRY4"]
+    way = re.fullmatch(r"([A-D])OUTMUX\.(?:(XOR|CY)|O([56])|[A-D](5Q))", feature)
+    if way is None:
+        return []
+    return ["CARRY4"] if way[2] else [f"{way[1]}{way[3]}LUT"] if way[3] else [f"{way[1]}5FF"]
 
 
 def _without_effect(bits: Collection[Bit], expected: Collection[Bit]) -> list[str]:
