@@ -28,9 +28,7 @@ from flow.emit.rtl.testbench import describe
 from flow.extract.test_data import Preparation
 from flow.files import plan
 from flow.netlist.read import read_netlist
-from flow.parallel.sites import Target
-from flow.parts.catalog import Part, resolve
-from flow.streamed.cores import Solver
+from flow.parts.catalog import resolve
 from flow.tools import yosys
 from flow.verify import simulate
 
@@ -106,13 +104,8 @@ def _hardware(name: str, folder: Path) -> dict[str, Any]:
     rtl = hardware.rtl
     return {
         "interval": rtl.initiation_interval, "latency": rtl.latency_cycles, "nodes": nodes,
-        "queues": dict(stream.queues), "windows": round(Solver(*_asked(folder)).windows),
+        "queues": dict(stream.queues),
     }  # fmt: skip
-
-
-def _asked(folder: Path) -> tuple[Design, Part, Target]:
-    part = resolve(PART)
-    return from_json((folder / "design.json").read_text()), part, Target(PERIOD_NS, part.family)
 
 
 def _synthesis(name: str, folder: Path) -> dict[str, Any]:
@@ -139,7 +132,7 @@ def _row(name: str, folder: Path) -> list[str] | None:
         wrong = told and told["mismatches"]
         compared.append(f"{wrong} WRONG" if wrong else f"{told['images']} images" if told else "not run")
     used = [f"{found['lut']:,}", f"{found['ff']:,}", str(found["bram18"]), str(found["dsp"])] if found else ["-"] * 4
-    guess = made["windows"] + sum(sites for *_, sites, _ in made["nodes"])
+    guess = sum(sites for *_, sites, _ in made["nodes"])
     return [
         name, *used, f"{guess:,}", f"{made['interval']:,}", f"{1e9 / PERIOD_NS / made['interval']:,.0f}",
         f"{made['latency']:,}", *compared,

@@ -32,7 +32,10 @@ def test_an_estimate_is_what_the_build_chooses(design, hardware):
     found = flow.estimate(design)
     stream = hardware.stream
     assert found.architecture == "streaming" and found.fits and found.initiation_interval == stream.cycles_per_image
-    assert list(found.layers.values()) == [node.lut for node in stream.nodes] and found.lut > sum(found.layers.values())
+    assert (
+        list(found.layers.values()) == [node.lut for node in stream.nodes]
+        and abs(found.lut - sum(found.layers.values())) <= 1
+    )
     slower = flow.estimate(design, architecture="streaming", results_per_second=100_000)
     assert slower.results_per_second >= 100_000 and slower.lut <= found.lut
     with pytest.raises(UsageError, match="streamed network"):

@@ -27,7 +27,7 @@ from flow.folded.search import fastest, interval_for, smallest
 from flow.parallel.sites import Target
 from flow.parts import catalog
 from flow.parts.catalog import Part
-from flow.streamed.cores import Solver
+from flow.streamed.cores import Solver, sites_around
 from flow.streamed.timing import cycles
 from keras_models.layers.counts import luts_by_layer
 
@@ -113,10 +113,12 @@ def _streamed(
     cores = solver.fastest() if interval is None else solver.within(interval)
     dense = zip(cores, solver.nodes, strict=True)
     image = max(solver.shortest, *(cycles(node.window, core.interval) for core, node in dense))
-    layers = {core.design.layers[0].name: round(core.sites) for core in cores}
+    made = {core.design.layers[0].name: core.sites for core in cores}
+    luts = {node.name: made.get(node.name, 0.0) + sites_around(design, k) for k, node in enumerate(design.nodes)}
+    layers = {name: round(sites) for name, sites in luts.items()}
     bram18 = round(solver.memories + sum(core.bram18 for core in cores))
     return Estimate(
-        part.name, STREAMING, round(solver.windows + sum(core.sites for core in cores)), sum(c.dsp for c in cores),
+        part.name, STREAMING, round(sum(luts.values())), sum(c.dsp for c in cores),
         bram18, image, 1e9 / clock_period_ns / image, solver.fits(cores), layers,
     )  # fmt: skip
 

@@ -24,14 +24,16 @@ from flow.parallel.generators import build_graphs
 from flow.parallel.graph import LayerGraph
 from flow.parallel.sites import Target
 from flow.parts.catalog import Part
-from flow.streamed.shapes import is_whole
+from flow.streamed.shapes import is_plain, is_whole
 from flow.streamed.timing import cycles
 
 MAX_PARALLEL_WEIGHTS = 20_000  # of one core: an adder graph of more takes minutes to find
 _COMPARED = 800  # weights of a core up to which an adder graph is found although it can be folded
 _BIT_SITES = 0.7  # of a bit of a weight in an adder graph, roughly: of those worth finding for comparison
 _LONG_ROW = 256  # pixels
-_LUT_RAM_ROWS = 64  # that a LUT of memory holds; three of four LUTs hold a bit each
+_LUT_RAM_ROWS = 64  # that a LUT of memory holds; three of four LUTs hold a bit each, or two of half as many rows
+# Sites by what Yosys made of streams: of a counter's bit, of a compared and chosen bit, of what results leave by
+_STEP_SITES, _MAX_SITES, _FEW_BITS, _LEAVING_SITES = 3.5, 1.9, 4, (10.0, 1.1)
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,29 @@ def window_memories(design: Design, number: int) -> int:
     return math.ceil(rows_kept(window) * pixel_bits(design, number) / 36) * math.ceil(window.row_pixels / 512)
 
 
-def window_sites(design: Design, number: int) -> float:
-    """LUT sites that the rows of a window are about to take."""
-    window = design.nodes[number].window
-    if in_block_ram(window):
-        return 0.0
-    depth = math.ceil(window.row_pixels / _LUT_RAM_ROWS)
-    return rows_kept(window) * pixel_bits(design, number) * depth * 4 / 3
+def sites_around(design: Design, number: int) -> float:
+    """LUT sites of a node beside its core: the rows of its window and what steps through them, comparisons of a pool,
+    and the register or queue that a core's results leave by.
+    """
+    node, bits = design.nodes[number], pixel_bits(design, number)
+    window, sites = node.window, 0.0
+    if not (is_plain(window) or is_whole(window)):
+        sites += _STEP_SITES * sum(
+            (n + sum(p)).bit_length() for n, p in zip(window.shape, _around(window), strict=False)
+        )
+        if not in_block_ram(window):
+            short = window.row_pixels <= _LUT_RAM_ROWS // 2
+            sites += rows_kept(window) * bits * (2 if short else 4 * math.ceil(window.row_pixels / _LUT_RAM_ROWS)) / 3
+    if node.kind == "max":
+        widths = [span.format.bits for span in design.spans_at(number)]
+        sites += (window.places - 1) * sum(_MAX_SITES * (w if w > _FEW_BITS else 0.75 * w) for w in widths)
+    if node.kind == "dense":
+        sites += _LEAVING_SITES[0] + _LEAVING_SITES[1] * sum(span.format.bits for span in design.spans(number))
+    return sites
+
+
+def _around(window: Window) -> tuple[tuple[int, int], ...]:
+    return window.padded or ((0, 0),) * len(window.shape)
 
 
 def _slowest(window: Window, image: int) -> int:
@@ -118,7 +136,7 @@ class Solver:
         self.design, self.part, self.target = design, part, target
         self.nodes = [design.nodes[design.node_of(i)] for i in range(len(design.layers))]
         self.designs = [core_design(design, i) for i in range(len(design.layers))]
-        self.windows = sum(window_sites(design, k) for k in range(len(design.nodes)))
+        self.around = sum(sites_around(design, k) for k in range(len(design.nodes)))
         self.memories = sum(window_memories(design, k) for k in range(len(design.nodes)))
         self._parallel: dict[int, Core | None] = {}
         self._folded: dict[tuple[int, int], Core | None] = {}
@@ -159,9 +177,9 @@ class Solver:
         return found
 
     def fits(self, cores: Sequence[Core]) -> bool:
-        """Whether the cores and windows leave the part the room that routing needs."""
+        """Whether the cores and what lies around them leave the part the room that routing needs."""
         costs = (Cost(core.sites, core.bram18, core.dsp) for core in cores)
-        return fits(sum(costs, Cost(self.windows, self.memories)), self.part)
+        return fits(sum(costs, Cost(self.around, self.memories)), self.part)
 
     def _fitting(self, image: int) -> list[Core] | None:
         try:
