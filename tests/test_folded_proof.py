@@ -257,3 +257,23 @@ def test_what_sat_cannot_reach_is_only_tested():
     wide = Block("folded_pe", (("KIND", 3), ("WEIGHT_BITS", 9), ("X_BITS", 13), ("X_SIGNED", 0)))
     assert not within_reach(wide) and product_of(wide) is None
     assert within_reach(replace(wide, parameters=(("KIND", 1), ("WEIGHT_BITS", 1), ("X_BITS", 30))))
+
+
+def test_a_memory_of_one_word_is_its_word_to_the_proof_of_the_netlist(tmp_path):
+    """No address leads beyond it, so what the netlist makes of it is decided."""
+    files = {
+        "one.v": rom("one", "a memory", Memory(1, 4, "distributed"), [11], {}, True),
+        "top.v": """
+module top(input clk, input at, input [3:0] x, output reg [3:0] y);
+    wire [3:0] word; reg [3:0] later;
+    one memory(.clk(clk), .address(at), .word(word));
+    always @(posedge clk) begin later <= x ^ word; y <= later & {4{word[2]}} | word; end
+endmodule
+""",
+    }
+    assert read_rom(files, "one").words == (11,)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    yosys.synthesize(tmp_path, yosys.synthesis_script(list(files), "top", "xc7", dsp=False), 300)
+    proof = prove_netlist(list(files), "top", tmp_path / "netlist.json", tmp_path)
+    assert (proof.undecided, proof.refuted) == ((), ()) and proof.proved >= 4
