@@ -92,17 +92,14 @@ def row(name: str, period: float, report: dict[str, Any]) -> tuple[float, list[s
 
 
 FITTED = """The estimate's three net delays (0.40 ns to two users, 0.325 ns within a row, 1.2 ns once per path for its
-long nets) were fitted to eleven of these designs; the slice, carry and memory delays were not. With each design left
-out of the fit in turn, its own error stays within 8 %, but for unsw_nb15 at 6 ns, which then errs by 15 %. The ternary
-network was routed after the fit and took no part in it."""
+long nets) were fitted to eleven designs of these kinds when their sums were rows of two and three operands, none of
+them to chains of atoms; the slice, carry and memory delays were not fitted."""
 PLANNED = """The pipeliner plans with longer nets (0.62 ns each), so that a period asked for is met, and near 10 ns is
 cautious: it also counts the whole carry chain of every row in a stage, although only the last one's top bits wait for
 it."""
 SITES = """LUT cells are `synthesis.lut_cells` (a LUT6_2 counts one); sites are LUTs of slices, with both their outputs,
-that hold logic of the design. A LUT6_2 beside a carry chain keeps to one site only where the sum goes straight into the
-register beside it: a slice has one output (AMUX) for both the sum and O5, and what enters a chain from elsewhere passes
-through a LUT. The expected figure (`synthesis.lut`) counts that; nextpnr never keeps such a pair together,
-registered or not, since it leads a chain's DI input through the same LUT's O5."""
+that hold logic of the design. The expected figure (`synthesis.lut`) counts what the ways in and out of a slice allow;
+nextpnr gets the LUTs beside carry chains in a form that it packs so (docs/architecture.md), and pairs some others."""
 
 FOLDED = {
     "mlp": ("mlp_learned", folded.COVERTYPE, interval_for(10_000, folded.CLOCK_NS)),
