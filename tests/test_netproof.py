@@ -439,3 +439,38 @@ def test_the_bits_of_a_product_are_tried_where_sat_would_not_end(tmp_path):
     assert decider.false([wrong]) == [False]
     (found,) = decider.assignments([wrong])
     assert found is not None and g.values([wrong], found, 1) == [1]
+
+
+MOVED = """
+module top(input clk, input [5:0] a, output reg [2:0] y, output reg [5:0] z);
+    reg [5:0] x;
+    localparam [63:0] one = 64'h4d24b2dbb2db4d24, two = 64'ha585175e175e5a7a;
+    wire [5:0] at = {x[5:1], 1'b0};
+    wire [1:0] table_of_x = {two[at], one[at]};
+    wire [4:0] inputs = {x[2:0], table_of_x};
+    localparam [31:0] three = 32'h4d24b2db, four = 32'ha585175e;
+    always @(posedge clk) begin
+        x <= a ^ {a[0], a[5:1]};
+        y <= {four[inputs], three[inputs], ^inputs};
+        z <= x;
+    end
+endmodule
+"""
+
+
+def test_registers_that_synthesis_moved_behind_a_table_hold_its_wire(tmp_path):
+    """Yosys makes a ROM of a table whose index has a constant bit, and takes the registers before it for its address."""
+    sources, netlist, work = synthesized(tmp_path, {"top.v": MOVED}, "top")
+    text, gates = read_text(sources, "top", work), read_gates(netlist, "top", work)
+    wire = gates["netnames"]["inputs"]["bits"][:2]
+    moved = [n for n, c in gates["cells"].items() if c["type"].startswith("FD") and c["connections"]["Q"][0] in wire]
+    assert len(moved) == 2, "Yosys no longer moves them: find another example"
+    proof = compare(text, gates, work)
+    assert (proof.refuted, proof.undecided) == ((), ()) and ("inputs[0]",) in proof.cones
+    data = {gates["cells"][name]["connections"]["D"][0] for name in moved}
+    for name, cell in gates["cells"].items():  # another bit in a table before such a register
+        if cell["type"].startswith("LUT") and cell["connections"]["O"][0] in data:
+            wrong = str(int(cell["parameters"]["INIT"][-1]) ^ 1)
+            changed = {**cell, "parameters": {"INIT": cell["parameters"]["INIT"][:-1] + wrong}}
+            found = compare(text, {**gates, "cells": {**gates["cells"], name: changed}}, work)
+            assert found.refuted or found.undecided

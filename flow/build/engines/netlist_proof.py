@@ -50,7 +50,7 @@ def prove_synthesis(build: Build, bench: Bench, rtl_digest: str) -> None:
             "undecided": [_placed(build, f) for f in proof.undecided],
         }
 
-    key = digest_of("netlist proof 5", rtl_digest, netlist.read_bytes(), yosys.version())
+    key = digest_of("netlist proof 6", rtl_digest, netlist.read_bytes(), yosys.version())
     found = build.steps.run("netlist proof", key, work)
     build.facts.netlist_proof = NetlistProof(
         found["cones"], found["proved"], len(found["refuted"]), len(found["undecided"]),

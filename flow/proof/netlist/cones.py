@@ -166,6 +166,13 @@ class Text:
                 found |= {own: function} if function else {}
         return found
 
+    def function(self, literal: Literal, clock: Bit) -> tuple[Literal, Literal] | None:
+        """What the text says for a function of registers alone of one clock of the netlist, now and after its edge."""
+        name = self._gate_clocks.get(clock)
+        own = next((text for text, known in self._clocks.items() if known == name), None)
+        found = self._function(literal, own) if own is not None and name is not None else None
+        return None if found is None else (found.state, found.next)
+
     def _function(self, literal: Literal, clock: Bit) -> _Partner | None:
         """A function of the netlist's registers alone, all of one clock, and what it is after the clock's edge."""
         nexts: dict[int, Literal] = {}

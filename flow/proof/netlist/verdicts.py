@@ -14,6 +14,7 @@ from flow.proof.netlist.cones import Text, related, starts
 from flow.proof.netlist.decide import Decider
 from flow.proof.netlist.registers import Gate, Samples
 from flow.proof.netlist.side import Bit
+from flow.proof.netlist.wires import with_wires
 from flow.proof.netlist.words import any_of
 
 _MOST_UNDEFINED = 4  # bits that the text leaves undefined in one cone
@@ -48,11 +49,11 @@ class Comparison:
     def run(self, refused: Collection[Bit]) -> tuple[list[Cone], dict[int, Found]]:
         """All cones, and by index those not proved. Registers in ``refused`` are related by name or not at all."""
         side = related(self.graph, self.text, self.gate, self.inputs, refused)
-        cones = side.cones
+        cones, unknown = with_wires(side)
         wrong = {i: Found(c.names, c.fault, refuted=True) for i, c in enumerate(cones) if c.fault}
         miters = {i: self.graph.differ(c.text, c.netlist) for i, c in enumerate(cones) if i not in wrong}
         miters = self._defined({i: m for i, m in miters.items() if m != FALSE})
-        loose = self._loose(side, miters)
+        loose = self._loose(side, miters, unknown)
         asked = [i for i, m in miters.items() if not self.samples.of(m)]
         verdicts = dict(zip(asked, self.decider.false([miters[i] for i in asked]), strict=True))
         failed = [i for i in miters if not verdicts.get(i)]
@@ -86,9 +87,9 @@ class Comparison:
                 )
         return found
 
-    def _loose(self, side: Text, miters: Mapping[int, Literal]) -> dict[int, str]:
+    def _loose(self, side: Text, miters: Mapping[int, Literal], unknown: Mapping[int, str]) -> dict[int, str]:
         """Why a cone cannot be judged by values: it depends on something that is not understood or left undefined."""
-        why = {**side.side.loose, **self.gate.side.loose}
+        why = {**unknown, **side.side.loose, **self.gate.side.loose}
         why |= dict.fromkeys(self.graph.free, "a value that the Verilog leaves undefined")
         reached = self.graph.reached(why)
         return {i: next(why[n] for n in self.graph.cone([m]) if n in why) for i, m in miters.items() if reached[m >> 1]}
