@@ -80,11 +80,13 @@ def ours(name: str, work: Path) -> list[dict[str, Any]]:
     return points
 
 
-def peers(name: str, work: Path, python: Path) -> list[dict[str, Any]]:
+def peers(name: str, work: Path, python: Path | None) -> list[dict[str, Any]]:
     """Loss and sites of the peer's front."""
     _, hidden, epochs = SETS[name]
     folder = work / f"{name}_peer"
     if not (folder / "points.json").is_file():
+        if python is None:
+            raise SystemExit(f"{folder} holds no front of the peer; name the Python of its environment with --peer")
         script = Path(__file__).with_name("peer.py")
         run(str(python), str(script), str(prepared(name, work)), "--hidden", hidden, "--epochs", str(epochs),
             "--out", str(folder))  # fmt: skip
@@ -147,8 +149,8 @@ def main() -> None:
     for name in options.names:
         found = {"this project": ours(name, options.work), "HGQ2 + alkaid": peers(name, options.work, options.peer)}
         for system, points in found.items():
-            pairs = {point["sites"]: point["paired"] for point in points}
-            texts = [f"{loss:.4f} @ {int(n):,} ({pairs.get(int(n), 0):,})" for n, loss in front(points, "sites")]
+            pairs = {(max(p["sites"], 1), p["loss"]): p["paired"] for p in points}
+            texts = [f"{loss:.4f} @ {int(n):,} ({pairs[n, loss]:,})" for n, loss in front(points, "sites")]
             rows.append([name, SETS[name][0], system, "; ".join(texts)])
         for cost, shown in (("sites", "LUT sites"), ("paired", "with pairs")):
             mean = ratio(*(front(points, cost) for points in found.values()))

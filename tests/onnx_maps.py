@@ -110,11 +110,18 @@ def _beside(second=0.14):
     return _act(graph.conv(2)).flat(2 * 4 * 3).dense(2)
 
 
-def _flat_beside():
+def _flat_beside(kind="Concat"):
     graph = _act(_input().conv(2))
     first = graph.flat(24).signal
-    graph.signal = graph.node("Concat", graph.signal, first, axis=1)
-    return graph
+    graph.signal = graph.node(kind, graph.signal, first, **({"axis": 1} if kind == "Concat" else {}))
+    return graph.quant(0.14)
+
+
+def _sized():
+    graph = _act(_input().conv(2))
+    graph.constants.append(_whole([1, 2, 8, 9], "sizes"))
+    graph.signal = graph.node("Resize", graph.signal, "", "", "sizes", mode="nearest")
+    return _act(graph.conv(2)).then("GlobalMaxPool").flat(2).dense(2)
 
 
 def perceptron(kind="Add", second=0.1, **settings):
@@ -193,6 +200,9 @@ REFUSED = {
     "branches that `Concat` along rows": lambda: _joined("Concat", axis=2),
     "`Concat` of flattened maps": lambda: _flat_beside(),
     "`Resize` that interpolates": lambda: _enlarged(mode="linear"),
+    "`Resize` to sizes": lambda: _sized(),
+    "`Add` of flattened maps": lambda: _flat_beside("Add"),
+    "branches of which one is scaled 8,192 times the other": lambda: residual(0.14 * 8192),
     "products of branches": lambda: _joined("Mul"),
     "a map that is turned": lambda: _act(_input().conv(3)).then("Transpose", perm=[0, 2, 3, 1]).conv(2),
     "a scale for every element of a map": lambda: _input().conv(3).then("Mul", np.full((3, 4, 3), 0.5)).quant(0.2)

@@ -191,7 +191,8 @@ def test_a_build_says_what_idle_dsp_blocks_would_spare():
     assert spared is not None and spared.lut < 0.75 * folding.cost.lut and 0 < spared.dsp <= 209
     assert in_blocks(smallest(lower(wide_products()), part, 40, 100), part) is None  # they are used
     hardware = choose(wide_products(), part, 10.0, "folded", 40)
-    assert f"with --dsp {spared.dsp} about {spared.lut:.0f}" in hardware.hint
+    wanted = f"with --initiation-interval {folding.interval} --dsp {spared.dsp} about {spared.lut:.0f}"
+    assert wanted in hardware.hint
     assert choose(wide_products(), part, 10.0, "folded", 40, dsp=0).hint == ""
 
 

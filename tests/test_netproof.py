@@ -459,7 +459,7 @@ endmodule
 
 
 def test_registers_that_synthesis_moved_behind_a_table_hold_its_wire(tmp_path):
-    """Yosys makes a ROM of a table whose index has a constant bit, and takes the registers before it for its address."""
+    """Of a table whose index has a constant bit Yosys makes a ROM, the registers before it being its address."""
     sources, netlist, work = synthesized(tmp_path, {"top.v": MOVED}, "top")
     text, gates = read_text(sources, "top", work), read_gates(netlist, "top", work)
     wire = gates["netnames"]["inputs"]["bits"][:2]

@@ -260,6 +260,20 @@ def test_a_float_network_is_quantized_and_streamed(tmp_path: Path) -> None:
 
 @pytest.mark.tool
 @pytest.mark.long
+def test_images_of_dense_layers_with_branches_are_turned_too(tmp_path: Path) -> None:
+    """They are streamed, so that their rows have channels last, as those of convolutions have."""
+    graph = Maps((2, 3, 2)).quant().flat(12).dense(4).norm().quant(0.1)
+    before = graph.signal
+    graph = graph.dense(4).norm().quant(0.1).joined("Add", before).quant(0.2).dense(2)
+    model = ModelFile(graph.save(tmp_path))
+    images = np.random.default_rng(0).normal(0, 1, (20, 2, 3, 2)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", X=images, y=np.arange(20) % 2, split=np.arange(20) % 3)
+    dataset, told = turned(model, load_dataset(str(tmp_path / "d.npz")))
+    assert len(told) == 1 and dataset.X.shape == (20, 12)
+    design = finish(model.extracted())
+    assert compare_with_onnx(model.onnx, design, dataset.X).mismatches == 0
+
+
 def test_a_build_says_how_images_lie(tmp_path: Path, capsys) -> None:
     """The whole way to Verilog in Icarus, on images of one's own; the model's own score is the hardware's."""
     path, random = residual().save(tmp_path), np.random.default_rng(0)

@@ -19,7 +19,7 @@ from flow.core.fixed import Fixed, Quantizer
 from flow.emit.rtl.verilog import emit_parallel
 from flow.netlist import place_and_route
 from flow.netlist.read import read_netlist
-from flow.netlist.routed_top import wrapper_text
+from flow.netlist.routed_top import Top, wrapper_text
 from flow.netlist.sixth_inputs import WAITING, fill_carry_sites, script, waiting
 from flow.netlist.truth_tables import lut, own_carry_luts, reduce_carry_luts, reduced, split_double_luts, truth_table
 from flow.parallel.generators import build_graphs
@@ -273,6 +273,10 @@ def test_what_does_not_stand_for_di_is_left_alone():
     cells = chain_of([parity, both, parity, parity], [inputs] * 4, [7, 7, 8, "1"])
     assert fill_carry_sites(cells) == 1 and cells["chain"]["connections"]["DI"][1:] == [7, 8, "1"]
     assert fill_carry_sites(chain_of([parity] * 4, [inputs] * 4, [7] * 4), six=False) == 0
+    odd, five = parity & 0xFFFFFFFF, inputs[:5]
+    cells = chain_of([odd] * 4, [five] * 4, [2, "1", 8, "0"])  # one of the inputs, constants, something else
+    assert fill_carry_sites(cells) == 3 and cells["chain"]["connections"]["DI"][2] == 8
+    assert Top("top", "", "dut", {}).netlist_cell("dut.u_row$O6$copy7$DI") == "u_row"
 
 
 def test_an_output_depends_only_on_inputs_that_change_it():

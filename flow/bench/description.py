@@ -134,7 +134,7 @@ def from_json(text: str, where: str = "bench.json") -> Bench:
             timed=bool(data["timed"]),
             in_beats=int(data.get("in_beats", 1)),
             out_beats=int(data.get("out_beats", 1)),
-            streams=bool(data.get("streams", False)),
+            streams=bool(data.get("streams", int(data.get("in_beats", 1)) > 1)),
         )
 
 

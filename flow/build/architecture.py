@@ -153,7 +153,7 @@ def _folded(
     hint, blocks_cost = "", in_blocks(folding, part) if dsp is None else None
     if blocks_cost is not None:
         hint = (
-            f"as folded here the design takes about {folding.cost.lut:.0f} LUT sites and no DSP block; with --dsp "
-            f"{blocks_cost.dsp} about {blocks_cost.lut:.0f}"
+            f"as folded here the design takes about {folding.cost.lut:.0f} LUT sites and no DSP block; with "
+            f"--initiation-interval {folding.interval} --dsp {blocks_cost.dsp} about {blocks_cost.lut:.0f}"
         )
     return Hardware("folded", why, rtl, evaluate, proof, blocks=blocks, folding=explained, hint=hint)

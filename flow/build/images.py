@@ -16,7 +16,7 @@ def turned(model: ModelFile, dataset: Dataset) -> tuple[Dataset, tuple[Remark, .
 
     Only an ``X`` of images says how its images lie: where that fits both ways, and in flat rows, channels are last.
     """
-    if not model.is_onnx or not model.onnx.has_windows:
+    if not model.is_onnx or not model.onnx.is_graph:
         return dataset, ()
     shape, image = model.onnx.shape, dataset.declaration.image
     first, last = ((*s, 1)[:3] for s in (shape, (*shape[1:], shape[0])))

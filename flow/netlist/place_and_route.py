@@ -23,7 +23,7 @@ from flow.parts.catalog import Part
 from flow.tools import nextpnr, yosys
 
 SEEDS = (1, 2, 3)
-ROUTED = "routed.json"  # the netlist that is placed
+ROUTED = "routed.json"  # the netlist that is placed, as it is meant; nextpnr gets `nextpnr.NETLIST`
 
 
 @dataclass(frozen=True)

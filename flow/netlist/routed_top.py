@@ -47,7 +47,7 @@ class Top:
     def netlist_cell(self, cell: str) -> str:
         """The name a cell has in the core's netlist: linking and nextpnr add to it at both ends."""
         cell = re.sub(r"(\$split\$.*|\$PACKED_CARRY4\$|\$LUT\d+|\$legal\d+)$", "", cell)
-        cell = re.sub(r"(\$O[56])?(\$copy\d+)?$", "", cell)
+        cell = re.sub(r"(\$O[56])?(\$copy\d+)?(\$DI)?$", "", cell)
         return cell.removeprefix(f"$flatten\\{self.core}.").removeprefix(f"{self.core}.")
 
     def holds(self, cell: str) -> bool:

@@ -120,4 +120,4 @@ def waiting(cells: Mapping[str, Any]) -> tuple[Cells, list[str]]:
 
 def script(names: Sequence[str]) -> str:
     """What nextpnr executes between placing and routing."""
-    return _SCRIPT.replace("NAMES", repr(list(names))).replace("WAITING", WAITING)
+    return _SCRIPT.replace("WAITING", WAITING).replace("NAMES", repr(list(names)))

@@ -30,6 +30,7 @@ from flow.core.untrusted import read_bytes
 from flow.emit.rtl.cells import cell_models
 from flow.files import plan
 from flow.files.steps import digest_of
+from flow.netlist.place_and_route import ROUTED
 from flow.netlist.read import netlist_module
 from flow.netlist.routed_top import Top
 from flow.proof.text.prove import HEAD
@@ -91,7 +92,7 @@ def _make(made: Made, database: Database, name: Namer, around: Top) -> Mapping[s
     build, top, options = made.build, made.bench.top, made.build.options
     assert build.facts.synthesis is not None and build.facts.synthesis.routed is not None
     routed, placement = build.facts.synthesis.routed, _placement(made, database)
-    with netlist_module(options.out / "route" / "routed.json", around.name) as netlist:
+    with netlist_module(options.out / "route" / ROUTED, around.name) as netlist:
         cells = netlist["cells"]
         found = files.make(options.out / "route" / nextpnr.fasm(routed.seed), placement, cells, database, top)
     layers = {la.name for la in build.design.layers}
@@ -128,7 +129,7 @@ def _check(made: Made, database: Database, name: Namer, around: Top) -> Mapping[
     content = read_bytes(out / "bitstream" / f"{made.bench.top}.bit", _MAX_BIT)
     with netlist_module(out / "synth" / "netlist.json", made.bench.top) as module:
         ports = module["ports"]
-    with netlist_module(out / "route" / "routed.json", around.name) as netlist:
+    with netlist_module(out / "route" / ROUTED, around.name) as netlist:
         placement = _placement(made, database)
         lines = read_fasm(out / "bitstream" / f"{made.bench.top}.fasm")
         expected = assemble(features(lines), database).bits

@@ -211,6 +211,8 @@ class _Graph(Nodes):
         source.steps.go_on()
         if source.map.padded:
             raise ModelError(f"node {node.name[:64]} ({node.kind}) sees added zeros; only a Conv may follow a Pad")
+        if any(node.inputs[3:]):
+            raise ModelError(f"node {node.name[:64]} ({node.kind}) has sizes; export it with scales")
         inner, name = self.runtimes.whole(node), node.inputs[0]
         window = repeated(node, source.map.shape, lambda maps: inner({name: maps}))
         self._closed(source, node.name)

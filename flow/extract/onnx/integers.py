@@ -35,14 +35,23 @@ class Grid:
         return replace(self, factors=np.tile(self.factors, places), offset=np.tile(self.offset, places))
 
 
-def common_unit(scales: Sequence[Fraction]) -> tuple[Fraction, Ints] | Fraction:
-    """The smallest of several scales and what makes the others of it, whole numbers; else one that is no multiple."""
+def common_unit(scales: Sequence[Fraction]) -> tuple[Fraction, Ints]:
+    """The smallest of several scales, and the whole numbers that make the others of it.
+
+    Raises ValueError with what is wrong where there are none.
+    """
     least = min(scales, key=abs)
     if not least:
-        return least
+        raise ValueError("a scale of 0")
     factors = [scale / least for scale in scales]
-    odd = next((s for s, f in zip(scales, factors, strict=True) if f.denominator != 1 or abs(f) > _MOST), None)
-    return odd if odd is not None else (least, np.array([int(f) for f in factors], np.int64))
+    for scale, factor in zip(scales, factors, strict=True):
+        if factor.denominator != 1:
+            raise ValueError(
+                f"the scales {float(least):.9g} and {float(scale):.9g}, which are no multiples of each other"
+            )
+        if abs(factor) > _MOST:
+            raise ValueError(f"the scales {float(least):.9g} and {float(scale):.9g}, more than {_MOST} times as much")
+    return least, np.array([int(factor) for factor in factors], np.int64)
 
 
 def weights_of(at: Place, weights: Constant) -> tuple[Ints, Floats, list[float]]:

@@ -226,13 +226,14 @@ class Builder:
         if not self.is_whole or self.made is None:
             raise ModelError(f"node {at.name} multiplies floats; put a Quant node before it")
         scale, offset = totals(self.pending)
-        found = common_unit(scale)
-        if isinstance(found, Fraction):
+        try:
+            least, factors = common_unit(scale)
+        except ValueError as why:
             raise ModelError(
-                f"node {at.name}: its inputs have the scales {float(scale[0]):.9g} and {float(found):.9g} behind their "
-                "quantizer, which are no multiples of each other; quantize them per tensor, and scale them before that"
-            )
-        return Grid(float(found[0]), found[1], np.array([float(o) for o in offset]))
+                f"node {at.name}: its inputs have {why}, behind their quantizer; quantize them per tensor, and scale "
+                "them before that"
+            ) from None
+        return Grid(float(least), factors, np.array([float(o) for o in offset]))
 
     def beside(self, name: str, parts: Sequence[Builder]) -> None:
         """These steps go on where closed ones end, whose values stand side by side."""

@@ -73,18 +73,18 @@ def require_joinable(node: Node, sources: Sequence[Signal]) -> None:
         raise ModelError(f"{where} joins maps of {' and '.join(str(s.shape) for s in sources[:8])}")
     if is_beside and node.settings.get("axis") not in (1, -len(first.shape)):
         raise ModelError(f"{where} joins more than channels; use axis=1")
-    if is_beside and len(first.shape) == 1 and any(s.order[1:] for s in sources):
+    if any(s.order[1:] for s in sources):
         raise ModelError(f"{where} joins flattened maps; join their channels before the Flatten")
 
 
 def grid_of_sum(node: Node, grids: Sequence[Grid]) -> Grid:
     """What branches side by side are multiples of. Raises ModelError where one's scale is no multiple of another's."""
     units = [Fraction(grid.unit) for grid in grids]
-    found = common_unit(units)
-    if isinstance(found, Fraction):
+    try:
+        least, wholes = common_unit(units)
+    except ValueError as why:
         raise ModelError(
-            f"node {node.name[:64]} ({node.kind}) joins branches of the scales {grids[0].unit:.9g} and "
-            f"{float(found):.9g}, which are no multiples of each other; share one quantizer between them"
-        )
-    factors = np.concatenate([int(f) * grid.factors for f, grid in zip(found[1], grids, strict=True)])
-    return Grid(float(found[0]), factors, np.concatenate([grid.offset for grid in grids]))
+            f"node {node.name[:64]} ({node.kind}) joins branches of {why}; share one quantizer between them"
+        ) from None
+    factors = np.concatenate([int(whole) * grid.factors for whole, grid in zip(wholes, grids, strict=True)])
+    return Grid(float(least), factors, np.concatenate([grid.offset for grid in grids]))

@@ -82,8 +82,8 @@ def window_of_node(
 def repeated(node: Node, shape: tuple[int, ...], runtime: Callable[[Array], Array]) -> Window:
     """The window of a node that repeats pixels of a map of ``shape``, channels last.
 
-    Scales or sizes, modes of coordinates and of rounding come to a choice of pixels in the end, which ``runtime`` is
-    asked for: it gets maps, channels first, of the pixels' numbers. Raises ModelError where it repeats none.
+    Scales, modes of coordinates and of rounding come to a choice of pixels in the end, which ``runtime`` is asked for:
+    it gets maps, channels first, of the pixels' numbers. Raises ModelError where it repeats none.
     """
     pixels = np.arange(math.prod(shape[:-1]), dtype=np.float32).reshape(1, 1, *shape[:-1])
     found = runtime(np.repeat(pixels, shape[-1], axis=1))
