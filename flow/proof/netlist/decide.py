@@ -17,6 +17,7 @@ _STAGES = ((100_000, 100), (100_000, 100_000), (4_000, 10_000), (0, 1_000_000))
 _SEARCHES = 8  # counterexamples that are looked for
 _TRIED_AT_ONCE = 15  # variables, whose assignments are the bits of one number
 _MOST_STEPS = 400_000  # of operations on such numbers for one function: about a second
+_ALL_STEPS = 100 * _MOST_STEPS  # for all of them together
 
 
 class Decider:
@@ -26,6 +27,8 @@ class Decider:
     def __init__(self, graph: Aig, folder: Path, cpu_s: float) -> None:
         self.graph, self.folder, self.cpu_s = graph, folder, cpu_s
         self.left_s = 3 * cpu_s
+        self.left_steps = _ALL_STEPS
+        self._known: dict[tuple[int, ...], bool] = {}  # of functions that were tried, by their structure
 
     def false(self, literals: Sequence[Literal]) -> list[bool | None]:
         """Per function whether it is false for every assignment; None where that was not decided."""
@@ -48,9 +51,25 @@ class Decider:
         return verdicts
 
     def _tried(self, literal: Literal) -> bool | None:
-        """Whether a function of few variables is false; None where there are too many."""
-        found = self._enumerated(literal)
-        return None if found is None else not found
+        """Whether a function of few variables is false; None where there are too many, or too much was tried.
+
+        Products alike are many, and one of them is tried for all.
+        """
+        key = self._structure(literal)
+        if key not in self._known:
+            found = self._enumerated(literal) if self.left_steps > 0 else None
+            if found is None:
+                return None
+            self._known[key] = not found
+        return self._known[key]
+
+    def _structure(self, literal: Literal) -> tuple[int, ...]:
+        """The function whatever its variables are: its operations, with the places of their operands among them."""
+        cone = self.graph.cone([literal])
+        place = {node: 2 * i for i, node in enumerate(cone, 1)} | {0: 0}
+        operands = [self.graph.left[n] for n in cone], [self.graph.right[n] for n in cone]
+        sides = [[-1 if a < 0 else place[a >> 1] ^ (a & 1) for a in side] for side in operands]
+        return (*sides[0], *sides[1], place[literal >> 1] ^ (literal & 1))
 
     def _enumerated(self, literal: Literal) -> dict[int, int] | None:
         """An assignment for which a function is true, empty where there is none; None where there are too many to try.
@@ -60,8 +79,10 @@ class Decider:
         cone = self.graph.cone([literal])
         variables = [n for n in cone if self.graph.left[n] < 0]
         low, high = variables[:_TRIED_AT_ONCE], variables[_TRIED_AT_ONCE:]
-        if len(cone) << len(high) > _MOST_STEPS:
+        steps = len(cone) << len(high)
+        if steps > _MOST_STEPS:
             return None
+        self.left_steps -= steps
         count = 1 << len(low)
         mask = (1 << count) - 1
         inputs = {n: mask // ((1 << (1 << i)) + 1) << (1 << i) for i, n in enumerate(low)}  # bit k is bit i of k
