@@ -43,7 +43,7 @@ print(precision_summary(model))
 
 # %% [markdown]
 # What a stream of it would cost, before anything is built. `initiation_interval` are the cycles per image: with a
-# pixel per cycle it cannot be less than 64. Windows and line buffers are not in the LUT sites of the estimate.
+# pixel per cycle it cannot be less than 64.
 
 # %%
 print(flow.estimate(model, part="xc7z020", architecture="streaming"))
