@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.adder_graphs import NO_SELF_CHECK
 from benchmarks.results_file import table, write_section
 from flow.files import plan
 from flow.netlist.slices import expected_sites
@@ -104,7 +105,8 @@ def _counted(folder: Path) -> dict[str, int]:
         sources = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.v"))
         for memory in folder.rglob("*.mem"):  # they are read by their bare names
             plan.write_file(folder / memory.name, memory.read_text())
-        yosys.synthesize(folder, yosys.synthesis_script(sources, "dut", "xc7", dsp=False), 7200)
+        script = NO_SELF_CHECK + yosys.synthesis_script(sources, "dut", "xc7", dsp=False)
+        yosys.synthesize(folder, script, 7200)
         module = json.loads((folder / "netlist.json").read_text())["modules"]["dut"]
         found, kinds = expected_sites(module), [cell["type"] for cell in module["cells"].values()]
         cells = sum(kind.startswith("LUT") for kind in kinds)
