@@ -42,7 +42,7 @@ def core_verilog(
     lines = [f"// {top}, read back from its bitstream: {len(used)} cells", "`default_nettype none"]
     lines += [f"module {top} (", ",\n".join(_port(name, port) for name, port in ports.items()), ");"]
     lines += [f"    wire {wire};" for wire in wires.values()]
-    lines += [_instance(name, cell, names) for name, cell in used.items()]
+    lines += [_instance(name, cell, names, wires) for name, cell in used.items()]
     lines += [f"    assign {port} = {names[signal]};" for port, signal in outputs.items()]
     return "\n".join([*lines, "endmodule", "`default_nettype wire", ""])
 
@@ -122,13 +122,16 @@ def _port(name: str, port: Mapping[str, Any]) -> str:
     return f"    {port['direction']} wire {width}{name}"
 
 
-def _instance(name: str, cell: Cell, names: Mapping[str, str]) -> str:
-    """A cell; LUTs as tables over the signals that count, which simulate several times faster than instances."""
+def _instance(name: str, cell: Cell, names: Mapping[str, str], wires: Mapping[str, str]) -> str:
+    """A cell; LUTs as tables over the signals that count, which simulate several times faster than instances.
+
+    What it makes has wires of its own: the lowest sum of a chain without a carry is a port's input by another name.
+    """
     if cell.kind in _LUTS:
         return _table(name, cell, names)
     parameters, inputs = _straight(cell, names)
     texts = [f".{p}({_width(cell.kind, p)}'h{v:x})" for p, v in parameters.items()]
     values = ", ".join([*texts, *(f'.{p}("{v}")' for p, v in cell.words.items())])
-    outputs = {pin: tuple(names[s] for s in bits) for pin, bits in cell.outputs.items()}
+    outputs = {pin: tuple(wires[s] for s in bits) for pin, bits in cell.outputs.items()}
     pins = ", ".join(f".{pin}({{{', '.join(reversed(bits))}}})" for pin, bits in [*inputs.items(), *outputs.items()])
     return f"    {cell.kind} {f'#({values}) ' if values else ''}\\{name} ({pins});"

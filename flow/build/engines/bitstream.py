@@ -41,7 +41,7 @@ from flow.verify import simulate
 from keras_models.version import __version__
 
 LINK = "netlist-bitstream"
-_VERSION = "bitstream 11"  # of the files and of what is found in them
+_VERSION = "bitstream 12"  # of the files and of what is found in them
 _CYCLES = 2_000_000  # of the simulation, of designs that take many for a vector
 _MAX_BIT = 1 << 28  # bytes
 
