@@ -98,7 +98,10 @@ def prepare(folder: Path, netlist: Path, top: str, timeout_s: float, part: Part,
         cells, names = waiting(module["cells"])
         for name, own in ((ROUTED, module), (nextpnr.NETLIST, {**module, "cells": cells})):
             write_file(folder / name, json.dumps({"modules": {around.name: own}}))
-        write_file(folder / nextpnr.BEFORE_ROUTING, script(names))
+        if names:
+            write_file(folder / nextpnr.BEFORE_ROUTING, script(names))
+        else:
+            (folder / nextpnr.BEFORE_ROUTING).unlink(missing_ok=True)
     return around
 
 

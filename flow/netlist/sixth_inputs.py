@@ -12,11 +12,10 @@ sixth input, which is connected before routing, by a script in nextpnr's own Pyt
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flow.netlist.truth_tables import Bit, Cells, lut, reduced, truth_table
+from flow.netlist.truth_tables import Bit, Cells, fresh_net, lut, reduced, truth_table, users_of
 
 WAITING = "SIXTH"  # the pin that holds the sixth input while cells are placed
 BESIDE = "$DI"  # behind the name of a LUT: that of the one for DI
@@ -38,31 +37,29 @@ def fill_carry_sites(cells: Cells, six: bool = True) -> int:
     S of six inputs (where ``six``) gets that as its last one which halves it; where S has five, DI is one of them or a
     constant. What the chains compute stays what it is.
     """
-    users = Counter(
-        bit for cell in cells.values() for port, bits in cell["connections"].items()
-        if cell["port_directions"][port] == "input" for bit in bits if isinstance(bit, int)
-    )  # fmt: skip
+    users = users_of(cells)
     driver = {
         cell["connections"]["O"][0]: name for name, cell in cells.items() if re.fullmatch(r"LUT[1-6]", cell["type"])
     }
-    wires = (bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits)
-    fresh, count = max((bit for bit in wires if isinstance(bit, int)), default=0) + 1, 0
+    fresh, count, most = fresh_net(cells), 0, 6 if six else 5
     for nets in [cell["connections"] for cell in cells.values() if cell["type"] == "CARRY4"]:
         for place, (select, data) in enumerate(zip(nets["S"], nets["DI"], strict=True)):
             name = driver.get(select)
             if name is None or users[select] != 1:
                 continue
             table, inputs = truth_table(cells[name], "O")
+            if not 5 <= len(inputs) <= most or len(set(inputs)) < len(inputs):
+                continue
             own = driver.get(data) if users.get(data) == 1 else None
-            wanted = _over(cells, driver, data, inputs)
-            if wanted is None or len(inputs) not in ((5, 6) if six else (5,)) or len(set(inputs)) < len(inputs):
+            wanted = _wanted(cells, driver, data, inputs)
+            if wanted is None:
                 continue
             if len(inputs) == 6:
                 last = next((i for i in range(6) if _stands(table, wanted, i)), None)
                 if last is None:
                     continue
-                order = [i for i in range(6) if i != last] + [last]
-                table, inputs = _turned(table, order), [inputs[i] for i in order]
+                turned = [*inputs[:last], *inputs[last + 1 :], inputs[last]]
+                table, inputs = _over(table, inputs, turned), turned
                 cells[name] = lut(cells[name], table, inputs, select)
                 wanted = table & 0xFFFFFFFF
             elif own is not None:
@@ -75,17 +72,20 @@ def fill_carry_sites(cells: Cells, six: bool = True) -> int:
     return count
 
 
-def _over(cells: Cells, driver: Mapping[Bit, str], data: Bit, inputs: Sequence[Bit]) -> int | None:
+def _wanted(cells: Cells, driver: Mapping[Bit, str], data: Bit, inputs: Sequence[Bit]) -> int | None:
     """The table over ``inputs`` of what drives DI; None where it depends on something else."""
     if data in inputs:
-        return sum(1 << row for row in range(1 << len(inputs)) if row >> inputs.index(data) & 1)
+        return _over(0b10, [data], inputs)
     if isinstance(data, str):
-        return (1 << (1 << len(inputs))) - 1 if data == "1" else 0
+        return _over(int(data == "1"), [], inputs)
     if data not in driver:
         return None
     table, own = reduced(*truth_table(cells[driver[data]], "O"))
-    if not set(own) <= set(inputs):
-        return None
+    return _over(table, own, inputs) if set(own) <= set(inputs) else None
+
+
+def _over(table: int, own: Sequence[Bit], inputs: Sequence[Bit]) -> int:
+    """A function of its ``own`` inputs as a table over ``inputs``, which hold them."""
     places = [inputs.index(bit) for bit in own]
     rows = (sum((row >> place & 1) << k for k, place in enumerate(places)) for row in range(1 << len(inputs)))
     return sum((table >> found & 1) << row for row, found in enumerate(rows))
@@ -94,12 +94,6 @@ def _over(cells: Cells, driver: Mapping[Bit, str], data: Bit, inputs: Sequence[B
 def _stands(table: int, wanted: int, last: int) -> bool:
     """Whether S's half with input ``last`` at 0 may stand for DI: wherever S is 0 it says what DI does."""
     return all((wanted >> row & 1) == (table >> (row & ~(1 << last)) & 1) for row in range(64) if not table >> row & 1)
-
-
-def _turned(table: int, order: Sequence[int]) -> int:
-    """The same function with its inputs in another order."""
-    rows = (sum((row >> k & 1) << i for k, i in enumerate(order)) for row in range(1 << len(order)))
-    return sum((table >> found & 1) << row for row, found in enumerate(rows))
 
 
 def waiting(cells: Mapping[str, Any]) -> tuple[Cells, list[str]]:

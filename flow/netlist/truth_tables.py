@@ -99,22 +99,28 @@ def lut(like: dict[str, Any], table: int, inputs: Sequence[Bit], output: Bit) ->
     }
 
 
+def users_of(cells: Cells) -> Counter[Bit]:
+    """How many inputs of cells each net enters."""
+    return Counter(
+        bit for cell in cells.values() for port, bits in cell["connections"].items()
+        if cell["port_directions"][port] == "input" for bit in bits if isinstance(bit, int)
+    )  # fmt: skip
+
+
+def fresh_net(cells: Cells) -> int:
+    """A number from which on nets are free."""
+    wires = (bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits)
+    return max((bit for bit in wires if isinstance(bit, int)), default=0) + 1
+
+
 def own_carry_luts(cells: Cells) -> None:
     """Give every carry input that a shared LUT drives a LUT of its own, with the same function.
 
     A carry chain's S input is fed by the LUT beside it. nextpnr puts a feed-through there if that LUT also drives
     other logic: the same area, but one more LUT and net in the path.
     """
-    driver: dict[int, str] = {}
-    users: Counter[int] = Counter()
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] == "input":
-                users.update(b for b in bits if isinstance(b, int))
-            elif re.fullmatch(r"LUT[1-6]|INV", cell["type"]):
-                driver[bits[0]] = name
-    wires = (bit for cell in cells.values() for bits in cell["connections"].values() for bit in bits)
-    fresh = max((bit for bit in wires if isinstance(bit, int)), default=0) + 1
+    driver = {c["connections"]["O"][0]: name for name, c in cells.items() if re.fullmatch(r"LUT[1-6]|INV", c["type"])}
+    users, fresh = users_of(cells), fresh_net(cells)
     for chain in [c for c in cells.values() if c["type"] == "CARRY4"]:
         select = chain["connections"]["S"]
         for i, bit in enumerate(select):

@@ -92,7 +92,7 @@ def place_and_route(
 ) -> Completed:  # fmt: skip
     """Place and route ``packed.json`` in ``folder`` under ``constraints``, which are XDC.
 
-    Between the two nextpnr runs ``before_routing.py``.
+    Between the two nextpnr runs ``before_routing.py``, where that is there.
 
     Leaves ``placed.SEED.json``, ``routed.SEED.fasm``, ``nextpnr.SEED.json`` (the report) and ``nextpnr.SEED.log``.
     Missing the clock period is no failure, the report tells it; ``place_only`` stops before routing. Raises
@@ -105,7 +105,7 @@ def place_and_route(
         locate(), "--device", device_name(part), "-o", "xdc=route.xdc", "--json", NETLIST,
         "--report", report.name, "--write", placed(seed),
         *(["--no-route"] if place_only else ["-o", f"fasm={fasm(seed)}"]),
-        *(["--pre-route", BEFORE_ROUTING] if not place_only and runs_scripts(folder) else []),
+        *(["--pre-route", BEFORE_ROUTING] if not place_only and (folder / BEFORE_ROUTING).is_file() else []),
         "--freq", f"{1000 / clock_period_ns:.3f}", "--seed", str(seed), "--timing-allow-fail",
         "--placer-heap-cell-placement-timeout", _patience(folder / NETLIST),
     ]  # fmt: skip

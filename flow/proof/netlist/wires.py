@@ -7,6 +7,7 @@ has to hold again after the clock's edge, too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from flow.proof.netlist.aig import FALSE, TRUE, Literal
@@ -27,14 +28,15 @@ def with_wires(text: Text) -> tuple[list[Cone], dict[int, str]]:
     extra = {r.state >> 1: (bit, r) for bit, r in text.gate.registers.items() if r.state >> 1 not in claimed}
     wires: dict[int, Literal] = {}
     unknown: dict[int, str] = {}
-    todo = [cone.netlist for cone in cones]
+    first = _first_values(text) if extra else {}
+    todo = [cone.netlist for cone in cones] if extra else []
     while todo:
         reached = [node for node in graph.cone(todo) if node in extra and node not in wires and node not in unknown]
         todo = []
         for node in reached:
             bit, register = extra[node]
             guess = f"register {bit}"
-            wire = None if guess in text.refused else _wire(text, register, text.gate.names[bit])
+            wire = None if guess in text.refused else _wire(text, register, text.gate.names[bit], first)
             if wire is None:
                 unknown[node] = _ONLY
                 continue
@@ -49,22 +51,25 @@ def with_wires(text: Text) -> tuple[list[Cone], dict[int, str]]:
     return cones, unknown
 
 
-def _wire(text: Text, register: Register, names: list[tuple[str, int]]) -> tuple[str, Literal, Literal] | None:
+def _wire(
+    text: Text, register: Register, names: list[tuple[str, int]], first: Mapping[int, Literal]
+) -> tuple[str, Literal, Literal] | None:
     """A wire of the text by its name, what it is, and what after the clock's edge: a function of registers alone."""
     for name, index in names:
         for literal in text.side.word(text.side.names.get(name, [])[index : index + 1]):
             function = text.function(literal, register.clock)
-            if function is not None and _at_first(text, literal) in (None, register.first):
+            if function is None:
+                continue
+            at_first = text.graph.replaced([literal], first)[0]
+            if at_first not in (FALSE, TRUE) or int(at_first == TRUE) == register.first:
                 return f"{name}[{index}]", *function
     return None
 
 
-def _at_first(text: Text, literal: Literal) -> int | None:
-    """What a function of registers is at the start; None where the text leaves that open."""
-    known = {
+def _first_values(text: Text) -> dict[int, Literal]:
+    """What the variables of registers are at the start, where the text says it."""
+    return {
         partner.state >> 1: TRUE if int(text.held[bit].first) ^ (partner.state & 1) else FALSE
         for bit, partner in text.partners.items()
         if text.held[bit].first in ("0", "1")
     }
-    found = text.graph.replaced([literal], known)[0]
-    return int(found == TRUE) if found in (FALSE, TRUE) else None
