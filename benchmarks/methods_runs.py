@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-FRONT_POINTS = 12
 ROWS, VALIDATION_ROWS = 6000, 4000  # of the training and validation parts; the test part is whole
 FEWER_ROWS = {"mnist": 3000}  # of the training part of sets that take long
 SETS = {
@@ -25,8 +25,8 @@ SETS = {
 _UNSEEN = ("--hidden", "32-32")  # of sets by their files, where no other options are given
 _COMMON = ("--epochs", "120", "--batch-size", "128", "--learning-rate", "0.005", "--optimizer", "adam",
            "--patience", "1000", "--out", "unused.h5")  # fmt: skip
-# as many as ADQ, SigmaQuant and ReLeQ train: 0.3 x 120 before their widths are found, then 120
-_LEARNED = ("--epochs", "156")
+# as many epochs as ADQ, SigmaQuant and ReLeQ train: 0.3 x 120 before their widths are found, then 120
+_LEARNED = ("--epochs", "156", "--learning-rate", "0.01")
 METHODS = {
     "float": ("--method", "float"),
     "uniform 8": ("--method", "uniform", "--bits", "8"),
@@ -40,14 +40,14 @@ METHODS = {
     "ReLeQ": ("--method", "releq", "--episodes", "16"),
     "CMPQ": ("--method", "cmpq", "--bits", "3"),
     "NMP paper": ("--mode", "paper", "--cost", "bits", "--settle", "0.7", "--schedule", "cosine",
-                  "--strength-rate", "0.5", "--learning-rate", "0.01", *_LEARNED),
-    "NMP hardware": ("--cost", "bits", "--settle", "0.3", *_LEARNED),
+                  "--strength-rate", "0.5", *_LEARNED),
+    "NMP hardware": ("--cost", "bits", "--settle", "0.5", *_LEARNED),
 }  # fmt: skip
-PER_MEAN_BIT = {  # weights of the cost in bits: loss per bit of the mean weight width; one training each
-    "NMP paper": (0.001, 0.003, 0.01, 0.03, 0.3, 1.0, 3.0),
-    "NMP hardware": (0.01, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.35, 0.55, 1.0, 3.0),
-}
+PAPER_PER_BIT = (0.001, 0.003, 0.01, 0.03, 0.3, 1.0, 3.0)  # paper mode's loss per mean weight bit; one training each
 OURS = tuple(method for method in METHODS if method.startswith("NMP"))
+BASELINES = tuple(method for method in METHODS if method not in OURS)
+WIDTHS = ("mean_weight_bits", "mean_activation_bits")
+_WIDEST = 8.0  # mean widths that NMP is asked for in hardware mode
 
 
 class Runner:
@@ -82,17 +82,19 @@ class Runner:
     def measure(self, seed: int, designs: Path) -> dict[str, Any]:
         """Train and score with a seed; designs of the models that can become hardware go to ``designs``.
 
-        ``points`` are the models: one per weight of the cost, or the Pareto set of a run with ``--front``.
+        ``points`` are the models: NMP has one per weight of the cost in paper mode, and in hardware mode one per pair
+        of mean widths that a baseline has with this seed, whose runs are in ``designs``.
         """
-        points, seconds, found = [], 0.0, {}
-        for per_bit in PER_MEAN_BIT.get(self.method_name, (None,)):
-            result = self._train(seed, per_bit)
+        points: list[dict[str, Any]] = []
+        seconds, found = 0.0, {}
+        for about in self._wanted(seed, designs):
+            try:
+                result = self._train(seed, about)
+            except ValueError:  # no model is so narrow
+                continue
             seconds, found = seconds + result.seconds, result.found
-            best = dataclasses.replace(result.best, weights=self.model.get_weights())
-            for snapshot in result.front.spread(FRONT_POINTS) or [best]:
-                self.model.set_weights(list(snapshot.weights))
-                name = f"{slug(self.name, self.method_name, seed)}-{len(points)}.design.json"
-                points.append({**self._point(designs / name), "loss_per_mean_bit": per_bit})
+            name = f"{slug(self.name, self.method_name, seed)}-{len(points)}.design.json"
+            points.append({**self._point(designs / name), **about})
         return {
             "set": Path(self.name).stem, "method": self.method_name, "seed": seed, "task": self.task,
             "rows": len(self.parts["train"][0]), "test_rows": len(self.parts["test"][0]),
@@ -100,8 +102,22 @@ class Runner:
             "found": found, "obstacle": self.method.obstacle or None, "points": points,
         }  # fmt: skip
 
-    def _train(self, seed: int, per_bit: float | None) -> Any:
-        """A run's result, with a weight of the cost in bits or the options' own."""
+    def _wanted(self, seed: int, designs: Path) -> list[dict[str, Any]]:
+        """The trainings of a seed, by what is special to each."""
+        if self.method_name == "NMP paper":
+            return [{"loss_per_mean_bit": per_bit} for per_bit in PAPER_PER_BIT]
+        if self.method_name != "NMP hardware":
+            return [{}]
+        found: dict[tuple[float, ...], list[str]] = {}
+        for baseline in BASELINES:
+            run = json.loads((designs / f"{slug(self.name, baseline, seed)}.json").read_text())
+            widths = tuple(min(_WIDEST, run["points"][0][kind] or _WIDEST) for kind in WIDTHS)
+            if baseline != "float":
+                found.setdefault(widths, []).append(baseline)
+        return [{"asked": dict(zip(WIDTHS, widths, strict=True)), "widths_of": of} for widths, of in found.items()]
+
+    def _train(self, seed: int, about: dict[str, Any]) -> Any:
+        """A run's result, as one of `_wanted` says."""
         import keras
 
         from keras_models.training.fit import fit, loop_for
@@ -113,7 +129,8 @@ class Runner:
             self.loop = loop_for(fresh, self.method, self.parts, self.task, self.config)
         else:
             self.model.set_weights(fresh.get_weights())
-        config = dataclasses.replace(self.config, seed=seed)
+        config = dataclasses.replace(self.config, seed=seed, **about.get("asked", {}))
+        per_bit = about.get("loss_per_mean_bit")
         if per_bit is not None:
             weights = sum(
                 layer.kernel.shape[0] * layer.units for layer in self.model.layers if hasattr(layer, "kernel")
@@ -148,14 +165,15 @@ def _sample(part: tuple[np.ndarray, np.ndarray], preprocessing: Any, limit: int 
 
 
 def hardware(design: Path) -> dict[str, Any]:
-    """LUTs, adders and energy per result of a design's generated adder graphs."""
+    """LUT sites, adders and energy per result of a design's generated adder graphs."""
     from flow.core.design import from_json
-    from flow.parallel.cost import graph_energy_pj, graph_luts
+    from flow.parallel.cost import graph_energy_pj
     from flow.parallel.generators import build_graphs
+    from flow.parallel.sites import Target
 
     graphs = build_graphs(from_json(design.read_text()))
     return {
-        "luts": sum(graph_luts(graph) for graph in graphs),
+        "luts": sum(Target().sites(graph) for graph in graphs),
         "adders": sum(graph.adders for graph in graphs),
         "energy_pj": round(sum(graph_energy_pj(graph) for graph in graphs), 2),
     }

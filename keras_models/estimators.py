@@ -52,6 +52,7 @@ class NMPEstimator(BaseEstimator):
         mode, epochs, batch_size, learning_rate, beta, lut_budget: as ``python -m keras_models.train`` has them, whose
             defaults None leaves, apart from ``epochs`` and, for less than 1,500 rows, batches of 32.
         weight_bits, activation_bits: widths a neuron may take, such as (0, 2, 4); None for the mode's own.
+        mean_weight_bits, mean_activation_bits: budgets of mean widths, as ``--mean-weight-bits`` there.
         categorical: names or numbers of columns of numbers that are categories.
         missing_flags: an input more for every feature with missing values, which says where.
         validation_fraction: share of the rows that choose the best model of a run.
@@ -62,12 +63,14 @@ class NMPEstimator(BaseEstimator):
     def __init__(
         self, hidden: Any = (32, 32), *, mode: str = "hardware", epochs: int = 100, batch_size: int | None = None,
         learning_rate: float | None = None, beta: float | None = None, lut_budget: float | None = None,
-        weight_bits: Any = None, activation_bits: Any = None, categorical: Any = (), missing_flags: bool = False,
+        weight_bits: Any = None, activation_bits: Any = None, mean_weight_bits: float | None = None,
+        mean_activation_bits: float | None = None, categorical: Any = (), missing_flags: bool = False,
         validation_fraction: float = 0.15, random_state: Any = None, verbose: int = 0,
     ) -> None:  # fmt: skip
         self.hidden, self.mode, self.epochs, self.batch_size = hidden, mode, epochs, batch_size
         self.learning_rate, self.beta, self.lut_budget = learning_rate, beta, lut_budget
         self.weight_bits, self.activation_bits = weight_bits, activation_bits
+        self.mean_weight_bits, self.mean_activation_bits = mean_weight_bits, mean_activation_bits
         self.categorical, self.missing_flags = categorical, missing_flags
         self.validation_fraction, self.random_state, self.verbose = validation_fraction, random_state, verbose
 
@@ -110,7 +113,8 @@ class NMPEstimator(BaseEstimator):
         words = {"--mode": self.mode, "--epochs": self.epochs, "--batch-size": self.batch_size,
                  "--learning-rate": self.learning_rate, "--beta": self.beta, "--lut-budget": self.lut_budget,
                  "--hidden": _dashed(self.hidden), "--weight-bits": _dashed(self.weight_bits),
-                 "--activation-bits": _dashed(self.activation_bits), "--seed": seed}  # fmt: skip
+                 "--activation-bits": _dashed(self.activation_bits), "--mean-weight-bits": self.mean_weight_bits,
+                 "--mean-activation-bits": self.mean_activation_bits, "--seed": seed}  # fmt: skip
         given = [f"{name}={value}" for name, value in words.items() if value is not None]
         return given if self.verbose else [*given, "--quiet"]
 
@@ -225,12 +229,14 @@ class NMPClassifier(ClassifierMixin, NMPEstimator):
     def __init__(
         self, hidden: Any = (32, 32), *, mode: str = "hardware", epochs: int = 100, batch_size: int | None = None,
         learning_rate: float | None = None, beta: float | None = None, lut_budget: float | None = None,
-        weight_bits: Any = None, activation_bits: Any = None, categorical: Any = (), missing_flags: bool = False,
+        weight_bits: Any = None, activation_bits: Any = None, mean_weight_bits: float | None = None,
+        mean_activation_bits: float | None = None, categorical: Any = (), missing_flags: bool = False,
         validation_fraction: float = 0.15, class_weight: Any = None, random_state: Any = None, verbose: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(
             hidden, mode=mode, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, beta=beta,
-            lut_budget=lut_budget, weight_bits=weight_bits, activation_bits=activation_bits, categorical=categorical,
+            lut_budget=lut_budget, weight_bits=weight_bits, activation_bits=activation_bits,
+            mean_weight_bits=mean_weight_bits, mean_activation_bits=mean_activation_bits, categorical=categorical,
             missing_flags=missing_flags, validation_fraction=validation_fraction, random_state=random_state,
             verbose=verbose,
         )  # fmt: skip

@@ -133,7 +133,8 @@ def check(options: argparse.Namespace) -> None:
             raise UsageError(f"{name} must be positive, got {value:g}")
     if options.beta is not None and not 0 <= options.beta < float("inf"):
         raise UsageError(f"--beta must be 0 or more, got {options.beta:g}")
-    learned = options.front or options.lut_budget or options.weight_bits or options.activation_bits
+    budgets = options.lut_budget or choice.bit_budgets(options)
+    learned = options.front or budgets or options.weight_bits or options.activation_bits
     if learned and options.method not in LEARNING:
         raise UsageError(f"fronts, budgets and bit sets need learned widths (--method {' or '.join(LEARNING)}), "
                          f"not {options.method}")  # fmt: skip
@@ -141,8 +142,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--rates published are those of --mode paper")
     if options.resume and options.method not in CONTINUABLE:
         raise UsageError(f"--resume: the search of --method {options.method} cannot be continued; leave it out")
-    if options.cost == "bits" and (options.front or options.lut_budget or options.method not in LEARNING):
-        raise UsageError("--cost bits needs learned widths, and excludes --front and --lut-budget: both count LUTs")
+    if choice.in_bits(options) and (options.front or options.lut_budget or options.method not in LEARNING):
+        raise UsageError("a cost in bits needs learned widths, and excludes --front and --lut-budget: both count LUTs")
     if options.settle is not None and not WARM_UP < options.settle < 1:
         raise UsageError(f"--settle {options.settle:g}: give a share between {WARM_UP:g} and 1")
     if options.settle is not None and options.method not in LEARNING:
@@ -250,6 +251,7 @@ def summary(options: argparse.Namespace, dataset: Dataset, made: Trained) -> dic
         "activation_bits": options.activation_bits,
         "beta": result.history[best.epoch - 1]["beta"],
         "lut_budget": options.lut_budget,
+        "bit_budgets": choice.bit_budgets(options) or None,
         "backend": keras.backend.backend(),
     }
     if dataset.task == "regression":

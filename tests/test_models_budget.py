@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -114,3 +115,37 @@ def test_without_the_package_that_builds_hardware_the_estimate_counts(
     assert json.loads((tmp_path / "m.train.json").read_text())["counted_luts"] is None
     assert train.main([*options, "--out", str(tmp_path / "n.h5"), "--count-luts", "adders"]) == 1
     assert "the package flow is not installed" in capsys.readouterr().err
+
+
+def test_budgets_of_mean_widths_end_just_below_both(problem: Path, tmp_path: Path) -> None:
+    options = ["--data", problem, "--hidden", "12-8", "--epochs", 150, "--batch-size", 32, "--quiet", "--settle", 0.5]
+    budgets = ["--mean-weight-bits", 2.5, "--mean-activation-bits", 3.5]
+    assert train.main([*map(str, [*options, *budgets]), "--out", str(tmp_path / "m.h5")]) == 0
+    record = json.loads((tmp_path / "m.train.json").read_text())
+    assert record["bit_budgets"] == {"mean_weight_bits": 2.5, "mean_activation_bits": 3.5}
+    assert 2.0 < record["mean_weight_bits"] <= 2.5 and 2.8 < record["mean_activation_bits"] <= 3.5
+    rows = list(csv.DictReader((tmp_path / "m.history.csv").read_text().splitlines()))
+    last = [(row["mean_weight_bits"], row["mean_activation_bits"]) for row in rows[-20:]]
+    assert len(set(last)) == 1  # settled, once both were met
+    assert float(rows[0]["mean_weight_bits"]) > 6  # it came down to them
+
+
+def test_of_two_widths_the_one_without_a_budget_is_left_alone(problem: Path, tmp_path: Path) -> None:
+    options = ["--data", problem, "--hidden", "12-8", "--epochs", 100, "--batch-size", 32, "--quiet"]
+    found = {}
+    for kind in ("weight", "activation"):
+        out = tmp_path / f"{kind}.h5"
+        assert train.main([*map(str, options), f"--mean-{kind}-bits", "2", "--out", str(out)]) == 0
+        record = json.loads(out.with_suffix(".train.json").read_text())
+        found[kind] = record["mean_weight_bits"], record["mean_activation_bits"]
+    assert found["weight"][0] <= 2 < 3 < found["weight"][1]
+    assert found["activation"][1] <= 2 < 3 < found["activation"][0]
+
+
+def test_a_budget_of_bits_that_no_epoch_reached_is_refused(
+    problem: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", problem, "--hidden", 12, "--epochs", 2, "--quiet", "--mean-weight-bits", 1]
+    assert train.main([*map(str, options), "--out", str(tmp_path / "m.h5")]) == 1
+    assert "no model came within 1 mean weight bits (least " in capsys.readouterr().err
+    assert not list(tmp_path.glob("m.*"))

@@ -83,6 +83,9 @@ def test_cost_in_bits_counts_stored_weights_and_pulls_only_at_widths() -> None:
     assert float(layer.hardware_cost()) == pytest.approx(12 * 8 * (3 + activations))
     assert float(hardware_cost(model)) == pytest.approx(12 * 8 * (3 + activations) + 8 * 2 * 8)
 
+    layer.activation_share, layer.activation_price = 0.5, 3.0
+    assert float(layer.hardware_cost()) == pytest.approx(12 * 8 * 3 + 8 * 8 * (0.5 * 12 + 3))
+
     def cost(values: list) -> object:
         with keras.StatelessScope(state_mapping=list(zip(model.trainable_variables, values, strict=True))):
             return hardware_cost(model)

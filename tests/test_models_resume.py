@@ -29,22 +29,14 @@ class Stopped(BaseException):
     """Stands for a kill that leaves no time for anything."""
 
 
-def options(out: Path, *more: object) -> list[str]:
-    given = [
-        "--data",
-        "breast_cancer",
-        "--hidden",
-        "4",
-        "--epochs",
-        12,
-        "--seed",
-        5,
-        "--lut-budget",
-        2000,
-        "--count-luts",
-        "estimate",
-        "--quiet",
-    ]
+BUDGETS = {
+    "LUT sites": ("--lut-budget", 2000, "--count-luts", "estimate"),
+    "bits": ("--mean-weight-bits", 8, "--mean-activation-bits", 8, "--settle", 0.9),
+}
+
+
+def options(out: Path, *more: object, budget: str = "LUT sites") -> list[str]:
+    given = ["--data", "breast_cancer", "--hidden", "4", "--epochs", 12, "--seed", 5, "--quiet", *BUDGETS[budget]]
     return [str(value) for value in [*given, "--out", out, *more]]
 
 
@@ -60,9 +52,12 @@ def same_run(one: Path, other: Path) -> None:
     assert one.with_suffix(".history.csv").read_bytes() == other.with_suffix(".history.csv").read_bytes()
 
 
-def test_stopped_at_random_epochs_ends_in_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_stopped_at_random_epochs_ends_in_the_same_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str
+) -> None:
     monkeypatch.setattr(checkpoint.Checkpoint, "__init__", _eager(checkpoint.Checkpoint.__init__))
-    assert train.main(options(tmp_path / "whole.h5")) == 0
+    assert train.main(options(tmp_path / "whole.h5", budget=budget)) == 0
     stops = set(np.random.default_rng().choice(np.arange(2, 12), STOPS, replace=False).tolist())
     write = checkpoint.Checkpoint.epoch
 
@@ -75,9 +70,9 @@ def test_stopped_at_random_epochs_ends_in_the_same_model(tmp_path: Path, monkeyp
     monkeypatch.setattr(checkpoint.Checkpoint, "epoch", stopping)
     for _ in range(STOPS):
         with pytest.raises(Stopped):
-            train.main(options(tmp_path / "m.h5", "--resume"))
+            train.main(options(tmp_path / "m.h5", "--resume", budget=budget))
         assert (tmp_path / "m.checkpoint.npz").is_file() and not (tmp_path / "m.h5").exists()
-    assert train.main(options(tmp_path / "m.h5", "--resume")) == 0
+    assert train.main(options(tmp_path / "m.h5", "--resume", budget=budget)) == 0
     same_run(tmp_path / "whole.h5", tmp_path / "m.h5")
     assert not list(tmp_path.glob("*checkpoint*"))
 
@@ -89,7 +84,7 @@ def test_stopped_on_tensorflow_ends_in_the_same_model() -> None:
     done = subprocess.run(
         command, env={**os.environ, "KERAS_BACKEND": "tensorflow"}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and f"{len(BUDGETS)} passed" in done.stdout, done.stdout
 
 
 def _eager(original: object) -> object:

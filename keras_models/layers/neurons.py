@@ -60,6 +60,9 @@ class NeuronLayer(PrecisionLayer):
     kind = "dense"  # of the export
     counted = "units"  # what its constructor calls the number of neurons
     copies = 1  # of a neuron's adders in hardware
+    # a bit of an activation, in the cost in bits: so many for every weight of its neuron, and so many besides
+    activation_share: Any = ACTIVATION_SHARE
+    activation_price: Any = 0.0
     inputs: int  # features of the last axis
     channels: np.ndarray  # which of them each weight meets, (weights of a neuron,) or of each neuron (weights, neurons)
 
@@ -178,8 +181,8 @@ class NeuronLayer(PrecisionLayer):
     def hardware_cost(self, exact: bool = True) -> Tensor:
         """LUTs of the adders (by learned widths, weights and input widths) and of the activations.
 
-        With ``cost="bits"``: the bits that store the weights, and as many times ACTIVATION_SHARE of an activation's
-        width as its neuron has weights.
+        With ``cost="bits"``: the bits that store the weights, and of an activation's width `activation_share` for each
+        weight of its neuron and `activation_price` besides.
         """
         if self.cost == "bits":
             return self._stored_bits()
@@ -203,12 +206,14 @@ class NeuronLayer(PrecisionLayer):
 
     def _stored_bits(self) -> Tensor:
         """Scalar, with gradients to the strengths."""
-        bits: Tensor = ops.zeros((self.units,))
+        total: Tensor = ops.zeros(())
+        weights = float(len(self.channels))  # of a neuron
         if self.learned:
-            bits = bits + self.kernel_quantizer_internal.soft_bits()
+            total = total + weights * ops.sum(self.kernel_quantizer_internal.soft_bits())
         if self.activation_quantizer is not None:
-            bits = bits + ACTIVATION_SHARE * self.activation_quantizer.soft_bits()
-        return float(len(self.channels)) * ops.sum(bits)
+            each = weights * self.activation_share + self.activation_price
+            total = total + each * ops.sum(self.activation_quantizer.soft_bits())
+        return total
 
     def get_quantizers(self) -> list[Any]:
         """[kernel quantizer, bias quantizer or None], as QKeras layers answer it."""

@@ -18,6 +18,7 @@ from keras import ops
 
 from keras_models.layers.base import Interval
 from keras_models.layers.export import precision_layers
+from keras_models.layers.neurons import ACTIVATION_SHARE
 from keras_models.loop.packing import Packing
 from keras_models.quantizers.exact import to_numpy, whole_program
 
@@ -153,37 +154,37 @@ class Loop:
         return [v if np.isinf([a, b]).all() else ops.clip(v, a, b) for v, a, b in zip(packed, low, high, strict=True)]
 
     @contextmanager
-    def _uncharged(self) -> Iterator[None]:
-        """The model's calls leave their cost out of its losses: the loop takes it from `_cost`."""
-        layers = precision_layers(self.model)
-        before = [layer.charged for layer in layers]
-        for layer in layers:
-            layer.charged = False
+    def _layers_with(self, **values: Any) -> Iterator[None]:
+        """The model's layers with other values of attributes that they have."""
+        found = [(layer, name) for layer in precision_layers(self.model) for name in values if hasattr(layer, name)]
+        before = [getattr(layer, name) for layer, name in found]
+        for layer, name in found:
+            setattr(layer, name, values[name])
         try:
             yield
         finally:
-            for layer, charged in zip(layers, before, strict=True):
-                layer.charged = charged
+            for (layer, name), value in zip(found, before, strict=True):
+                setattr(layer, name, value)
 
     def _loss(
         self, trainable: Any, fixed: Any, x: Tensor, target: Tensor, weights: Tensor | None = None
     ) -> tuple[Tensor, Any]:
         """Scalar, without the hardware cost, and new values of the fixed variables."""
-        with self._uncharged():
+        with self._layers_with(charged=False):  # the cost comes from `_cost`
             out, fixed, losses = self.model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
         return task_loss(self.task, target, out, weights) + sum(losses, start=0.0), list(fixed)
 
-    def _cost(self, trainable: Any, fixed: Any) -> tuple[Tensor, None]:
-        """Scalar: the hardware cost in the loss."""
+    def _cost(self, trainable: Any, fixed: Any, share: Tensor, price: Tensor) -> tuple[Tensor, None]:
+        """Scalar: the hardware cost in the loss; what a bit of an activation counts is as `epoch` says."""
         variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
         scope = keras.StatelessScope(state_mapping=list(zip(variables, [*trainable, *fixed], strict=True)))
-        with scope, self._uncharged():
+        with scope, self._layers_with(charged=False, activation_share=share, activation_price=price):
             costs = (layer.beta * layer.hardware_cost(exact=False) for layer in precision_layers(self.model))
             return ops.convert_to_tensor(sum(costs, start=0.0), "float32"), None
 
     def _epoch(
         self, charged: bool, trainable: Any, fixed: Any, moments: Any, data: Any, indices: Tensor,
-        count: Tensor, learning_rate: Tensor, beta: Tensor, formats: Tensor,
+        count: Tensor, learning_rate: Tensor, beta: Tensor, formats: Tensor, *prices: Tensor,
     ) -> Any:  # fmt: skip
         """New trainable values, fixed values and moments, and the mean loss."""
         rates, steps = self._rates(formats), indices.shape[0]
@@ -199,7 +200,7 @@ class Loop:
             return self._constrained(packed), fixed, moments, count + 1.0, total + loss
 
         def charged_steps(i: Tensor, carry: Any) -> Any:
-            (cost, _), found = self._differentiate(self._cost, self.packing.unpack(carry[0]), carry[1])
+            (cost, _), found = self._differentiate(self._cost, self.packing.unpack(carry[0]), carry[1], *prices)
             end = ops.minimum(COST_STEPS * (i + 1), steps)
             return ops.fori_loop(COST_STEPS * i, end, partial(step, (cost, self.packing.pack(found))), carry)
 
@@ -221,15 +222,21 @@ class Loop:
                 variable.assign(value)
         return moments, loss
 
-    def epoch(self, learning_rate: float, beta: float, formats: float = 1.0) -> float:
+    def epoch(
+        self, learning_rate: float, beta: float, formats: float = 1.0,
+        activation_share: float = ACTIVATION_SHARE, activation_price: float = 0.0,
+    ) -> float:  # fmt: skip
         """One pass over the shuffled rows; returns the mean loss (cost included).
 
         ``formats`` multiplies the learning rate of strengths and ranges: 0 keeps every width and range as it is.
+        In a cost in bits, a bit of an activation counts ``activation_share`` for each weight of its neuron and
+        ``activation_price`` besides.
         """
         self.charged = self.charged or beta > 0
         steps = self.rows // self.batch_size
         indices = self.random.permutation(self.rows)[: steps * self.batch_size].reshape(steps, self.batch_size)
-        scalars = _tensors(np.float32(v) for v in (self.steps_done + 1, learning_rate, beta, formats))
+        given = (self.steps_done + 1, learning_rate, beta, formats, activation_share, activation_price)
+        scalars = _tensors(np.float32(v) for v in given)
         rows = ops.convert_to_tensor(indices.astype(np.int32))
         self._moments, loss = self.update[self.charged](self._moments, self.data, rows, *scalars)
         self.steps_done += steps

@@ -7,6 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from keras_models.methods.cnn_layers import DEFAULT_LAYERS, Part, image_of, parts_of
+from keras_models.quantizers.precision import MAX_BITS
+from keras_models.training.bits import KINDS, LEAST_MEAN
 from keras_models.training.budget import COUNTS, can_count
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--activation-bits", metavar="0-2-4", help="widths a neuron's activation may take")
     p.add_argument("--cost", choices=("luts", "bits"), default="luts", help="what --beta weighs: estimated LUTs, or "
                    "bits that store the weights (and a tenth as much the activations' bits)")  # fmt: skip
+    for which in ("weight", "activation"):
+        p.add_argument(f"--mean-{which}-bits", type=float, metavar="N", help="steer the cost, in bits, so that "
+                       f"the mean width of {which}s ends just below N")  # fmt: skip
     p.add_argument("--window", type=int, default=1, metavar="N", help="of a tabformer: rows in time order per input")
     p.add_argument("--heads", type=int, default=2, help="of a tabformer")
     p.add_argument("--blocks", type=int, default=1, help="of a tabformer: encoder blocks over columns, and over rows")
@@ -56,10 +61,31 @@ def add_options(p: argparse.ArgumentParser) -> None:
                    "published weights-only mode; the model cannot become hardware")  # fmt: skip
 
 
+def in_bits(options: argparse.Namespace) -> bool:
+    """Whether the cost counts bits: asked for, or meant by a budget of mean widths."""
+    return bool(options.cost == "bits" or bit_budgets(options))
+
+
+def bit_budgets(options: argparse.Namespace) -> dict[str, float]:
+    """The budgets of mean widths by the names of `FitConfig`'s."""
+    return {kind: limit for kind in KINDS if (limit := getattr(options, kind)) is not None}
+
+
+def _check_bit_budgets(options: argparse.Namespace) -> None:
+    for kind, limit in bit_budgets(options).items():
+        if not LEAST_MEAN <= limit <= MAX_BITS:
+            raise UsageError(f"--{kind.replace('_', '-')} {limit:g}: give {LEAST_MEAN:g} to {MAX_BITS}")
+    if bit_budgets(options) and options.beta is not None:
+        raise UsageError("--beta and budgets of mean bits exclude each other: these set the weight of the cost")
+    if options.mean_activation_bits is not None and options.weights_only:
+        raise UsageError("--mean-activation-bits needs quantized activations; leave out --weights-only")
+
+
 def check_model(options: argparse.Namespace) -> None:
     """Raise `UsageError` for a model that cannot be."""
     sizes = sizes_of(options)
     _check_method(options)
+    _check_bit_budgets(options)
     if options.model != "cnn" and (options.layers or options.image):
         raise UsageError("--layers and --image are for --model cnn")
     if options.count_luts not in (None, "estimate") and (options.model != "mlp" or not options.lut_budget):
@@ -75,8 +101,8 @@ def check_model(options: argparse.Namespace) -> None:
             raise UsageError(f"--weights-only is for --method {' and '.join(WEIGHTS_ONLY_METHODS)}, "
                              f"not {options.method}")  # fmt: skip
         return
-    if options.weight_bits or options.activation_bits or options.cost == "bits":
-        raise UsageError("--weight-bits, --activation-bits and --cost bits are for --model mlp and cnn")
+    if options.weight_bits or options.activation_bits or in_bits(options):
+        raise UsageError("--weight-bits, --activation-bits, their means and --cost bits are for --model mlp and cnn")
     if options.method not in PLAIN_METHODS:
         raise UsageError(f"--model tabformer trains by {', '.join(PLAIN_METHODS)}, not {options.method}")
     for name in ("window", "heads", "blocks"):
@@ -211,16 +237,17 @@ def method_and_spec(
         "inputs": X.shape[-1], "hidden": sizes_of(options), "outputs": outputs, "mode": options.mode,
         "bits": bits_of(options), "seed": options.seed, "calibration": X, "weights_only": options.weights_only,
     }  # fmt: skip
+    cost = "bits" if in_bits(options) else "luts"
     if options.model == "mlp":
         return catalog.METHODS[options.method], catalog.ModelSpec(
-            **common, dense=_bit_sets(options) | {"cost": options.cost},
+            **common, dense=_bit_sets(options) | {"cost": cost},
         )  # fmt: skip
     if options.model == "cnn":
         from keras_models.methods import cnn
 
         shape, parts = _network(options, image, X.shape[-1])
         return cnn.METHODS[options.method], cnn.CnnSpec(
-            **common, dense=_bit_sets(options) | {"cost": options.cost}, image=shape, parts=parts
+            **common, dense=_bit_sets(options) | {"cost": cost}, image=shape, parts=parts
         )
     from keras_models.methods import tabformer
 

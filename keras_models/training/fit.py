@@ -15,6 +15,7 @@ from keras_models.layers.widths import Histogram, width_histograms
 from keras_models.loop.compiled import Loop, OptimizerConfig, make_loop
 from keras_models.loop.stage import Part, Stage
 from keras_models.methods.catalog import Method
+from keras_models.training.bits import KINDS, BitBudget
 from keras_models.training.budget import Budget, counters_of
 from keras_models.training.checkpoint import Checkpoint, identity
 from keras_models.training.pareto import ParetoSet, Snapshot
@@ -30,6 +31,7 @@ class FitConfig:
     """How to train; ``beta`` is the final weight of the hardware cost and ``beta_start`` where its rise begins.
 
     ``count_luts`` says what counts for ``lut_budget``: one of `budget.COUNTS`.
+    ``mean_weight_bits`` and ``mean_activation_bits`` are budgets too, of layers whose cost is in bits.
     ``settle`` is the share of the epochs after which widths and ranges stay as they are; None lets them move.
     """
 
@@ -43,6 +45,8 @@ class FitConfig:
     beta: float = 2e-5
     beta_start: float = 4e-7
     lut_budget: float | None = None
+    mean_weight_bits: float | None = None
+    mean_activation_bits: float | None = None
     count_luts: str = "estimate"
     front: bool = False
     settle: float | None = None
@@ -94,7 +98,8 @@ def fit(
     A part is (inputs, targets), or (inputs, targets, weights of the rows).
 
     The model kept is the one of best validation score: under a LUT budget among those within 5 % below it (else the
-    largest below it; a run that has found too few of them goes on for up to half its epochs), with a cost weight among
+    largest below it; a run that has found too few of them goes on for up to half its epochs), under budgets of mean
+    widths among those within them after these have settled, with a cost weight among
     the epochs after the weight has settled. ``on_epoch`` gets each epoch's metrics and neurons by width. A run
     continued from its ``checkpoint`` ends in the model of one that never stopped.
     ``loop``: one from `loop_for` with the same model, parts and settings, to save compiling it again; without one
@@ -147,11 +152,11 @@ def _one_epoch(
     progress = epoch / config.epochs
     progress = progress if progress < 1 else EXTRA_PROGRESS
     rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
-    beta = run.beta(progress) if method.learns_bits else 0.0
-    loss = loop.epoch(rate, beta, 0.0 if config.settle is not None and progress >= config.settle else 1.0)
+    prices = run.prices(model, progress) if method.learns_bits else {"beta": 0.0}
+    loss = loop.epoch(rate, formats=0.0 if run.still(progress) else 1.0, **prices)
     score = score_of(run.task, loop.predict(val[0]), *val[1:])
     luts, statistics = method.describe(model)
-    row = {"epoch": epoch + 1, "loss": loss, "val": score, "beta": beta, "learning_rate": rate,
+    row = {"epoch": epoch + 1, "loss": loss, "val": score, "beta": prices["beta"], "learning_rate": rate,
            "mean_weight_bits": statistics["mean_weight_bits"],
            "mean_activation_bits": statistics["mean_activation_bits"] or math.nan,
            "estimated_luts": math.nan if luts is None else luts}  # fmt: skip
@@ -175,6 +180,8 @@ class RunState:
         self.budget = (
             None if controller is None else Budget(controller.budget, controller, counters_of(self.config.count_luts))
         )
+        limits = {kind: limit for kind in KINDS if (limit := getattr(self.config, kind)) is not None}
+        self.bits = BitBudget(limits, self.settled) if limits else None
 
     @property
     def settled(self) -> float:
@@ -187,20 +194,32 @@ class RunState:
 
     def state(self) -> dict[str, Any]:
         """What the next epoch depends on besides the result so far, as JSON data."""
-        return {"luts": self.luts, "budget": None if self.budget is None else self.budget.state()}
+        return {"luts": self.luts, **{name: None if kept is None else kept.state() for name, kept in self._budgets()}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put back what `state` gave."""
         self.luts = state["luts"]
-        if self.budget is not None:
-            self.budget.restore(state["budget"])
+        for name, kept in self._budgets():
+            if kept is not None:
+                kept.restore(state[name])
 
-    def beta(self, progress: float) -> float:
-        """The cost weight of the coming epoch."""
+    def _budgets(self) -> list[tuple[str, Budget | BitBudget | None]]:
+        return [("budget", self.budget), ("bits", self.bits)]
+
+    def prices(self, model: keras.Model, progress: float) -> dict[str, float]:
+        """The cost weight of the coming epoch, and what a bit of an activation counts where that is steered."""
         if self.budget is not None:
-            return self.budget.controller.next(self.luts, progress)
+            return {"beta": self.budget.controller.next(self.luts, progress)}
+        if self.bits is not None:
+            beta, activation = self.bits.prices(model, progress)
+            return {"beta": beta, "activation_share": 0.0, "activation_price": activation}
         settled = 1.0 if self.config.front else self.settled
-        return rising_beta(self.config.beta_start, self.config.beta, progress, settled)
+        return {"beta": rising_beta(self.config.beta_start, self.config.beta, progress, settled)}
+
+    def still(self, progress: float) -> bool:
+        """Whether widths and ranges stay as they are in the coming epoch: not before budgets of mean widths are met."""
+        due = self.config.settle is not None and progress >= self.config.settle
+        return due and (self.bits is None or self.bits.met(self.bits.widths))
 
     def record(self, model: keras.Model, row: dict[str, float], statistics: dict[str, Any]) -> None:
         """Note an epoch and keep its weights when they are the best so far or on the front."""
@@ -209,12 +228,15 @@ class RunState:
         merit = row["val"] if self.task == "classification" else -row["val"]
         self.luts = row["estimated_luts"] if math.isfinite(row["estimated_luts"]) else 0.0
         progress = (row["epoch"] - 1) / self.config.epochs
+        if self.bits is not None:
+            self.bits.widths = {kind: statistics[kind] for kind in KINDS}
         if self.budget is not None:
             self.budget.correct(model, self.luts, progress, row["epoch"] / self.config.epochs)
             self.luts *= self.budget.correction
         if not math.isfinite(merit):
             return
         better = self._better(merit, progress) if self.budget is None else self.budget.admits(merit, self.luts)
+        better &= self.bits is None or self.bits.met(statistics)
         enters = self.config.front and progress >= FRONT_FROM and self.result.front.admits(merit, self.luts)
         if not better and not enters:
             return
@@ -227,7 +249,7 @@ class RunState:
     def _better(self, merit: float, progress: float) -> bool:
         best = self.result.best
         last = len(self.result.history) == self.config.epochs
-        free = self.config.beta <= 0 or self.config.front
+        free = (self.config.beta <= 0 and self.bits is None) or self.config.front
         settled = free or progress >= self.settled or last
         return settled and (best is None or merit > best.merit)
 
@@ -237,7 +259,9 @@ class RunState:
             self.result.best = self.budget.choose(model)
 
     def over_budget(self) -> bool:
-        """Whether the run has yet to find models within the slack of its budget."""
+        """Whether the run has yet to find models within the slack of its budget, or within its budgets of bits."""
+        if self.bits is not None:
+            return self.result.best is None
         return self.budget is not None and not self.budget.found()
 
     def epochs_since_best(self) -> int:
@@ -251,4 +275,7 @@ class RunState:
             least = self.budget.correction * min(row["estimated_luts"] for row in finite)
             limit = f"{self.budget.limit:g} LUT sites"
             return f"no model came under {limit} (least about {least:.0f}); train for more epochs"
+        if self.bits is not None and finite:
+            narrowest = " and ".join(f"{min(row[kind] for row in finite):.2f}" for kind in self.bits.limits)
+            return f"no model came within {self.bits.text()} (least {narrowest}); train for more epochs"
         return "training gave no finite validation score; lower the learning rate"

@@ -28,7 +28,7 @@ class BudgetController:
     """Steers beta so that the estimated LUTs follow a geometric path down to just below a budget.
 
     Call `next` once per epoch. The path leads from the cost at the end of the warm-up to ``aim`` times the budget at
-    70 % of the run and stays there; beta follows the logarithmic error in proportion and in its growth.
+    ``settled`` of the run and stays there; beta follows the logarithmic error in proportion and in its growth.
     """
 
     budget: float
@@ -38,6 +38,7 @@ class BudgetController:
     damping: float = 2.0
     low: float = 1e-8
     high: float = 1.0
+    settled: float = SETTLED
     _start: float = 0.0
     _previous: float = 0.0
 
@@ -47,11 +48,12 @@ class BudgetController:
             self._start = self._previous = luts
             return self.beta
         target = self.aim * self.budget
-        share = min(1.0, (progress - WARM_UP) / (SETTLED - WARM_UP))
+        share = min(1.0, (progress - WARM_UP) / (self.settled - WARM_UP))
         start = max(self._start, target)
         wanted = start * (target / start) ** share
-        error = math.log(max(luts, 1.0) / wanted)
-        trend = math.log(max(luts, 1.0) / max(self._previous, 1.0))
+        least = 1e-3 * self.budget
+        error = math.log(max(luts, least) / wanted)
+        trend = math.log(max(luts, least) / max(self._previous, least))
         self._previous = luts
         change = min(0.5, max(-0.5, self.gain * error + self.damping * trend))
         self.beta = min(self.high, max(self.low, self.beta * math.exp(change)))

@@ -48,7 +48,8 @@ def _key(model: keras.Model, method: Method, task: str, config: FitConfig, colum
     """All that a compiled loop depends on: layers, task, optimizer, and whether rows have weights."""
     import keras
 
-    charged = config.beta > 0 or config.lut_budget is not None
+    budgets = (config.lut_budget, config.mean_weight_bits, config.mean_activation_bits)
+    charged = config.beta > 0 or any(budget is not None for budget in budgets)
     settings = [config.batch_size, config.optimizer, config.strength_rate, config.range_rate, charged]
     about = [keras.backend.backend(), model.get_config(), method.learns_bits, task, settings, columns]
     return json.dumps(_unseeded(about), sort_keys=True, default=str)
