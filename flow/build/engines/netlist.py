@@ -15,7 +15,7 @@ from flow.tools import icarus, yosys
 from flow.verify import simulate
 
 _NETLIST_WORK = 80_000_000  # cells times cycles of a netlist that Icarus simulates in a minute or two
-_ICARUS_LIMIT = 1_000_000_000  # and beyond which Verilator does it, a minute of compilation first
+_ICARUS_LIMIT = 300_000_000  # and beyond which Verilator does it, minutes of compilation first
 _LONG_SHARE = 400  # of that work, in each phase with long pauses: the Verilog has been through them
 _COMPILED_WORK = 12_000_000_000  # what Verilator simulates in a minute or two
 _NETLIST_LIMIT = 200_000_000_000  # and beyond which the engine is left out
