@@ -75,7 +75,8 @@ def speed(rounds: int, steps: int, systems: list[str], command: str) -> None:
     os.environ.setdefault("KERAS_BACKEND", "jax")
     import keras
 
-    from keras_models.loop.compiled import OptimizerConfig, make_loop
+    from keras_models.loop.compiled import make_loop
+    from keras_models.loop.steps import OptimizerConfig
 
     random = np.random.default_rng(0)
     X = random.uniform(0, 1, (steps * BATCH, 784)).astype(np.float32)

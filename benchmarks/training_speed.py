@@ -60,7 +60,8 @@ def seconds(name: str, rounds: int) -> list[list[float]]:
     import keras
 
     from keras_models.layers.cost import set_beta
-    from keras_models.loop.compiled import OptimizerConfig, make_loop
+    from keras_models.loop.compiled import make_loop
+    from keras_models.loop.steps import OptimizerConfig
     from keras_models.methods.models import build_mlp
 
     inputs, hidden, outputs, batch = NETWORKS[name]

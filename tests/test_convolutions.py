@@ -39,7 +39,8 @@ from keras_models import (
 from keras_models.data.preprocess import read
 from keras_models.layers.cost import adder_cost
 from keras_models.layers.counts import layer_luts, luts_by_layer
-from keras_models.loop.compiled import OptimizerConfig, make_loop
+from keras_models.loop.compiled import make_loop
+from keras_models.loop.steps import OptimizerConfig
 from keras_models.quantize.build import nmp_model
 from keras_models.quantize.calibrate import Calibration, Signals
 from keras_models.quantize.command import read_chain

@@ -25,7 +25,8 @@ from keras_models.layers.cost import (
 )
 from keras_models.layers.counts import layer_luts
 from keras_models.layers.neurons import ACTIVATION_SHARE
-from keras_models.loop.compiled import COST_STEPS, OptimizerConfig, make_loop
+from keras_models.loop.compiled import COST_STEPS, make_loop
+from keras_models.loop.steps import OptimizerConfig
 from keras_models.methods.models import build_mlp
 from keras_models.quantizers.exact import to_numpy
 

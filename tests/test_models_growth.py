@@ -20,7 +20,8 @@ from keras_models.layers.activations import NMPInputQuantizer
 from keras_models.layers.dense import NMPDense
 from keras_models.layers.export import export_integer
 from keras_models.layers.widths import neuron_widths
-from keras_models.loop.compiled import Loop, OptimizerConfig, make_loop
+from keras_models.loop.compiled import Loop, make_loop
+from keras_models.loop.steps import OptimizerConfig
 from keras_models.methods.models import load_model
 from keras_models.quantizers.exact import to_numpy
 from keras_models.quantizers.learned import WeightQuantizer

@@ -19,7 +19,8 @@ from keras import ops
 from keras_models.layers.activations import NMPActivation, NMPInputQuantizer
 from keras_models.layers.dense import NMPDense
 from keras_models.layers.export import export_integer
-from keras_models.loop.compiled import OptimizerConfig, make_loop
+from keras_models.loop.compiled import make_loop
+from keras_models.loop.steps import OptimizerConfig
 from keras_models.methods.models import bit_statistics, build_mlp, load_model
 from keras_models.quantizers.exact import to_numpy
 from keras_models.quantizers.precision import BitLadder

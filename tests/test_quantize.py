@@ -25,7 +25,7 @@ from flow.core.passes.widths import widths
 from flow.extract import compare_with_keras, extract
 from flow.extract.float_model import float_chain
 from flow.extract.test_data import choose_preparation, open_dataset
-from keras_models.loop.compiled import task_loss
+from keras_models.loop.steps import task_loss
 from keras_models.quantize.build import nmp_model
 from keras_models.quantize.calibrate import Calibration, Signals
 from keras_models.quantize.command import main

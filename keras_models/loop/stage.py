@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_models.loop.compiled import Loop, task_loss
+from keras_models.loop.compiled import Loop
+from keras_models.loop.steps import task_loss
 from keras_models.quantizers.exact import to_numpy
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ import keras
 import numpy as np
 
 from keras_models.layers.widths import Histogram, width_histograms
-from keras_models.loop.compiled import Loop, OptimizerConfig, make_loop
+from keras_models.loop.compiled import Loop, make_loop
 from keras_models.loop.stage import Part, Stage
+from keras_models.loop.steps import OptimizerConfig
 from keras_models.methods.catalog import Method
 from keras_models.training.bits import KINDS, BitBudget
 from keras_models.training.budget import Budget, counters_of
