@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import keras
 
 WEIGHTS, ACTIVATIONS = KINDS = ("mean_weight_bits", "mean_activation_bits")  # of a model's statistics
-LEAST_MEAN = 0.25  # that may be asked for
+LEAST_MEAN, MOST_MEAN = 0.25, 16.0  # that may be asked for
 _START, _FREE = 1e-4, 1e-8  # loss per bit of a mean width: at first, and of one without a limit
 
 

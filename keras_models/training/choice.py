@@ -7,8 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from keras_models.methods.cnn_layers import DEFAULT_LAYERS, Part, image_of, parts_of
-from keras_models.quantizers.precision import MAX_BITS
-from keras_models.training.bits import KINDS, LEAST_MEAN
+from keras_models.training.bits import KINDS, LEAST_MEAN, MOST_MEAN
 from keras_models.training.budget import COUNTS, can_count
 
 if TYPE_CHECKING:
@@ -73,8 +72,8 @@ def bit_budgets(options: argparse.Namespace) -> dict[str, float]:
 
 def _check_bit_budgets(options: argparse.Namespace) -> None:
     for kind, limit in bit_budgets(options).items():
-        if not LEAST_MEAN <= limit <= MAX_BITS:
-            raise UsageError(f"--{kind.replace('_', '-')} {limit:g}: give {LEAST_MEAN:g} to {MAX_BITS}")
+        if not LEAST_MEAN <= limit <= MOST_MEAN:
+            raise UsageError(f"--{kind.replace('_', '-')} {limit:g}: give {LEAST_MEAN:g} to {MOST_MEAN:g}")
     if bit_budgets(options) and options.beta is not None:
         raise UsageError("--beta and budgets of mean bits exclude each other: these set the weight of the cost")
     if options.mean_activation_bits is not None and options.weights_only:
