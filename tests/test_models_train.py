@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +249,12 @@ def test_pareto_set() -> None:
             front.add(Snapshot(merit, luts, 1, [], {}))
     assert [(s.merit, s.luts) for s in front.sorted()] == [(1, 10), (2, 15), (3, 40)]
     assert [s.luts for s in front.spread(2)] == [10, 40]
+
+
+def test_the_command_line_loads_no_keras_before_it_has_chosen_the_backend() -> None:
+    code = (
+        "import sys; from keras_models import train\n"
+        "train.check(train.parser().parse_args(['--data', 'digits', '--out', 'm.h5', '--mean-weight-bits', '3']))\n"
+        "assert not {'keras', 'tensorflow', 'jax'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
