@@ -27,7 +27,7 @@ from flow.folded.search import fastest, interval_for, smallest
 from flow.parallel.sites import Target
 from flow.parts import catalog
 from flow.parts.catalog import Part
-from flow.streamed.cores import Solver, sites_around
+from flow.streamed.cores import Solver, node_sites
 from flow.streamed.timing import cycles
 from keras_models.layers.counts import luts_by_layer
 
@@ -113,8 +113,8 @@ def _streamed(
     cores = solver.fastest() if interval is None else solver.within(interval)
     dense = zip(cores, solver.nodes, strict=True)
     image = max(solver.shortest, *(cycles(node.window, core.interval) for core, node in dense))
-    made = {core.design.layers[0].name: core.sites for core in cores}
-    luts = {node.name: made.get(node.name, 0.0) + sites_around(design, k) for k, node in enumerate(design.nodes)}
+    made = {core.design.layers[0].name: core for core in cores}
+    luts = {node.name: node_sites(design, k, made.get(node.name)) for k, node in enumerate(design.nodes)}
     layers = {name: round(sites) for name, sites in luts.items()}
     bram18 = round(solver.memories + sum(core.bram18 for core in cores))
     return Estimate(

@@ -111,6 +111,11 @@ def sites_around(design: Design, number: int) -> float:
     return sites
 
 
+def node_sites(design: Design, number: int, core: Core | None) -> float:
+    """LUT sites of a node: its core, where it has one, and what is beside it."""
+    return (core.sites if core else 0.0) + sites_around(design, number)
+
+
 def _around(window: Window) -> tuple[tuple[int, int], ...]:
     return window.padded or ((0, 0),) * len(window.shape)
 

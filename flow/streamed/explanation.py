@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flow.core.design import Design
-from flow.streamed.cores import Core, pixel_bits, rows_kept, sites_around
+from flow.streamed.cores import Core, node_sites, pixel_bits, rows_kept
 from flow.streamed.timing import Edge, cycles
 
 _WITHOUT = {"max": "maximum", "repeat": "repetition"}  # a layer: what is said of its core
@@ -67,7 +67,7 @@ def explain(design: Design, cores: Sequence[Core], places: Mapping[Edge, int], i
                 window.padded, window.repeats, window.positions, len(design.spans(number)),
                 core.kind if core else _WITHOUT[node.kind], interval, cycles(window, interval),
                 held * pixel_bits(design, number) if window.places > 1 or window.repeats else 0,
-                round((core.sites if core else 0) + sites_around(design, number)), core.bram18 if core else 0,
+                round(node_sites(design, number, core)), core.bram18 if core else 0,
             )
         )  # fmt: skip
     return StreamReport(image, rows, {f"{names[a]} to {names[b]}": n for (a, b), n in places.items()})
