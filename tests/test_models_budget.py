@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from keras_models import train
 from keras_models.training import budget
 from keras_models.training.budget import Budget, Counters
+from keras_models.training.fit import FitConfig, FitResult, RunState
 from keras_models.training.pareto import Snapshot
 from keras_models.training.schedule import BudgetController
 
@@ -149,3 +150,17 @@ def test_a_budget_of_bits_that_no_epoch_reached_is_refused(
     assert train.main([*map(str, options), "--out", str(tmp_path / "m.h5")]) == 1
     assert "no model came within 1 mean weight bits (least " in capsys.readouterr().err
     assert not list(tmp_path.glob("m.*"))
+
+
+def test_of_the_epochs_within_budgets_of_bits_the_best_is_kept_an_early_one_too() -> None:
+    from keras_models.methods.models import build_mlp
+
+    model = build_mlp(3, (2,), 1, dense={"cost": "bits"})
+    run = RunState(FitConfig(epochs=10, mean_weight_bits=4.0, settle=0.5), "regression", FitResult())
+    widths, losses = (8, 5, 4, 3, 4.5, 4, 4), (0.1, 0.2, 0.4, 0.6, 0.3, 0.5, 0.7)
+    for epoch, (width, loss) in enumerate(zip(widths, losses, strict=True), start=1):
+        statistics = {"mean_weight_bits": float(width), "mean_activation_bits": 9.0}
+        run.record(model, {"epoch": epoch, "val": loss, "estimated_luts": 1.0}, statistics)
+        assert run.over_budget() == (epoch < 3)  # none is within it yet
+        assert run.still(0.5) == (width <= 4) and not run.still(0.4)
+    assert run.result.best is not None and run.result.best.epoch == 3

@@ -100,9 +100,9 @@ def fit(
 
     The model kept is the one of best validation score: under a LUT budget among those within 5 % below it (else the
     largest below it; a run that has found too few of them goes on for up to half its epochs), under budgets of mean
-    widths among those within them after these have settled, with a cost weight among
-    the epochs after the weight has settled. ``on_epoch`` gets each epoch's metrics and neurons by width. A run
-    continued from its ``checkpoint`` ends in the model of one that never stopped.
+    widths among all within them (a run that has found none goes on likewise), with a cost weight among the epochs after
+    the weight has settled. ``on_epoch`` gets each epoch's metrics and neurons by width. A run continued from its
+    ``checkpoint`` ends in the model of one that never stopped.
     ``loop``: one from `loop_for` with the same model, parts and settings, to save compiling it again; without one
     ``on_compile`` is told before.
     Raises ValueError when no epoch gave a finite score, or none came under the budget.
@@ -250,7 +250,7 @@ class RunState:
     def _better(self, merit: float, progress: float) -> bool:
         best = self.result.best
         last = len(self.result.history) == self.config.epochs
-        free = (self.config.beta <= 0 and self.bits is None) or self.config.front
+        free = self.config.beta <= 0 or self.config.front or self.bits is not None
         settled = free or progress >= self.settled or last
         return settled and (best is None or merit > best.merit)
 
