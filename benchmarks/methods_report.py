@@ -283,7 +283,7 @@ Before there were budgets of both widths, one weight of a cost in bits of the we
 gave no models with narrow activations: ours was on or above all, activations no wider, on 4 sets. In a first table with
 budgets (strictly one beside one: 5 sets, of the best by validation: 7) only epochs after half of the run could be kept,
 as where a cost has no budget; uniform widths may keep any. Of higgs_23k, which is overfitted early, that lost 3 to 4 %
-at budgets that bind nothing. Now any epoch within the budgets may be kept; NMP was run again with that, on all sets.
+at budgets that bind nothing. Now any epoch within the budgets may be kept, and hardware mode ran again on all sets.
 
 These are small networks on samples: rankings of methods, not the best scores of the sets. The paper's Covertype and
 Higgs figures are of 581,012 and 11,000,000 rows and 4 x 512 networks, ours of samples of subsets of 93 and 23 thousand:
