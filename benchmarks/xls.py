@@ -16,8 +16,8 @@ from results_file import table, write_section
 
 ROUTES = ("own", "xls")
 PERIODS_NS = (10.0, 7.0)
-HEADER = ["set", "route", "clock asked, ns", "path after synthesis, ns (est.)", "LUT", "FF", "cycles", "latency, ns",
-          "Verilog made in, s", "synthesis, s", "vectors", "mismatches"]  # fmt: skip
+HEADER = ["set", "route", "clock asked, ns", "path after synthesis, ns (est.)", "LUT sites", "FF", "cycles",
+          "latency, ns", "Verilog made in, s", "synthesis, s", "vectors", "mismatches"]  # fmt: skip
 NOTE = """
 Both routes start from the same `design.json` and end in the same Yosys run and the same cocotb bench. XLS schedules by
 delays of a standard-cell library (the wheel has no FPGA's), scaled by one factor for all designs; the path after

@@ -19,6 +19,7 @@ _ICARUS_LIMIT = 300_000_000  # and beyond which Verilator does it, minutes of co
 _LONG_SHARE = 400  # of that work, in each phase with long pauses: the Verilog has been through them
 _COMPILED_WORK = 12_000_000_000  # what Verilator simulates in a minute or two
 _NETLIST_LIMIT = 200_000_000_000  # and beyond which the engine is left out
+_DSP_CELLS = 1000  # cells that take as long to simulate as a DSP block's model
 
 
 def _run(made: Made) -> Sequence[EngineResult]:
@@ -68,7 +69,7 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
 def _cells(build: Build) -> int:
     assert build.facts.synthesis is not None
     resources = build.facts.synthesis.resources
-    return max(resources.lut_cells + resources.ff, 1)
+    return max(resources.lut_cells + resources.ff + _DSP_CELLS * resources.dsp, 1)
 
 
 ENGINE = HardwareEngine(name="netlist", run=_run, require=lambda build: icarus.find(), after="synthesis")
