@@ -222,7 +222,7 @@ def plot(found: Sequence[dict[str, Any]]) -> None:
 NOTES = """The 4 x 512 network at uniform 8 bits is not synthesized: its weights, 6.54 Mbit, are more than all block RAM
 of the part holds (280 x 18,432 = 5.16 Mbit), and 6.0 times the 1.08 Mbit that the learned widths take.
 
-What two choices are worth, on the small network (LUT, Yosys, all from one earlier version of the Verilog):
+What two choices are worth, on the small network (LUT cells, Yosys, all from one earlier version of the Verilog):
 
 | results/s | weights addressed by the counter itself | by a register of their own | and inputs per cycle by group |
 |---|---|---|---|
@@ -242,15 +242,15 @@ def main() -> None:
     parser.add_argument("--only", help="one design: mlp_learned, mlp_uniform8, mnist_learned or small_learned")
     options = parser.parse_args()
     found = sorted(points(options.synthesize, options.only), key=lambda p: (p["design"], -int(p["interval"])))
-    header = ["design", "cycles per result", "results/s at 100 MHz", "LUT", "LUT estimated", "FF", "BRAM18", "DSP",
+    header = ["design", "cycles per result", "results/s at 100 MHz", "LUT sites", "estimated", "FF", "BRAM18", "DSP",
               "memory bits / learned bits", "Yosys s"]  # fmt: skip
     body = table(header, [_row(p) for p in found])
     notes = "\n\n".join(engine_table(p) for p in found if p.get("engines"))
     text = f"""xc7z020 has 53,200 LUT, 106,400 FF, 280 BRAM18 and 220 DSP. Figures in parentheses are
 the solver's estimates too, of points that were not synthesized.
 Networks are 54-512-512-512-512-7 (mlp), 784-256-256-10 (mnist) and 128-128-64-10 (small), random with the statistics
-of trained ones. Rows with † were synthesized before the latest change of the emitted Verilog; `--synthesize` measures
-them again, minutes each. Seconds are of a busy machine.
+of trained ones. LUTs are sites; rows with † were synthesized before the latest change of the emitted Verilog, when LUTs
+meant cells; `--synthesize` measures them again, minutes each. Seconds are of a busy machine.
 
 {body}
 
