@@ -21,7 +21,7 @@ from flow.files import plan
 from flow.netlist.read import netlist_module
 from flow.netlist.slices import expected_sites
 from flow.parallel.atom_heap import pack_atoms
-from flow.parallel.atoms import ALONE, PLACES, places, taken
+from flow.parallel.atoms import ALONE, CARRIED_PLACES, PLACES, places, taken
 from flow.parallel.bit_choice import atom_graph, lowbit_graph
 from flow.parallel.bit_heap import HeapBit
 from flow.parallel.graph import ZERO, Bit, LayerGraph, Node, evaluate_graph, row_start
@@ -43,32 +43,35 @@ def bits_of(column):
 
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=14), min_size=1, max_size=8),
-    st.booleans(), st.integers(0, 9),
+    st.booleans(), st.integers(0, 9), st.integers(0, 9),
 )  # fmt: skip
-def test_a_packing_adds_every_bit_once_and_no_chain_more_than_it_takes(columns, registered, cut):
+def test_a_packing_adds_every_bit_once_and_no_chain_more_than_it_takes(columns, registered, cut, unread):
     width = max(sum(len(c) << i for i, c in enumerate(columns)).bit_length() - cut, len(columns))
     heap = [bits_of(column) for column in [*columns, *([] for _ in range(width - len(columns)))]]
-    packing = pack_atoms(heap, registered)
+    packing = pack_atoms(heap, registered, unread=unread)
     results, rng = [], np.random.default_rng(0)
     given_bits = [rng.integers(0, 2, len(column)) for column in columns]
 
     def value(bit, column):
         return int(given_bits[column][bit.index]) if bit.row < 0 else results[bit.row] >> bit.index & 1
 
-    def row(columns, atoms, high):
-        node = Node("row", 0, high, atoms=atoms, columns=tuple(
+    def row(columns, atoms, high, carried=()):
+        node = Node("row", 0, high, atoms=atoms, carried=carried, columns=tuple(
             tuple(Bit(0, 0, not b.free) for b in column) for column in columns))  # fmt: skip
+        assert node.cut <= unread
         if atoms:
-            carry, held = places(node)
+            carry, passed, held = places(node)
             assert len(held) == PLACES * len(atoms) and not carry.inverted
-            assert sum(b != ZERO for b in (carry, *held)) == sum(map(len, columns[row_start(node) :]))
+            assert len(passed) == CARRIED_PLACES * len(carried)
+            assert sum(b != ZERO for b in (carry, *passed, *held)) == sum(map(len, columns[row_start(node) :]))
 
     for r in packing.rows:
         row(r.columns, r.atoms, (1 << r.width) - 1)
         total = sum(value(b, r.start + i) << i for i, c in enumerate(r.columns) for b in c)
         results.append(total & ((1 << r.width) - 1))
         assert total == results[-1] or r.start + r.width == width  # a carry is lost only above the result
-    row(packing.last, packing.last_atoms, (1 << width) - 1)
+    row(packing.last, packing.last_atoms, (1 << width) - 1, packing.last_carried)
+    assert packing.luts <= pack_atoms(heap, registered).luts + 2  # another search, which seldom finds less
     if not packing.last_atoms:
         assert max(map(len, packing.last)) <= (4 if registered else 1)
     total = sum(value(b, i) << i for i, column in enumerate(packing.last) for b in column)

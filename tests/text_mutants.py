@@ -21,7 +21,7 @@ _SWAPS = {"+": ["-", "|", "^"], "-": ["+"], "&": ["|", "^"], "|": ["&", "^"], "<
           "^": ["|"], "~": [""], "(": ["(~"]}  # fmt: skip
 _KEPT = set("module input output wire reg assign always posedge begin end endmodule localparam if else clk rst".split())
 
-_PROCESSOR_S = 5  # a run takes a fraction of a second
+_PROCESSOR_S = 5  # a run and a compilation take a fraction of a second; a loop may have no end
 
 BENCH = """`timescale 1ns/1ps
 module tb;
@@ -101,15 +101,17 @@ class Judge:
         """How many cycles were wrong, 1 where the text oscillates for ever; None for text that Icarus refuses."""
         for name, text in files.items():
             (self.folder / name).write_text(text)
-        command = ["iverilog", "-g2005", "-o", "sim.vvp", "tb.v", *files]
-        if subprocess.run(command, cwd=self.folder, capture_output=True, check=False, timeout=60).returncode:
+        if self._run(["iverilog", "-g2005", "-o", "sim.vvp", "tb.v", *files]).returncode:
             return None
-        limited = ["bash", "-c", f"ulimit -t {_PROCESSOR_S}; exec vvp sim.vvp"]
-        done = subprocess.run(limited, cwd=self.folder, capture_output=True, text=True, check=False)
+        done = self._run(["vvp", "sim.vvp"])
         if done.returncode < 0:  # a loop of gates that never settles
             return 1
         found = re.search(r"BAD (\d+)", done.stdout)
         return int(found[1]) if found else None
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        limited = ["bash", "-c", f'ulimit -t {_PROCESSOR_S}; exec "$@"', "limited", *command]
+        return subprocess.run(limited, cwd=self.folder, capture_output=True, text=True, check=False)
 
 
 def _packed(rows: np.ndarray, formats: tuple[Fixed, ...]) -> str:

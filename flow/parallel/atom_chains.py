@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import NamedTuple
 
-from flow.parallel.atoms import ALONE, FIVE, FOUR, FULL_ADDER, SIX, Atoms
+from flow.parallel.atoms import ALONE, CARRIED, CARRIED_PLACES, FIVE, FOUR, FULL_ADDER, NO_ATOMS, SIX, Atoms
 from flow.parallel.bit_heap import PLACES
 
 _WORTH = 1e-9
 _CARRY_SITE = 1  # of a carry that leaves beside a sum
+_CARRIED_BITS = CARRIED_PLACES  # a site takes at most where only the carry goes on
 
 Counts = tuple[int, ...]  # bits per column
 NOTHING: Counts = ()
@@ -45,20 +46,36 @@ class Chain(NamedTuple):
 class Plan(NamedTuple):
     """Chains in order, the atoms of the last one, which adds all that they leave, and the sites of all.
 
-    Without atoms what is left needs no addition, or is added by a row of three bits per column.
+    Without atoms what is left needs no addition, or is added by a row of three bits per column. Of the last one's
+    columns in ``carried``, which lie below its atoms, only the carry goes on.
     """
 
     chains: tuple[Chain, ...]
     last: Atoms
     sites: int
+    carried: tuple[Counts, ...] = ()
+
+
+_Rest = tuple[int, tuple[Counts, ...]]  # sites, and parts of a chain from some column on
+
+
+class _Last(NamedTuple):
+    """A way to add all that is left in one row."""
+
+    sites: int
+    carried: tuple[Counts, ...]
+    atoms: Atoms
 
 
 class CountedHeap:
-    """Bits per column, of which ``free`` need no inversion, the chains that were taken from it and their sites."""
+    """Bits per column, of which ``free`` need no inversion, the chains that were taken from it and their sites.
 
-    def __init__(self, counts: Counts, free: Counts, registered: bool) -> None:
+    The sum's ``unread`` lowest bits go nowhere, or, if ``registered``, all of it into registers alone.
+    """
+
+    def __init__(self, counts: Counts, free: Counts, registered: bool, unread: int = 0) -> None:
         self.counts, self.free, self.width = list(counts), list(free), len(counts)
-        self.registered = registered
+        self.registered, self.unread = registered, min(unread, self.width - 1)
         self.chains: tuple[Chain, ...] = ()
         self.sites = 0
 
@@ -69,8 +86,10 @@ class CountedHeap:
 
     @property
     def least(self) -> int:
-        """Sites that no plan comes below: one takes at most two bits out of a heap."""
-        return self.sites + (self.bits - self.width + 1) // 2
+        """Sites that no plan comes below: one takes at most two bits out of a heap, and in unread columns five."""
+        groups = (self.unread + 1) // 2
+        left = self.bits - self.width + self.unread - (_CARRIED_BITS * groups + 1 if groups else 0)
+        return self.sites + groups + (max(left, 0) + 1) // 2
 
     @property
     def key(self) -> tuple[Counts, Counts]:
@@ -102,7 +121,7 @@ class CountedHeap:
     def plan(self) -> Plan | None:
         """The chains that were taken and a last one for all that is left; None where no chain adds it."""
         last = self._last()
-        return Plan(self.chains, last[1], self.sites + last[0]) if last else None
+        return Plan(self.chains, last.atoms, self.sites + last.sites, last.carried) if last else None
 
     def chains_at(self, prices: Sequence[float]) -> list[Chain]:
         """The chain from every column on that is worth most at each of these prices, and full adders."""
@@ -122,31 +141,51 @@ class CountedHeap:
         """A full adder for the lowest column of more than two bits."""
         return Chain(next(c for c, count in enumerate(self.counts) if count > ALONE), 0, (FULL_ADDER,), True)
 
-    def _last(self) -> tuple[int, Atoms] | None:
-        """The fewest sites for a row that adds all that is left, with its atoms; None where there is none."""
+    def _last(self) -> _Last | None:
+        """The row of fewest sites that adds all that is left; None where there is none."""
         start = next((c for c, count in enumerate(self.counts) if count > 1), self.width)
         if start == self.width:
-            return 0, ()
+            return _Last(0, (), ())
         if max(self.counts) > SIX[0] + 1:
             return None
         top = max(c for c, count in enumerate(self.counts) if count)
         rest = self._rests(top)
-        found = []
+        found: list[_Last] = []
         for carry in range(1 + bool(self.free[start])):
             for cost, parts in self._wholes(start, carry, rest):
-                found.append((cost, Chain(start, carry, parts).atoms))
+                found.append(_Last(cost, (), Chain(start, carry, parts).atoms))
+            found += self._carried(start, carry, rest)
         if self.registered and self._three_each(start, top):
-            found.append((top + 1 - start + min(self.width - 1 - top, 2), ()))
-        return min(found, default=None, key=lambda f: f[0])
+            found.append(_Last(top + 1 - start + min(self.width - 1 - top, 2), (), ()))
+        return min(found, default=None, key=lambda f: f.sites)
+
+    def _carried(self, start: int, carry: int, rest: Sequence[_Rest | None]) -> list[_Last]:
+        """The cheapest row that begins with groups of which only the carry goes on, ``carry`` bits entering below."""
+        best: list[_Last | None] = [None] * self.width
+        for c in range(self.unread - 1, start - 1, -1):
+            found = []
+            for group in CARRIED:
+                end = c + len(group)
+                counts = (self.counts[c] - (carry if c == start else 0), self.counts[c + 1])
+                if end > self.unread or any(n > most for n, most in zip(counts, group, strict=False)):
+                    continue
+                above, groups = rest[end], best[end]
+                if above:  # a carry that leaves alone needs no LUT of its own
+                    atoms = Chain(end, 0, above[1]).atoms
+                    found.append(_Last(1 + (above[0] if atoms else 0), (group,), atoms or NO_ATOMS))
+                if groups:
+                    found.append(groups._replace(sites=1 + groups.sites, carried=(group, *groups.carried)))
+            best[c] = min(found, default=None, key=lambda f: f.sites)
+        return [found_one] if start < self.unread and (found_one := best[start]) else []
 
     def _three_each(self, start: int, top: int) -> bool:
         """Whether a row of three bits per column, and one more in the lowest, adds what is left."""
         more = self.counts[start] - PLACES
         return max(self.counts[start + 1 : top + 1], default=0) <= PLACES and more <= min(1, self.free[start])
 
-    def _rests(self, top: int) -> list[tuple[int, tuple[Counts, ...]] | None]:
+    def _rests(self, top: int) -> list[_Rest | None]:
         """From each column on, with a carry into it, the fewest sites that add all, and how; None where nothing can."""
-        rest: list[tuple[int, tuple[Counts, ...]] | None] = [None] * (self.width + 2)
+        rest: list[_Rest | None] = [None] * (self.width + 2)
         rest[self.width] = (0, ())
         for c in range(self.width - 1, -1, -1):
             if c > top:
@@ -155,9 +194,7 @@ class CountedHeap:
                 rest[c] = min(self._wholes(c, 0, rest), default=None)
         return rest
 
-    def _wholes(
-        self, c: int, carry: int, rest: Sequence[tuple[int, tuple[Counts, ...]] | None]
-    ) -> list[tuple[int, tuple[Counts, ...]]]:
+    def _wholes(self, c: int, carry: int, rest: Sequence[_Rest | None]) -> list[_Rest]:
         """The ways of adding all bits of column ``c`` on, but for ``carry`` of them."""
         count, found = self.counts[c] - carry, []
         after = self.counts[c + 1] if c + 1 < self.width else 0

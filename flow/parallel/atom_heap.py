@@ -10,13 +10,16 @@ from flow.parallel.atoms import SIX
 from flow.parallel.bit_heap import Heap, HeapBit, HeapColumns, Packing, Row
 
 
-def pack_atoms(heap: Sequence[Sequence[HeapBit]], registered: bool = False, effort: Effort = AT_ONCE) -> Packing:
+def pack_atoms(
+    heap: Sequence[Sequence[HeapBit]], registered: bool = False, effort: Effort = AT_ONCE, unread: int = 0
+) -> Packing:
     """Chains of atoms that add ``heap`` (bits per column) modulo ``2**len(heap)``: the cheapest found.
 
-    If ``registered``, the sum goes into registers alone, so that the last row may add three bits per column.
+    If ``registered``, the sum goes into registers alone, so that the last row may add three bits per column. Nothing
+    reads its ``unread`` lowest bits.
     """
     counts, free = tuple(len(column) for column in heap), tuple(sum(b.free for b in column) for column in heap)
-    return _Packer(heap).run(plan(counts, free, registered, effort))
+    return _Packer(heap).run(plan(counts, free, registered, effort, unread))
 
 
 def estimate_atoms(heights: Sequence[int]) -> int:
@@ -62,7 +65,7 @@ class _Packer:
             self.add(chain)
         last = tuple(tuple(sorted(column)) for column in self.heap)
         levels = max((b.level for column in last for b in column), default=0)
-        return Packing(tuple(self.rows), last, found.sites, levels, found.last)
+        return Packing(tuple(self.rows), last, found.sites, levels, found.last, found.carried)
 
     def add(self, chain: Chain) -> None:
         columns = [self._take(c, count) for c, count in enumerate(chain.columns, chain.start)]

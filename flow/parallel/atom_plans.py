@@ -33,9 +33,12 @@ SEARCHED = Effort(1, (0.8, 1.15, 1.5), 1)  # of four heaps at seven prices come 
 
 
 @lru_cache(maxsize=1 << 16)
-def plan(counts: Counts, free: Counts, registered: bool, effort: Effort = AT_ONCE) -> Plan:
-    """The cheapest plan found for a heap of so many bits per column, of which ``free`` need no inversion."""
-    heap = CountedHeap(counts, free, registered)
+def plan(counts: Counts, free: Counts, registered: bool, effort: Effort = AT_ONCE, unread: int = 0) -> Plan:
+    """The cheapest plan found for a heap of so many bits per column, of which ``free`` need no inversion.
+
+    If ``registered``, the sum goes into registers alone; its ``unread`` lowest bits go nowhere.
+    """
+    heap = CountedHeap(counts, free, registered, unread)
     best = min((_followed_through(heap, prices, {}) for prices in _PRICES), key=_cost)
     ahead: list[tuple[Sequence[float], _Known]] = [(prices, {}) for prices in _PRICES[: effort.ahead]]
     begun = (_shrunk(heap, prices) for prices in _PRICES) if effort.kept else ()
@@ -65,14 +68,15 @@ def _followed_through(heap: CountedHeap, prices: Sequence[float], known: _Known)
     at = heap
     while (rest := known.get(at.key)) is None:
         if whole := at.plan():
-            rest = known[at.key] = Plan((), whole.last, whole.sites - at.sites)
+            rest = known[at.key] = Plan((), whole.last, whole.sites - at.sites, whole.carried)
             break
         path.append(at)
         at = at.less(at.best(prices))
     for before in reversed(path):
-        rest = known[before.key] = Plan((at.chains[-1], *rest.chains), rest.last, rest.sites + at.sites - before.sites)
+        chains, sites = (at.chains[-1], *rest.chains), rest.sites + at.sites - before.sites
+        rest = known[before.key] = rest._replace(chains=chains, sites=sites)
         at = before
-    return Plan((*heap.chains, *rest.chains), rest.last, heap.sites + rest.sites)
+    return rest._replace(chains=(*heap.chains, *rest.chains), sites=heap.sites + rest.sites)
 
 
 def _shrunk(heap: CountedHeap, prices: Sequence[float]) -> CountedHeap | None:

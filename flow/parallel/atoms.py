@@ -11,6 +11,10 @@ FloPoCo builds the same (``XilinxGPC``).
 
 A chain is written as a digit per column, lowest first: the bits that its LUT takes. A full adder (3) is a LUT by
 itself, whose sum and carry both leave, as no chain lies beside it.
+
+Where nothing reads the lowest bits of a sum but the carry that they give (a quantizer drops them), one LUT is enough
+for two columns: of the five bits that it takes it need only say whether they are 3, so that the carry from below goes
+on, or more. Such *carried* groups (``CARRIED``) are the lowest of a chain.
 """
 
 from __future__ import annotations
@@ -27,7 +31,13 @@ FOUR: Atoms = (4, 1)
 PAIRS = (SIX, FIVE, FOUR)
 ALONE = 2  # bits of a column by itself
 FULL_ADDER: Atoms = (3,)
+NO_ATOMS: Atoms = (0,)  # of a chain of carried groups alone: its last carry leaves
 PLACES = 3  # of every column: an atom has the six of both
+# groups of columns of which only the carry goes on, as the most bits of each column, and the places of these bits
+CARRIED: dict[Atoms, tuple[Atoms, ...]] = {
+    (2,): ((0, 1),), (2, 2): ((0, 1), (2, 3)), (4, 1): ((0, 1, 2, 3), (4,)), (5, 0): ((0, 1, 2, 3, 4), ()),
+}  # fmt: skip
+CARRIED_PLACES = 5  # of every group
 _LOWER: dict[Atoms, Atoms] = {
     SIX: (0, 1, 2, 3, 4, 5),
     FIVE: (0, 1, 2, 3, 5),
@@ -51,18 +61,22 @@ def taken(atoms: Atoms) -> list[tuple[int, Atoms]]:
     return found
 
 
-def places(node: Node) -> tuple[Bit, list[Bit]]:
-    """The bit that enters a row's chain from below, and those in the places of ``nmp_atoms.v``, ``ZERO`` where none is.
+def places(node: Node) -> tuple[Bit, list[Bit], list[Bit]]:
+    """The bit that enters a row's chain from below, those in the places of its carried groups, and of its atoms.
 
-    Raises DesignError where the row's columns hold more than its atoms take.
+    The places are those of ``nmp_atoms.v`` and ``nmp_carried.v``, ``ZERO`` where no bit is. Raises DesignError where
+    the row's columns hold more than its groups and atoms take.
     """
-    columns = list(node.columns[row_start(node) :])
+    columns, under = list(node.columns[row_start(node) :]), sum(len(group) for group in node.carried)
     while columns and not columns[-1]:
         columns.pop()
-    if len(columns) > len(node.atoms):
-        raise DesignError(f"a chain of {len(node.atoms)} columns is to add {len(columns)}")
-    columns += [()] * (len(node.atoms) - len(columns))
-    carry, columns[0] = _carry(columns[0], node.atoms[0]) if node.atoms != FULL_ADDER else (ZERO, columns[0])
+    if len(columns) > under + len(node.atoms):
+        raise DesignError(f"a chain of {under + len(node.atoms)} columns is to add {len(columns)}")
+    columns += [()] * (under + len(node.atoms) - len(columns))
+    lowest = node.carried[0][0] if node.carried else node.atoms[0]
+    carry, columns[0] = _carry(columns[0], lowest) if node.atoms != FULL_ADDER else (ZERO, columns[0])
+    passed = _carried_places(node, columns[:under])
+    columns = columns[under:]
     found = [ZERO] * (PLACES * len(node.atoms))
     for c, part in taken(node.atoms):
         for i, digit in enumerate(part):
@@ -75,7 +89,24 @@ def places(node: Node) -> tuple[Bit, list[Bit]]:
             found[PLACES * c + place] = bit
         for bit in columns[c + 1] if part == FOUR else ():
             found[PLACES * c + _UPPER] = bit
-    return carry, found
+    return carry, passed, found
+
+
+def _carried_places(node: Node, columns: Sequence[Sequence[Bit]]) -> list[Bit]:
+    found = [ZERO] * (CARRIED_PLACES * len(node.carried))
+    column = 0
+    for g, group in enumerate(node.carried):
+        if group not in CARRIED:
+            raise DesignError(
+                f"a chain of atoms has {group} in columns of which only the carry goes on, which is no group"
+            )
+        for places_of in CARRIED[group]:
+            if len(columns[column]) > len(places_of):
+                raise DesignError(f"a group {group} of a chain has {len(columns[column])} bits in one column")
+            for place, bit in zip(places_of, columns[column], strict=False):
+                found[CARRIED_PLACES * g + place] = bit
+            column += 1
+    return found
 
 
 def _carry(column: Sequence[Bit], digit: int) -> tuple[Bit, tuple[Bit, ...]]:

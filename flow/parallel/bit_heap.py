@@ -52,7 +52,8 @@ class Row:
 class Packing:
     """The rows that add a heap, and its last row over all result columns, with that row's atoms if it has any.
 
-    ``luts`` is what it costs, for rows of atoms in sites, and ``levels`` how many rows lie before the last one.
+    ``luts`` is what it costs, for rows of atoms in sites, and ``levels`` how many rows lie before the last one. Of its
+    columns in ``last_carried`` only the carry goes on.
     """
 
     rows: tuple[Row, ...]
@@ -60,6 +61,7 @@ class Packing:
     luts: int
     levels: int
     last_atoms: tuple[int, ...] = ()
+    last_carried: tuple[tuple[int, ...], ...] = ()
 
 
 def pack(heap: Sequence[Sequence[HeapBit]]) -> Packing:

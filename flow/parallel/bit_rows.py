@@ -19,7 +19,7 @@ from flow.core.fixed import Ints, bits_for
 from flow.parallel.atom_heap import pack_atoms, pack_partly
 from flow.parallel.atom_plans import AT_ONCE, Effort
 from flow.parallel.bit_heap import HeapBit, HeapColumns, Row, pack
-from flow.parallel.builder import GraphBuilder, aligned_bias, aligned_weights, rounding_constant
+from flow.parallel.builder import GraphBuilder, aligned_bias, aligned_weights, rounding_constant, threshold, unread_bits
 from flow.parallel.graph import ONE, Bit, Columns, LayerGraph, Node, Term, plain_addition
 from flow.parallel.lut_networks import Network
 from flow.parallel.subexpressions import Use, signed_digits
@@ -90,8 +90,15 @@ class RowBuilder(GraphBuilder):
             if factor:
                 shared = self._shared(source)
                 uses += [(shared, unit + s, negative) for s, negative in _digits(factor)]
-        constant = aligned_bias(neuron) + rounding_constant(neuron.output, neuron.accumulator.frac)
-        node = self._add(uses, constant, j)
+        bias = aligned_bias(neuron)
+        form = self._form(uses)
+        found = threshold(neuron, *self.range_of(form, bias))
+        if found:
+            node = self._add(uses, bias + (1 << found.unread) - found.least, j, found.unread)
+            drop = found.unread - self.nodes[node].cut
+            return self.append(Node("quantize", 0, 1, (Term(node, 0),), drop=drop, neuron=j))
+        constant = bias + rounding_constant(neuron.output, neuron.accumulator.frac)
+        node = self._add(uses, constant, j, unread_bits(neuron))
         return self.add_quantize(Term(node, 0), j) if neuron.output else node
 
     def table_neuron(self, j: int, tables: Network) -> int:
@@ -137,12 +144,15 @@ class RowBuilder(GraphBuilder):
                 self.made[current] = self._part(uses, self.readers[current])
         return self.made[row]
 
+    def _form(self, uses: Sequence[tuple[_Operand, int, bool]]) -> Ints:
+        """What a sum of operands weighs the inputs."""
+        return sum((-1 if negative else 1) * (source.form << shift) for source, shift, negative in uses) + self.no_form
+
     def _heap(self, uses: list[tuple[_Operand, int, bool]], constant: int | None) -> _Heap:
         """The bits of a sum of operands plus ``constant``; None leaves the constant that makes it unsigned."""
-        form, natural = self.no_form, 0
+        form, natural = self._form(uses), 0
         bits: list[tuple[int, Bit]] = []
         for source, shift, negative in uses:
-            form = form + (-1 if negative else 1) * (source.form << shift)
             natural += (
                 -source.constant + sum(1 << c for c, _ in source.bits) if negative else source.constant
             ) << shift
@@ -158,15 +168,20 @@ class RowBuilder(GraphBuilder):
                 heap[c].append(HeapBit(level, bit.constant or not bit.inverted, -1, k, bit))
         return _Heap(heap, form, total, low, high)
 
-    def _add(self, uses: list[tuple[_Operand, int, bool]], constant: int, neuron: int) -> int:
-        """A node for a sum of operands plus ``constant``."""
-        return self._whole(self._heap(uses, constant), neuron)
+    def _add(self, uses: list[tuple[_Operand, int, bool]], constant: int, neuron: int, unread: int) -> int:
+        """A node for a sum of operands plus ``constant``, which may lack its ``unread`` lowest bits."""
+        return self._whole(self._heap(uses, constant), neuron, unread)
 
-    def _whole(self, heap: _Heap, neuron: int) -> int:
-        """A node for a heap's sum."""
+    def _whole(self, heap: _Heap, neuron: int, unread: int = 0) -> int:
+        """A node for a heap's sum, which may lack its ``unread`` lowest bits."""
         registered = len(self.whole) in self.held
-        packing = pack_atoms(heap.bits, registered, self.effort) if self.atoms else pack(heap.bits)
+        packing = pack_atoms(heap.bits, registered, self.effort, unread) if self.atoms else pack(heap.bits)
         columns = self._rows(packing.rows, packing.last, neuron)
+        if packing.last_carried:
+            row = Node("row", 0, 0, neuron=neuron, columns=columns, atoms=packing.last_atoms,
+                       carried=packing.last_carried)  # fmt: skip
+            self.whole.append(self.append(replace(row, low=heap.low >> row.cut, high=heap.high >> row.cut)))
+            return self.whole[-1]
         atoms = _needed(packing.last_atoms, columns)
         row = Node("row", heap.low, heap.high, neuron=neuron, columns=columns, atoms=atoms)
         self.whole.append(self.append(row, heap.form, heap.constant))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,6 +69,7 @@ class GraphBuilder:
         quantizer, accumulator = self.layer.neurons[neuron].output, self.layer.neurons[neuron].accumulator
         assert quantizer is not None and accumulator is not None
         drop, half_even = quantizer_drop(quantizer, accumulator.frac)
+        drop -= self.nodes[term.node].cut
         probe = Node("quantize", quantizer.low, quantizer.high, (term,), drop=drop, half_even=half_even, neuron=neuron,
                      overflow=quantizer.overflow)  # fmt: skip
         low, high = quantized_range(probe, self.nodes[term.node])
@@ -111,6 +112,45 @@ def quantizer_drop(quantizer: Quantizer, frac: int) -> tuple[int, bool]:
     """How many bits a quantizer drops from an accumulator with ``frac`` fraction bits, and whether ties go to even."""
     drop = frac - quantizer.format.frac
     return drop, quantizer.rounding == "RND_CONV" and drop > 0
+
+
+def unread_bits(neuron: Neuron) -> int:
+    """How many of the lowest bits of its sum, the rounding constant added, a neuron's output does not depend on."""
+    assert neuron.accumulator is not None
+    if neuron.output is None:
+        return 0
+    drop, half_even = quantizer_drop(neuron.output, neuron.accumulator.frac)
+    return 0 if half_even else max(drop, 0)
+
+
+class Threshold(NamedTuple):
+    """An output of 0 or 1 as a comparison: 1 where the weighted sum and the bias are at least ``least``.
+
+    The sum plus ``2**unread - least`` has bit ``unread`` set just then, and none above it.
+    """
+
+    least: int
+    unread: int
+
+
+def threshold(neuron: Neuron, low: int, high: int) -> Threshold | None:
+    """The comparison that a neuron's output is; None where it is not.
+
+    The weighted sum and the bias lie in ``low..high``. A saturating quantizer never falls, so the least sum that gives
+    1 is found by halving.
+    """
+    quantizer, accumulator = neuron.output, neuron.accumulator
+    if quantizer is None or (quantizer.low, quantizer.high, quantizer.overflow) != (0, 1, "SAT"):
+        return None
+    assert accumulator is not None
+    below, least = low, high
+    if quantizer.from_integer([low, high], accumulator.frac).tolist() != [0, 1]:
+        return None
+    while least - below > 1:
+        middle = (below + least) // 2
+        one = bool(quantizer.from_integer([middle], accumulator.frac)[0])
+        below, least = (below, middle) if one else (middle, least)
+    return Threshold(least, max(least - low - 1, high - least).bit_length())
 
 
 def rounding_constant(quantizer: Quantizer | None, frac: int) -> int:

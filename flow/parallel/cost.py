@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow.core.fixed import bits_for
+from flow.parallel.atoms import NO_ATOMS
 from flow.parallel.graph import LayerGraph, Node, row_start
 from flow.parallel.lut_networks import table_luts
 
@@ -38,6 +39,8 @@ def node_luts(node: Node, graph: LayerGraph) -> int:
 def _row_luts(node: Node) -> int:
     """One LUT per column of the chain; above the highest bit only the carry is left."""
     start = row_start(node)
+    if node.carried:
+        return len(node.carried) + (min(len(node.atoms), node.bits) if node.atoms != NO_ATOMS else 0)
     if node.atoms:
         return min(len(node.atoms), node.bits - start)
     return max((c for c, column in enumerate(node.columns) if column), default=-1) + 1 - min(start, len(node.columns))

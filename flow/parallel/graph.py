@@ -59,8 +59,9 @@ class Node:
     ``low..high``. One carry chain does it: columns hold at most three bits, the first with more than one at most five,
     of which two, not inverted, enter at the end of the chain (``row_start``). A ``partial`` row holds bits that mean
     something only together with the other bits of the heap that a later row completes. A row with ``atoms`` adds as
-    many bits as these take, a digit per column of the chain (``flow.parallel.atoms``). A ``table`` gives
-    ``table[index]``, where the single bit of ``columns[i]`` is bit ``i`` of the index.
+    many bits as these take, a digit per column of the chain (``flow.parallel.atoms``). Of the columns in ``carried``,
+    groups from ``row_start`` on, only the carry goes on: the row's value is the total without its ``cut`` lowest bits.
+    A ``table`` gives ``table[index]``, where the single bit of ``columns[i]`` is bit ``i`` of the index.
     """
 
     kind: NodeKind
@@ -77,6 +78,12 @@ class Node:
     table: tuple[int, ...] = ()
     overflow: str = "SAT"
     atoms: tuple[int, ...] = ()
+    carried: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def cut(self) -> int:
+        """How many of the lowest bits of a row's total its value lacks."""
+        return row_start(self) + sum(len(group) for group in self.carried) if self.carried else 0
 
     @property
     def sources(self) -> set[int]:
@@ -184,12 +191,13 @@ def plain_addition(columns: Columns) -> bool:
 
 def _evaluate_row(node: Node, values: Sequence[Ints] | Mapping[int, Ints], count: int) -> Ints:
     # int64 wraps modulo 2**64, which does not touch the result modulo a smaller power of two.
-    exact = object if node.bits > SAFE_BITS else np.int64
+    width = node.bits + node.cut
+    exact = object if width > SAFE_BITS else np.int64
     total = np.zeros(count, exact)
     for c, column in enumerate(node.columns):
         for bit in column:
             total = total + (np.asarray(_bit(bit, values), exact) << c)
-    total = total & ((1 << node.bits) - 1)
+    total = (total & ((1 << width) - 1)) >> node.cut
     return total - ((total > node.high).astype(exact) << node.bits) if node.signed else total
 
 

@@ -28,6 +28,8 @@ def node_delay(node: Node, delays: Delays) -> float:
     if node.kind == "row" and row_start(node) < len(node.columns):
         if node.atoms == FULL_ADDER:
             return delays.lut + delays.net
+        if node.carried:
+            return delays.adder(len(node.carried) + node.bits)
         if node.atoms or plain_addition(node.columns):
             return delays.adder(node.bits - row_start(node))
         return delays.lut + delays.net_beside + delays.adder(len(node.columns) - row_start(node))

@@ -52,15 +52,21 @@ def prove(design: Design, index: int, graph: LayerGraph) -> None:
         if node.kind == "table":
             _prove_table(neuron, expected, graph, j, ranges, where, exact)
             continue
-        source, shift = graph.outputs[j], 0
+        source, shift, compared = graph.outputs[j], 0, False
         if neuron.output:
-            _prove_quantizer(neuron, node, graph, where)
+            compared = _compares(neuron, node, graph)
+            if not compared:
+                _prove_quantizer(neuron, node, graph, where)
             source, shift = node.terms[0].node, node.terms[0].shift
-        form, constant = forms.shifted(source, shift)
+        form, constant = forms.below(source, shift) if graph.nodes[source].cut else forms.shifted(source, shift)
         fixed = sum(w * low for w, (low, high) in zip(expected, ranges, strict=True) if low == high)
         if form.tolist() != [0 if low == high else w for w, (low, high) in zip(expected, ranges, strict=True)]:
             raise DesignError(f"{where} weighs the inputs differently")
-        if constant != aligned_bias(neuron) + rounding_constant(neuron.output, accumulator.frac) + fixed:
+        if compared:
+            _prove_comparison(
+                neuron, node.drop + graph.nodes[source].cut, constant - fixed - aligned_bias(neuron), where
+            )
+        elif constant != aligned_bias(neuron) + rounding_constant(neuron.output, accumulator.frac) + fixed:
             raise DesignError(f"{where} adds another constant")
 
 
@@ -73,17 +79,41 @@ def _prove_constant(neuron: Neuron, node: Node, where: str) -> None:
         raise DesignError(f"{where} does not produce the constant {value}")
 
 
+def _compares(neuron: Neuron, node: Node, graph: LayerGraph) -> bool:
+    """Whether an output of 0 or 1 is a bit of a sum above which there is none."""
+    quantizer = neuron.output
+    if not quantizer or (quantizer.low, quantizer.high, quantizer.overflow) != (0, 1, "SAT"):
+        return False
+    if (node.kind, node.low, node.high, node.half_even, node.overflow) != ("quantize", 0, 1, False, "SAT"):
+        return False
+    source, term = graph.nodes[node.terms[0].node], node.terms[0]
+    if term.shift or term.negative or node.drop < 0:
+        return False
+    return (source.low >> node.drop, source.high >> node.drop) == (0, 1)
+
+
+def _prove_comparison(neuron: Neuron, bit: int, added: int, where: str) -> None:
+    """``bit`` of a sum to which ``added`` was added is the output: at its ends, for a quantizer never falls."""
+    assert neuron.output is not None and neuron.accumulator is not None
+    least = (1 << bit) - added
+    if neuron.output.from_integer([least - 1, least], neuron.accumulator.frac).tolist() != [0, 1]:
+        raise DesignError(f"{where} compares with another number")
+
+
 def _prove_quantizer(neuron: Neuron, node: Node, graph: LayerGraph, where: str) -> None:
     quantizer, accumulator = neuron.output, neuron.accumulator
     assert quantizer is not None and accumulator is not None
     drop, half_even = quantizer_drop(quantizer, accumulator.frac)
-    if node.kind != "quantize" or (node.drop, node.half_even) != (drop, half_even):
+    if node.kind != "quantize":
+        raise DesignError(f"{where} does not round")
+    source = graph.nodes[node.terms[0].node]
+    if (node.drop + source.cut, node.half_even) != (drop, half_even) or (source.cut and (half_even or node.drop < 0)):
         raise DesignError(f"{where} rounds differently")
     if node.overflow != quantizer.overflow:
         raise DesignError(f"{where} treats overflow by {node.overflow}, not by {quantizer.overflow}")
-    wanted = Node("quantize", quantizer.low, quantizer.high, node.terms, drop=drop, half_even=half_even,
+    wanted = Node("quantize", quantizer.low, quantizer.high, node.terms, drop=node.drop, half_even=half_even,
                   overflow=quantizer.overflow)  # fmt: skip
-    if node.terms[0].negative or (node.low, node.high) != quantized_range(wanted, graph.nodes[node.terms[0].node]):
+    if node.terms[0].negative or (node.low, node.high) != quantized_range(wanted, source):
         raise DesignError(f"{where} saturates differently")
 
 
@@ -119,20 +149,32 @@ def _prove_table(
 
 
 class _Forms:
-    """The exact affine form of every value of a graph; ``None`` for partial rows, tables and quantized values."""
+    """The exact affine form of every value of a graph; ``None`` for partial rows, tables and quantized values.
+
+    Of a row without its lowest bits it is that of the total, which is in ``totals``; the row itself has none.
+    """
 
     def __init__(self, graph: LayerGraph, ranges: tuple[tuple[int, int], ...], layer: str, exact: Any) -> None:
         self.graph, self.layer, self.inputs, self.exact = graph, layer, len(ranges), exact
         self.lows = np.array([low for low, _ in ranges], exact)
         self.highs = np.array([high for _, high in ranges], exact)
         self.forms: list[Form | None] = []
+        self.totals: dict[int, Form] = {}
         for i, node in enumerate(graph.nodes):
             form = self._form(i, node)
             if form is not None:
                 low, high = self._range(form)
-                if low < node.low or high > node.high:
+                if low >> node.cut < node.low or high >> node.cut > node.high:
                     raise DesignError(f"layer {layer}: node {i} of the graph is too narrow for {low}..{high}")
-            self.forms.append(form)
+                if node.cut:
+                    self.totals[i] = form
+            self.forms.append(None if node.cut else form)
+
+    def below(self, node: int, shift: int) -> Form:
+        """The form of a row's total, before its lowest bits are left out."""
+        if shift:
+            raise DesignError(f"layer {self.layer}: node {node} of the graph is shifted, though it lacks bits")
+        return self.totals[node]
 
     def shifted(self, node: int, shift: int) -> Form:
         """The form of ``node << shift``; raises DesignError where a right shift would drop a set bit."""
@@ -169,7 +211,7 @@ class _Forms:
     def _row_form(self, i: int, node: Node) -> Form:
         """Expand a row's bits backwards into values; the constant is the one that fits the row's range."""
         form, constant = np.zeros(self.inputs, self.exact), 0
-        modulus = 1 << node.bits
+        modulus = 1 << node.bits + node.cut
         self._check_atoms(i, node)
         bits: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         constant += _add_columns(node, 1, bits)
@@ -204,7 +246,8 @@ class _Forms:
 
         A coefficient times its input's span is less than the modulus, so only inputs of two values leave a choice.
         """
-        modulus, most = 1 << node.bits, node.high - node.low
+        first, last = node.low << node.cut, (node.high + 1 << node.cut) - 1
+        modulus, most = 1 << node.bits + node.cut, last - first
         spans = self.highs - self.lows
         least = (form + modulus // 2) % modulus - modulus // 2
         other = np.where(least < 0, least + modulus, least - modulus)
@@ -214,8 +257,8 @@ class _Forms:
             taken = least.copy()
             taken[open_ones] = np.where(choice, other[open_ones], least[open_ones])
             low, high = self._range((taken, constant))
-            lowest = node.low + (low - node.low) % modulus
-            if lowest + high - low <= node.high:
+            lowest = first + (low - first) % modulus
+            if lowest + high - low <= last:
                 return taken, constant + lowest - low
         return least, constant
 

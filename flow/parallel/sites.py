@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 from flow.core.errors import DesignError
-from flow.parallel.atoms import FULL_ADDER
+from flow.parallel.atoms import CARRIED_PLACES, FULL_ADDER, NO_ATOMS
 from flow.parallel.bit_heap import FIRST_PLACES
 from flow.parallel.cost import node_luts
 from flow.parallel.graph import LayerGraph, Node, plain_addition, row_start
@@ -58,17 +58,22 @@ def graph_sites(graph: LayerGraph, plan: Schedule) -> int:
 def least_sites(graph: LayerGraph) -> int:
     """Sites that no packing of a layer's shared sums comes below: a site takes at most two bits out of a heap.
 
-    What chains of atoms reach is less at their ends and between columns of odd height, so this is not to be had.
+    Of two columns that a quantizer drops, one site may take five. What chains of atoms reach is less at their ends and
+    between columns of odd height, so this is not to be had.
     """
     bits, others = 0, 0
+    for node in graph.nodes:
+        if node.kind == "quantize" and graph.nodes[node.terms[0].node].kind == "row" and not node.half_even:
+            unread = max(node.drop + graph.nodes[node.terms[0].node].cut - node.terms[0].shift, 0)
+            bits -= (unread + 1) // 2 * (CARRIED_PLACES - _BITS_TAKEN)
     for node in graph.nodes:
         if node.kind == "row" and node.low != node.high:
             start = row_start(node)
             bits += sum(not bit.constant for column in node.columns[start:] for bit in column)
-            bits -= (node.bits - start) * (start < len(node.columns))
+            bits -= (node.bits + node.cut - start) * (start < len(node.columns))
         else:
             others += _node_sites(node, graph, 0)
-    return others - (-bits // _BITS_TAKEN)
+    return others - (-max(bits, 0) // _BITS_TAKEN)
 
 
 def graph_registers(graph: LayerGraph, plan: Schedule) -> int:
@@ -102,6 +107,8 @@ def _leaving(graph: LayerGraph, plan: Schedule) -> list[int]:
         node = graph.nodes[i]
         wired = row_start(node) if node.kind == "row" else 0
         for c, column in enumerate(node.columns):
+            if node.carried and c < wired:
+                continue  # nothing reads what is below a chain of which only the carry goes on
             for bit in column:
                 passed = c < wired and not bit.inverted  # wiring: it leaves there as it leaves here
                 if bit.node >= 0 and plan.stages[bit.node] == plan.stages[i] and (not passed or found[i] >> c & 1):
@@ -131,6 +138,8 @@ def _node_sites(node: Node, graph: LayerGraph, leaving: int) -> int:
 
 def _row_sites(node: Node, leaving: int) -> int:
     start = row_start(node)
+    if node.carried:
+        return len(node.carried) + (min(len(node.atoms) + 1, node.bits) if node.atoms != NO_ATOMS else 0)
     columns = node.columns[start : 1 + max(c for c, column in enumerate(node.columns) if column)]
     result, leaving = node.bits - start, leaving >> start
     if node.atoms:

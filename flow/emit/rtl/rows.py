@@ -1,6 +1,7 @@
 """Verilog of rows of bits and of tables.
 
-A row is wiring below the first addition, then one carry chain (``nmp_row.v``, ``nmp_atoms.v``) or a plain ``+``.
+A row is wiring below the first addition, then one carry chain (``nmp_row.v``, ``nmp_atoms.v``, ``nmp_carried.v``) or a
+plain ``+``.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from flow.core.errors import DesignError
 from flow.emit.layout import instance, statement
 from flow.emit.rtl.expressions import Value, literal, part
 from flow.emit.templates import render, static
-from flow.parallel.atoms import FULL_ADDER, PLACES, places
+from flow.parallel.atoms import FULL_ADDER, PLACES, Atoms, places
 from flow.parallel.graph import ZERO, Bit, LayerGraph, Node, plain_addition, row_start
 from flow.parts.family import Family
 
 LANES = 3
 _ROW, _SUM = "nmp_row", "nmp_sum"  # with and without the two single bits at the end of the chain
-_ATOMS, _FULL_ADDER = "nmp_atoms", "nmp_full_adder"
+_ATOMS, _CARRIED, _FULL_ADDER = "nmp_atoms", "nmp_carried", "nmp_full_adder"
 ROW_FILE, SUM_FILE, ATOMS_FILE, FULL_ADDER_FILE = f"{_ROW}.v", f"{_SUM}.v", f"{_ATOMS}.v", f"{_FULL_ADDER}.v"
+CARRIED_FILE = f"{_CARRIED}.v"
+_GROUPS: dict[Atoms, int] = {(2,): 1, (2, 2): 2, (4, 1): 4, (5, 0): 5}  # digits of ``nmp_carried.v``
 Lane = list[Bit]
 
 
@@ -28,6 +31,8 @@ def row_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
     low = [column[0] if column else ZERO for column in node.columns[: min(start, node.bits)]]
     if start >= len(node.columns):
         return statement(f"{head} = {_vector(low + [ZERO] * (node.bits - len(low)), values)};")
+    if node.carried:
+        return _chain(node, 0, name, head, values)
     bits = node.bits - start
     result = f"{name}_h" if start else name
     write = _chain if node.atoms else _addition
@@ -39,7 +44,7 @@ def modules(graphs: Sequence[LayerGraph], family: Family) -> dict[str, str]:
     """The modules that the graphs' rows are made of, by file."""
     nodes = [node for graph in graphs for node in graph.nodes]
     found = row_modules(family) if any(has_chain(node) for node in nodes) else {}
-    used = {FULL_ADDER_FILE if node.atoms == FULL_ADDER else ATOMS_FILE for node in nodes if node.atoms}
+    used = {_chain_file(node) for node in nodes if node.atoms}
     return found | {file: text for file, text in atoms_modules(family).items() if file in used}
 
 
@@ -50,11 +55,17 @@ def row_modules(family: Family) -> dict[str, str]:
 
 
 def atoms_modules(family: Family) -> dict[str, str]:
-    """The modules of a chain of atoms and of a full adder by file, in the same way."""
+    """The modules of chains of atoms, without and with carried columns, and of a full adder, in the same way."""
     return {
-        file: render(f"{file}.j2", carry=family.carry_bits, parts=family.title)
-        for file in (ATOMS_FILE, FULL_ADDER_FILE)
+        file: render(f"{template}.j2", carry=family.carry_bits, parts=family.title, groups=file == CARRIED_FILE)
+        for file, template in ((ATOMS_FILE,) * 2, (CARRIED_FILE, ATOMS_FILE), (FULL_ADDER_FILE,) * 2)
     }
+
+
+def _chain_file(node: Node) -> str:
+    if node.carried:
+        return CARRIED_FILE
+    return FULL_ADDER_FILE if node.atoms == FULL_ADDER else ATOMS_FILE
 
 
 def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
@@ -81,7 +92,7 @@ def has_chain(node: Node) -> bool:
 def _chain(node: Node, start: int, name: str, head: str, values: Mapping[int, Value]) -> list[str]:
     """Add the columns from ``start`` on into ``name``, declared by ``head``, on a chain of atoms."""
     bits, width = node.bits - start, len(node.atoms)
-    carry, held = places(node)
+    carry, passed, held = places(node)
     lanes = [held[i::PLACES] for i in range(PLACES)]
     if node.atoms == FULL_ADDER:
         mask = _mask(held)
@@ -90,11 +101,21 @@ def _chain(node: Node, start: int, name: str, head: str, values: Mapping[int, Va
         return [f"{head};", *instance(_FULL_ADDER, f"{name}_row", parameters, ports)]
     given = min(bits, width + 1)
     digits = "".join(f"{digit:x}" for digit in reversed(node.atoms))
-    parameters = [f".W({width})", *([f".Y({given})"] if given <= width else []), *([".D(1)"] if carry != ZERO else [])]
+    parameters = [f".W({width})", *([f".Y({given})"] if given <= width else [])]
+    parameters += [".D(1)"] if carry != ZERO and not passed else []
     parameters += [f".K({4 * width}'h{digits})", *_masks(lanes)]
     ports = [*_lane_ports(lanes, values), f".d({_vector([carry], values)})"]
+    if passed:
+        groups, mask = len(node.carried), _mask(passed)
+        kinds = "".join(f"{_GROUPS[group]:x}" for group in reversed(node.carried))
+        parameters += [f".G({groups})", f".KX({4 * groups}'h{kinds})"]
+        parameters += [f".NX({len(passed)}'b{mask:0{len(passed)}b})"] if mask else []
+        ports.append(f".x({_vector(passed, values, False)})")
     result = f"{name}[{given - 1}:0]" if given < bits else name
-    lines = [f"{head};", *instance(_ATOMS, f"{name}_row", parameters, [*ports, f".y({result})"])]
+    lines = [
+        f"{head};",
+        *instance(_CARRIED if passed else _ATOMS, f"{name}_row", parameters, [*ports, f".y({result})"]),
+    ]
     if given < bits:
         lines.append(f"assign {name}[{bits - 1}:{given}] = {literal(0, bits - given)};")
     return lines

@@ -1,5 +1,5 @@
-"""``nmp_atoms`` as a function, and the proof that its own text computes it: for a shape, with any masks, in both forms;
-and the same of ``nmp_full_adder``.
+"""``nmp_atoms`` and ``nmp_carried`` as functions, and the proof that their own texts compute them: for a shape, with
+any masks, in both forms; and the same of ``nmp_full_adder``.
 
 The meaning is written down here a second time, from the module's description; nothing of the emission is used.
 """
@@ -23,26 +23,52 @@ from flow.proof.text.space import Space, Vector, constant
 from flow.proof.text.sums import Form
 from flow.proof.text.syntax import Module
 
-ATOMS, FULL_ADDER = "nmp_atoms", "nmp_full_adder"  # a row of a bit heap on a chain of atoms, and three bits' sum
+# a row of a bit heap on a chain of atoms, one of whose lowest columns only the carry goes on, and three bits' sum
+ATOMS, CARRIED, FULL_ADDER = "nmp_atoms", "nmp_carried", "nmp_full_adder"
 _LANES = ("a", "b", "c")  # hold a place of every column each
 _PLACES = len(_LANES)
 _ATOMS = ([6, 0], [5, 0], [4, 1])  # digits of an atom's lower and upper column
 _LEFT_OUT = {6: (), 5: (4,), 4: (3,)}
 _UPPER = 4  # the place of an atom 14 that weighs like its upper column
 _STRAIGHT = 5  # the place of an atom 06 that is never inverted
+_IN_GROUP = 5  # places of a carried group
+_GROUPS = {1: (1, 1, 0, 0, 0), 2: (1, 1, 2, 2, 0), 4: (1, 1, 1, 1, 2), 5: (1, 1, 1, 1, 1)}  # what they weigh, by KX
 
 
 class Shape(NamedTuple):
-    """What an instance's parameters say: columns, result bits, whether d is used, and K."""
+    """What an instance's parameters say: columns, result bits, whether d is used, K, carried groups and KX."""
 
     width: int
     result: int
     carry: int
     digits: int
+    groups: int = 0
+    kinds: int = 0
+
+    @property
+    def _kinds(self) -> list[int]:
+        found = [self.kinds >> 4 * g & 15 for g in range(self.groups)]
+        if any(kind not in _GROUPS for kind in found):
+            raise Fault(f"{self.kinds:x} is not made of groups")
+        return found
+
+    @property
+    def under(self) -> int:
+        """Columns of which only the carry goes on."""
+        return sum(1 + (kind > 1) for kind in self._kinds)
+
+    @property
+    def all_weights(self) -> list[int]:
+        """What each place of the groups weighs, then those of the columns above, 0 for one that is left out."""
+        found, column = list[int](), 0
+        for kind in self._kinds:
+            found += [weight << column for weight in _GROUPS[kind]]
+            column += 1 + (kind > 1)
+        return found + [weight << column for weight in self.weights]
 
     @property
     def weights(self) -> list[int]:
-        """What each place weighs, 0 for one that is left out. Raises Fault for digits that mean nothing."""
+        """What each place of a column weighs, 0 for one that is left out. Raises Fault for digits that mean nothing."""
         digits = [self.digits >> 4 * i & 15 for i in range(self.width)]
         found, i = [0] * _PLACES * self.width, 0
         while i < self.width:
@@ -64,41 +90,47 @@ class Shape(NamedTuple):
 
     @property
     def straight(self) -> list[int]:
-        """The places that are never inverted: those left out, and one of each atom 06."""
-        sixes = [_PLACES * i + _STRAIGHT for i in range(self.width) if self.digits >> 4 * i & 15 == 6]
-        return [i for i, weight in enumerate(self.weights) if not weight] + sixes
+        """Of all places those that are never inverted: those left out, and one of each atom 06."""
+        first = _IN_GROUP * self.groups
+        sixes = [first + _PLACES * i + _STRAIGHT for i in range(self.width) if self.digits >> 4 * i & 15 == 6]
+        return [i for i, weight in enumerate(self.all_weights) if not weight] + sixes
 
 
 @dataclass(frozen=True)
 class Atoms:
-    """``nmp_atoms``: the lowest ``Y`` bits of d and of the places, inverted by their masks, by their weights.
+    """``nmp_atoms`` and ``nmp_carried``: d and the places, inverted by their masks, added by their weights.
 
-    ``prove(shape)`` shows that its own text does so; it gives what is wrong, or nothing.
+    The result is the lowest ``Y`` bits above those of the carried columns. ``prove(shape)`` shows that the module's own
+    text does so; it gives what is wrong, or nothing.
     """
 
+    name: str
     prove: Callable[[Shape], str]
     latency: int = 0
 
     def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
         """Direction and width of every port."""
-        shape = _shape(parameters)
-        return {**dict.fromkeys(_LANES, ("input", shape.width)), "d": ("input", 1), "y": ("output", shape.result)}
+        shape = _shape(self.name, parameters)
+        groups = {"x": ("input", _IN_GROUP * shape.groups)} if shape.groups else {}
+        lanes = dict.fromkeys(_LANES, ("input", shape.width))
+        return {**lanes, **groups, "d": ("input", 1), "y": ("output", shape.result)}
 
     def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
         """The sum."""
-        shape = _shape(parameters)
-        weights, places = shape.weights, _places([inputs[lane] for lane in _LANES])
-        mask = _places([parameter_vector(parameters, f"N{lane.upper()}", shape.width) for lane in _LANES])
+        shape = _shape(self.name, parameters)
+        weights, places = shape.all_weights, inputs.get("x", ()) + _places([inputs[lane] for lane in _LANES])
+        mask = parameter_vector(parameters, "NX", _IN_GROUP * shape.groups) if shape.groups else ()
+        mask += _places([parameter_vector(parameters, f"N{lane.upper()}", shape.width) for lane in _LANES])
         if any(mask[i] for i in shape.straight):
-            raise Fault(f"is an {ATOMS} that inverts a place that it cannot invert")
+            raise Fault(f"is an {self.name} that inverts a place that it cannot invert")
         if any(places[i] != FALSE for i, weight in enumerate(weights) if not weight):
-            raise Fault(f"is an {ATOMS} with a bit in a place that it leaves out")
-        if not shape.carry and inputs["d"] != (FALSE,):
-            raise Fault(f"is an {ATOMS} without d that is given one")
+            raise Fault(f"is an {self.name} with a bit in a place that it leaves out")
+        if not shape.carry and not shape.groups and inputs["d"] != (FALSE,):
+            raise Fault(f"is an {self.name} without d that is given one")
         if wrong := self.prove(shape):
-            raise Fault(f"is an {ATOMS}, which {wrong}")
+            raise Fault(f"is an {self.name}, which {wrong}")
         form = _form(context, weights, places, mask, inputs["d"])
-        return {"y": context.sums.vector(form, shape.result)}
+        return {"y": context.sums.vector(form, shape.under + shape.result)[shape.under :]}
 
 
 def _places(lanes: Sequence[Vector]) -> Vector:
@@ -106,18 +138,26 @@ def _places(lanes: Sequence[Vector]) -> Vector:
     return tuple(bit for column in zip(*lanes, strict=True) for bit in column)
 
 
-def _shape(parameters: dict[str, Value]) -> Shape:
+def _shape(name: str, parameters: dict[str, Value]) -> Shape:
     """The shape that parameters give. Raises Unread or Fault for impossible ones."""
-    known_parameters(parameters, "W", "Y", "D", "K", "NA", "NB", "NC")
+    known_parameters(parameters, "W", "Y", "K", "NA", "NB", "NC", *(("G", "KX", "NX") if name == CARRIED else ("D",)))
     width, digits, carry = parameters.get("W"), parameters.get("K"), parameters.get("D", 0)
     result = parameters.get("Y", width + 1 if isinstance(width, int) else None)
     if not isinstance(width, int) or not isinstance(result, int) or not isinstance(carry, int):
-        raise Unread(f"W of an {ATOMS} is not given, or W, Y or D not as an integer")
+        raise Unread(f"W of an {name} is not given, or W, Y or D not as an integer")
     if not isinstance(digits, tuple) or any(bit > 1 for bit in digits):
-        raise Unread(f"K of an {ATOMS} is not given as a constant")
+        raise Unread(f"K of an {name} is not given as a constant")
     if width < 1 or not 1 <= result <= width + 1 or len(digits) != 4 * width:
         raise Fault(f"a chain of {width} columns and {len(digits)} bits of K has no result of {result} bits")
-    return Shape(width, result, carry, sum(bit << i for i, bit in enumerate(digits)))
+    shape = Shape(width, result, carry, sum(bit << i for i, bit in enumerate(digits)))
+    if name != CARRIED:
+        return shape
+    groups, kinds = parameters.get("G"), parameters.get("KX")
+    if not isinstance(groups, int) or not isinstance(kinds, tuple) or any(bit > 1 for bit in kinds):
+        raise Unread(f"G and KX of an {name} are not given as constants")
+    if groups < 1 or len(kinds) != 4 * groups:
+        raise Fault(f"{groups} groups have {len(kinds)} bits of KX")
+    return shape._replace(groups=groups, kinds=sum(bit << i for i, bit in enumerate(kinds)))
 
 
 def _form(context: Context, weights: list[int], places: Vector, mask: Vector, carry: Vector = ()) -> Form:
@@ -131,8 +171,10 @@ def _form(context: Context, weights: list[int], places: Vector, mask: Vector, ca
 @lru_cache(maxsize=4096)
 def prove_atoms(text: str, shape: Shape) -> str:
     """Nothing where the module of a text adds the bits of a shape, else what is wrong."""
+    name = CARRIED if shape.groups else ATOMS
+    what = f"groups {shape.kinds:x} and " if shape.groups else ""
     return in_both_forms(
-        lambda macros: _differs(modules_of(text, macros, ATOMS)[ATOMS], shape), f"of columns {shape.digits:x}, "
+        lambda macros: _differs(modules_of(text, macros, name)[name], shape), f"of {what}columns {shape.digits:x}, "
     )
 
 
@@ -173,24 +215,28 @@ def prove_full_adder(text: str) -> str:
 
 
 def _differs(module: Module, shape: Shape) -> str:
-    space, weights = Space(), shape.weights
-    straight = set(shape.straight)
+    space, weights = Space(), shape.all_weights
+    straight, first = set(shape.straight), _IN_GROUP * shape.groups
     mask = tuple(FALSE if i in straight else bit for i, bit in enumerate(space.atom("N", len(weights))))
     places = tuple(b if weight else FALSE for b, weight in zip(space.atom("x", len(weights)), weights, strict=True))
-    inputs = {**{lane: places[i::_PLACES] for i, lane in enumerate(_LANES)}, "d": space.atom("d", 1)}
+    inputs = {lane: places[first + i :: _PLACES] for i, lane in enumerate(_LANES)}
+    inputs |= {"x": places[:first]} if shape.groups else {}
+    inputs["d"] = space.atom("d", 1)
     given: dict[str, Value] = {"W": shape.width, "K": constant(shape.digits, 4 * shape.width)}
-    others: dict[str, Value] = {"Y": shape.result, "D": shape.carry}
-    others |= {f"N{lane.upper()}": mask[i::_PLACES] for i, lane in enumerate(_LANES)}
+    given |= {"G": shape.groups, "KX": constant(shape.kinds, 4 * shape.groups)} if shape.groups else {}
+    others: dict[str, Value] = {"Y": shape.result, **({"NX": mask[:first]} if shape.groups else {"D": shape.carry})}
+    others |= {f"N{lane.upper()}": mask[first + i :: _PLACES] for i, lane in enumerate(_LANES)}
     if wrong := _defaults(space, module, given, others, shape):
         return wrong
     machine = Machine(space, module, inputs, PRIMITIVES, {**given, **others})
     form = _form(machine, weights, places, mask, inputs["d"])
-    return output_differs(machine, shape.result, form, machine.sums.bits(form, shape.result))
+    bits = machine.sums.bits(form, shape.under + shape.result)[shape.under :]
+    return output_differs(machine, shape.result, None if shape.under else form, bits)
 
 
 def _defaults(space: Space, module: Module, given: dict[str, Value], others: dict[str, Value], shape: Shape) -> str:
     """What is not given is as ``_shape`` and the masks take it, whatever else is given."""
-    wanted: dict[str, Value] = {"Y": shape.width + 1, "D": 0}
+    wanted: dict[str, Value] = {"Y": shape.width + 1, "D": 0, "NX": constant(0, _IN_GROUP * shape.groups)}
     for name in others:
         rest = {**given, **{other: value for other, value in others.items() if other != name}}
         found = Elaboration(module, Evaluator(space), PRIMITIVES, rest).scope.find(name)

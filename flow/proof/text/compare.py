@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,13 +22,20 @@ _WRITTEN_OUT = 20  # bits that a sum may depend on to be compared value by value
 _PINNED = 24
 
 
+class Above(NamedTuple):
+    """The bits of a sum from bit ``cut`` on."""
+
+    form: Form
+    cut: int
+
+
 @dataclass(frozen=True)
 class Spec:
     """What a net is to hold: ``wanted``, from the values of others; ``bits`` stand for it where it is read."""
 
     neuron: int
     bits: Vector
-    wanted: Callable[[], Form | Vector]
+    wanted: Callable[[], Above | Form | Vector]
 
 
 class Comparison(Machine):
@@ -97,8 +105,10 @@ class Comparison(Machine):
         """Keep what ended the comparison of a signal early."""
         self.findings.append(Finding(self.layer, neuron, signal, str(reason), isinstance(reason, Fault)))
 
-    def compare(self, signal: str, neuron: int, bits: Vector, wanted: Form | Vector) -> None:
+    def compare(self, signal: str, neuron: int, bits: Vector, wanted: Above | Form | Vector) -> None:
         """Compare what drives a signal with what it is to be; notes a finding where they are not equal."""
+        if isinstance(wanted, Above):
+            wanted = self.sums.vector(wanted.form, wanted.cut + len(bits))[wanted.cut :]
         if isinstance(wanted, Form):
             modulus = 1 << len(bits)
             found = self.sums.canonical(self.sums.of(bits), modulus)

@@ -10,7 +10,7 @@ from flow.core.design import Design, layer_output_formats
 from flow.core.fixed import Ints
 from flow.parallel.graph import LayerGraph, evaluate_graph, node_names
 from flow.proof.text import trial
-from flow.proof.text.compare import Comparison, Spec
+from flow.proof.text.compare import Above, Comparison, Spec
 from flow.proof.text.findings import Fault, Finding, Unread
 from flow.proof.text.nets import Cell
 from flow.proof.text.nodes import Nodes
@@ -56,10 +56,10 @@ def _comparison(
     return Comparison(space, module, {"x": port}, cells, specs, design.layers[index].name), nodes
 
 
-def _wanted(nodes: Nodes, i: int) -> Callable[[], Form | Vector]:
-    def wanted() -> Form | Vector:
-        form = nodes.form(i)
-        found = form if form is not None else nodes.function(i)
+def _wanted(nodes: Nodes, i: int) -> Callable[[], Above | Form | Vector]:
+    def wanted() -> Above | Form | Vector:
+        form, cut = nodes.form(i), sum(len(group) for group in nodes.graph.nodes[i].carried)
+        found = Above(form, cut) if form and cut else form if form is not None else nodes.function(i)
         if found is None:
             raise Unread(f"a node of kind {nodes.graph.nodes[i].kind} is not known")
         return found

@@ -6,7 +6,7 @@ nothing of the emission is used.
 
 from __future__ import annotations
 
-from flow.parallel.graph import Bit, LayerGraph, Node
+from flow.parallel.graph import Bit, LayerGraph, Node, row_start
 from flow.proof.text.bdd import FALSE, TRUE
 from flow.proof.text.findings import Unread
 from flow.proof.text.space import Space, Vector, constant, extended
@@ -35,7 +35,10 @@ class Nodes:
         return node.low == node.high
 
     def form(self, i: int) -> Form | None:
-        """The sum that a ``sum`` or ``row`` is, to be taken modulo its width; None for other kinds."""
+        """The sum that a ``sum`` or ``row`` is, to be taken modulo its width; None for other kinds.
+
+        Of a row without its ``cut`` lowest bits it is the sum from ``row_start`` on: below it nothing carries.
+        """
         node = self.graph.nodes[i]
         if node.kind not in ("sum", "row"):
             return None
@@ -47,7 +50,7 @@ class Nodes:
                 if b + term.shift >= 0:  # a right shift drops bits
                     sign = -1 if source.signed and b == source.bits - 1 else 1
                     found = _added(found, self.space, bit, factor * sign << b + term.shift)
-        for c, column in enumerate(node.columns):
+        for c, column in enumerate(node.columns[row_start(node) if node.carried else 0 :]):
             for place in column:
                 found = _added(found, self.space, self.bit(place), 1 << c)
         return found

@@ -8,7 +8,7 @@ from functools import partial
 from flow.core.design import Design, layer_output_formats
 from flow.parallel.graph import LayerGraph
 from flow.proof.text.argmax import prove_argmax
-from flow.proof.text.atoms import ATOMS, FULL_ADDER, Atoms, FullAdder, prove_atoms, prove_full_adder
+from flow.proof.text.atoms import ATOMS, CARRIED, FULL_ADDER, Atoms, FullAdder, prove_atoms, prove_full_adder
 from flow.proof.text.cells import ROW, SUM, Row
 from flow.proof.text.findings import Fault, Finding, Unread
 from flow.proof.text.layer import prove_layer
@@ -57,16 +57,17 @@ def prove_text(
 
 def _cells(files: Mapping[str, str]) -> dict[str, Cell]:
     """What layers may consist of: the modules of rows that the files have, proved for each use from their texts."""
-    row, atoms, adder = (
+    row, atoms, carried, adder = (
         "\n".join(text for text in files.values() if any(_declares(text, name) for name in names))
-        for names in ((ROW, SUM), (ATOMS,), (FULL_ADDER,))
+        for names in ((ROW, SUM), (ATOMS,), (CARRIED,), (FULL_ADDER,))
     )
     found: dict[str, Cell] = {}
     if row:
         for name in (ROW, SUM):
             found[name] = Row(name, lambda module, width, result: prove_row(row, width, result, module))
-    if atoms:
-        found[ATOMS] = Atoms(partial(prove_atoms, atoms))
+    for name, module_text in ((ATOMS, atoms), (CARRIED, carried)):
+        if module_text:
+            found[name] = Atoms(name, partial(prove_atoms, module_text))
     if adder:
         found[FULL_ADDER] = FullAdder(partial(prove_full_adder, adder))
     return found
@@ -104,7 +105,7 @@ def _modules(files: Mapping[str, str]) -> tuple[dict[str, Module], dict[str, Fau
     found: dict[str, Module] = {}
     unread: dict[str, Fault | Unread] = {}
     for file, text in files.items():
-        if any(_declares(text, name) for name in (ROW, SUM, ATOMS, FULL_ADDER)):
+        if any(_declares(text, name) for name in (ROW, SUM, ATOMS, CARRIED, FULL_ADDER)):
             continue
         try:
             for module in _read(text):

@@ -108,15 +108,17 @@ def _differs(text: str, module: Module, width: int, result: int) -> str:
     return output_differs(machine, result, row_form(machine, inputs, masks), wanted)
 
 
-def output_differs(machine: Machine, result: int, form: Form, bits: Vector) -> str:
-    """Nothing where ``y`` holds the lowest ``result`` bits of a sum, a form and its functions; else where not."""
+def output_differs(machine: Machine, result: int, form: Form | None, bits: Vector) -> str:
+    """Nothing where ``y`` holds ``result`` bits of a sum, given as functions and, if lowest, by its form; else where
+    not.
+    """
     output, sums, bdd = machine.elaboration.net("y", "output"), machine.sums, machine.space.bdd
     if output.width != result:
         return f"has a result of another width than {result} bits"
     for driver in machine.in_order(["y"]):
         machine.run(driver)
     found = sums.of(machine.read(output, 0, result, Timing()))
-    if sums.canonical(found, 1 << result) == form.reduced(1 << result):
+    if form and sums.canonical(found, 1 << result) == form.reduced(1 << result):
         return ""
     for i, (a, b) in enumerate(zip(sums.bits(found, result), bits, strict=False)):
         if a != b:
