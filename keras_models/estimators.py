@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -96,7 +97,12 @@ class NMPEstimator(BaseEstimator):
         words = ["--data", "rows", "--out", "m.h5", *self._arguments(seed)]
         if self.batch_size is None and (split == 0).sum() < _SMALL:
             words.append(f"--batch-size={_SMALL_BATCH}")
-        options = parser().parse_args(words)
+        command = parser()
+        command.exit_on_error = False
+        try:
+            options = command.parse_args(words)
+        except argparse.ArgumentError as exc:
+            raise ValueError(f"{exc.argument_name}: {exc.message}") from None
         check(options)
         from keras_models.training.run import trained
         from keras_models.training.warm import warm_fit

@@ -62,7 +62,8 @@ def parser(prog: str = "python -m keras_models.train") -> argparse.ArgumentParse
                    "of --learning-rate; default 0.2, paper mode 0.05, published 1")  # fmt: skip
     p.add_argument("--patience", type=int, help="stop after so many epochs without a better model; published 20")
     p.add_argument("--beta", type=float, help="final weight of the cost, loss per LUT (or bit)")
-    p.add_argument("--settle", type=float, metavar="SHARE", help="of the epochs after which widths and ranges stay")
+    p.add_argument("--settle", type=float, metavar="SHARE", help="of the epochs after which widths and ranges stay, "
+                   "with --mean-weight-bits or --mean-activation-bits once these are met")  # fmt: skip
     p.add_argument("--lut-budget", type=float, metavar="N", help="steer beta so that the LUT sites end just below N")
     p.add_argument("--front", action="store_true", help="keep the Pareto set of a run with rising beta in m.front/")
     p.add_argument("--resume", action="store_true", help="keep the run's state in m.checkpoint.npz while "

@@ -121,3 +121,9 @@ def test_regressors_give_targets_in_their_own_units():
     assert made.score(X, y) > 0.8 and made.predict(X).shape == y.shape
     with pytest.raises(ValueError, match="validation_fraction"):
         NMPRegressor(validation_fraction=2).fit(X, y)
+
+
+def test_a_parameter_of_another_type_is_a_value_error_not_the_end_of_the_process() -> None:
+    X, y = np.zeros((20, 2), np.float32), np.arange(20) % 2
+    with pytest.raises(ValueError, match=r"--mean-weight-bits.*invalid float value: 'x'"):
+        NMPClassifier(mean_weight_bits="x").fit(X, y)  # type: ignore[arg-type]

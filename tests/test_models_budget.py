@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from keras_models import train
 from keras_models.training import budget
 from keras_models.training.budget import Budget, Counters
-from keras_models.training.fit import FitConfig, FitResult, RunState
+from keras_models.training.fit import FitConfig, FitResult, NothingWithin, RunState
 from keras_models.training.pareto import Snapshot
 from keras_models.training.schedule import BudgetController
 
@@ -150,6 +151,57 @@ def test_a_budget_of_bits_that_no_epoch_reached_is_refused(
     assert train.main([*map(str, options), "--out", str(tmp_path / "m.h5")]) == 1
     assert "no model came within 1 mean weight bits (least " in capsys.readouterr().err
     assert not list(tmp_path.glob("m.*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ["--weight-bits", "4-8", "--mean-weight-bits", 3],
+            "no model comes within 3 mean weight bits: the narrowest are 4",
+        ),
+        (
+            ["--mode", "paper", "--mean-activation-bits", 2],
+            "no model comes within 2 mean activation bits: the narrowest ",
+        ),
+        (["--hidden=", "--mean-activation-bits", 2], "the model has no activation widths, so --mean-activation-bits "),
+    ],
+)
+def test_a_budget_of_bits_that_no_epoch_can_reach_is_refused_before_training(
+    options: list[object], told: str, problem: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--data", problem, "--hidden", 12, "--epochs", 100_000, "--quiet", *options]
+    assert train.main([*map(str, command), "--out", str(tmp_path / "m.h5")]) == 1
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.glob("m.*"))
+
+
+def test_widths_that_cannot_be_wider_than_their_budget_are_within_it(problem: Path, tmp_path: Path) -> None:
+    """A mean of many 1.58 is a little more than 1.58 as a float."""
+    options = ["--data", problem, "--hidden", "12-8", "--epochs", 2, "--quiet", "--weight-bits", "1.58"]
+    assert train.main([*map(str, options), "--mean-weight-bits", "1.58", "--out", str(tmp_path / "m.h5")]) == 0
+
+
+def test_epochs_beyond_those_asked_for_are_steered_to_the_budget_itself() -> None:
+    from keras_models.methods.models import build_mlp
+
+    model = build_mlp(3, (2,), 1, dense={"cost": "bits"})
+    run = RunState(FitConfig(epochs=100, mean_weight_bits=2.0, settle=0.95), "regression", FitResult())
+    assert run.bits is not None
+    prices = []
+    for epoch in range(150):
+        prices.append(run.prices(model, min(epoch / 100, 1.0))["beta"])
+        run.bits.widths = {"mean_weight_bits": max(8 - 0.07 * epoch, 2.3), "mean_activation_bits": 4.0}
+    assert all(after > before for before, after in pairwise(prices[101:])), "2.3 bits are above the budget"
+
+
+def test_a_run_that_only_failed_to_come_within_its_budget_is_told_apart(problem: Path) -> None:
+    run = RunState(FitConfig(epochs=1, mean_weight_bits=1.0), "regression", FitResult())
+    row = {"epoch": 1, "val": 0.5, "mean_weight_bits": 3.0, "mean_activation_bits": 4.0, "estimated_luts": 1.0}
+    run.result.history.append(row)
+    assert isinstance(run.why_nothing(), NothingWithin)
+    run.result.history[:] = [{**row, "val": float("nan")}]
+    assert not isinstance(run.why_nothing(), NothingWithin)
 
 
 def test_of_the_epochs_within_budgets_of_bits_the_best_is_kept_an_early_one_too() -> None:

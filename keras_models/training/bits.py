@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,13 @@ from keras_models.training.schedule import SETTLED, BudgetController
 if TYPE_CHECKING:
     import keras
 
+    from keras_models.layers.neurons import NeuronLayer
+
 WEIGHTS, ACTIVATIONS = KINDS = ("mean_weight_bits", "mean_activation_bits")  # of a model's statistics
+WORDS = {WEIGHTS: "weight", ACTIVATIONS: "activation"}
 LEAST_MEAN, MOST_MEAN = 0.25, 16.0  # that may be asked for
 _START, _FREE = 1e-4, 1e-8  # loss per bit of a mean width: at first, and of one without a limit
+_ROUNDED = 1e-6  # a mean of floats may lie so far above what it is
 
 
 @dataclass
@@ -34,7 +39,7 @@ class BitBudget:
 
     def prices(self, model: keras.Model, progress: float) -> tuple[float, float]:
         """``beta`` of the coming epoch, and how much more than a weight's a bit of an activation counts."""
-        found = {kind: self.controllers[kind].next(self.widths.get(kind) or 0.0, progress)
+        found = {kind: self.controllers[kind].next(self.widths.get(kind, math.inf), progress)
                  if kind in self.controllers else _FREE for kind in KINDS}  # fmt: skip
         weights, activations = _counts(model)
         beta = found[WEIGHTS] / weights
@@ -42,12 +47,23 @@ class BitBudget:
 
     def met(self, statistics: Mapping[str, Any]) -> bool:
         """Whether a model's mean widths are within the limits."""
-        return all((statistics.get(kind) or 0.0) <= limit for kind, limit in self.limits.items())
+        return all(statistics.get(kind, math.inf) <= limit + _ROUNDED for kind, limit in self.limits.items())
+
+    def check(self, model: keras.Model) -> None:
+        """Raise ValueError for limits that no epoch of a model can come within."""
+        for kind, narrowest in zip(KINDS, _narrowest(model), strict=True):
+            word, limit = WORDS[kind], self.limits.get(kind)
+            if limit is None:
+                continue
+            if narrowest is None:
+                raise ValueError(f"the model has no {word} widths, so --mean-{word}-bits means nothing; leave it out")
+            if narrowest > limit + _ROUNDED:
+                raise ValueError(f"no model comes within {limit:g} mean {word} bits: the narrowest are {narrowest:g}; "
+                                 f"give narrower ones by --{word}-bits, or a larger --mean-{word}-bits")  # fmt: skip
 
     def text(self) -> str:
         """The limits in words."""
-        named = ((WEIGHTS, "weight"), (ACTIVATIONS, "activation"))
-        return " and ".join(f"{self.limits[kind]:g} mean {word} bits" for kind, word in named if kind in self.limits)
+        return " and ".join(f"{self.limits[kind]:g} mean {WORDS[kind]} bits" for kind in KINDS if kind in self.limits)
 
     def state(self) -> dict[str, Any]:
         """What the next epoch depends on, as JSON data."""
@@ -61,9 +77,25 @@ class BitBudget:
 
 def _counts(model: keras.Model) -> tuple[int, int]:
     """How many weights a model has, and how many neurons with an activation of their own."""
+    layers = _layers(model)
+    weights = sum(len(layer.channels) * layer.units for layer in layers)
+    return weights, sum(layer.units for layer in layers if layer.activation_quantizer is not None)
+
+
+def _narrowest(model: keras.Model) -> tuple[float | None, float | None]:
+    """The least mean widths of weights and activations that a model's layers allow; None where there are none."""
+    layers = _layers(model)
+    weights = [(layer.weight_ladder.bits[0], len(layer.channels) * layer.units) for layer in layers]
+    with_activation = [layer for layer in layers if layer.activation_quantizer is not None]
+    activations = [(layer.activation_ladder.bits[0], layer.units) for layer in with_activation]
+    means = (
+        sum(b * n for b, n in own) / max(sum(n for _, n in own), 1) if own else None for own in (weights, activations)
+    )
+    return next(means), next(means)
+
+
+def _layers(model: keras.Model) -> list[NeuronLayer]:
     from keras_models.layers.export import precision_layers
     from keras_models.layers.neurons import NeuronLayer
 
-    layers = [layer for layer in precision_layers(model) if isinstance(layer, NeuronLayer)]
-    weights = sum(len(layer.channels) * layer.units for layer in layers)
-    return weights, sum(layer.units for layer in layers if layer.activation_quantizer is not None)
+    return [layer for layer in precision_layers(model) if isinstance(layer, NeuronLayer)]

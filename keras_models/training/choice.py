@@ -49,8 +49,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--cost", choices=("luts", "bits"), default="luts", help="what --beta weighs: estimated LUTs, or "
                    "bits that store the weights (and a tenth as much the activations' bits)")  # fmt: skip
     for which in ("weight", "activation"):
-        p.add_argument(f"--mean-{which}-bits", type=float, metavar="N", help="steer the cost, in bits, so that "
-                       f"the mean width of {which}s ends just below N")  # fmt: skip
+        p.add_argument(f"--mean-{which}-bits", type=float, metavar="N", help=f"at most so many for the mean width of "
+                       f"{which}s: the cost, in bits, is steered so that wider ones end just below")  # fmt: skip
     p.add_argument("--window", type=int, default=1, metavar="N", help="of a tabformer: rows in time order per input")
     p.add_argument("--heads", type=int, default=2, help="of a tabformer")
     p.add_argument("--blocks", type=int, default=1, help="of a tabformer: encoder blocks over columns, and over rows")

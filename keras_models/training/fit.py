@@ -105,9 +105,12 @@ def fit(
     ``checkpoint`` ends in the model of one that never stopped.
     ``loop``: one from `loop_for` with the same model, parts and settings, to save compiling it again; without one
     ``on_compile`` is told before.
-    Raises ValueError when no epoch gave a finite score, or none came under the budget.
+    Raises ValueError when no epoch gave a finite score, or budgets cannot be met, `NothingWithin` when no epoch was
+    within them.
     """
     run = RunState(config, task, FitResult())
+    if run.bits is not None:
+        run.bits.check(model)
     if loop is None:
         on_compile()
         loop = loop_for(model, method, parts, task, config)
@@ -129,7 +132,7 @@ def fit(
             checkpoint.epoch(model, loop, run)
     run.settle(model)
     if run.result.best is None:
-        raise ValueError(run.why_nothing())
+        raise run.why_nothing()
     model.set_weights(list(run.result.best.weights))
     run.result.found |= method.finish(stage, run.result.found)
     run.result.best = replace(run.result.best, statistics=method.describe(model)[1])
@@ -150,9 +153,9 @@ def _one_epoch(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Train one epoch; its metrics and the model's statistics."""
     config = run.config
-    progress = epoch / config.epochs
-    progress = progress if progress < 1 else EXTRA_PROGRESS
-    rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, progress)
+    progress = min(epoch / config.epochs, 1.0)
+    rate_progress = progress if progress < 1 else EXTRA_PROGRESS
+    rate = config.learning_rate if config.constant_rate else cosine_rate(config.learning_rate, rate_progress)
     prices = run.prices(model, progress) if method.learns_bits else {"beta": 0.0}
     loss = loop.epoch(rate, formats=0.0 if run.still(progress) else 1.0, **prices)
     score = score_of(run.task, loop.predict(val[0]), *val[1:])
@@ -162,6 +165,10 @@ def _one_epoch(
            "mean_activation_bits": statistics["mean_activation_bits"] or math.nan,
            "estimated_luts": math.nan if luts is None else luts}  # fmt: skip
     return row, statistics
+
+
+class NothingWithin(ValueError):
+    """No epoch's model was within the budgets."""
 
 
 @dataclass
@@ -269,14 +276,14 @@ class RunState:
         """Epochs since the kept model was found (0 while there is none)."""
         return 0 if self.result.best is None else len(self.result.history) - self.result.best.epoch
 
-    def why_nothing(self) -> str:
+    def why_nothing(self) -> ValueError:
         """Why no model could be kept."""
         finite = [row for row in self.result.history if math.isfinite(row["val"])]
         if self.budget is not None and finite:
             least = self.budget.correction * min(row["estimated_luts"] for row in finite)
             limit = f"{self.budget.limit:g} LUT sites"
-            return f"no model came under {limit} (least about {least:.0f}); train for more epochs"
+            return NothingWithin(f"no model came under {limit} (least about {least:.0f}); train for more epochs")
         if self.bits is not None and finite:
             narrowest = " and ".join(f"{min(row[kind] for row in finite):.2f}" for kind in self.bits.limits)
-            return f"no model came within {self.bits.text()} (least {narrowest}); train for more epochs"
-        return "training gave no finite validation score; lower the learning rate"
+            return NothingWithin(f"no model came within {self.bits.text()} (least {narrowest}); train for more epochs")
+        return ValueError("training gave no finite validation score; lower the learning rate")

@@ -59,14 +59,22 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
     bench_alone = 20 * bench.latency_cycles + 26 * bench.initiation_interval  # the bench's cycles without vectors
     fewest = bench_alone + 16 * bench.initiation_interval
     if cells * fewest > _NETLIST_LIMIT:
-        leave_out(build, "netlist", f"{cells} cells for {fewest} cycles and more would take hours to simulate")
+        leave_out(build, "netlist", f"{_named(build)} for {fewest} cycles and more would take hours to simulate")
         return 0, False
     compiled = cells * fewest > _ICARUS_LIMIT
     cycles = (_COMPILED_WORK if compiled else _NETLIST_WORK) // cells
     return min(referee, max(4, (cycles - bench_alone) // (4 * bench.initiation_interval))), compiled
 
 
+def _named(build: Build) -> str:
+    assert build.facts.synthesis is not None
+    resources = build.facts.synthesis.resources
+    blocks = f" and {resources.dsp} DSP blocks" if resources.dsp else ""
+    return f"{resources.lut_cells + resources.ff} cells{blocks}"
+
+
 def _cells(build: Build) -> int:
+    """What a netlist's simulation costs, in cells; a DSP block's model is as many."""
     assert build.facts.synthesis is not None
     resources = build.facts.synthesis.resources
     return max(resources.lut_cells + resources.ff + _DSP_CELLS * resources.dsp, 1)
