@@ -19,7 +19,15 @@ from flow.core.fixed import Ints, bits_for
 from flow.parallel.atom_heap import pack_atoms, pack_partly
 from flow.parallel.atom_plans import AT_ONCE, Effort
 from flow.parallel.bit_heap import HeapBit, HeapColumns, Row, pack
-from flow.parallel.builder import GraphBuilder, aligned_bias, aligned_weights, rounding_constant, threshold, unread_bits
+from flow.parallel.builder import (
+    GraphBuilder,
+    aligned_bias,
+    aligned_weights,
+    is_comparison,
+    rounding_constant,
+    threshold,
+    unread_bits,
+)
 from flow.parallel.graph import ONE, Bit, Columns, LayerGraph, Node, Term, plain_addition
 from flow.parallel.lut_networks import Network
 from flow.parallel.subexpressions import Use, signed_digits
@@ -91,9 +99,8 @@ class RowBuilder(GraphBuilder):
                 shared = self._shared(source)
                 uses += [(shared, unit + s, negative) for s, negative in _digits(factor)]
         bias = aligned_bias(neuron)
-        form = self._form(uses)
-        found = threshold(neuron, *self.range_of(form, bias))
-        if found:
+        compared = neuron.output is not None and is_comparison(neuron.output)
+        if compared and (found := threshold(neuron, *self.range_of(self._form(uses), bias))):
             node = self._add(uses, bias + (1 << found.unread) - found.least, j, found.unread)
             drop = found.unread - self.nodes[node].cut
             return self.append(Node("quantize", 0, 1, (Term(node, 0),), drop=drop, neuron=j))

@@ -133,16 +133,19 @@ class Threshold(NamedTuple):
     unread: int
 
 
+def is_comparison(quantizer: Quantizer) -> bool:
+    """Whether a quantizer's result is 1 from some sum on and 0 below it."""
+    return (quantizer.low, quantizer.high, quantizer.overflow) == (0, 1, "SAT")
+
+
 def threshold(neuron: Neuron, low: int, high: int) -> Threshold | None:
-    """The comparison that a neuron's output is; None where it is not.
+    """The comparison that an output of 0 or 1 is; None where it is always the same.
 
     The weighted sum and the bias lie in ``low..high``. A saturating quantizer never falls, so the least sum that gives
     1 is found by halving.
     """
     quantizer, accumulator = neuron.output, neuron.accumulator
-    if quantizer is None or (quantizer.low, quantizer.high, quantizer.overflow) != (0, 1, "SAT"):
-        return None
-    assert accumulator is not None
+    assert quantizer is not None and is_comparison(quantizer) and accumulator is not None
     below, least = low, high
     if quantizer.from_integer([low, high], accumulator.frac).tolist() != [0, 1]:
         return None

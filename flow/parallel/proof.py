@@ -25,6 +25,7 @@ from flow.parallel.builder import (
     aligned_bias,
     aligned_weights,
     form_dtype,
+    is_comparison,
     quantized_range,
     quantizer_drop,
     rounding_constant,
@@ -82,7 +83,7 @@ def _prove_constant(neuron: Neuron, node: Node, where: str) -> None:
 def _compares(neuron: Neuron, node: Node, graph: LayerGraph) -> bool:
     """Whether an output of 0 or 1 is a bit of a sum above which there is none."""
     quantizer = neuron.output
-    if not quantizer or (quantizer.low, quantizer.high, quantizer.overflow) != (0, 1, "SAT"):
+    if not quantizer or not is_comparison(quantizer):
         return False
     if (node.kind, node.low, node.high, node.half_even, node.overflow) != ("quantize", 0, 1, False, "SAT"):
         return False
