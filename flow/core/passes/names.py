@@ -21,8 +21,8 @@ MODULES = frozenset(
     """
     axis_collect axis_packets axis_pixels axis_registers axis_results axis_send flow_route folded_buffer folded_control
     folded_pe folded_product folded_results folded_slices folded_threshold folded_tokens folded_trits nmp_atoms
-    nmp_carried nmp_dump nmp_full_adder nmp_row nmp_sum stream_collect stream_fifo stream_gather stream_lines stream_max
-    stream_register stream_repeat stream_window vendor_bench_top
+    nmp_carried nmp_dump nmp_full_adder nmp_row nmp_sum nmp_table stream_collect stream_fifo stream_gather stream_lines
+    stream_max stream_register stream_repeat stream_window vendor_bench_top
     """.split()
 )
 _PORTS = frozenset("clk rst in_valid in_ready in_data out_valid out_ready out_data aclk aresetn".split())

@@ -19,7 +19,7 @@ from flow.emit.templates import render
 from flow.parallel.graph import LayerGraph, node_names
 from flow.parallel.pipelining import Schedule
 
-_HELPERS = ("", "_h", "_r", "_i", "_row", "_h_row")  # what is declared for a node, behind its name
+_HELPERS = ("", "_h", "_r", "_row", "_h_row")  # what is declared for a node, behind its name
 _LEGEND = [
     "x<i> is input element i, n<j>_* belongs to neuron j, s<k> is shared by neurons; _q<d> is d registers later.",
     "n<j>_p<k> and some s<k> are parts of a sum, to be added up with others.",
@@ -153,7 +153,8 @@ class _LayerWriter:
         if node.bits == 0:
             return
         name, owner = self.names[index], self.owners[index]
-        self.whose.update({f"{name}{helper}": owner for helper in _HELPERS})
+        tables = [f"_t{bit}" for bit in range(node.bits)] if node.kind == "table" else []
+        self.whose.update({f"{name}{helper}": owner for helper in (*_HELPERS, *tables)})
         body = self._stage(owner, number_of_stage).body
         if node.low == node.high:
             body.append(f"wire [{node.bits - 1}:0] {name} = {number(node.low, node.bits)};")

@@ -7,6 +7,7 @@ plain ``+``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from flow.core.errors import DesignError
 from flow.emit.layout import instance, statement
@@ -14,13 +15,15 @@ from flow.emit.rtl.expressions import Value, literal, part
 from flow.emit.templates import render, static
 from flow.parallel.atoms import FULL_ADDER, PLACES, Atoms, places
 from flow.parallel.graph import ZERO, Bit, LayerGraph, Node, plain_addition, row_start
+from flow.parallel.lut_networks import bit_functions
 from flow.parts.family import Family
 
 LANES = 3
 _ROW, _SUM = "nmp_row", "nmp_sum"  # with and without the two single bits at the end of the chain
+_TABLE = "nmp_table"
 _ATOMS, _CARRIED, _FULL_ADDER = "nmp_atoms", "nmp_carried", "nmp_full_adder"
 ROW_FILE, SUM_FILE, ATOMS_FILE, FULL_ADDER_FILE = f"{_ROW}.v", f"{_SUM}.v", f"{_ATOMS}.v", f"{_FULL_ADDER}.v"
-CARRIED_FILE = f"{_CARRIED}.v"
+CARRIED_FILE, TABLE_FILE = f"{_CARRIED}.v", f"{_TABLE}.v"
 _GROUPS: dict[Atoms, int] = {(2,): 1, (2, 2): 2, (4, 1): 4, (5, 0): 5}  # digits of ``nmp_carried.v``
 Lane = list[Bit]
 
@@ -41,11 +44,12 @@ def row_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
 
 
 def modules(graphs: Sequence[LayerGraph], family: Family) -> dict[str, str]:
-    """The modules that the graphs' rows are made of, by file."""
+    """The modules that the graphs' rows and tables are made of, by file."""
     nodes = [node for graph in graphs for node in graph.nodes]
     found = row_modules(family) if any(has_chain(node) for node in nodes) else {}
     used = {_chain_file(node) for node in nodes if node.atoms}
-    return found | {file: text for file, text in atoms_modules(family).items() if file in used}
+    found |= {file: text for file, text in atoms_modules(family).items() if file in used}
+    return found | (table_modules(family) if any(node.kind == "table" for node in nodes) else {})
 
 
 def row_modules(family: Family) -> dict[str, str]:
@@ -62,6 +66,11 @@ def atoms_modules(family: Family) -> dict[str, str]:
     }
 
 
+def table_modules(family: Family) -> dict[str, str]:
+    """The module of a table by file, in the same way."""
+    return {TABLE_FILE: render(f"{TABLE_FILE}.j2", carry=family.carry_bits, parts=family.title)}
+
+
 def _chain_file(node: Node) -> str:
     if node.carried:
         return CARRIED_FILE
@@ -69,18 +78,19 @@ def _chain_file(node: Node) -> str:
 
 
 def table_lines(node: Node, name: str, values: Mapping[int, Value]) -> list[str]:
-    """Declare ``name`` as a table's value: a constant per result bit, indexed by the node's bits."""
-    size = len(node.table)
-    lines = [
-        *statement(
-            f"wire [{len(node.columns) - 1}:0] {name}_i = {_vector([column[0] for column in node.columns], values)};"
-        ),
-        f"wire {'signed ' if node.signed else ''}[{node.bits - 1}:0] {name};",
-    ]
-    for bit in range(node.bits):
-        ones = sum(((value >> bit) & 1) << i for i, value in enumerate(node.table))
-        lines.append(f"localparam [{size - 1}:0] {name}_t{bit} = {size}'h{ones:0{-(-size // 4)}x};")
-        lines.append(f"assign {name}[{bit}] = {name}_t{bit}[{name}_i];")
+    """Declare ``name`` as a table's value: a table per result bit, of the bits of the index that it depends on."""
+    lines = [f"wire {'signed ' if node.signed else ''}[{node.bits - 1}:0] {name};"]
+    for bit, (support, entries) in enumerate(bit_functions(node.table)):
+        index, target = [node.columns[i][0] for i in support], f"{name}[{bit}]"
+        if len(support) < 2:
+            one = _vector([replace(b, inverted=b.inverted != bool(entries[0])) for b in index], values)
+            lines.append(f"assign {target} = {one if support else literal(entries[0], 1)};")
+            continue
+        digits = sum(value << i for i, value in enumerate(entries))
+        width = len(entries)
+        parameters = [f".N({len(support)})", f".M({width})", f".T({width}'h{digits:0{-(-width // 4)}x})"]
+        ports = [f".x({_vector(index, values)})", f".y({target})"]
+        lines += instance(_TABLE, f"{name}_t{bit}", parameters, ports)
     return lines
 
 

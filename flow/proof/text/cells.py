@@ -72,7 +72,44 @@ class Carry:
         return {"O": tuple(sums), "CO": tuple(carries)}
 
 
-PRIMITIVES: dict[str, Cell] = {"LUT6_2": Lut6(), "CARRY4": Carry(4), "CARRY8": Carry(8)}
+@dataclass(frozen=True)
+class Lut:
+    """``LUT2`` to ``LUT6``: the entry of all inputs."""
+
+    bits: int
+    latency: int = 0
+
+    def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
+        """Direction and width of every port."""
+        return {**{f"I{i}": ("input", 1) for i in range(self.bits)}, "O": ("output", 1)}
+
+    def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
+        """The output's function."""
+        known_parameters(parameters, "INIT")
+        entries = parameter_vector(parameters, "INIT", 1 << self.bits)
+        return {"O": (context.space.lookup(entries, tuple(inputs[f"I{i}"][0] for i in range(self.bits))),)}
+
+
+@dataclass(frozen=True)
+class Mux:
+    """``MUXF7`` and ``MUXF8``: I1 where S is 1, else I0."""
+
+    latency: int = 0
+
+    def ports(self, parameters: dict[str, Value]) -> dict[str, tuple[str, int]]:
+        """Direction and width of every port."""
+        return {"I0": ("input", 1), "I1": ("input", 1), "S": ("input", 1), "O": ("output", 1)}
+
+    def outputs(self, context: Context, parameters: dict[str, Value], inputs: dict[str, Vector]) -> dict[str, Vector]:
+        """The output's function."""
+        known_parameters(parameters)
+        return {"O": (context.space.bdd.choose(inputs["S"][0], inputs["I1"][0], inputs["I0"][0]),)}
+
+
+PRIMITIVES: dict[str, Cell] = {
+    "LUT6_2": Lut6(), "CARRY4": Carry(4), "CARRY8": Carry(8), "MUXF7": Mux(), "MUXF8": Mux(),
+    **{f"LUT{bits}": Lut(bits) for bits in range(2, 7)},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from flow.proof.text.parser import parse
 from flow.proof.text.preprocess import preprocess
 from flow.proof.text.rows import READINGS, prove_row
 from flow.proof.text.syntax import Module
+from flow.proof.text.tables import TABLE, Table, prove_table
 from flow.proof.text.top import TOP, Stage, prove_top, stage_modules
 
 HEAD = "argmax head"  # as layers of a report these two have a space in their name, which no layer has
@@ -56,10 +57,10 @@ def prove_text(
 
 
 def _cells(files: Mapping[str, str]) -> dict[str, Cell]:
-    """What layers may consist of: the modules of rows that the files have, proved for each use from their texts."""
-    row, atoms, carried, adder = (
+    """What layers may consist of: the modules of rows and tables that the files have, proved for each use."""
+    row, atoms, carried, adder, table = (
         "\n".join(text for text in files.values() if any(_declares(text, name) for name in names))
-        for names in ((ROW, SUM), (ATOMS,), (CARRIED,), (FULL_ADDER,))
+        for names in ((ROW, SUM), (ATOMS,), (CARRIED,), (FULL_ADDER,), (TABLE,))
     )
     found: dict[str, Cell] = {}
     if row:
@@ -70,6 +71,8 @@ def _cells(files: Mapping[str, str]) -> dict[str, Cell]:
             found[name] = Atoms(name, partial(prove_atoms, module_text))
     if adder:
         found[FULL_ADDER] = FullAdder(partial(prove_full_adder, adder))
+    if table:
+        found[TABLE] = Table(partial(prove_table, table))
     return found
 
 
@@ -105,7 +108,7 @@ def _modules(files: Mapping[str, str]) -> tuple[dict[str, Module], dict[str, Fau
     found: dict[str, Module] = {}
     unread: dict[str, Fault | Unread] = {}
     for file, text in files.items():
-        if any(_declares(text, name) for name in (ROW, SUM, ATOMS, CARRIED, FULL_ADDER)):
+        if any(_declares(text, name) for name in (ROW, SUM, ATOMS, CARRIED, FULL_ADDER, TABLE)):
             continue
         try:
             for module in _read(text):
