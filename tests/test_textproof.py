@@ -89,8 +89,8 @@ PLANTED = {
     "slice": ("net_first.v", r"= x\[19:16\];", "= x[20:17];", "first"),
     "table bit": (
         "net_first.v",
-        r"(\w+_t1 = \d+'h\w*)(\w);",
-        lambda m: m[1] + format(int(m[2], 16) ^ 4, "x") + ";",
+        r"(\.T\(\d+'h\w*)(\w)\)",
+        lambda m: m[1] + format(int(m[2], 16) ^ 4, "x") + ")",
         "first",
     ),
     "limit": ("net_first.v", r"> 10'sd12", "> 10'sd13", "first"),

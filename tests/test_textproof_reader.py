@@ -214,7 +214,7 @@ def test_a_build_tells_what_is_proved_and_ends_as_a_mismatch_at_a_fault(small, m
         hardware = emitted(*arguments)
         files = dict(hardware.rtl.files)
         files["net_last.v"], found = re.subn(
-            r"(wire \[5:0\] n1_out_i = [^;]*);", r"\1 ^ (&x[8:1]);", files["net_last.v"]
+            r"(n1_out_t\d \(\.x\(\{x2, n1_p0)\}", r"\1 ^ {2'd0, &x[8:6]}}", files["net_last.v"], count=1
         )
         assert found == 1
         return replace(hardware, rtl=replace(hardware.rtl, files=files))

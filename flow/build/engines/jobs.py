@@ -26,6 +26,8 @@ from flow.emit.rtl.testbench import describe
 from flow.files import plan
 from flow.tools import process, xls, yosys
 
+_LISTEN_S = 0.5  # an interrupt that comes just before a wait begins is seen when it ends
+
 
 def run_model_engines(build: Build) -> None:
     """Run the engines that need no hardware."""
@@ -48,9 +50,11 @@ def run_hardware_engines(build: Build) -> None:
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
             futures = [pool.submit(job) for job in jobs]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            rest = set(futures)
+            while rest:
+                done, rest = wait(rest, timeout=_LISTEN_S, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
         except BaseException:
             process.end_all()
             pool.shutdown(cancel_futures=True)
