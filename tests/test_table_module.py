@@ -102,14 +102,14 @@ def test_a_wrong_instance_is_refuted(net, pattern, replacement):
 
 def test_random_designs_with_tables_are_proved_in_their_text():
     seen = 0
-    for seed in range(12):
-        design = random_design(seed, max_size=5)
+    for seed in range(8):
+        design = random_design(seed, max_size=3)
         graphs = [atom_graph(design, index, RELAXED) for index in range(len(design.layers))]
         if any(node.kind == "table" for graph in graphs for node in graph.nodes):
             rtl = emit_parallel(design, graphs, 1e6)
             assert prove_text(design, graphs, rtl.files, rtl.top, rtl.layer_latency_cycles) == [], seed
             seen += 1
-    assert seen >= 5, seen
+    assert seen >= 4, seen
 
 
 @pytest.mark.tool

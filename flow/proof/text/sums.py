@@ -39,6 +39,7 @@ class Sums:
         self.space = space
         self.forms: dict[int, Form] = {}  # by atom
         self._vectors: dict[tuple[frozenset[tuple[int, int]], int, int], Vector] = {}
+        self._written: dict[tuple[int, int], int] = {}  # by atom and bit of a sum: its function
 
     def of(self, bits: Vector) -> Form:
         """The value of a vector, unsigned."""
@@ -133,8 +134,9 @@ class Sums:
         for function, weight in form.weights.items():
             owner = self.space.owner(function)
             if owner and owner[0] in self.forms:
-                bits = self.bits(self.forms[owner[0]], owner[1] + 1)
-                found = found.plus(self.of((bits[-1],)), weight)
+                if owner not in self._written:  # a chain of sums would else be written out again for every bit
+                    self._written[owner] = self.bits(self.forms[owner[0]], owner[1] + 1)[-1]
+                found = found.plus(self.of((self._written[owner],)), weight)
             else:
                 found = found.plus(Form({function: 1}, 0), weight)
         return found
