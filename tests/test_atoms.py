@@ -1,10 +1,10 @@
 """Chains of atoms: packed correctly, the module is a sum in every form, and no wrong chain passes a proof."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from graph_checks import RELAXED, instance_refuted, proved_netlist_sites, refused
 from hypothesis import given
 from hypothesis import strategies as st
 from rtl_forms import planted, printed
@@ -12,14 +12,11 @@ from strategies import GENERIC, random_design, vectors
 
 from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron
-from flow.core.errors import DesignError
 from flow.core.evaluate import evaluate_layer
 from flow.core.fixed import Fixed, Quantizer
 from flow.emit.rtl.rows import ATOMS_FILE, FULL_ADDER_FILE, atoms_modules
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
-from flow.netlist.read import netlist_module
-from flow.netlist.slices import expected_sites
 from flow.parallel.atom_heap import pack_atoms
 from flow.parallel.atoms import ALONE, CARRIED_PLACES, PLACES, places, taken
 from flow.parallel.bit_choice import atom_graph, lowbit_graph
@@ -29,12 +26,7 @@ from flow.parallel.pipelining import schedule
 from flow.parallel.proof import prove
 from flow.parallel.sites import Target, graph_sites, least_sites
 from flow.parts.family import XC7, XCU
-from flow.proof.netlist.prove import prove_netlist
 from flow.proof.text.atoms import Shape, prove_atoms, prove_full_adder
-from flow.proof.text.prove import prove_text
-from flow.tools import yosys
-
-RELAXED = Target(1e6)
 
 
 def bits_of(column):
@@ -229,13 +221,6 @@ def net():
     return design, graph, emit_parallel(design, [graph], 1e6)
 
 
-def refused(design, graph, i, **fields):
-    nodes = list(graph.nodes)
-    nodes[i] = replace(nodes[i], **fields)
-    with pytest.raises(DesignError):
-        prove(design, 0, replace(graph, nodes=tuple(nodes)))
-
-
 def test_no_wrong_bit_and_no_atom_too_small_passes_the_proof_of_the_graph(net):
     design, graph, _ = net
     planted = 0
@@ -268,12 +253,7 @@ LAYER_FAULTS = {
 
 @pytest.mark.parametrize("fault", LAYER_FAULTS)
 def test_a_wrong_instance_is_refuted(net, fault):
-    design, graph, rtl = net
-    assert prove_text(design, [graph], rtl.files, rtl.top, rtl.layer_latency_cycles) == []
-    text, found = re.subn(*LAYER_FAULTS[fault], rtl.files["net_dense.v"], count=1)
-    assert found, fault
-    told = prove_text(design, [graph], {**rtl.files, "net_dense.v": text}, rtl.top, rtl.layer_latency_cycles)
-    assert told and all(f.refuted for f in told), [str(f) for f in told]
+    instance_refuted(net, *LAYER_FAULTS[fault])
 
 
 @pytest.mark.tool
@@ -282,13 +262,7 @@ def test_the_netlist_of_chains_is_proved_and_takes_the_sites_that_were_expected(
     design = layer_design(1, (-1, 0, 1, 2), (16, 5))
     graph = atom_graph(design, 0, Target(clock))
     rtl = emit_parallel(design, [graph], clock)
-    plan.mirror(dict(rtl.files), tmp_path)
-    yosys.synthesize(tmp_path, yosys.synthesis_script(list(rtl.files), rtl.top, "xc7", dsp=False), 600)
-    netlist = tmp_path / "netlist.json"
-    proof = prove_netlist(list(rtl.files), rtl.top, netlist, tmp_path)
-    assert proof.cones and not proof.refuted and not proof.undecided
-    with netlist_module(netlist, rtl.top) as module:
-        sites = expected_sites(module).total
+    sites = proved_netlist_sites(rtl, tmp_path)
     expected = graph_sites(graph, schedule(graph, clock, XC7.planned))
     assert abs(sites - expected) <= 0.05 * sites, (sites, expected)
 

@@ -1,23 +1,20 @@
 """Columns of which only the carry goes on: two of them in one LUT, and outputs of 0 or 1 as a carry alone."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from graph_checks import RELAXED, instance_refuted, proved_netlist_sites, random_texts_proved, refused
 from rtl_forms import planted, printed
-from strategies import GENERIC, random_design, vectors
+from strategies import GENERIC, vectors
 
 from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron
-from flow.core.errors import DesignError
 from flow.core.evaluate import evaluate_layer
 from flow.core.fixed import Fixed, Quantizer
 from flow.emit.rtl.rows import CARRIED_FILE, atoms_modules
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
-from flow.netlist.read import netlist_module
-from flow.netlist.slices import expected_sites
 from flow.parallel.bit_choice import atom_graph, lowbit_graph
 from flow.parallel.builder import threshold
 from flow.parallel.graph import Term, evaluate_graph
@@ -25,12 +22,8 @@ from flow.parallel.pipelining import schedule
 from flow.parallel.proof import prove
 from flow.parallel.sites import Target, graph_sites, least_sites
 from flow.parts.family import XC7, XCU
-from flow.proof.netlist.prove import prove_netlist
 from flow.proof.text.atoms import Shape, prove_atoms
-from flow.proof.text.prove import prove_text
-from flow.tools import yosys
 
-RELAXED = Target(1e6)
 # what the five places of a group weigh and how many columns it has, by its digit
 GROUPS = {1: ((1, 1, 0, 0, 0), 1), 2: ((1, 1, 2, 2, 0), 2), 4: ((1, 1, 1, 1, 2), 2), 5: ((1, 1, 1, 1, 1), 2)}
 LISTS = [(1,), (2,), (4,), (5,), (4, 2), (5, 1, 4), (2, 2, 2, 2), (1, 5, 2, 4, 1)]
@@ -176,13 +169,6 @@ def net():
     return design, graph, emit_parallel(design, [graph], 1e6)
 
 
-def refused(design, graph, i, **fields):
-    nodes = list(graph.nodes)
-    nodes[i] = replace(nodes[i], **fields)
-    with pytest.raises(DesignError):
-        prove(design, 0, replace(graph, nodes=tuple(nodes)))
-
-
 def test_no_wrong_bit_group_or_drop_passes_the_proof_of_the_graph(net):
     design, graph, _ = net
     planted_ones = 0
@@ -216,24 +202,11 @@ LAYER_FAULTS = {
 
 @pytest.mark.parametrize("fault", LAYER_FAULTS)
 def test_a_wrong_instance_is_refuted(net, fault):
-    design, graph, rtl = net
-    assert prove_text(design, [graph], rtl.files, rtl.top, rtl.layer_latency_cycles) == []
-    text, found = re.subn(*LAYER_FAULTS[fault], rtl.files["net_dense.v"], count=1)
-    assert found, fault
-    told = prove_text(design, [graph], {**rtl.files, "net_dense.v": text}, rtl.top, rtl.layer_latency_cycles)
-    assert told and all(f.refuted for f in told), [str(f) for f in told]
+    instance_refuted(net, *LAYER_FAULTS[fault])
 
 
 def test_random_designs_with_carried_columns_are_proved_in_their_text():
-    seen = 0
-    for seed in range(16):
-        design = random_design(seed, max_size=4)
-        graphs = [atom_graph(design, index, RELAXED) for index in range(len(design.layers))]
-        if any(node.cut for graph in graphs for node in graph.nodes):
-            rtl = emit_parallel(design, graphs, 1e6)
-            assert prove_text(design, graphs, rtl.files, rtl.top, rtl.layer_latency_cycles) == [], seed
-            seen += 1
-    assert seen >= 4, seen
+    assert random_texts_proved(range(16), 4, lambda node: node.cut) >= 4
 
 
 @pytest.mark.tool
@@ -242,12 +215,6 @@ def test_the_netlist_is_proved_and_takes_the_sites_that_were_expected(clock, tmp
     design = quantized(5, size=(20, 6))
     graph = atom_graph(design, 0, Target(clock))
     rtl = emit_parallel(design, [graph], clock)
-    plan.mirror(dict(rtl.files), tmp_path)
-    yosys.synthesize(tmp_path, yosys.synthesis_script(list(rtl.files), rtl.top, "xc7", dsp=False), 600)
-    netlist = tmp_path / "netlist.json"
-    proof = prove_netlist(list(rtl.files), rtl.top, netlist, tmp_path)
-    assert proof.cones and not proof.refuted and not proof.undecided
-    with netlist_module(netlist, rtl.top) as module:
-        sites = expected_sites(module).total
+    sites = proved_netlist_sites(rtl, tmp_path)
     expected = graph_sites(graph, schedule(graph, clock, XC7.planned))
     assert abs(sites - expected) <= 0.06 * sites, (sites, expected)

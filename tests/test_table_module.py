@@ -1,11 +1,10 @@
 """The module of a table: the same in every form, no more LUTs than planned, and no wrong table passes a proof."""
 
-import re
-
 import numpy as np
 import pytest
+from graph_checks import RELAXED, instance_refuted, proved_netlist_sites, random_texts_proved
 from rtl_forms import planted, printed
-from strategies import GENERIC, random_design
+from strategies import GENERIC
 
 from flow.build.state import finish
 from flow.core.design import Design, Layer, Neuron
@@ -13,17 +12,10 @@ from flow.core.fixed import Fixed, Quantizer
 from flow.emit.rtl.rows import TABLE_FILE, table_modules
 from flow.emit.rtl.verilog import emit_parallel
 from flow.files import plan
-from flow.netlist.read import netlist_module
-from flow.netlist.slices import expected_sites
 from flow.parallel.bit_choice import atom_graph
-from flow.parallel.sites import Target
 from flow.parts.family import XC7, XCU
-from flow.proof.netlist.prove import prove_netlist
-from flow.proof.text.prove import prove_text
 from flow.proof.text.tables import prove_table
-from flow.tools import yosys
 
-RELAXED = Target(1e6)
 SIZES = range(2, 9)
 
 
@@ -92,34 +84,15 @@ def net():
      (r"\.M\(\d+\)", ".M(8)")],
 )  # fmt: skip
 def test_a_wrong_instance_is_refuted(net, pattern, replacement):
-    design, graph, rtl = net
-    assert prove_text(design, [graph], rtl.files, rtl.top, rtl.layer_latency_cycles) == []
-    text, found = re.subn(pattern, replacement, rtl.files["net_dense.v"], count=1)
-    assert found
-    told = prove_text(design, [graph], {**rtl.files, "net_dense.v": text}, rtl.top, rtl.layer_latency_cycles)
-    assert told and all(f.refuted for f in told), [str(f) for f in told]
+    instance_refuted(net, pattern, replacement)
 
 
 def test_random_designs_with_tables_are_proved_in_their_text():
-    seen = 0
-    for seed in range(8):
-        design = random_design(seed, max_size=3)
-        graphs = [atom_graph(design, index, RELAXED) for index in range(len(design.layers))]
-        if any(node.kind == "table" for graph in graphs for node in graph.nodes):
-            rtl = emit_parallel(design, graphs, 1e6)
-            assert prove_text(design, graphs, rtl.files, rtl.top, rtl.layer_latency_cycles) == [], seed
-            seen += 1
-    assert seen >= 4, seen
+    assert random_texts_proved(range(8), 3, lambda node: node.kind == "table") >= 4
 
 
 @pytest.mark.tool
 def test_the_netlist_is_proved_and_takes_the_luts_of_the_plan(net, tmp_path):
     _, graph, rtl = net
-    plan.mirror(dict(rtl.files), tmp_path)
-    yosys.synthesize(tmp_path, yosys.synthesis_script(list(rtl.files), rtl.top, "xc7", dsp=False), 600)
-    netlist = tmp_path / "netlist.json"
-    proof = prove_netlist(list(rtl.files), rtl.top, netlist, tmp_path)
-    assert proof.cones and not proof.refuted and not proof.undecided
-    with netlist_module(netlist, rtl.top) as module:
-        sites = expected_sites(module).total
+    sites = proved_netlist_sites(rtl, tmp_path)
     assert sites <= RELAXED.sites(graph) + 2, (sites, RELAXED.sites(graph))

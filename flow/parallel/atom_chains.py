@@ -176,7 +176,8 @@ class CountedHeap:
                 if groups:
                     found.append(groups._replace(sites=1 + groups.sites, carried=(group, *groups.carried)))
             best[c] = min(found, default=None, key=lambda f: f.sites)
-        return [found_one] if start < self.unread and (found_one := best[start]) else []
+        first = best[start]
+        return [first] if first else []
 
     def _three_each(self, start: int, top: int) -> bool:
         """Whether a row of three bits per column, and one more in the lowest, adds what is left."""

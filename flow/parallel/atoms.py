@@ -67,7 +67,7 @@ def places(node: Node) -> tuple[Bit, list[Bit], list[Bit]]:
     The places are those of ``nmp_atoms.v`` and ``nmp_carried.v``, ``ZERO`` where no bit is. Raises DesignError where
     the row's columns hold more than its groups and atoms take.
     """
-    columns, under = list(node.columns[row_start(node) :]), sum(len(group) for group in node.carried)
+    columns, under = list(node.columns[row_start(node) :]), node.carried_columns
     while columns and not columns[-1]:
         columns.pop()
     if len(columns) > under + len(node.atoms):

@@ -184,14 +184,12 @@ class RowBuilder(GraphBuilder):
         registered = len(self.whole) in self.held
         packing = pack_atoms(heap.bits, registered, self.effort, unread) if self.atoms else pack(heap.bits)
         columns = self._rows(packing.rows, packing.last, neuron)
-        if packing.last_carried:
-            row = Node("row", 0, 0, neuron=neuron, columns=columns, atoms=packing.last_atoms,
-                       carried=packing.last_carried)  # fmt: skip
-            self.whole.append(self.append(replace(row, low=heap.low >> row.cut, high=heap.high >> row.cut)))
-            return self.whole[-1]
-        atoms = _needed(packing.last_atoms, columns)
-        row = Node("row", heap.low, heap.high, neuron=neuron, columns=columns, atoms=atoms)
-        self.whole.append(self.append(row, heap.form, heap.constant))
+        carried = packing.last_carried
+        atoms = packing.last_atoms if carried else _needed(packing.last_atoms, columns)
+        row = Node("row", 0, 0, neuron=neuron, columns=columns, atoms=atoms, carried=carried)
+        row = replace(row, low=heap.low >> row.cut, high=heap.high >> row.cut)
+        known = () if carried else (heap.form, heap.constant)
+        self.whole.append(self.append(row, *known))
         return self.whole[-1]
 
     def _part(self, uses: list[tuple[_Operand, int, bool]], readers: int) -> _Operand:

@@ -81,9 +81,14 @@ class Node:
     carried: tuple[tuple[int, ...], ...] = ()
 
     @property
+    def carried_columns(self) -> int:
+        """Columns of a row's chain of which only the carry goes on."""
+        return sum(len(group) for group in self.carried)
+
+    @property
     def cut(self) -> int:
         """How many of the lowest bits of a row's total its value lacks."""
-        return row_start(self) + sum(len(group) for group in self.carried) if self.carried else 0
+        return row_start(self) + self.carried_columns if self.carried else 0
 
     @property
     def sources(self) -> set[int]:

@@ -50,17 +50,21 @@ def network(function: Ints, limit: int) -> Network | None:
 def table_luts(table: Sequence[int]) -> int:
     """LUTs of a table of up to eight bits, each result bit for itself."""
     luts = 0
-    for support, _ in bit_functions(table):
-        luts += 1 << max(len(support) - LUT_INPUTS, 0) if len(support) > 1 else 0
+    for bit in _result_bits(table):
+        support = len(_support(bit))
+        luts += 1 << max(support - LUT_INPUTS, 0) if support > 1 else 0
     return luts
 
 
 def bit_functions(table: Sequence[int]) -> list[tuple[list[int], list[int]]]:
     """Of each result bit of a table the bits of the index that it depends on, and its values by these."""
+    found = ((bit, _support(bit)) for bit in _result_bits(table))
+    return [(support, _restricted(bit, support).tolist()) for bit, support in found]
+
+
+def _result_bits(table: Sequence[int]) -> list[Ints]:
     values = np.array(table, np.int64)
-    bits = [(values >> bit) & 1 for bit in range(bits_for(min(table), max(table))[1])]
-    supports = [_support(bit) for bit in bits]
-    return [(support, _restricted(bit, support).tolist()) for bit, support in zip(bits, supports, strict=True)]
+    return [(values >> bit) & 1 for bit in range(bits_for(min(table), max(table))[1])]
 
 
 def _solve(

@@ -12,8 +12,6 @@ from keras_models.training.schedule import SETTLED, BudgetController
 if TYPE_CHECKING:
     import keras
 
-    from keras_models.layers.neurons import NeuronLayer
-
 WEIGHTS, ACTIVATIONS = KINDS = ("mean_weight_bits", "mean_activation_bits")  # of a model's statistics
 WORDS = {WEIGHTS: "weight", ACTIVATIONS: "activation"}
 LEAST_MEAN, MOST_MEAN = 0.25, 16.0  # that may be asked for
@@ -77,25 +75,25 @@ class BitBudget:
 
 def _counts(model: keras.Model) -> tuple[int, int]:
     """How many weights a model has, and how many neurons with an activation of their own."""
-    layers = _layers(model)
-    weights = sum(len(layer.channels) * layer.units for layer in layers)
-    return weights, sum(layer.units for layer in layers if layer.activation_quantizer is not None)
+    weights, activations = (sum(count for _, count in own) for own in _narrowest_by_layer(model))
+    return weights, activations
 
 
 def _narrowest(model: keras.Model) -> tuple[float | None, float | None]:
     """The least mean widths of weights and activations that a model's layers allow; None where there are none."""
-    layers = _layers(model)
-    weights = [(layer.weight_ladder.bits[0], len(layer.channels) * layer.units) for layer in layers]
-    with_activation = [layer for layer in layers if layer.activation_quantizer is not None]
-    activations = [(layer.activation_ladder.bits[0], layer.units) for layer in with_activation]
-    means = (
-        sum(b * n for b, n in own) / max(sum(n for _, n in own), 1) if own else None for own in (weights, activations)
+    weights, activations = (
+        sum(bits * count for bits, count in own) / sum(count for _, count in own) if own else None
+        for own in _narrowest_by_layer(model)
     )
-    return next(means), next(means)
+    return weights, activations
 
 
-def _layers(model: keras.Model) -> list[NeuronLayer]:
+def _narrowest_by_layer(model: keras.Model) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
+    """Of each layer the narrowest width that its weights may take and their number; the same of activations."""
     from keras_models.layers.export import precision_layers
     from keras_models.layers.neurons import NeuronLayer
 
-    return [layer for layer in precision_layers(model) if isinstance(layer, NeuronLayer)]
+    layers = [layer for layer in precision_layers(model) if isinstance(layer, NeuronLayer)]
+    weights = [(layer.weight_ladder.bits[0], len(layer.channels) * layer.units) for layer in layers]
+    activated = [layer for layer in layers if layer.activation_quantizer is not None]
+    return weights, [(layer.activation_ladder.bits[0], layer.units) for layer in activated]

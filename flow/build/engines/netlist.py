@@ -67,17 +67,21 @@ def _netlist_vectors(build: Build, bench: Bench) -> tuple[int, bool]:
 
 
 def _named(build: Build) -> str:
-    assert build.facts.synthesis is not None
-    resources = build.facts.synthesis.resources
-    blocks = f" and {resources.dsp} DSP blocks" if resources.dsp else ""
-    return f"{resources.lut_cells + resources.ff} cells{blocks}"
+    cells, blocks = _contents(build)
+    return f"{cells} cells" + (f" and {blocks} DSP blocks" if blocks else "")
 
 
 def _cells(build: Build) -> int:
-    """What a netlist's simulation costs, in cells; a DSP block's model is as many."""
+    """What a netlist's simulation costs, in cells; the model of a DSP block is as dear as many."""
+    cells, blocks = _contents(build)
+    return max(cells + _DSP_CELLS * blocks, 1)
+
+
+def _contents(build: Build) -> tuple[int, int]:
+    """A netlist's LUT cells and registers, and its DSP blocks."""
     assert build.facts.synthesis is not None
     resources = build.facts.synthesis.resources
-    return max(resources.lut_cells + resources.ff + _DSP_CELLS * resources.dsp, 1)
+    return resources.lut_cells + resources.ff, resources.dsp
 
 
 ENGINE = HardwareEngine(name="netlist", run=_run, require=lambda build: icarus.find(), after="synthesis")

@@ -105,8 +105,7 @@ def _chain(node: Node, start: int, name: str, head: str, values: Mapping[int, Va
     carry, passed, held = places(node)
     lanes = [held[i::PLACES] for i in range(PLACES)]
     if node.atoms == FULL_ADDER:
-        mask = _mask(held)
-        parameters = [f".N(3'b{mask:03b})"] if mask else []
+        parameters = _mask("N", held)
         ports = [f".x({_vector(held, values, False)})", f".y({name})"]
         return [f"{head};", *instance(_FULL_ADDER, f"{name}_row", parameters, ports)]
     given = min(bits, width + 1)
@@ -116,10 +115,9 @@ def _chain(node: Node, start: int, name: str, head: str, values: Mapping[int, Va
     parameters += [f".K({4 * width}'h{digits})", *_masks(lanes)]
     ports = [*_lane_ports(lanes, values), f".d({_vector([carry], values)})"]
     if passed:
-        groups, mask = len(node.carried), _mask(passed)
+        groups = len(node.carried)
         kinds = "".join(f"{_GROUPS[group]:x}" for group in reversed(node.carried))
-        parameters += [f".G({groups})", f".KX({4 * groups}'h{kinds})"]
-        parameters += [f".NX({len(passed)}'b{mask:0{len(passed)}b})"] if mask else []
+        parameters += [f".G({groups})", f".KX({4 * groups}'h{kinds})", *_mask("NX", passed)]
         ports.append(f".x({_vector(passed, values, False)})")
     result = f"{name}[{given - 1}:0]" if given < bits else name
     lines = [
@@ -152,15 +150,15 @@ def _addition(node: Node, start: int, name: str, head: str, values: Mapping[int,
     return lines
 
 
-def _mask(bits: Sequence[Bit]) -> int:
-    """A 1 for every bit that is taken inverted."""
-    return sum((bit.inverted and not bit.constant) << i for i, bit in enumerate(bits))
+def _mask(name: str, bits: Sequence[Bit]) -> list[str]:
+    """The parameter with a 1 for every bit that is taken inverted; none where no bit is."""
+    mask = sum((bit.inverted and not bit.constant) << i for i, bit in enumerate(bits))
+    return [f".{name}({len(bits)}'b{mask:0{len(bits)}b})"] if mask else []
 
 
 def _masks(lanes: Sequence[Sequence[Bit]]) -> list[str]:
-    """The parameters that say which bits of lanes a, b and c are taken inverted; none for a lane without such bits."""
-    named = [(x, _mask(lane), len(lane)) for x, lane in zip("ABC", lanes, strict=True)]
-    return [f".N{x}({width}'b{mask:0{width}b})" for x, mask, width in named if mask]
+    """The parameters that say which bits of lanes a, b and c are taken inverted."""
+    return [parameter for x, lane in zip("ABC", lanes, strict=True) for parameter in _mask(f"N{x}", lane)]
 
 
 def _lane_ports(lanes: Sequence[Sequence[Bit]], values: Mapping[int, Value]) -> list[str]:

@@ -32,7 +32,8 @@ _LEFT_OUT = {6: (), 5: (4,), 4: (3,)}
 _UPPER = 4  # the place of an atom 14 that weighs like its upper column
 _STRAIGHT = 5  # the place of an atom 06 that is never inverted
 _IN_GROUP = 5  # places of a carried group
-_GROUPS = {1: (1, 1, 0, 0, 0), 2: (1, 1, 2, 2, 0), 4: (1, 1, 1, 1, 2), 5: (1, 1, 1, 1, 1)}  # what they weigh, by KX
+# by KX what the places of a group weigh, and its columns
+_GROUPS = {1: ((1, 1, 0, 0, 0), 1), 2: ((1, 1, 2, 2, 0), 2), 4: ((1, 1, 1, 1, 2), 2), 5: ((1, 1, 1, 1, 1), 2)}
 
 
 class Shape(NamedTuple):
@@ -55,15 +56,16 @@ class Shape(NamedTuple):
     @property
     def under(self) -> int:
         """Columns of which only the carry goes on."""
-        return sum(1 + (kind > 1) for kind in self._kinds)
+        return sum(_GROUPS[kind][1] for kind in self._kinds)
 
     @property
     def all_weights(self) -> list[int]:
         """What each place of the groups weighs, then those of the columns above, 0 for one that is left out."""
         found, column = list[int](), 0
         for kind in self._kinds:
-            found += [weight << column for weight in _GROUPS[kind]]
-            column += 1 + (kind > 1)
+            weights, columns = _GROUPS[kind]
+            found += [weight << column for weight in weights]
+            column += columns
         return found + [weight << column for weight in self.weights]
 
     @property

@@ -58,7 +58,7 @@ def _comparison(
 
 def _wanted(nodes: Nodes, i: int) -> Callable[[], Above | Form | Vector]:
     def wanted() -> Above | Form | Vector:
-        form, cut = nodes.form(i), sum(len(group) for group in nodes.graph.nodes[i].carried)
+        form, cut = nodes.form(i), nodes.graph.nodes[i].carried_columns
         found = Above(form, cut) if form and cut else form if form is not None else nodes.function(i)
         if found is None:
             raise Unread(f"a node of kind {nodes.graph.nodes[i].kind} is not known")
